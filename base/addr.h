@@ -1,0 +1,67 @@
+/*
+ * Addresses as users write them.
+ *
+ *   endpoint     unix:/path | tcp:HOST:PORT
+ *   listen       HOST:PORT, [v6]:PORT, :PORT (all addresses), PORT left out: 16516
+ *   destination  SCHEME://[IDENTITY@]HOST[:PORT], SCHEME tls or tcp
+ */
+#ifndef ADIT_BASE_ADDR_H
+#define ADIT_BASE_ADDR_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+
+enum { ADDR_PORT_DEFAULT = 16516, ADDR_HOST_MAX = 256, ADDR_UNIX_MAX = 107 };
+
+enum addr_kind { ADDR_UNIX, ADDR_TCP };
+
+/* An endpoint's address. */
+struct addr {
+	enum addr_kind kind;
+	char path[ADDR_UNIX_MAX + 1]; /* ADDR_UNIX */
+	char host[ADDR_HOST_MAX];     /* ADDR_TCP, without brackets */
+	uint16_t port;                /* ADDR_TCP */
+};
+
+/* A destination, the far adit. */
+struct addr_dest {
+	char scheme[16];
+	char identity[128]; /* before '@', or empty */
+	char host[ADDR_HOST_MAX];
+	uint16_t port;
+};
+
+/* Reads an endpoint's address. ERR_USAGE with the mend when it is malformed or
+ * a path is longer than a sun_path holds. */
+int addr_parse(struct addr *a, const char *text, struct err *e);
+
+/* Writes a as addr_parse reads it. buf of at least 320 bytes; returns buf. */
+char *addr_format(const struct addr *a, char *buf, size_t size);
+
+/* Reads HOST:PORT, as --listen takes it, into a (kind ADDR_TCP). An empty host
+ * stands for every address. ERR_USAGE. */
+int addr_parse_listen(struct addr *a, const char *text, struct err *e);
+
+/* Reads a destination. The scheme is not checked beyond its form. ERR_USAGE. */
+int addr_parse_dest(struct addr_dest *d, const char *text, struct err *e);
+
+enum { ADDR_RESOLVED_MAX = 8 };
+
+struct addr_resolved {
+	unsigned count;
+	struct {
+		struct sockaddr_storage sa;
+		socklen_t len;
+	} at[ADDR_RESOLVED_MAX];
+};
+
+/* Resolves a to socket addresses, in getaddrinfo's order (blocking for names,
+ * at once for literals and unix paths). passive: for bind. ERR_ADDRESS. */
+int addr_resolve(const struct addr *a, int passive, struct addr_resolved *out, struct err *e);
+
+/* "host:port" or "unix:path" of a socket address, for logs. Returns buf. */
+char *addr_format_sockaddr(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
+
+#endif

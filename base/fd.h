@@ -1,0 +1,23 @@
+/* Descriptors and the directories that they live in. */
+#ifndef ADIT_BASE_FD_H
+#define ADIT_BASE_FD_H
+
+#include "base/addr.h"
+#include "base/err.h"
+
+/* Closes *fd when it is not -1, and sets it to -1. errno is kept. */
+void fd_close(int *fd);
+
+/* 0 or -1 with errno. */
+int fd_set_nonblock(int fd);
+
+/* A connected pair of unix stream sockets, both close-on-exec; ours (pair[0])
+ * non-blocking, theirs (pair[1]) blocking, as QEMU expects. */
+int fd_socketpair(int pair[2], struct err *e);
+
+/* A listening socket for a (close-on-exec, non-blocking). For a unix path: a
+ * stale socket (nobody answers) is replaced, a live one or any other file is
+ * ERR_ADDRESS; the socket is made with mode 0600. */
+int fd_listen(const struct addr *a, int backlog, struct err *e);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * The log: one line an event on standard error, with the peer, the job and the
+ * stream that it is about. Says nothing of payloads or secrets.
+ */
+#ifndef ADIT_BASE_LOG_H
+#define ADIT_BASE_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* What a line is about; NULL or 0 where it does not apply. Borrowed for the call. */
+struct log_ctx {
+	const char *peer;
+	const char *job;
+	unsigned stream;
+};
+
+/* The least urgent level that is still written; INFO at first. */
+void log_set_level(enum log_level level);
+
+/* Whether lines begin with the time (off under journald, on otherwise). */
+void log_set_time(int on);
+
+/* Writes one line; ctx may be NULL. Control characters become '?'. */
+void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define log_error(ctx, ...) log_write(LOG_LEVEL_ERROR, ctx, __VA_ARGS__)
+#define log_warn(ctx, ...) log_write(LOG_LEVEL_WARN, ctx, __VA_ARGS__)
+#define log_info(ctx, ...) log_write(LOG_LEVEL_INFO, ctx, __VA_ARGS__)
+#define log_debug(ctx, ...) log_write(LOG_LEVEL_DEBUG, ctx, __VA_ARGS__)
+
+#endif

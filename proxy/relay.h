@@ -1,0 +1,41 @@
+/*
+ * A relay: an endpoint (a descriptor) and a stream, and the bytes between them
+ * both ways, with half-close and backpressure (R4, R5).
+ */
+#ifndef ADIT_PROXY_RELAY_H
+#define ADIT_PROXY_RELAY_H
+
+#include "base/addr.h"
+#include "tunnel/session.h"
+
+struct relay;
+
+/* How a relay ended: code CODE_NONE when both directions ended in order, else
+ * the reason that both sides' logs name. Called once, from the loop, never from
+ * within the call that made the relay; the relay frees itself after it. */
+typedef void relay_on_end(void *ctx, struct relay *r, enum code code, const char *reason);
+
+/* Opens a stream for target and joins it to fd (connected; owned from now on, also
+ * on error; set non-blocking). NULL with *e when the session cannot open. */
+struct relay *relay_open(struct event_base *base, struct session *s, enum stream_class class,
+			 const char *target, int fd, relay_on_end *on_end, void *ctx,
+			 struct err *e);
+
+/* Accepts a stream that the peer opened and joins it to fd (connected; owned). */
+struct relay *relay_accept(struct event_base *base, struct session *s, struct stream *stream,
+			   int fd, relay_on_end *on_end, void *ctx);
+
+/* Accepts a stream that the peer opened and connects to a for it. Connections
+ * to the same address are made in the order of the streams, one after the other
+ * (R3); a unix socket whose backlog is full is tried again. What cannot be reached
+ * resets the stream with CODE_UNREACHABLE and a reason. */
+struct relay *relay_connect(struct event_base *base, struct session *s, struct stream *stream,
+			    const struct addr *a, relay_on_end *on_end, void *ctx);
+
+/* The relay's stream, for statistics and rate limits; NULL when it has ended. */
+struct stream *relay_stream(struct relay *r);
+
+/* Ends both directions at once; on_end is not called; the relay is gone. NULL is fine. */
+void relay_cancel(struct relay *r, enum code code, const char *reason);
+
+#endif

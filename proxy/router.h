@@ -1,0 +1,46 @@
+/*
+ * What a peer may open: the destination's rules, and the place where incoming
+ * streams find their endpoints. Nothing is allowed that is not named.
+ *
+ * Targets: `unix:/path` and `tcp:HOST:PORT` are forwards and need a rule.
+ * Anything else is a service registered by name: the target `NAME` or
+ * `NAME/...`, e.g. "migrate" or "job:1f3a.../ram".
+ */
+#ifndef ADIT_PROXY_ROUTER_H
+#define ADIT_PROXY_ROUTER_H
+
+#include "tunnel/session.h"
+
+struct router;
+
+/* Gets a stream for a registered service; must call stream_accept (or relay_accept)
+ * or stream_refuse before it returns. */
+typedef void router_service(void *ctx, struct session *s, struct stream *stream,
+			    enum stream_class class, const char *target);
+
+/* One router serves all sessions of a process. */
+struct router *router_new(struct event_base *base);
+void router_free(struct router *r);
+
+/* Allows forwards to targets that match the pattern: unix:/path or tcp:HOST:PORT
+ * with shell wildcards (fnmatch; `*` does not match '/'; paths with `.` or `..`
+ * components never match). ERR_USAGE when it is neither. */
+int router_allow_forward(struct router *r, const char *pattern, struct err *e);
+
+/* Registers a service (name copied); a second one of the same name is ERR_INTERNAL. */
+int router_add_service(struct router *r, const char *name, router_service *fn, void *ctx,
+		       struct err *e);
+void router_remove_service(struct router *r, const char *name);
+
+/* Takes over a session that a listener handed on: the router owns it, logs its
+ * coming and going, routes its streams, and frees it when it ends. */
+void router_add_session(struct router *r, struct session *s);
+
+/* Calls fn when s, owned by this router, ends (before it is freed), until
+ * router_unwatch_session with the same fn and ctx. For jobs that live and die with
+ * their session. */
+typedef void router_session_end(void *ctx, struct session *s, const struct err *why);
+void router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx);
+void router_unwatch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx);
+
+#endif

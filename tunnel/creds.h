@@ -1,0 +1,47 @@
+/*
+ * Credentials: who we are and whom we trust (DESIGN, Trust). One object serves
+ * many connections; it is read from disk by creds_load_* and again by
+ * creds_reload.
+ */
+#ifndef ADIT_TUNNEL_CREDS_H
+#define ADIT_TUNNEL_CREDS_H
+
+#include "base/err.h"
+
+struct creds;
+struct transport;
+
+enum creds_kind { CREDS_NONE, CREDS_PSK, CREDS_X509 };
+enum creds_role { CREDS_CLIENT, CREDS_SERVER };
+
+/* No authentication and no encryption: transport tcp, --insecure only. */
+struct creds *creds_new_insecure(enum creds_role role);
+
+/* A file of GnuTLS' psktool: lines `identity:hexkey`. A server knows all its
+ * lines. A client uses the one whose identity is given, or the only one when
+ * identity is NULL or empty (several and no identity: ERR_CONFIG that names
+ * them). A file readable by others than its owner (mode & 077) is an ERR_CONFIG
+ * with the mend. Keys of 16 to 64 bytes. ERR_CONFIG names file and line. */
+struct creds *creds_load_psk(enum creds_role role, const char *file, const char *identity,
+			     struct err *e);
+
+/* A directory as QEMU and libvirt lay it out: ca-cert.pem, ca-crl.pem (optional)
+ * and server-cert.pem + server-key.pem or client-cert.pem + client-key.pem.
+ * An expired or not yet valid certificate of our own, a key that does not fit,
+ * or a file that is missing is ERR_CONFIG that names it. */
+struct creds *creds_load_x509(enum creds_role role, const char *dir, struct err *e);
+
+/* Reads the same files again; on error the old ones stay in force. */
+int creds_reload(struct creds *c, struct err *e);
+
+enum creds_kind creds_kind(const struct creds *c);
+
+/* Connections hold their own references; this gives back the caller's. */
+void creds_free(struct creds *c);
+
+/* A transport over the connected socket fd (owned from now on, also on error),
+ * TLS or tcp as the credentials say. host: the name or address that the client
+ * dialled, checked against the server's certificate (NULL on a server). */
+struct transport *creds_transport(struct creds *c, int fd, const char *host, struct err *e);
+
+#endif

@@ -1,0 +1,32 @@
+/* Accepts connections for adit serve, and hands on those that have proved who they are. */
+#ifndef ADIT_TUNNEL_LISTENER_H
+#define ADIT_TUNNEL_LISTENER_H
+
+#include "tunnel/session.h"
+
+struct listener;
+
+struct listener_config {
+	struct session_config session;
+	uint32_t handshakes_max;  /* connections without a HELLO at once; the oldest
+	                             gives way to a new one (256) */
+	uint32_t sessions_max;    /* sessions of one peer at once (64) */
+};
+
+void listener_config_default(struct listener_config *c);
+
+/* Listens on a (host may be empty: all addresses). on_session gets every session
+ * that is ready, and must call session_set_ops within it; it owns the session from
+ * then on. creds is borrowed and must outlive the listener. ERR_ADDRESS. */
+struct listener *listener_new(struct event_base *base, const struct addr *a, struct creds *creds,
+			      const struct listener_config *config,
+			      void (*on_session)(void *ctx, struct session *s), void *ctx,
+			      struct err *e);
+
+/* The port that it listens on (the kernel's choice when 0 was asked for). */
+uint16_t listener_port(const struct listener *l);
+
+/* Stops listening and drops what has not got through its handshake. */
+void listener_free(struct listener *l);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * What carries bytes between two adits, as a table of operations stacked on a
+ * socket: `tls` and `tcp`, and room for `ssh`. Non-blocking; knows no event
+ * loop: the link asks what to wait for.
+ *
+ * Writing never takes part of a buffer: bytes go (encrypted) into the
+ * transport's own output buffer, and transport_flush moves that to the kernel
+ * with as few system calls as it can. The link stops giving bytes when
+ * transport_unsent is above TRANSPORT_UNSENT_MAX, so that what has priority
+ * waits behind little.
+ */
+#ifndef ADIT_TUNNEL_TRANSPORT_H
+#define ADIT_TUNNEL_TRANSPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum {
+	TRANSPORT_UNSENT_MAX = 256 * 1024, /* bytes in the output buffer before the link stops */
+	TRANSPORT_NOTSENT_LOWAT = 128 * 1024, /* TCP_NOTSENT_LOWAT: unsent bytes in the kernel */
+};
+
+/* Results of handshake, read and flush beside 0 and counts. */
+enum {
+	TRANSPORT_WANT_READ = -1,  /* call again when the socket is readable */
+	TRANSPORT_WANT_WRITE = -2, /* call again when the socket is writable */
+	TRANSPORT_FAILED = -3,     /* broken: *e says why */
+	TRANSPORT_EOF = -4,        /* the peer has ended in an orderly way (read only) */
+};
+
+struct transport;
+
+struct transport_ops {
+	const char *name;
+	/* Goes on with the handshake: 0 done, WANT_READ, WANT_WRITE or FAILED with
+	 * one sentence that says what is wrong and how to mend it. */
+	int (*handshake)(struct transport *t, struct err *e);
+	/* Reads up to size bytes: a count, WANT_READ, EOF or FAILED. A connection
+	 * that ends without the transport's own farewell is FAILED with ERR_CLOSED. */
+	ssize_t (*read)(struct transport *t, uint8_t *buf, size_t size, struct err *e);
+	/* Takes all len bytes into the output buffer: 0 or FAILED. */
+	int (*write)(struct transport *t, const uint8_t *data, size_t len, struct err *e);
+	/* Sends what is in the output buffer: 0 all gone, WANT_WRITE or FAILED. */
+	int (*flush)(struct transport *t, struct err *e);
+	/* Whether read would give bytes that the socket does not show as readable. */
+	int (*pending)(const struct transport *t);
+	/* Queues the farewell (TLS close_notify); flush sends it. */
+	void (*shutdown)(struct transport *t);
+	void (*free)(struct transport *t); /* closes the socket */
+};
+
+/* The head of every transport; the implementation's own struct begins with it. */
+struct transport {
+	const struct transport_ops *ops;
+	int fd;
+	size_t unsent;       /* bytes in the output buffer */
+	char peer[256];      /* who it is, once the handshake is done: psk:IDENTITY,
+	                        x509:SUBJECT (RFC 2253), tcp:ADDRESS; printable */
+	char cipher[64];     /* "TLSv1.3 TLS_AES_128_GCM_SHA256", or "none" */
+};
+
+/* Transport `tcp`: bare bytes; owns fd. peer as given ("tcp:10.0.0.1:4711"). */
+struct transport *transport_tcp_new(int fd, const char *peer, struct err *e);
+
+static inline void transport_free(struct transport *t)
+{
+	if (t)
+		t->ops->free(t);
+}
+
+#endif
