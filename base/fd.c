@@ -1,0 +1,136 @@
+/* Descriptors: see fd.h. Never removes a file that is not a stale socket. */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void fd_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+int fd_set_nonblock(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -1;
+	if (flags & O_NONBLOCK)
+		return 0;
+	return fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+int fd_socketpair(int pair[2], struct err *e)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		pair[0] = pair[1] = -1;
+		return err_set_sys(e, errno, "a pair of sockets cannot be made");
+	}
+	if (fd_set_nonblock(pair[0]) < 0) {
+		int rc = err_set_sys(e, errno, "a socket cannot be made non-blocking");
+
+		fd_close(&pair[0]);
+		fd_close(&pair[1]);
+		return rc;
+	}
+	return 0;
+}
+
+/* Makes way for a socket at path: removes one that nobody listens on. */
+static int remove_stale(const char *path, const struct sockaddr *sa, socklen_t len, struct err *e)
+{
+	struct stat st;
+	int fd, rc, saved;
+
+	if (lstat(path, &st) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return err_set(e, ERR_ADDRESS, "%s cannot be looked at: %s", path, strerror(errno));
+	}
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(e, ERR_ADDRESS,
+			       "%s is there already and is not a socket: choose another path",
+			       path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_set_sys(e, errno, "a socket cannot be made");
+	rc = connect(fd, sa, len);
+	saved = errno;
+	fd_close(&fd);
+	if (rc == 0 || saved != ECONNREFUSED)
+		return err_set(e, ERR_ADDRESS,
+			       "%s is in use: another process listens there; end it, or choose "
+			       "another path",
+			       path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_set(e, ERR_ADDRESS,
+			       "%s, a socket that nobody uses, cannot be removed: %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+/* Binds and listens on one address; -1 with errno. */
+static int listen_on(const struct sockaddr *sa, socklen_t len, int backlog)
+{
+	int on = 1, off = 0;
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	if (sa->sa_family == AF_UNIX) {
+		/* bind(2) gives the file the mode of the socket's own inode, so that
+		 * there is no moment in which others could connect. */
+		if (fchmod(fd, 0600) < 0)
+			goto fail;
+	} else {
+		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+			goto fail;
+		if (sa->sa_family == AF_INET6 &&
+		    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
+			goto fail;
+	}
+	if (bind(fd, sa, len) < 0 || listen(fd, backlog) < 0)
+		goto fail;
+	return fd;
+fail:
+	fd_close(&fd);
+	return -1;
+}
+
+int fd_listen(const struct addr *a, int backlog, struct err *e)
+{
+	struct addr_resolved at;
+	char name[320];
+	int rc, fd, saved = 0;
+
+	rc = addr_resolve(a, 1, &at, e);
+	if (rc < 0)
+		return rc;
+	if (a->kind == ADDR_UNIX) {
+		rc = remove_stale(a->path, (const struct sockaddr *)&at.at[0].sa, at.at[0].len, e);
+		if (rc < 0)
+			return rc;
+	}
+	for (unsigned i = 0; i < at.count; i++) {
+		fd = listen_on((const struct sockaddr *)&at.at[i].sa, at.at[i].len, backlog);
+		if (fd >= 0)
+			return fd;
+		/* Of several addresses the most telling failure is kept. */
+		if (!saved || errno == EADDRINUSE || errno == EACCES)
+			saved = errno;
+	}
+	return err_set(e, ERR_ADDRESS, "cannot listen on %s: %s%s",
+		       addr_format(a, name, sizeof(name)), strerror(saved),
+		       saved == EADDRINUSE ? " (end what listens there, or choose another port)"
+		       : saved == EACCES && a->kind == ADDR_TCP ? " (ports below 1024 need root)"
+								: "");
+}
