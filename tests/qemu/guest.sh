@@ -1,0 +1,80 @@
+# What the guest says on its serial port (tests/guest/main.c), and what it can be told.
+# shellcheck shell=bash
+
+guest_lines() { if [ -e "${VM_LOG[$1]}" ]; then wc -l <"${VM_LOG[$1]}"; else echo 0; fi; }
+
+# guest_find NAME REGEX [AFTER]: the last whole line that matches, of those after the first AFTER lines
+guest_find() {
+    { tail -n "+$((${3:-0} + 1))" "${VM_LOG[$1]}" 2>/dev/null || true; } | tr -d '\r' | grep -aE -- "$2" | tail -n 1
+}
+guest_said() { guest_find "$@" >/dev/null; }
+
+# guest_wait NAME REGEX SECONDS [AFTER]: waits for such a line and prints it; the guest may not say BAD meanwhile
+guest_wait() {
+    wait_until "$3" "'$2' from the guest $1" guest_said_or_bad "$1" "$2" "${4:-0}"
+    guest_find "$1" "$2" "${4:-0}"
+}
+guest_said_or_bad() { guest_said "$@" || { guest_good "$1" && false; }; }
+
+# guest_good NAME: fails if it ever found a bad page or sector
+guest_good() {
+    local bad
+    bad=$(grep -a -m 1 -o 'BAD.*' "${VM_LOG[$1]}" 2>/dev/null || true)
+    [ -z "$bad" ] || fail "the guest $1 says: $bad"
+}
+
+# guest_ready NAME: up, and with its disks
+guest_ready() { guest_wait "$1" '^READY' 20 >/dev/null; }
+
+# guest_value NAME KEY: from its last heartbeat: beat, pass, pages, disk0 ...
+guest_value() {
+    local line
+    line=$(guest_find "$1" '^HB .* (ok|BAD.*)$') || fail "no heartbeat of the guest $1"
+    case $2 in
+    beat) sed -E 's/^HB ([0-9]+).*/\1/' <<<"$line" ;;
+    *) sed -nE "s/.* $2=([0-9]+).*/\1/p" <<<"$line" ;;
+    esac
+}
+
+# guest_beats_on NAME [BEATS]: it counts on (8 beats, about a second), nothing bad found
+guest_beats_on() {
+    local before lines
+    lines=$(guest_lines "$1")
+    wait_until 20 "${2:-8} more heartbeats of the guest $1" guest_has_beats "$1" "$lines" "${2:-8}"
+    guest_good "$1"
+}
+guest_has_beats() { [ "$(tail -n "+$(($2 + 1))" "${VM_LOG[$1]}" | grep -ac '^HB .*[k0-9]')" -ge "$3" ]; }
+
+# guest_reaches NAME KEY N SECONDS: waits until that value of the heartbeat is N or more
+guest_reaches() { wait_until "$4" "$2=$3 of the guest $1" guest_is_at "$1" "$2" "$3"; }
+guest_is_at() {
+    guest_good "$1"
+    guest_said "$1" '^HB ' && [ "$(guest_value "$1" "$2")" -ge "$3" ]
+}
+
+# guest_send NAME CHARACTERS
+guest_send() { printf %s "$2" | socat -u - "UNIX-CONNECT:${VM_SERIAL[$1]}" || fail "the serial port of $1 cannot be written"; }
+
+# guest_ask NAME CHARACTER REGEX [SECONDS]: sends it, waits for the answer, prints it
+guest_ask() {
+    local lines
+    lines=$(guest_lines "$1")
+    guest_send "$1" "$2"
+    guest_wait "$1" "$3" "${4:-20}" "$lines"
+}
+guest_quiet() { guest_ask "$1" q '^QUIET.*[0-9]$' >/dev/null; }     # writes no more to the disks; they are flushed
+guest_still() { guest_ask "$1" s '^STILL.*[0-9]$' >/dev/null; }     # dirties no more RAM
+guest_go() { guest_ask "$1" r '^RUNNING' >/dev/null; }              # goes on with both
+# guest_verify NAME [SECONDS]: has it check all RAM and all sectors; prints its answer
+guest_verify() { guest_ask "$1" v '^VERIFY ok ram=.*[0-9]$' "${2:-60}"; }
+
+# guest_continues FROM TO: TO's first heartbeat is the one after FROM's last, so nothing was lost or done twice.
+# (The line that was being printed when the guest moved may be torn; hence one to spare.)
+guest_continues() {
+    local last first
+    last=$(guest_value "$1" beat)
+    guest_wait "$2" "^HB [0-9]+ t=" 20 >/dev/null
+    first=$(grep -a -m 1 -E '^HB [0-9]+ t=' "${VM_LOG[$2]}" | sed -E 's/^HB ([0-9]+).*/\1/')
+    [ "$first" -gt "$last" ] && [ "$first" -le $((last + 2)) ] ||
+        fail "the guest's heartbeat went from $last on $1 to $first on $2"
+}

@@ -1,0 +1,75 @@
+# What every test on real QEMU begins with:
+#
+#     . "$(dirname "$0")/lib.sh"
+#
+# It starts the script anew in namespaces of its own (processes, mounts, network; and a user namespace where it is
+# not root). So two tests never meet, and whatever a test started ends with it, however it ends. What follows
+# then gives the test $T, a private folder that is removed at the end, and the functions of the files beside this
+# one: hosts.sh (two hosts and the firewall between them), vm.sh (QEMU and its monitor), guest.sh (what the guest
+# says), disk.sh (images), adit.sh (the program itself).
+# shellcheck shell=bash disable=SC2034
+
+set -Eeuo pipefail
+
+TESTS_QEMU=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOP=$(cd "$TESTS_QEMU/../.." && pwd)
+PATH=$PATH:/usr/sbin:/sbin
+. "$TOP/tests/lib/say.sh"
+. "$TESTS_QEMU/qemus.sh"
+
+if [ -z "${ADIT_TEST_INSIDE:-}" ]; then
+    need unshare nsenter ip nft ss socat jq qemu-img gcc
+    . "$TESTS_QEMU/programs.sh"
+    programs_build
+    as=()
+    [ "$(id -u)" = 0 ] || as=(--user --map-root-user)
+    unshare "${as[@]}" --net true 2>/dev/null || skip "namespaces may not be made here"
+    export ADIT_TEST_INSIDE=1
+    # --kill-child: with the first process of the namespace all the others go
+    exec unshare "${as[@]}" --mount --net --pid --fork --kill-child --mount-proc bash "$0" "$@"
+fi
+unset ADIT_TEST_INSIDE
+
+. "$TESTS_QEMU/programs.sh"
+. "$TESTS_QEMU/proc.sh"
+. "$TESTS_QEMU/hosts.sh"
+. "$TESTS_QEMU/vm.sh"
+. "$TESTS_QEMU/guest.sh"
+. "$TESTS_QEMU/disk.sh"
+. "$TESTS_QEMU/adit.sh"
+
+T=$(mktemp -d "${TMPDIR:-/tmp}/adit-test.XXXXXX")
+export XDG_RUNTIME_DIR=$T/run HOME=$T/home
+mkdir -m 700 "$XDG_RUNTIME_DIR" "$HOME"
+
+# At the end, whatever the end: on a failure the last words of everybody, then everything goes.
+lib_end() {
+    local status=$? log
+    trap - EXIT ERR
+    set +e
+    if [ "$status" != 0 ] && [ "$status" != 77 ]; then
+        for log in "$T"/*.log "$T"/*/*.log; do
+            [ -s "$log" ] || continue
+            printf -- '--- the last lines of %s\n' "${log#"$T"/}"
+            tail -n 12 "$log"
+        done
+    fi >&2
+    if [ -n "${ADIT_TEST_KEEP:-}" ]; then
+        printf 'kept: %s\n' "$T" >&2
+    else
+        proc_end_all 2>/dev/null
+        rm -rf "$T"
+    fi
+    exit "$status"
+}
+lib_error() {
+    local status=$?
+    # where somebody called fail, that line says it all
+    [ -e "$T/.failed" ] || printf "FAIL: %s:%s: exit status %s: %s\n" "${BASH_SOURCE[1]##*/}" "${BASH_LINENO[0]}" \
+        "$status" "$BASH_COMMAND" >&2
+    exit "$status"
+}
+trap lib_end EXIT
+trap lib_error ERR
+trap 'exit 143' TERM
+trap 'exit 130' INT HUP
