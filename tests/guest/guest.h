@@ -12,7 +12,7 @@
 #define MAX_DISKS 8
 #define HZ 100u
 
-/* ports (cpu.c) */
+/* ports */
 static inline void outb(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
 static inline void outw(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
 static inline void outl(uint16_t port, uint32_t v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port)); }
@@ -25,7 +25,7 @@ uint32_t cpu_ticks(void);           /* timer ticks since the start, HZ a second 
 void cpu_idle(void);                /* sleep until the next interrupt */
 void cpu_flush_tlb(void);           /* before memory that a migration watches is written: see cpu.c */
 
-/* text.c: the serial port, and sentences built in a buffer */
+/* serial.c; text.c: sentences built in a buffer, and options */
 struct text { char s[240]; uint32_t len; };
 void serial_init(void);
 void serial_puts(const char *s);
@@ -37,13 +37,13 @@ const char *option_find(const char *cmdline, const char *key);      /* what foll
 uint32_t option_num(const char *cmdline, const char *key, uint32_t fallback);       /* "max" is UINT32_MAX */
 int option_lists(const char *value, const char *word);              /* is WORD in a comma list, or is it "all"? */
 
-/* report.c: the first thing found wrong, kept for ever */
+/* main.c: the first thing found wrong, kept for ever */
 void report_bad(const struct text *t);
-const char *report_first_bad(void); /* NULL while all is well */
+void guest_run(const char *options, void *ram, uint32_t room_mib);     /* does not come back */
 void service(void);                 /* heartbeat and serial input; called wherever the guest may have to wait */
 
 /* ram.c */
-void ram_init(uint32_t pages);
+void ram_init(void *memory, uint32_t pages);
 void ram_step(void);                /* check the next page, then write its next generation */
 uint32_t ram_verify(void);          /* checks every page written so far; the number of pages checked */
 uint32_t ram_pages(void);

@@ -23,8 +23,6 @@
  * diskrate=chunks of eight sectors a second on each disk or max (20), hb=heartbeats a second (8). */
 #include "guest.h"
 
-struct multiboot_info { uint32_t flags, mem_lower, mem_upper, boot_device, cmdline; };
-
 static struct text first_bad;
 static uint32_t heartbeat_ticks, last_heartbeat, heartbeats, announced_passes;
 static int disks_quiet, ram_still, verify_asked, quiet_asked;
@@ -37,8 +35,6 @@ void report_bad(const struct text *t)
     serial_puts(t->s);
     serial_puts("\n");
 }
-
-const char *report_first_bad(void) { return first_bad.len ? first_bad.s : 0; }
 
 static void list_disks(struct text *t)
 {
@@ -205,46 +201,18 @@ static void work(uint32_t rate, uint32_t disk_rate)
     }
 }
 
-void guest_main(uint32_t magic, const struct multiboot_info *mb);
-void guest_main(uint32_t magic, const struct multiboot_info *mb)
+void guest_run(const char *options, void *ram, uint32_t room_mib)
 {
-    serial_init();
-    if (magic != 0x2badb002u) {
-        serial_puts("BAD not started by a multiboot loader\n");
-        return;
-    }
-    const char *cmdline = mb->flags & 4 ? (const char *)mb->cmdline : "";
-    static char options[512];       /* the loader's copy may lie in the RAM that is about to be dirtied */
-    for (uint32_t i = 0; i < sizeof options - 1 && cmdline[i]; i++)
-        options[i] = cmdline[i];
     uint32_t ram_mib = option_num(options, "ram", 16), rate = option_num(options, "rate", 1000);
-    uint32_t top = 0x100000u + mb->mem_upper * 1024u;
-    if (ram_mib > (top - RAM_START) >> 20) {
-        serial_puts("BAD ram= is more than this machine has (2 MiB are taken)\n");
+    if (ram_mib > room_mib) {
+        serial_puts("BAD ram= is more than there is room for\n");
         return;
     }
-    ram_init(ram_mib << 8);
-    cpu_init();
+    ram_init(ram, ram_mib << 8);
     disk_init(option_find(options, "disks"), option_num(options, "sectors", 4096),
               option_num(options, "spread", 1) != 0);
     uint32_t hb = option_num(options, "hb", 8);
     heartbeat_ticks = hb && hb < HZ ? HZ / hb : 1;
     announce(rate);
     work(rate, option_num(options, "diskrate", 20));
-}
-
-/* gcc may call these of its own accord */
-void *memcpy(void *to, const void *from, uint32_t n);
-void *memcpy(void *to, const void *from, uint32_t n)
-{
-    void *d = to;
-    __asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n) : : "memory");
-    return to;
-}
-void *memset(void *to, int c, uint32_t n);
-void *memset(void *to, int c, uint32_t n)
-{
-    void *d = to;
-    __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
-    return to;
 }

@@ -5,11 +5,12 @@
 
 #define WORDS (PAGE_BYTES / 4)
 
+static char *base;
 static uint32_t pages, writes, next_page, passes;
 
 static uint32_t *page_at(uint32_t page)
 {
-    return (uint32_t *)(RAM_START + page * PAGE_BYTES);
+    return (uint32_t *)(void *)(base + page * PAGE_BYTES);
 }
 
 static uint32_t seed(uint32_t page, uint32_t generation)
@@ -17,8 +18,9 @@ static uint32_t seed(uint32_t page, uint32_t generation)
     return (page * 0x9e3779b1u) ^ (generation * 0x85ebca6bu) ^ 0xad17ad17u;
 }
 
-void ram_init(uint32_t n)
+void ram_init(void *memory, uint32_t n)
 {
+    base = memory;
     pages = n;
 }
 

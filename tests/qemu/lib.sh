@@ -6,7 +6,8 @@
 # not root). So two tests never meet, and whatever a test started ends with it, however it ends. What follows
 # then gives the test $T, a private folder that is removed at the end, and the functions of the files beside this
 # one: hosts.sh (two hosts and the firewall between them), vm.sh (QEMU and its monitor), guest.sh (what the guest
-# says), disk.sh (images), adit.sh (the program itself).
+# says), disk.sh (images), proc.sh (processes by name), adit.sh (the program itself). A test that boots the Linux
+# guest sets NEED_LINUX=1 before it sources this.
 # shellcheck shell=bash disable=SC2034
 
 set -Eeuo pipefail
@@ -21,6 +22,7 @@ if [ -z "${ADIT_TEST_INSIDE:-}" ]; then
     need unshare nsenter ip nft ss socat jq qemu-img gcc
     . "$TESTS_QEMU/programs.sh"
     programs_build
+    [ -z "${NEED_LINUX:-}" ] || programs_build_linux
     as=()
     [ "$(id -u)" = 0 ] || as=(--user --map-root-user)
     unshare "${as[@]}" --net true 2>/dev/null || skip "namespaces may not be made here"

@@ -22,3 +22,21 @@ programs_build() {
             gcc -O1 -o "$QMP_CLIENT" "$TOP/tests/helpers/qmp.c" || fail "the monitor client cannot be built"
     ) 9>"$PROGRAMS/.lock"
 }
+
+# The Linux guest: made where apt can still be reached, before the test has a network of its own.
+LINUX_GUEST=$QEMU_CACHE/linux
+programs_build_linux() {
+    local said
+    mkdir -p "$LINUX_GUEST"
+    (
+        flock 9
+        programs_fresh "$LINUX_GUEST/initrd" "$TOP/tests/guest" -type f && [ -e "$LINUX_GUEST/vmlinuz" ] ||
+            said=$(bash "$TOP/tests/guest/linux/build.sh" "$LINUX_GUEST" 2>&1) ||
+            skip "the Linux guest cannot be made: $(tail -n 1 <<<"$said")"
+    ) 9>"$LINUX_GUEST/.lock" || exit
+}
+# what vm_start takes for it; give options of the work behind append
+linux_guest() {
+    LINUX_ARGS=(kernel="$LINUX_GUEST/vmlinuz" initrd="$LINUX_GUEST/initrd" mem=96
+        append="console=ttyS0 quiet nokaslr mitigations=off tsc=reliable no_timer_check panic=-1 $*")
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Runs the tests on real QEMU, two at a time: run.sh [-l] [-r FILE] [NAME]...
+#
+# Only those whose names match one of the NAMEs, or all. Each test has a log in build/check/, a folder of its own for
+# temporary files, and a time limit. -l lists them. -r appends the results to FILE: a line each, with tabs between:
+# passed, failed or skipped; the name; seconds; the reason.
+#
+# A test says in comments at its head what the runner has to know:
+#     # On: each QEMU        run once on every version (its name then ends with @VERSION); else on the system's
+#     # Limit: 300 s         its time limit (180)
+#     # Alone                not beside another one
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+. "$here/qemus.sh"
+logs=$top/build/check
+results=/dev/null
+list=
+while getopts lr: option; do
+    case $option in
+    l) list=1 ;;
+    r) results=$OPTARG ;;
+    *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+mkdir -p "$logs"
+status=0
+
+wanted() {
+    local name
+    [ ${#names[@]} -gt 0 ] || return 0
+    for name in "${names[@]}"; do
+        [[ $1 =~ $name ]] && return 0
+    done
+    return 1
+}
+names=("$@")
+
+# the system's own, and those that the project means to pass on: a version that is not there is a visible skip
+mapfile -t versions < <({ qemus_list | awk '{ print $1 }'; echo 10.0; } | awk '!seen[$0]++')
+
+report() {
+    local verdict=$1 name=$2 seconds=$3 reason=$4
+    printf '%-8s %-44s %5s s%s\n' "$verdict" "$name" "$seconds" "${reason:+  $reason}"
+    printf '%s\t%s\t%s\t%s\n' "$verdict" "$name" "$seconds" "$reason" >>"$results"
+}
+
+# run_one NAME FILE QEMU LIMIT: in the background; ends with 1 if the test failed
+run_one() {
+    local name=$1 file=$2 limit=$4 log=$logs/$1.log begin=$EPOCHSECONDS code=0 reason verdict temporary
+    temporary=$(mktemp -d "${TMPDIR:-/tmp}/adit-run.XXXXXX")
+    TMPDIR=$temporary QEMU=$3 timeout -k 10 "$limit" bash "$file" >"$log" 2>&1 </dev/null &
+    # timeout ends the test, and the test's namespace takes along all that it started
+    trap "kill $!; wait; rm -rf '$temporary'; exit 1" TERM
+    wait $! || code=$?
+    rm -rf "$temporary"
+    case $code in
+    0) verdict=passed reason= ;;
+    77) verdict=skipped reason=$(sed -n 's/^SKIP: //p' "$log" | tail -n 1) ;;
+    124 | 137) verdict=failed reason="not within $limit s; see ${log#"$top"/}" ;;
+    *) verdict=failed reason="$(grep -a -m 1 '^FAIL: ' "$log" || echo "exit status $code"); see ${log#"$top"/}" ;;
+    esac
+    report "$verdict" "$name" $((EPOCHSECONDS - begin)) "$reason"
+    [ "$verdict" != failed ]
+}
+
+running=0
+pids=()
+await() {
+    while [ "$running" -gt "$1" ]; do
+        wait -n || status=1
+        running=$((running - 1))
+    done
+}
+trap 'kill ${pids[@]+"${pids[@]}"} 2>/dev/null; wait; exit 130' INT TERM
+
+for file in "$here"/test-*.sh; do
+    name=$(basename "$file" .sh)
+    name=${name#test-}
+    limit=$(sed -nE '1,20s/^# Limit: ([0-9]+) s.*/\1/p' "$file")
+    on=('')
+    ! sed -n '1,20p' "$file" | grep -q '^# On: each QEMU' || on=("${versions[@]}")
+    for version in "${on[@]}"; do
+        full=$name${version:+@$version}
+        wanted "$full" || continue
+        [ -z "$list" ] || { echo "$full"; continue; }
+        qemu=$(if [ -n "$version" ]; then qemu_for "$version"; else command -v qemu-system-x86_64; fi)
+        if [ -z "$qemu" ]; then
+            report skipped "$full" 0 "QEMU ${version} is not to be had here${QEMU_MISSING:+: $QEMU_MISSING}"
+            continue
+        fi
+        alone=$(sed -n "1,20s/^# Alone.*/1/p" "$file")
+        await "$((alone ? 0 : 1))"
+        run_one "$full" "$file" "$qemu" "${limit:-180}" &
+        pids+=($!)
+        running=$((running + 1))
+        [ -z "$alone" ] || await 0
+    done
+done
+await 0
+exit $status
