@@ -13,7 +13,7 @@ adit_keys() { (umask 077 && "$ADIT" keygen -o "$T/psk" tester >/dev/null) || fai
 # adit_serve [OPTION]...: on dst, as proc "serve", with $T/psk, images in $T/images, its private files in $T/run-dst
 adit_serve() {
     mkdir -p "$T/images"
-    mkdir -p -m 700 "$T/run-dst"
+    (umask 077 && mkdir -p "$T/run-dst")
     proc_start serve dst "$ADIT" serve --listen "$DST_IP:$ADIT_PORT" --psk "$T/psk" --run-dir "$T/run-dst" \
         --images "$T/images" "$@"
     wait_until 10 "adit serve to listen" adit_serves

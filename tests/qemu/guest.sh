@@ -38,7 +38,7 @@ guest_value() {
 
 # guest_beats_on NAME [BEATS]: it counts on (8 beats, about a second), nothing bad found
 guest_beats_on() {
-    local before lines
+    local lines
     lines=$(guest_lines "$1")
     wait_until 20 "${2:-8} more heartbeats of the guest $1" guest_has_beats "$1" "$lines" "${2:-8}"
     guest_good "$1"

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# What adit needs of a bare Debian: packages.sh build|demo|check installs those packages of that purpose (and of the
+# ones before it) that are missing, where it is root; else it says which command would.
+set -euo pipefail
+
+purpose=${1:-build}
+packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson-dev libinih-dev libcmocka-dev)
+[ "$purpose" = build ] ||
+    packages+=(qemu-system-x86 qemu-utils iproute2 nftables socat jq util-linux bsdutils procps)
+[ "$purpose" != check ] ||
+    packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils)
+
+command -v dpkg-query >/dev/null || { echo "not a Debian: install by hand: ${packages[*]}"; exit 0; }
+missing=()
+for p in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q ' installed$' || missing+=("$p")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+    echo "these packages are missing; as root: apt-get install ${missing[*]}" >&2
+    exit 1
+fi
+echo "installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+# no service that comes with a package is to start on somebody's machine because of a test
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$log" "$policy"' EXIT
+fi
+{ apt-get -q update && apt-get -q install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+    { tail -n 5 "$log" >&2; echo "apt-get could not install ${missing[*]}" >&2; exit 1; }
