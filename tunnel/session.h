@@ -64,6 +64,10 @@ struct stream *session_open(struct session *s, enum stream_class class, const ch
  * passed. No callback comes after it. Frees the handle: do not use s again. */
 void session_close(struct session *s, enum code code, const char *reason);
 
+/* Runs the loop until the farewells of closed sessions are out, 2.5 s at most: for a
+ * program about to exit. */
+void session_linger(struct event_base *base);
+
 /* At once: no farewell. Frees the handle. NULL is fine. */
 void session_free(struct session *s);
 

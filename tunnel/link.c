@@ -1,0 +1,524 @@
+/*
+ * A link joins the mux to a transport and the event loop: see link.h.
+ *
+ * How it works. When the socket is readable, the transport's bytes go to the mux;
+ * when the mux has something to send (on_wake) or the socket is writable, frames
+ * go from the mux to the transport until its output buffer is full or there are
+ * none. on_wake only marks the link; output runs once in the same turn of the
+ * loop, after the events of that turn, so that many small things leave together.
+ *
+ * One teardown: link_end, with the reason. A link whose owner was told, or has let
+ * go, may linger to get its CLOSE out; then it frees itself, never within a call
+ * of its own (busy).
+ *
+ * Owned by a session, or by a listener until the peer's HELLO has come.
+ */
+#include "tunnel/link.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "tunnel/tcpinfo.h"
+
+enum {
+	INPUT_BUFFER = 256 * 1024,
+	INPUT_ROUNDS = 4,          /* reads in one go, before others have their turn */
+	OUTPUT_MAX = 2 * 1024 * 1024, /* bytes in one go, likewise */
+	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets */
+};
+
+enum link_state {
+	LINK_HANDSHAKE, /* the transport's handshake runs; nothing of the mux moves */
+	LINK_HELLO,     /* frames move; only HELLO and CLOSE may come */
+	LINK_UP,        /* everything is allowed */
+	LINK_LINGER,    /* the owner has let go: CLOSE goes out, what comes in is dropped */
+	LINK_OVER,      /* nothing is allowed; waits for its owner to free it */
+};
+
+static const char *const state_names[] = { "handshake", "hello", "up", "linger", "over" };
+
+struct link {
+	struct event_base *base;
+	struct transport *transport;
+	struct mux *mux;
+	const struct link_ops *ops;
+	void *ctx;
+	enum link_state state;
+	struct event *ev_read, *ev_write, *ev_timer, *ev_run;
+	uint64_t deadline_us;   /* of the handshake, or of lingering */
+	uint64_t timer_at_us;   /* when ev_timer is armed for; 0: not armed */
+	uint64_t discarded;
+	uint32_t handshake_ms;
+	int farewell;           /* transport's shutdown was queued */
+	int half_closed;
+	unsigned busy;
+	int free_due;
+};
+
+static unsigned lingering;
+
+static void set_state(struct link *l, enum link_state state)
+{
+	if (state <= l->state)
+		log_error(NULL, "link: no way from %s to %s", state_names[l->state],
+			  state_names[state]);
+	log_debug(NULL, "link: %s -> %s", state_names[l->state], state_names[state]);
+	if (state == LINK_LINGER)
+		lingering++;
+	else if (l->state == LINK_LINGER)
+		lingering--;
+	l->state = state;
+}
+
+unsigned link_lingering(void)
+{
+	return lingering;
+}
+
+static void destroy(struct link *l)
+{
+	if (l->state == LINK_LINGER)
+		lingering--;
+	if (l->ev_read)
+		event_free(l->ev_read);
+	if (l->ev_write)
+		event_free(l->ev_write);
+	if (l->ev_timer)
+		event_free(l->ev_timer);
+	if (l->ev_run)
+		event_free(l->ev_run);
+	mux_free(l->mux);
+	transport_free(l->transport);
+	free(l);
+}
+
+static void enter(struct link *l)
+{
+	l->busy++;
+}
+
+static void leave(struct link *l)
+{
+	if (--l->busy)
+		return;
+	if (l->free_due)
+		destroy(l);
+	else if (l->state < LINK_OVER)
+		mux_reap(l->mux);
+}
+
+void link_free(struct link *l)
+{
+	if (!l)
+		return;
+	l->ops = NULL;
+	if (l->busy)
+		l->free_due = 1;
+	else
+		destroy(l);
+}
+
+static void arm_timer(struct link *l, uint64_t now_us)
+{
+	uint64_t at = l->deadline_us;
+	struct timeval tv;
+	uint64_t wait;
+
+	if (l->state == LINK_OVER)
+		return;
+	if (l->state == LINK_UP)
+		at = now_us + mux_timeout_us(l->mux, now_us);
+	if (l->timer_at_us && l->timer_at_us <= at)
+		return;
+	wait = at > now_us ? at - now_us : 0;
+	/* Half a millisecond later does no harm and saves wake-ups. */
+	wait += 500;
+	tv.tv_sec = (time_t)(wait / 1000000);
+	tv.tv_usec = (suseconds_t)(wait % 1000000);
+	event_add(l->ev_timer, &tv);
+	l->timer_at_us = now_us + wait;
+}
+
+/* Lets go of the streams' world and sees to it that CLOSE gets out. */
+static void start_linger(struct link *l)
+{
+	set_state(l, LINK_LINGER);
+	l->deadline_us = clock_us() + (uint64_t)LINK_LINGER_MS * 1000;
+	event_del(l->ev_timer);
+	l->timer_at_us = 0;
+	arm_timer(l, clock_us());
+	event_active(l->ev_run, EV_TIMEOUT, 1);
+}
+
+/* Tells the owner, once, that it is over. A link that has to tell the peer why
+ * (our own CLOSE is queued) lingers for that; any other goes with leave(). */
+static void end(struct link *l, const struct err *why)
+{
+	const struct link_ops *ops = l->ops;
+	struct err copy = *why;
+	int tell = mux_closing(l->mux) && !mux_closed(l->mux);
+
+	if (l->state >= LINK_LINGER)
+		return;
+	l->ops = NULL;
+	mux_detach_streams(l->mux, why->code ? why->text : "the peer ended the session");
+	if (tell) {
+		start_linger(l);
+	} else {
+		set_state(l, LINK_OVER);
+		l->free_due = 1;
+	}
+	if (ops)
+		ops->on_end(l->ctx, &copy);
+}
+
+/* Moves what is in the transport's buffer, and waits for the socket if it must. 0 or
+ * -1 with *e. */
+static int flush(struct link *l, struct err *e)
+{
+	int r = l->transport->ops->flush(l->transport, e);
+
+	if (r == TRANSPORT_WANT_WRITE)
+		event_add(l->ev_write, NULL);
+	return r == TRANSPORT_FAILED ? -1 : 0;
+}
+
+/* Frames from the mux to the transport. 0, or -1 with *e. */
+static int output(struct link *l, struct err *e)
+{
+	struct transport *t = l->transport;
+	uint64_t now_us = clock_us();
+	size_t total = 0;
+
+	while (total < OUTPUT_MAX) {
+		const uint8_t *data;
+		size_t len, given = 0;
+
+		while (t->unsent < TRANSPORT_UNSENT_MAX &&
+		       mux_next(l->mux, now_us, &data, &len)) {
+			if (t->ops->write(t, data, len, e) < 0)
+				return -1;
+			given += len;
+		}
+		if (!given && !t->unsent)
+			return 0;
+		if (flush(l, e) < 0)
+			return -1;
+		if (t->unsent)
+			return 0; /* the socket is full; it will say when it is not */
+		total += given;
+		now_us = clock_us();
+	}
+	event_active(l->ev_run, EV_TIMEOUT, 1);
+	return 0;
+}
+
+static void linger_over(struct link *l)
+{
+	l->free_due = 1; /* leave() frees */
+}
+
+/* One step of the farewell: CLOSE out, the transport's own farewell, then the
+ * socket's; then wait for the peer's end, because closing before that would throw
+ * away, with a reset, what the peer has not read yet. */
+static void linger(struct link *l)
+{
+	struct transport *t = l->transport;
+	struct err e = ERR_INIT;
+
+	if (output(l, &e) < 0) {
+		linger_over(l);
+		return;
+	}
+	if (!mux_closed(l->mux) || t->unsent)
+		return;
+	if (!l->farewell) {
+		l->farewell = 1;
+		t->ops->shutdown(t);
+		if (flush(l, &e) < 0) {
+			linger_over(l);
+			return;
+		}
+	}
+	if (!t->unsent && !l->half_closed) {
+		l->half_closed = 1;
+		shutdown(t->fd, SHUT_WR);
+	}
+}
+
+/* Sends what is due, and ends the link when that fails. */
+static void run(struct link *l)
+{
+	struct err e = ERR_INIT;
+
+	if (l->state == LINK_LINGER) {
+		linger(l);
+		return;
+	}
+	if (l->state != LINK_HELLO && l->state != LINK_UP)
+		return;
+	if (output(l, &e) < 0)
+		end(l, &e);
+	else
+		arm_timer(l, clock_us());
+}
+
+static void hello_sent(struct link *l)
+{
+	uint32_t rtt = tcpinfo_min_rtt_us(l->transport->fd);
+
+	mux_set_rtt(l->mux, rtt);
+}
+
+static void handshake(struct link *l)
+{
+	struct err e = ERR_INIT;
+	int r = l->transport->ops->handshake(l->transport, &e);
+
+	if (r == TRANSPORT_FAILED) {
+		end(l, &e);
+		return;
+	}
+	/* A handshake can leave bytes to send whatever it wants next. */
+	if (flush(l, &e) < 0) {
+		end(l, &e);
+		return;
+	}
+	if (r == TRANSPORT_WANT_WRITE)
+		event_add(l->ev_write, NULL);
+	if (r)
+		return;
+	set_state(l, LINK_HELLO);
+	hello_sent(l);
+	event_active(l->ev_run, EV_TIMEOUT, 1);
+	/* The peer's HELLO may have come in the flight that ended the handshake. */
+	event_active(l->ev_read, EV_READ, 1);
+}
+
+static void discard(struct link *l, uint8_t *buf)
+{
+	struct err e = ERR_INIT;
+	ssize_t n;
+
+	while ((n = l->transport->ops->read(l->transport, buf, INPUT_BUFFER, &e)) > 0) {
+		l->discarded += (uint64_t)n;
+		if (l->discarded > DISCARD_MAX)
+			break;
+	}
+	if (n != TRANSPORT_WANT_READ && n != TRANSPORT_WANT_WRITE)
+		linger_over(l);
+}
+
+static void input(struct link *l)
+{
+	/* What is read is used up before the next link has its turn: one buffer a thread. */
+	static _Thread_local uint8_t buf[INPUT_BUFFER];
+	struct transport *t = l->transport;
+	struct err e = ERR_INIT;
+
+	if (l->state == LINK_LINGER) {
+		discard(l, buf);
+		return;
+	}
+	for (int i = 0; i < INPUT_ROUNDS; i++) {
+		ssize_t n = t->ops->read(t, buf, sizeof(buf), &e);
+		int r;
+
+		if (n == TRANSPORT_WANT_READ)
+			return;
+		if (n == TRANSPORT_WANT_WRITE) {
+			if (flush(l, &e) < 0)
+				end(l, &e);
+			return;
+		}
+		if (n < 0) {
+			if (n == TRANSPORT_EOF)
+				err_set(&e, ERR_CLOSED,
+					"the peer closed the connection without ending the session");
+			end(l, &e);
+			return;
+		}
+		r = mux_input(l->mux, buf, (size_t)n, clock_us(), &e);
+		if (r) {
+			end(l, &e);
+			return;
+		}
+		if (l->state != LINK_HELLO && l->state != LINK_UP)
+			return;
+	}
+	if (t->ops->pending(t))
+		event_active(l->ev_read, EV_READ, 1);
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	(void)what;
+	enter(l);
+	if (l->state == LINK_HANDSHAKE)
+		handshake(l);
+	else if (l->state != LINK_OVER)
+		input(l);
+	leave(l);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	(void)what;
+	enter(l);
+	if (l->state == LINK_HANDSHAKE)
+		handshake(l);
+	else
+		run(l);
+	leave(l);
+}
+
+static void on_run(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	(void)what;
+	enter(l);
+	run(l);
+	leave(l);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+	struct err e = ERR_INIT;
+	uint64_t now_us = clock_us();
+
+	(void)fd;
+	(void)what;
+	enter(l);
+	l->timer_at_us = 0;
+	if (l->state == LINK_LINGER) {
+		linger_over(l);
+	} else if (l->state < LINK_UP && now_us >= l->deadline_us) {
+		err_set(&e, ERR_TIMEOUT,
+			"no handshake within %u seconds: is it adit that listens there?",
+			l->handshake_ms / 1000);
+		end(l, &e);
+	} else if (l->state == LINK_UP) {
+		/* If we were held up ourselves, the peer's words wait in the socket. */
+		input(l);
+		if (l->state == LINK_UP) {
+			mux_set_rtt(l->mux, tcpinfo_min_rtt_us(l->transport->fd));
+			if (mux_tick(l->mux, now_us, &e) < 0)
+				end(l, &e);
+			else
+				run(l);
+		}
+	}
+	arm_timer(l, clock_us());
+	leave(l);
+}
+
+static void on_mux_hello(void *ctx)
+{
+	struct link *l = ctx;
+
+	set_state(l, LINK_UP);
+	/* The timer was armed for the end of the handshake. */
+	event_del(l->ev_timer);
+	l->timer_at_us = 0;
+	arm_timer(l, clock_us());
+	if (l->ops)
+		l->ops->on_ready(l->ctx);
+}
+
+static void on_mux_open(void *ctx, struct stream *s, enum stream_class class, const char *target)
+{
+	struct link *l = ctx;
+
+	if (l->ops)
+		l->ops->on_open(l->ctx, s, class, target);
+	else
+		stream_refuse(s, CODE_CANCELLED, "the session is being closed");
+}
+
+static void on_mux_wake(void *ctx)
+{
+	struct link *l = ctx;
+
+	if (l->state != LINK_OVER && l->state != LINK_HANDSHAKE)
+		event_active(l->ev_run, EV_TIMEOUT, 1);
+}
+
+static const struct mux_ops mux_ops = { on_mux_hello, on_mux_open, on_mux_wake };
+
+struct link *link_new(struct event_base *base, struct transport *t,
+		      const struct mux_config *config, const struct link_ops *ops, void *ctx,
+		      struct err *e)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	uint64_t now_us = clock_us();
+
+	if (!l) {
+		transport_free(t);
+		err_set(e, ERR_SPACE, "no memory for a connection");
+		return NULL;
+	}
+	l->base = base;
+	l->transport = t;
+	l->ops = ops;
+	l->ctx = ctx;
+	l->handshake_ms = config->session.handshake_ms;
+	l->deadline_us = now_us + (uint64_t)l->handshake_ms * 1000;
+	l->mux = mux_new(config, &mux_ops, l, now_us);
+	l->ev_read = event_new(base, t->fd, EV_READ | EV_PERSIST, on_read, l);
+	l->ev_write = event_new(base, t->fd, EV_WRITE, on_write, l);
+	l->ev_timer = evtimer_new(base, on_timer, l);
+	l->ev_run = event_new(base, -1, 0, on_run, l);
+	if (!l->mux || !l->ev_read || !l->ev_write || !l->ev_timer || !l->ev_run ||
+	    event_add(l->ev_read, NULL) < 0 || event_add(l->ev_write, NULL) < 0) {
+		destroy(l);
+		err_set(e, ERR_SPACE, "no memory for a connection");
+		return NULL;
+	}
+	arm_timer(l, now_us);
+	return l;
+}
+
+void link_set_ops(struct link *l, const struct link_ops *ops, void *ctx)
+{
+	l->ops = ops;
+	l->ctx = ctx;
+}
+
+struct mux *link_mux(struct link *l)
+{
+	return l->mux;
+}
+
+const struct transport *link_transport(const struct link *l)
+{
+	return l->transport;
+}
+
+void link_close(struct link *l, enum code code, const char *reason)
+{
+	if (!l)
+		return;
+	l->ops = NULL;
+	if (l->state != LINK_HELLO && l->state != LINK_UP) {
+		link_free(l);
+		return;
+	}
+	enter(l);
+	mux_close(l->mux, code, reason);
+	mux_detach_streams(l->mux, reason);
+	start_linger(l);
+	leave(l);
+}

@@ -1,0 +1,289 @@
+/*
+ * The listener: see listener.h. A connection is on probation until its HELLO has
+ * come; there are at most handshakes_max of those, and the oldest gives way, so
+ * that thousands that say nothing neither pile up nor shut out one that means it.
+ * Owned by adit serve.
+ */
+#include "tunnel/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "tunnel/session_i.h"
+
+enum {
+	BACKLOG = 512,
+	ACCEPTS_A_TURN = 32,
+	LOGS_A_SECOND = 10, /* of failed handshakes */
+	RETRY_MS = 200,     /* when no descriptor is left for accept */
+};
+
+/* A connection on probation. Owned by its listener. */
+struct probation {
+	TAILQ_ENTRY(probation) link_entry;
+	struct listener *listener;
+	struct link *link;
+	char address[96];
+};
+
+struct listener {
+	struct event_base *base;
+	struct event *ev, *ev_retry;
+	int fd;
+	struct creds *creds;
+	struct listener_config config;
+	void (*on_session)(void *ctx, struct session *s);
+	void *ctx;
+	TAILQ_HEAD(, probation) probations;
+	unsigned probation_count;
+	TAILQ_HEAD(, session) sessions;
+	uint64_t log_second;
+	unsigned logged, unlogged;
+};
+
+void listener_config_default(struct listener_config *c)
+{
+	session_config_default(&c->session);
+	c->handshakes_max = 256;
+	c->sessions_max = 64;
+}
+
+static void probation_free(struct probation *p)
+{
+	TAILQ_REMOVE(&p->listener->probations, p, link_entry);
+	p->listener->probation_count--;
+	link_free(p->link);
+	free(p);
+}
+
+/* Logs a failed handshake; a flood of them is counted, not logged one by one. */
+static void log_failure(struct listener *l, const char *address, const char *text)
+{
+	uint64_t second = clock_ms() / 1000;
+
+	if (second != l->log_second) {
+		if (l->unlogged)
+			log_warn(NULL, "%u more connections failed before they said who they are",
+				 l->unlogged);
+		l->log_second = second;
+		l->logged = l->unlogged = 0;
+	}
+	if (l->logged++ < LOGS_A_SECOND)
+		log_warn(NULL, "connection from %s: %s", address, text);
+	else
+		l->unlogged++;
+}
+
+static void on_probation_end(void *ctx, const struct err *why)
+{
+	struct probation *p = ctx;
+
+	log_failure(p->listener, p->address, why->code ? why->text : "closed before it began");
+	p->link = NULL;
+	probation_free(p);
+}
+
+static unsigned sessions_of(const struct listener *l, const char *peer)
+{
+	const struct session *s;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(s, &l->sessions, listed)
+	{
+		if (s->link && strcmp(session_peer(s), peer) == 0)
+			n++;
+	}
+	return n;
+}
+
+static void on_session_gone(void *ctx, struct session *s)
+{
+	struct listener *l = ctx;
+
+	TAILQ_REMOVE(&l->sessions, s, listed);
+}
+
+/* The peer has proved who it is, and said HELLO: a session. */
+static void on_probation_ready(void *ctx)
+{
+	struct probation *p = ctx;
+	struct listener *l = p->listener;
+	struct link *link = p->link;
+	struct err e = ERR_INIT;
+	struct session *s;
+
+	if (sessions_of(l, link_transport(link)->peer) >= l->config.sessions_max) {
+		log_warn(NULL, "connection from %s: %s has %u sessions already, the most allowed",
+			 p->address, link_transport(link)->peer, l->config.sessions_max);
+		p->link = NULL;
+		probation_free(p);
+		link_close(link, CODE_LIMIT, "too many sessions of this peer");
+		return;
+	}
+	s = session_from_link(link, &l->config.session, p->address, &e);
+	if (!s) {
+		log_error(NULL, "connection from %s: %s", p->address, e.text);
+		probation_free(p);
+		return;
+	}
+	p->link = NULL;
+	probation_free(p);
+	s->base = l->base;
+	s->on_gone = on_session_gone;
+	s->gone_ctx = l;
+	TAILQ_INSERT_TAIL(&l->sessions, s, listed);
+	l->on_session(l->ctx, s);
+}
+
+static void on_probation_open(void *ctx, struct stream *s, enum stream_class class,
+			      const char *target)
+{
+	(void)ctx;
+	(void)class;
+	(void)target;
+	stream_refuse(s, CODE_INTERNAL, "the session is not ready");
+}
+
+static const struct link_ops probation_ops = { on_probation_ready, on_probation_open,
+					       on_probation_end };
+
+static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct mux_config mc = { .server = 1, .session = l->config.session };
+	struct probation *p = calloc(1, sizeof(*p));
+	struct transport *t;
+	struct err e = ERR_INIT;
+
+	if (!p) {
+		close(fd);
+		return;
+	}
+	p->listener = l;
+	addr_format_sockaddr(sa, len, p->address, sizeof(p->address));
+	session_prepare_socket(fd, l->config.session.dead_ms);
+	t = creds_transport(l->creds, fd, NULL, &e);
+	if (t)
+		p->link = link_new(l->base, t, &mc, &probation_ops, p, &e);
+	if (!p->link) {
+		log_failure(l, p->address, e.text);
+		free(p);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&l->probations, p, link_entry);
+	if (++l->probation_count > l->config.handshakes_max) {
+		struct probation *oldest = TAILQ_FIRST(&l->probations);
+
+		log_failure(l, oldest->address,
+			    "dropped unauthenticated: too many handshakes in progress");
+		probation_free(oldest);
+	}
+}
+
+static void on_accept(evutil_socket_t lfd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof(sa);
+		int fd = accept4(lfd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			take(l, fd, (struct sockaddr *)&sa, len);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			/* Accepting again at once would only spin. */
+			log_failure(l, "?", strerror(errno));
+			event_del(l->ev);
+			event_add(l->ev_retry, &(struct timeval){ .tv_usec = RETRY_MS * 1000 });
+		}
+		if (errno != EINTR && errno != ECONNABORTED)
+			return;
+	}
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(l->ev, NULL);
+}
+
+struct listener *listener_new(struct event_base *base, const struct addr *a, struct creds *creds,
+			      const struct listener_config *config,
+			      void (*on_session)(void *ctx, struct session *s), void *ctx,
+			      struct err *e)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		err_set(e, ERR_SPACE, "no memory for a listener");
+		return NULL;
+	}
+	TAILQ_INIT(&l->probations);
+	TAILQ_INIT(&l->sessions);
+	l->base = base;
+	l->creds = creds;
+	l->config = *config;
+	l->on_session = on_session;
+	l->ctx = ctx;
+	l->fd = fd_listen(a, BACKLOG, e);
+	if (l->fd < 0)
+		goto fail;
+	l->ev = event_new(base, l->fd, EV_READ | EV_PERSIST, on_accept, l);
+	l->ev_retry = evtimer_new(base, on_retry, l);
+	if (!l->ev || !l->ev_retry || event_add(l->ev, NULL) < 0) {
+		err_set(e, ERR_SPACE, "no memory for a listener");
+		goto fail;
+	}
+	return l;
+fail:
+	listener_free(l);
+	return NULL;
+}
+
+uint16_t listener_port(const struct listener *l)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(l->fd, (struct sockaddr *)&sa, &len) < 0)
+		return 0;
+	if (sa.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&sa)->sin6_port);
+	return ntohs(((struct sockaddr_in *)&sa)->sin_port);
+}
+
+void listener_free(struct listener *l)
+{
+	struct probation *p;
+	struct session *s;
+
+	if (!l)
+		return;
+	if (l->ev)
+		event_free(l->ev);
+	if (l->ev_retry)
+		event_free(l->ev_retry);
+	fd_close(&l->fd);
+	while ((p = TAILQ_FIRST(&l->probations)))
+		probation_free(p);
+	/* Sessions live on with their owners. */
+	while ((s = TAILQ_FIRST(&l->sessions))) {
+		TAILQ_REMOVE(&l->sessions, s, listed);
+		s->on_gone = NULL;
+	}
+	free(l);
+}

@@ -1,0 +1,323 @@
+/*
+ * A session's public face: connecting, and a link behind it. See session.h. Owned
+ * by whoever called session_connect, or got it from a listener.
+ */
+#include "tunnel/session_i.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+void session_config_default(struct session_config *c)
+{
+	*c = (struct session_config){ .memory_max_bytes = 256u << 20,
+				      .window_max_bytes = 64u << 20,
+				      .streams_max = 4096,
+				      .keepalive_ms = 5000,
+				      .dead_ms = 15000,
+				      .handshake_ms = 10000 };
+}
+
+void session_prepare_socket(int fd, uint32_t dead_ms)
+{
+	unsigned timeout_ms = dead_ms;
+
+	/* What the kernel has sent and nobody acknowledges ends with an error as
+	 * soon as the keepalive would say the same. Best effort: not TCP, no harm. */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+static void on_link_ready(void *ctx)
+{
+	struct session *s = ctx;
+
+	s->connecting = 0;
+	snprintf(s->peer, sizeof(s->peer), "%s", link_transport(s->link)->peer);
+	if (s->ops && s->ops->on_ready)
+		s->ops->on_ready(s->ctx, s);
+}
+
+static void on_link_open(void *ctx, struct stream *stream, enum stream_class class,
+			 const char *target)
+{
+	struct session *s = ctx;
+
+	if (s->ops && s->ops->on_open)
+		s->ops->on_open(s->ctx, s, stream, class, target);
+	else
+		stream_refuse(stream, CODE_REFUSED, "this side takes no streams");
+}
+
+static void on_link_end(void *ctx, const struct err *why)
+{
+	struct session *s = ctx;
+	struct err e = *why;
+
+	s->link = NULL;
+	if (s->connecting && e.code)
+		err_prefix(&e, "%s", s->dest);
+	if (s->ops && s->ops->on_end)
+		s->ops->on_end(s->ctx, s, &e);
+}
+
+static const struct link_ops link_ops = { on_link_ready, on_link_open, on_link_end };
+
+static void fail(struct session *s, const struct err *e)
+{
+	if (s->ops && s->ops->on_end)
+		s->ops->on_end(s->ctx, s, e);
+}
+
+/* The link's mux configuration of s. */
+static void start_link(struct session *s, struct transport *t, struct err *e)
+{
+	struct mux_config mc = { .server = 0, .session = s->config };
+
+	if (getrandom(mc.session_id, sizeof(mc.session_id), 0) != sizeof(mc.session_id))
+		err_set_sys(e, errno, "no random numbers");
+	else
+		s->link = link_new(s->base, t, &mc, &link_ops, s, e);
+}
+
+static void try_next(struct session *s);
+
+/* The socket of the present address is connected, or has failed, or takes too long. */
+static void on_connected(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	struct transport *t;
+	struct err e = ERR_INIT;
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	event_free(s->ev);
+	s->ev = NULL;
+	if (what & EV_TIMEOUT)
+		error = ETIMEDOUT;
+	else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error) {
+		s->last_error = error;
+		fd_close(&s->fd);
+		try_next(s);
+		return;
+	}
+	session_prepare_socket(fd, s->config.dead_ms);
+	s->fd = -1;
+	addr_format_sockaddr((struct sockaddr *)&s->addresses.at[s->tried - 1].sa,
+			     s->addresses.at[s->tried - 1].len, s->address, sizeof(s->address));
+	t = creds_transport(s->creds, fd, s->host, &e);
+	if (t)
+		start_link(s, t, &e);
+	if (!s->link) {
+		err_prefix(&e, "%s", s->dest);
+		fail(s, &e);
+	}
+}
+
+static const char *advice(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return "is `adit serve` running there, on that port?";
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return "is the host up, and does the firewall let that port through?";
+	default:
+		return "check the address";
+	}
+}
+
+/* Connects to the next address; tells the owner when there is none left. */
+static void try_next(struct session *s)
+{
+	uint64_t now_ms = clock_ms();
+	struct err e = ERR_INIT;
+
+	while (s->tried < s->addresses.count && now_ms < s->deadline_ms) {
+		unsigned i = s->tried++;
+		unsigned left = s->addresses.count - i;
+		uint64_t wait_ms = (s->deadline_ms - now_ms) / left + 1;
+		struct timeval tv = { .tv_sec = (time_t)(wait_ms / 1000),
+				      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000) };
+		const struct sockaddr *sa = (const struct sockaddr *)&s->addresses.at[i].sa;
+
+		s->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (s->fd < 0) {
+			s->last_error = errno;
+			continue;
+		}
+		if (connect(s->fd, sa, s->addresses.at[i].len) < 0 && errno != EINPROGRESS) {
+			s->last_error = errno;
+			fd_close(&s->fd);
+			continue;
+		}
+		s->ev = event_new(s->base, s->fd, EV_WRITE, on_connected, s);
+		if (s->ev && event_add(s->ev, &tv) == 0)
+			return;
+		s->last_error = ENOMEM;
+		fd_close(&s->fd);
+	}
+	err_set(&e, ERR_ADDRESS, "cannot connect to %s: %s: %s", s->dest, strerror(s->last_error),
+		advice(s->last_error));
+	fail(s, &e);
+}
+
+/* The first attempt runs from the loop, so that on_end never comes from within
+ * session_connect. */
+static void on_start(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)fd;
+	(void)what;
+	event_free(s->ev);
+	s->ev = NULL;
+	try_next(s);
+}
+
+struct session *session_connect(struct event_base *base, const struct addr_dest *d,
+				struct creds *creds, const struct session_config *config,
+				const struct session_ops *ops, void *ctx, struct err *e)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct addr a = { .kind = ADDR_TCP, .port = d->port };
+
+	if (!s) {
+		err_set(e, ERR_SPACE, "no memory for a session");
+		return NULL;
+	}
+	s->base = base;
+	s->fd = -1;
+	s->creds = creds;
+	s->config = *config;
+	s->ops = ops;
+	s->ctx = ctx;
+	s->connecting = 1;
+	s->last_error = ETIMEDOUT;
+	s->deadline_ms = clock_ms() + config->handshake_ms;
+	snprintf(s->host, sizeof(s->host), "%s", d->host);
+	snprintf(a.host, sizeof(a.host), "%s", d->host);
+	snprintf(s->dest, sizeof(s->dest), strchr(d->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
+		 d->scheme, d->host, d->port);
+	if (addr_resolve(&a, 0, &s->addresses, e) < 0)
+		goto fail;
+	s->ev = evtimer_new(base, on_start, s);
+	if (!s->ev || event_add(s->ev, &(struct timeval){ 0 }) < 0) {
+		err_set(e, ERR_SPACE, "no memory for a session");
+		goto fail;
+	}
+	return s;
+fail:
+	session_free(s);
+	return NULL;
+}
+
+struct session *session_from_link(struct link *l, const struct session_config *config,
+				  const char *address, struct err *e)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		err_set(e, ERR_SPACE, "no memory for a session");
+		return NULL;
+	}
+	s->fd = -1;
+	s->link = l;
+	s->config = *config;
+	snprintf(s->address, sizeof(s->address), "%s", address);
+	snprintf(s->dest, sizeof(s->dest), "%s", address);
+	snprintf(s->peer, sizeof(s->peer), "%s", link_transport(l)->peer);
+	link_set_ops(l, &link_ops, s);
+	return s;
+}
+
+void session_set_ops(struct session *s, const struct session_ops *ops, void *ctx)
+{
+	s->ops = ops;
+	s->ctx = ctx;
+}
+
+struct stream *session_open(struct session *s, enum stream_class class, const char *target,
+			    const struct stream_ops *ops, void *ctx, struct err *e)
+{
+	if (!s->link) {
+		err_set(e, ERR_CLOSED, "the session has ended");
+		return NULL;
+	}
+	return mux_open(link_mux(s->link), class, target, ops, ctx, e);
+}
+
+/* All that is ours but the link. */
+static void dispose(struct session *s)
+{
+	if (s->ev)
+		event_free(s->ev);
+	fd_close(&s->fd);
+	if (s->on_gone)
+		s->on_gone(s->gone_ctx, s);
+	free(s);
+}
+
+void session_close(struct session *s, enum code code, const char *reason)
+{
+	struct link *l = s->link;
+
+	s->ops = NULL;
+	s->link = NULL;
+	link_close(l, code, reason);
+	dispose(s);
+}
+
+void session_free(struct session *s)
+{
+	struct link *l;
+
+	if (!s)
+		return;
+	l = s->link;
+	s->ops = NULL;
+	s->link = NULL;
+	if (l)
+		mux_detach_streams(link_mux(l), "the session was ended here");
+	link_free(l);
+	dispose(s);
+}
+
+const char *session_peer(const struct session *s)
+{
+	return *s->peer ? s->peer : s->dest;
+}
+
+const char *session_peer_address(const struct session *s)
+{
+	return s->address;
+}
+
+void session_stats(const struct session *s, struct session_stats *out)
+{
+	if (s->link)
+		mux_stats(link_mux(s->link), out);
+	else
+		*out = (struct session_stats){ 0 };
+}
+
+void session_linger(struct event_base *base)
+{
+	uint64_t until_ms = clock_ms() + LINK_LINGER_MS + 500;
+
+	while (link_lingering() && clock_ms() < until_ms &&
+	       event_base_loop(base, EVLOOP_ONCE) == 0)
+		;
+}

@@ -1,0 +1,44 @@
+/* What the session and the listener share; nobody else includes it. */
+#ifndef ADIT_TUNNEL_SESSION_I_H
+#define ADIT_TUNNEL_SESSION_I_H
+
+#include <sys/queue.h>
+
+#include "tunnel/link.h"
+#include "tunnel/session.h"
+
+struct session {
+	struct event_base *base;
+	const struct session_ops *ops; /* the owner's; NULL once it has let go */
+	void *ctx;
+	struct session_config config;
+	struct link *link; /* NULL before it is connected and after it has ended */
+	char address[96];  /* of the peer */
+	char peer[256];    /* who it is, once it has proved it */
+	char dest[ADDR_HOST_MAX + 32]; /* as the user wrote it, for errors */
+
+	/* connecting */
+	int connecting;
+	struct creds *creds;
+	char host[ADDR_HOST_MAX];
+	struct addr_resolved addresses;
+	unsigned tried;
+	int fd;
+	struct event *ev;
+	int last_error;
+	uint64_t deadline_ms;
+
+	/* the listener that handed it out keeps count */
+	TAILQ_ENTRY(session) listed;
+	void (*on_gone)(void *ctx, struct session *s);
+	void *gone_ctx;
+};
+
+/* A session over a link whose HELLO has come; owns the link from now on. */
+struct session *session_from_link(struct link *l, const struct session_config *config,
+				  const char *address, struct err *e);
+
+/* Socket options of every connection between two adits. */
+void session_prepare_socket(int fd, uint32_t dead_ms);
+
+#endif

@@ -1,0 +1,12 @@
+/* What the kernel knows of a TCP connection. A file of its own: <linux/tcp.h>, which
+ * has the fields that glibc's header lacks, cannot stand beside <netinet/tcp.h>. */
+#ifndef ADIT_TUNNEL_TCPINFO_H
+#define ADIT_TUNNEL_TCPINFO_H
+
+#include <stdint.h>
+
+/* The least round trip that the kernel saw of late, in microseconds; 0 when fd is
+ * not TCP or nothing is known. */
+uint32_t tcpinfo_min_rtt_us(int fd);
+
+#endif
