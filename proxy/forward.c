@@ -1,0 +1,199 @@
+/*
+ * A local listener: see forward.h. Each connection becomes a relay at once; a
+ * refusal by the peer closes it, and is logged with its target.
+ *
+ * Owned by the caller; owns its listening socket and the relays.
+ */
+#include "proxy/forward.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "proxy/relay.h"
+
+enum {
+	FORWARD_BACKLOG = 1024,
+	FORWARD_ACCEPTS = 64, /* a turn of the loop, so that others get theirs */
+	FORWARD_PAUSE_MS = 200,
+};
+
+struct forwarded {
+	LIST_ENTRY(forwarded) link;
+	struct forward *forward;
+	struct relay *relay;
+	unsigned stream;
+};
+
+struct forward {
+	struct event_base *base;
+	struct session *session;
+	struct addr local;
+	char target[STREAM_TARGET_MAX];
+	char peer[256];
+	int fd;
+	dev_t dev; /* of the socket's file, so that only our own is removed */
+	ino_t ino;
+	struct event accept;
+	struct event resume;
+	LIST_HEAD(, forwarded) relays;
+};
+
+static struct log_ctx about(const struct forward *f, unsigned stream)
+{
+	struct log_ctx ctx = {.peer = f->peer, .stream = stream};
+
+	return ctx;
+}
+
+static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
+{
+	struct forwarded *d = ctx;
+	const struct forward *f = d->forward;
+	struct log_ctx about_d = about(f, d->stream);
+
+	(void)relay;
+	if (code == CODE_NONE)
+		log_debug(&about_d, "%s: ended", f->target);
+	else if (code == CODE_REFUSED || code == CODE_UNREACHABLE)
+		log_warn(&about_d, "%s%srefused by the peer: %s",
+			 strstr(reason, f->target) ? "" : f->target,
+			 strstr(reason, f->target) ? "" : " ", reason);
+	else if (code != CODE_SESSION)
+		log_info(&about_d, "%s: %s", f->target, *reason ? reason : code_name(code));
+	LIST_REMOVE(d, link);
+	free(d);
+}
+
+static void pause_accepting(struct forward *f, const char *why)
+{
+	static const struct timeval pause = {0, FORWARD_PAUSE_MS * 1000};
+	struct log_ctx ctx = about(f, 0);
+
+	log_warn(&ctx, "%s: no new connections for a moment: %s", f->target, why);
+	event_del(&f->accept);
+	event_add(&f->resume, &pause);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *ctx)
+{
+	struct forward *f = ctx;
+
+	(void)fd;
+	(void)what;
+	event_add(&f->accept, NULL);
+}
+
+/* One connection, fd, becomes a relay. 0, or -1 when no more can be had now. */
+static int forward_one(struct forward *f, int fd)
+{
+	struct forwarded *d = calloc(1, sizeof(*d));
+	struct stream *s;
+	struct err e = ERR_INIT;
+
+	if (!d) {
+		fd_close(&fd);
+		pause_accepting(f, "memory is short");
+		return -1;
+	}
+	d->forward = f;
+	d->relay =
+	    relay_open(f->base, f->session, STREAM_OTHER, f->target, fd, on_relay_end, d, &e);
+	if (!d->relay) {
+		free(d);
+		pause_accepting(f, e.text);
+		return -1;
+	}
+	s = relay_stream(d->relay);
+	d->stream = s ? stream_id(s) : 0;
+	LIST_INSERT_HEAD(&f->relays, d, link);
+	return 0;
+}
+
+static void on_accept(evutil_socket_t listening, short what, void *ctx)
+{
+	struct forward *f = ctx;
+
+	(void)what;
+	for (int i = 0; i < FORWARD_ACCEPTS; i++) {
+		int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			if (forward_one(f, fd) < 0)
+				return;
+			continue;
+		}
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		pause_accepting(f, strerror(errno));
+		return;
+	}
+}
+
+struct forward *forward_new(struct event_base *base, const struct addr *local,
+			    const struct addr *remote, struct err *e)
+{
+	struct forward *f = calloc(1, sizeof(*f));
+	struct stat st;
+
+	if (!f) {
+		err_set(e, ERR_SYSTEM, "memory is short");
+		return NULL;
+	}
+	f->base = base;
+	f->local = *local;
+	addr_format(remote, f->target, sizeof(f->target));
+	LIST_INIT(&f->relays);
+	f->fd = fd_listen(local, FORWARD_BACKLOG, e);
+	if (f->fd < 0) {
+		free(f);
+		return NULL;
+	}
+	if (local->kind == ADDR_UNIX && lstat(local->path, &st) == 0) {
+		f->dev = st.st_dev;
+		f->ino = st.st_ino;
+	}
+	event_assign(&f->accept, base, f->fd, EV_READ | EV_PERSIST, on_accept, f);
+	event_assign(&f->resume, base, -1, 0, on_resume, f);
+	return f;
+}
+
+void forward_start(struct forward *f, struct session *s)
+{
+	f->session = s;
+	snprintf(f->peer, sizeof(f->peer), "%s", session_peer(s));
+	event_add(&f->accept, NULL);
+}
+
+void forward_free(struct forward *f)
+{
+	struct forwarded *d;
+	struct stat st;
+
+	if (!f)
+		return;
+	event_del(&f->accept);
+	event_del(&f->resume);
+	while ((d = LIST_FIRST(&f->relays)) != NULL) {
+		LIST_REMOVE(d, link);
+		relay_cancel(d->relay, CODE_CANCELLED, "the adit that opened it ends");
+		free(d);
+	}
+	if (f->local.kind == ADDR_UNIX && lstat(f->local.path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    st.st_dev == f->dev && st.st_ino == f->ino)
+		unlink(f->local.path);
+	fd_close(&f->fd);
+	free(f);
+}

@@ -1,0 +1,391 @@
+/*
+ * The router: see router.h. Refuses every target that no rule and no service
+ * names, and says on both sides which one and what would allow it.
+ *
+ * It owns the sessions that it was given, and the relays of forwards on them. A
+ * session that has ended is freed on a later turn of the loop, not within the
+ * session's own callback.
+ */
+#include "proxy/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/log.h"
+#include "proxy/relay.h"
+#include "proxy/rules.h"
+
+struct watcher {
+	LIST_ENTRY(watcher) link;
+	router_session_end *fn;
+	void *ctx;
+};
+
+/* One forward at work; owned by its session's entry. */
+struct routed {
+	LIST_ENTRY(routed) link;
+	struct entry *entry;
+	struct relay *relay;
+	unsigned stream;
+	char target[];
+};
+
+struct entry {
+	LIST_ENTRY(entry) link;
+	struct router *router;
+	struct session *session;
+	int ended;
+	LIST_HEAD(, routed) forwards;
+	LIST_HEAD(, watcher) watchers;
+	char peer[256];
+};
+
+struct service_entry {
+	LIST_ENTRY(service_entry) link;
+	router_service *fn;
+	void *ctx;
+	char name[];
+};
+
+struct router {
+	struct event_base *base;
+	struct rules rules;
+	struct event reap;
+	LIST_HEAD(, service_entry) services;
+	LIST_HEAD(, entry) sessions;
+};
+
+static struct log_ctx about(const struct entry *n, unsigned stream)
+{
+	struct log_ctx ctx = {.peer = n->peer, .stream = stream};
+
+	return ctx;
+}
+
+static void free_entry(struct entry *n)
+{
+	struct routed *f;
+	struct watcher *w;
+
+	while ((f = LIST_FIRST(&n->forwards)) != NULL) {
+		LIST_REMOVE(f, link);
+		relay_cancel(f->relay, CODE_CANCELLED, "the far adit ends");
+		free(f);
+	}
+	while ((w = LIST_FIRST(&n->watchers)) != NULL) {
+		LIST_REMOVE(w, link);
+		free(w);
+	}
+	LIST_REMOVE(n, link);
+	free(n);
+}
+
+static void on_reap(evutil_socket_t fd, short what, void *ctx)
+{
+	struct router *r = ctx;
+	struct entry *n, *next;
+
+	(void)fd;
+	(void)what;
+	for (n = LIST_FIRST(&r->sessions); n; n = next) {
+		struct session *s = n->session;
+
+		next = LIST_NEXT(n, link);
+		if (!n->ended)
+			continue;
+		free_entry(n);
+		session_free(s);
+	}
+}
+
+struct router *router_new(struct event_base *base)
+{
+	struct router *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->base = base;
+	LIST_INIT(&r->services);
+	LIST_INIT(&r->sessions);
+	event_assign(&r->reap, base, -1, 0, on_reap, r);
+	return r;
+}
+
+/* Calls everybody who watches n; they may watch and unwatch meanwhile. */
+static void tell_watchers(struct entry *n, const struct err *why)
+{
+	struct watcher *w;
+
+	while ((w = LIST_FIRST(&n->watchers)) != NULL) {
+		router_session_end *fn = w->fn;
+		void *ctx = w->ctx;
+
+		LIST_REMOVE(w, link);
+		free(w);
+		fn(ctx, n->session, why);
+	}
+}
+
+void router_free(struct router *r)
+{
+	struct entry *n;
+	struct service_entry *v;
+	struct err why = ERR_INIT;
+
+	if (!r)
+		return;
+	err_set(&why, ERR_CANCELLED, "this adit ends");
+	while ((n = LIST_FIRST(&r->sessions)) != NULL) {
+		struct session *s = n->session;
+		int ended = n->ended;
+
+		if (!ended)
+			tell_watchers(n, &why);
+		free_entry(n);
+		if (ended)
+			session_free(s);
+		else
+			session_close(s, CODE_CANCELLED, "the far adit was asked to end");
+	}
+	while ((v = LIST_FIRST(&r->services)) != NULL) {
+		LIST_REMOVE(v, link);
+		free(v);
+	}
+	event_del(&r->reap);
+	rules_fini(&r->rules);
+	free(r);
+}
+
+int router_allow_forward(struct router *r, const char *pattern, struct err *e)
+{
+	return rules_add(&r->rules, pattern, e);
+}
+
+/* The service whose name is that of target up to its first '/'. */
+static struct service_entry *find_service(struct router *r, const char *target, size_t len)
+{
+	struct service_entry *v;
+
+	LIST_FOREACH(v, &r->services, link)
+	if (strlen(v->name) == len && memcmp(v->name, target, len) == 0)
+		return v;
+	return NULL;
+}
+
+int router_add_service(struct router *r, const char *name, router_service *fn, void *ctx,
+		       struct err *e)
+{
+	size_t len = strlen(name);
+	struct service_entry *v;
+
+	if (find_service(r, name, len))
+		return err_set(e, ERR_INTERNAL, "there is a service \"%s\" already", name);
+	v = calloc(1, sizeof(*v) + len + 1);
+	if (!v)
+		return err_set(e, ERR_SYSTEM, "memory is short");
+	v->fn = fn;
+	v->ctx = ctx;
+	memcpy(v->name, name, len + 1);
+	LIST_INSERT_HEAD(&r->services, v, link);
+	return 0;
+}
+
+void router_remove_service(struct router *r, const char *name)
+{
+	struct service_entry *v = find_service(r, name, strlen(name));
+
+	if (!v)
+		return;
+	LIST_REMOVE(v, link);
+	free(v);
+}
+
+static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
+{
+	struct routed *f = ctx;
+	struct log_ctx about_f = about(f->entry, f->stream);
+
+	(void)relay;
+	if (code == CODE_NONE)
+		log_debug(&about_f, "%s: ended", f->target);
+	else if (code == CODE_UNREACHABLE)
+		log_warn(&about_f, "%s", reason);
+	else if (code != CODE_SESSION)
+		log_info(&about_f, "%s: %s", f->target, *reason ? reason : code_name(code));
+	LIST_REMOVE(f, link);
+	free(f);
+}
+
+/* Refuses with reason, which is what the peer is told; the log's own words differ
+ * where the mend is on this side. */
+static void refuse(struct entry *n, struct stream *stream, enum code code, const char *log_words,
+		   const char *reason)
+{
+	struct log_ctx ctx = about(n, stream_id(stream));
+
+	log_warn(&ctx, "refused: %s", log_words);
+	stream_refuse(stream, code, reason);
+}
+
+static void refuse_unnamed(struct entry *n, struct stream *stream, const char *target)
+{
+	char reason[STREAM_REASON_MAX], words[STREAM_TARGET_MAX + 64];
+
+	snprintf(words, sizeof(words), "%s: no --allow-forward names it", target);
+	if (strlen(target) < 90)
+		snprintf(reason, sizeof(reason),
+			 "%s is not allowed here: start the far adit with --allow-forward %s",
+			 target, target);
+	else
+		snprintf(reason, sizeof(reason),
+			 "%.150s is not allowed here: start the far adit with --allow-forward",
+			 target);
+	refuse(n, stream, CODE_REFUSED, words, reason);
+}
+
+static void open_forward(struct entry *n, struct stream *stream, const char *target)
+{
+	struct router *r = n->router;
+	struct err e = ERR_INIT;
+	struct log_ctx ctx;
+	struct routed *f;
+	struct addr a;
+
+	if (addr_parse(&a, target, &e) < 0) {
+		refuse(n, stream, CODE_REFUSED, e.text, e.text);
+		return;
+	}
+	if (!rules_match(&r->rules, &a)) {
+		refuse_unnamed(n, stream, target);
+		return;
+	}
+	f = calloc(1, sizeof(*f) + strlen(target) + 1);
+	if (!f) {
+		refuse(n, stream, CODE_INTERNAL, "memory is short", "memory is short");
+		return;
+	}
+	f->entry = n;
+	f->stream = stream_id(stream);
+	strcpy(f->target, target);
+	ctx = about(n, f->stream);
+	f->relay = relay_connect(r->base, n->session, stream, &a, on_relay_end, f);
+	if (!f->relay) {
+		log_error(&ctx, "%s: memory is short", target);
+		free(f);
+		return;
+	}
+	log_debug(&ctx, "%s: opened", target);
+	LIST_INSERT_HEAD(&n->forwards, f, link);
+}
+
+static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
+		    const char *target)
+{
+	struct entry *n = ctx;
+	struct service_entry *v;
+	char reason[STREAM_REASON_MAX];
+
+	if (strncmp(target, "unix:", 5) == 0 || strncmp(target, "tcp:", 4) == 0) {
+		open_forward(n, stream, target);
+		return;
+	}
+	v = find_service(n->router, target, strcspn(target, "/"));
+	if (v) {
+		v->fn(v->ctx, s, stream, class, target);
+		return;
+	}
+	if (strcmp(target, "migrate") == 0) {
+		refuse(n, stream, CODE_REFUSED, "a migration: there is no --allow-migrate",
+		       "migrations are not allowed here: start the far adit with --allow-migrate");
+		return;
+	}
+	snprintf(reason, sizeof(reason),
+		 "\"%.100s\" is nothing that is offered here: targets are unix:/path and "
+		 "tcp:HOST:PORT",
+		 target);
+	refuse(n, stream, CODE_REFUSED, reason, reason);
+}
+
+static void on_end(void *ctx, struct session *s, const struct err *why)
+{
+	struct entry *n = ctx;
+	struct log_ctx about_n = about(n, 0);
+
+	(void)s;
+	if (err_is_set(why))
+		log_warn(&about_n, "session ended: %s", why->text);
+	else
+		log_info(&about_n, "session ended by the peer");
+	n->ended = 1;
+	tell_watchers(n, why);
+	event_active(&n->router->reap, EV_TIMEOUT, 0);
+}
+
+static const struct session_ops routed_session_ops = {
+    .on_open = on_open,
+    .on_end = on_end,
+};
+
+void router_add_session(struct router *r, struct session *s)
+{
+	struct entry *n = calloc(1, sizeof(*n));
+	struct log_ctx ctx;
+
+	if (!n) {
+		session_close(s, CODE_INTERNAL, "memory is short");
+		return;
+	}
+	n->router = r;
+	n->session = s;
+	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
+	LIST_INIT(&n->forwards);
+	LIST_INIT(&n->watchers);
+	LIST_INSERT_HEAD(&r->sessions, n, link);
+	session_set_ops(s, &routed_session_ops, n);
+	ctx = about(n, 0);
+	log_info(&ctx, "session from %s", session_peer_address(s));
+}
+
+static struct entry *find_entry(struct router *r, const struct session *s)
+{
+	struct entry *n;
+
+	LIST_FOREACH(n, &r->sessions, link)
+	if (n->session == s)
+		return n;
+	return NULL;
+}
+
+void router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx)
+{
+	struct entry *n = find_entry(r, s);
+	struct watcher *w = n && !n->ended ? calloc(1, sizeof(*w)) : NULL;
+
+	if (!w)
+		return;
+	w->fn = fn;
+	w->ctx = ctx;
+	LIST_INSERT_HEAD(&n->watchers, w, link);
+}
+
+void router_unwatch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx)
+{
+	struct entry *n = find_entry(r, s);
+	struct watcher *w;
+
+	if (!n)
+		return;
+	LIST_FOREACH(w, &n->watchers, link)
+	{
+		if (w->fn == fn && w->ctx == ctx) {
+			LIST_REMOVE(w, link);
+			free(w);
+			return;
+		}
+	}
+}
