@@ -39,18 +39,18 @@ int err_set_sys(struct err *e, int errnum, const char *fmt, ...)
 
 int err_prefix(struct err *e, const char *fmt, ...)
 {
-	char text[ERR_TEXT_MAX];
-	size_t used;
+	char prefix[ERR_TEXT_MAX / 2], text[ERR_TEXT_MAX];
 	va_list ap;
 
 	if (!e)
 		return ERR_NONE;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(prefix, sizeof(prefix), fmt, ap);
 	va_end(ap);
-	used = strlen(text);
-	snprintf(text + used, sizeof(text) - used, ": %s", e->text);
-	memcpy(e->text, text, sizeof(text));
+	memcpy(text, e->text, sizeof(text));
+	/* What does not fit is cut, and the cut is no error. */
+	if (snprintf(e->text, sizeof(e->text), "%s: %s", prefix, text) < 0)
+		return e->code;
 	err_printable(e->text);
 	return e->code;
 }

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { BURST_US = 10000, CHUNK_MIN = 4096, CHUNKS_A_SECOND = 50 };
+enum { BURST_US = 25000, CHUNK_MIN = 4096, CHUNKS_A_SECOND = 50 };
 
 struct rate {
 	uint64_t bytes_per_s; /* 0: no limit */
