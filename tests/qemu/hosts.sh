@@ -42,6 +42,7 @@ hosts_make() {
             say "note: $host has no cubic; its connections use the machine's default"
     done
     printf '127.0.0.1 localhost\n%s %s\n%s %s\n' $SRC_IP $SRC_NAME $DST_IP $DST_NAME >"$T/hosts"
+    [ -e /etc/hosts ] || touch /etc/hosts || fail "there is no /etc/hosts"
     mount --bind "$T/hosts" /etc/hosts
 }
 

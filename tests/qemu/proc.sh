@@ -51,11 +51,17 @@ proc_end() {
 }
 
 proc_end_all() {
-    local name
+    local name i
+    disown -a                       # or bash would tell of each that it was killed
     for name in "${!PROC_PID[@]}"; do
-        kill -KILL "${PROC_PID[$name]}"
-    done 2>/dev/null
-    wait 2>/dev/null
+        proc_kill "$name" KILL
+    done
+    for name in "${!PROC_PID[@]}"; do
+        for ((i = 0; i < 60; i++)); do
+            proc_runs "$name" || break
+            sleep 0.05
+        done
+    done
 }
 
 # proc_list PATTERN: "pid command" of each process of this test whose command line matches (zombies have none)

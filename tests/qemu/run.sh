@@ -59,7 +59,7 @@ run_one() {
     0) verdict=passed reason= ;;
     77) verdict=skipped reason=$(sed -n 's/^SKIP: //p' "$log" | tail -n 1) ;;
     124 | 137) verdict=failed reason="not within $limit s; see ${log#"$top"/}" ;;
-    *) verdict=failed reason="$(grep -a -m 1 '^FAIL: ' "$log" || echo "exit status $code"); see ${log#"$top"/}" ;;
+    *) verdict=failed reason="$(grep -a -m 1 '^FAIL: ' "$log" || tail -n 1 "$log"); see ${log#"$top"/}" ;;
     esac
     report "$verdict" "$name" $((EPOCHSECONDS - begin)) "$reason"
     [ "$verdict" != failed ]
