@@ -1,0 +1,533 @@
+/* Who is let through a handshake, and the sentence that the others get, on both ends. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "test_creds_fixture.h"
+#include "tunnel/creds_impl.h"
+
+#define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_B "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static struct fixture_ca ca, other_ca;
+
+static const struct fixture_cert server_spec = {.subject = "dst.example",
+						.alt = "DNS:dst.example,DNS:*.lab.example,"
+						       "IP:10.1.2.3,IP:::1",
+						.usage = "serverAuth"};
+static const struct fixture_cert client_spec = {.subject = "src.example", .usage = "clientAuth"};
+
+static struct creds *psk(enum creds_role role, const char *name, const char *lines)
+{
+	struct err e = ERR_INIT;
+	struct creds *c = creds_load_psk(role, fixture_file(name, lines, 0600), NULL, &e);
+
+	if (!c)
+		fail_msg("%s", e.text);
+	return c;
+}
+
+static struct creds *x509(enum creds_role role, const struct fixture_ca *from,
+			  const struct fixture_ca *trust)
+{
+	const char *name = role == CREDS_CLIENT ? "client" : "server";
+	const char *dir = fixture_x509(name, name, from, trust,
+				       role == CREDS_CLIENT ? &client_spec : &server_spec);
+	struct err e = ERR_INIT;
+	struct creds *c;
+	char crl[640];
+
+	snprintf(crl, sizeof(crl), "%s/ca-crl.pem", dir);
+	unlink(crl);
+	c = creds_load_x509(role, dir, &e);
+	if (!c)
+		fail_msg("%s", e.text);
+	return c;
+}
+
+/* Lets two meet, and gives their references back. */
+static void meet(struct fixture_pair *p, struct creds *client, struct creds *server,
+		 const char *host)
+{
+	fixture_pair_open(p, client, server, host);
+	fixture_pair_drive(p);
+	creds_free(client);
+	creds_free(server);
+}
+
+static struct creds *server_x509(void)
+{
+	return x509(CREDS_SERVER, &ca, &ca);
+}
+
+static struct creds *client_x509(void)
+{
+	return x509(CREDS_CLIENT, &ca, &ca);
+}
+
+/* One end shows a certificate that creds_load_x509 would not have taken. */
+static struct creds *showing(struct creds *c, const struct fixture_cert *spec)
+{
+	EVP_PKEY *key;
+	X509 *cert;
+
+	fixture_cert_new(&ca, spec, &cert, &key);
+	fixture_swap_cert(c, cert, key);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	return c;
+}
+
+static void test_psk_is_accepted(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n"),
+	     psk(CREDS_SERVER, "s.psk", "alice:" KEY_B "\nbob:" KEY_A "\n"), "localhost");
+	fixture_assert_up(&p);
+	assert_string_equal(p.client.t->peer, "psk:bob");
+	assert_string_equal(p.server.t->peer, "psk:bob");
+	assert_string_equal(p.client.t->cipher, "TLSv1.3 TLS_AES_128_GCM_SHA256");
+	fixture_pair_close(&p);
+}
+
+static void test_psk_wrong_key(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_B "\n"),
+	     psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n"), "localhost");
+	fixture_assert_failed(&p.client, ERR_AUTH,
+			      "server has another key|\"bob\"|c.psk|same line");
+	fixture_assert_failed(&p.server, ERR_AUTH,
+			      "client has another key|\"bob\"|s.psk|same line");
+	fixture_pair_close(&p);
+}
+
+static void test_psk_unknown_identity(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, psk(CREDS_CLIENT, "c.psk", "eve:" KEY_A "\n"),
+	     psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n"), "localhost");
+	fixture_assert_failed(&p.client, ERR_AUTH, "does not know|\"eve\"|c.psk|add its line");
+	fixture_assert_failed(&p.server, ERR_AUTH, "\"eve\" is not in|s.psk|add its line");
+	fixture_pair_close(&p);
+}
+
+static void test_psk_client_meets_x509_server(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n"), server_x509(), "localhost");
+	fixture_assert_failed(&p.client, ERR_AUTH, "does not take a PSK|--tls-creds|--psk");
+	fixture_assert_failed(&p.server, ERR_AUTH, "comes with a PSK|--tls-creds|--psk");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_client_meets_psk_server(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, client_x509(), psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n"), "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "does not take certificates|--psk|--tls-creds");
+	fixture_assert_failed(&p.server, ERR_AUTH, "without a PSK|--psk|--tls-creds");
+	fixture_pair_close(&p);
+}
+
+/* A server that takes certificates and is no adit: it passes over the PSK. */
+static void test_psk_client_refuses_server_without_psk(void **state)
+{
+	struct creds *server = server_x509();
+	struct creds_set *set = creds_set_get(server);
+	struct fixture_pair p;
+
+	(void)state;
+	SSL_CTX_set_client_hello_cb(set->ctx, NULL, NULL);
+	creds_set_unref(set);
+	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n"), server, "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "did not take our PSK|certificate");
+	fixture_assert_failed(&p.server, ERR_AUTH, "does not trust the issuer");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_is_accepted(void **state)
+{
+	static const char *const hosts[] = {"dst.example", "DST.example", "a.lab.example",
+					    "10.1.2.3",	   "::1",	  "0:0::1"};
+	struct fixture_pair p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		meet(&p, client_x509(), server_x509(), hosts[i]);
+		fixture_assert_up(&p);
+		assert_string_equal(p.client.t->peer, "x509:CN=dst.example,O=adit test");
+		assert_string_equal(p.server.t->peer, "x509:CN=src.example,O=adit test");
+		fixture_pair_close(&p);
+	}
+}
+
+static void test_x509_foreign_server(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, client_x509(), x509(CREDS_SERVER, &other_ca, &ca), "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH,
+			      "server's certificate|CN=dst.example|not trusted here|Other CA|"
+			      "client/ca-cert.pem");
+	fixture_assert_failed(&p.server, ERR_AUTH,
+			      "client does not trust|Other CA|server/server-cert.pem|ca-cert.pem");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_foreign_client(void **state)
+{
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, x509(CREDS_CLIENT, &other_ca, &ca), server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH,
+			      "client's certificate|CN=src.example|not trusted here|Other CA|"
+			      "server/ca-cert.pem");
+	fixture_assert_failed(&p.client, ERR_AUTH,
+			      "server does not trust|Other CA|client/client-cert.pem");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_expired_server(void **state)
+{
+	struct fixture_cert old = server_spec;
+	struct fixture_pair p;
+
+	(void)state;
+	old.from_s = -7200;
+	old.until_s = -60;
+	meet(&p, client_x509(), showing(server_x509(), &old), "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "server's certificate|expired on 20| UTC|renew");
+	fixture_assert_failed(&p.server, ERR_AUTH, "client says|server-cert.pem|expired|renew|20");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_expired_client(void **state)
+{
+	struct fixture_cert old = client_spec;
+	struct fixture_pair p;
+
+	(void)state;
+	old.from_s = -7200;
+	old.until_s = -60;
+	meet(&p, showing(client_x509(), &old), server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "client's certificate|expired on 20| UTC|renew");
+	fixture_assert_failed(&p.client, ERR_AUTH, "server says|client-cert.pem|expired|renew|20");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_not_yet_valid(void **state)
+{
+	struct fixture_cert early_server = server_spec, early_client = client_spec;
+	struct fixture_pair p;
+
+	(void)state;
+	early_server.from_s = early_client.from_s = 3600;
+	early_server.until_s = early_client.until_s = 7200;
+	meet(&p, client_x509(), showing(server_x509(), &early_server), "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH,
+			      "server's certificate|not valid before 20|clocks");
+	fixture_assert_failed(&p.server, ERR_AUTH, "client refuses|server-cert.pem|clock|20");
+	fixture_pair_close(&p);
+	meet(&p, showing(client_x509(), &early_client), server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH,
+			      "client's certificate|not valid before 20|clocks");
+	fixture_assert_failed(&p.client, ERR_AUTH, "server refuses|client-cert.pem|clock|20");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_wrong_host(void **state)
+{
+	static const char *const hosts[] = {"other.example", "x.y.lab.example", "lab.example",
+					    "10.1.2.4", "::2"};
+	struct fixture_pair p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		meet(&p, client_x509(), server_x509(), hosts[i]);
+		fixture_assert_failed(&p.client, ERR_AUTH, "is for dst.example, |10.1.2.3|not for");
+		assert_non_null(strstr(p.client.err.text, hosts[i]));
+		fixture_assert_failed(&p.server, ERR_AUTH,
+				      "client refuses|server-cert.pem|dialled|dst.example");
+		fixture_pair_close(&p);
+	}
+}
+
+static void test_x509_partial_wildcard_is_no_match(void **state)
+{
+	static const struct fixture_cert spec = {
+	    .subject = "dst.example", .alt = "DNS:d*t.lab.example", .usage = "serverAuth"};
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, client_x509(), showing(server_x509(), &spec), "dst.lab.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "not for dst.lab.example");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_wrong_purpose(void **state)
+{
+	struct fixture_cert as_client = server_spec, as_server = client_spec;
+	struct fixture_pair p;
+
+	(void)state;
+	as_client.usage = "clientAuth";
+	as_server.usage = "serverAuth";
+	meet(&p, client_x509(), showing(server_x509(), &as_client), "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "not made for a TLS server|serverAuth");
+	fixture_assert_failed(&p.server, ERR_AUTH, "not made for a TLS server|serverAuth");
+	fixture_pair_close(&p);
+	meet(&p, showing(client_x509(), &as_server), server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "not made for a TLS client|clientAuth");
+	fixture_assert_failed(&p.client, ERR_AUTH, "not made for a TLS client|clientAuth");
+	fixture_pair_close(&p);
+}
+
+/* QEMU's and libvirt's certificates need not say what they are for. */
+static void test_x509_no_purpose_is_any(void **state)
+{
+	struct fixture_cert plain_server = server_spec, plain_client = client_spec;
+	struct fixture_pair p;
+
+	(void)state;
+	plain_server.usage = plain_client.usage = NULL;
+	meet(&p, showing(client_x509(), &plain_client), showing(server_x509(), &plain_server),
+	     "dst.example");
+	fixture_assert_up(&p);
+	fixture_pair_close(&p);
+}
+
+/* Writes a list into dir on which the certificate of c is, and loads dir anew. */
+static void put_crl(struct creds *reader, const char *dir, struct creds *c, long from_s,
+		    long until_s)
+{
+	struct creds_set *set = c ? creds_set_get(c) : NULL;
+	struct err e = ERR_INIT;
+
+	fixture_write_crl(dir, &ca, set ? SSL_CTX_get0_certificate(set->ctx) : NULL, from_s,
+			  until_s);
+	creds_set_unref(set);
+	if (creds_reload(reader, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void test_x509_revoked_server(void **state)
+{
+	struct creds *client = client_x509(), *server = server_x509();
+	struct fixture_pair p;
+
+	(void)state;
+	put_crl(client, fixture_subdir("client"), server, 0, 0);
+	meet(&p, client, server, "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "server's certificate|was revoked|ca-crl.pem");
+	fixture_assert_failed(&p.server, ERR_AUTH, "server-cert.pem was revoked");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_revoked_client(void **state)
+{
+	struct creds *client = client_x509(), *server = server_x509();
+	struct fixture_pair p;
+
+	(void)state;
+	put_crl(server, fixture_subdir("server"), client, 0, 0);
+	meet(&p, client, server, "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "client's certificate|was revoked|ca-crl.pem");
+	fixture_assert_failed(&p.client, ERR_AUTH, "client-cert.pem was revoked");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_crl_without_them(void **state)
+{
+	struct creds *client = client_x509(), *server = server_x509();
+	struct fixture_pair p;
+
+	(void)state;
+	put_crl(server, fixture_subdir("server"), NULL, 0, 0);
+	meet(&p, client, server, "dst.example");
+	fixture_assert_up(&p);
+	fixture_pair_close(&p);
+}
+
+static void test_x509_crl_out_of_date(void **state)
+{
+	struct creds *client = client_x509(), *server = server_x509();
+	struct fixture_pair p;
+
+	(void)state;
+	put_crl(server, fixture_subdir("server"), NULL, -7200, -60);
+	meet(&p, client, server, "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "ca-crl.pem is out of date|fetch");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_crl_of_another_issuer(void **state)
+{
+	const char *dir;
+	struct creds *client = client_x509(), *server = server_x509();
+	struct fixture_pair p;
+
+	(void)state;
+	dir = fixture_subdir("server");
+	fixture_write_crl(dir, &other_ca, NULL, 0, 0);
+	assert_int_equal(creds_reload(server, NULL), 0);
+	meet(&p, client, server, "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "has no list of the issuer|Test CA");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_client_without_certificate(void **state)
+{
+	struct creds *client = client_x509();
+	struct creds_set *set = creds_set_get(client);
+	SSL_CTX *bare = SSL_CTX_new(TLS_client_method());
+	struct fixture_pair p;
+
+	(void)state;
+	/* An SSL_CTX does not forget a certificate: another one, with the same trust. */
+	SSL_CTX_set1_cert_store(bare, SSL_CTX_get_cert_store(set->ctx));
+	SSL_CTX_set_verify(bare, SSL_VERIFY_PEER, SSL_CTX_get_verify_callback(set->ctx));
+	SSL_CTX_free(set->ctx);
+	set->ctx = bare;
+	creds_set_unref(set);
+	meet(&p, client, server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "showed no certificate|client-cert.pem");
+	fixture_assert_failed(&p.client, ERR_AUTH, "asks for a client certificate|client-cert.pem");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_client_without_subject(void **state)
+{
+	static const struct fixture_cert spec = {
+	    .subject = "", .alt = "DNS:src.example", .usage = "clientAuth"};
+	struct fixture_pair p;
+
+	(void)state;
+	meet(&p, showing(client_x509(), &spec), server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "no subject");
+	fixture_assert_failed(&p.client, ERR_AUTH, "server refuses|client-cert.pem|log");
+	fixture_pair_close(&p);
+}
+
+static void test_x509_needs_a_host(void **state)
+{
+	struct creds *client = client_x509();
+	struct err e = ERR_INIT;
+	int fd[2];
+
+	(void)state;
+	fixture_tcp_pair(fd);
+	assert_null(creds_transport(client, fd[0], NULL, &e));
+	assert_int_equal(e.code, ERR_USAGE);
+	close(fd[1]);
+	creds_free(client);
+}
+
+static void test_tls12_peer(void **state)
+{
+	struct creds *server = psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n");
+	struct creds *client = client_x509();
+	struct creds_set *set = creds_set_get(client);
+	struct fixture_pair p;
+
+	(void)state;
+	SSL_CTX_set_min_proto_version(set->ctx, TLS1_2_VERSION);
+	SSL_CTX_set_max_proto_version(set->ctx, TLS1_2_VERSION);
+	creds_set_unref(set);
+	meet(&p, client, server, "dst.example");
+	fixture_assert_failed(&p.server, ERR_PROTOCOL, "does not speak TLS 1.3");
+	fixture_assert_failed(&p.client, ERR_PROTOCOL, "does not speak TLS 1.3");
+	fixture_pair_close(&p);
+}
+
+/* Connections keep the credentials that they began with; new ones get the new. */
+static void test_reload_is_for_new_connections(void **state)
+{
+	struct creds *client = psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n");
+	struct creds *server = psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n");
+	struct fixture_pair before, after;
+
+	(void)state;
+	fixture_pair_open(&before, client, server, "localhost");
+	fixture_file("s.psk", "carol:" KEY_A "\n", 0600);
+	assert_int_equal(creds_reload(server, NULL), 0);
+	fixture_pair_open(&after, client, server, "localhost");
+	creds_free(client);
+	creds_free(server);
+	fixture_pair_drive(&before);
+	fixture_assert_up(&before);
+	fixture_pair_close(&before);
+	fixture_pair_drive(&after);
+	fixture_assert_failed(&after.server, ERR_AUTH, "\"bob\" is not in");
+	fixture_pair_close(&after);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	ca = fixture_ca_new("Test CA");
+	other_ca = fixture_ca_new("Other CA");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fixture_ca_free(&ca);
+	fixture_ca_free(&other_ca);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_psk_is_accepted),
+	    cmocka_unit_test(test_psk_wrong_key),
+	    cmocka_unit_test(test_psk_unknown_identity),
+	    cmocka_unit_test(test_psk_client_meets_x509_server),
+	    cmocka_unit_test(test_x509_client_meets_psk_server),
+	    cmocka_unit_test(test_psk_client_refuses_server_without_psk),
+	    cmocka_unit_test(test_x509_is_accepted),
+	    cmocka_unit_test(test_x509_foreign_server),
+	    cmocka_unit_test(test_x509_foreign_client),
+	    cmocka_unit_test(test_x509_expired_server),
+	    cmocka_unit_test(test_x509_expired_client),
+	    cmocka_unit_test(test_x509_not_yet_valid),
+	    cmocka_unit_test(test_x509_wrong_host),
+	    cmocka_unit_test(test_x509_partial_wildcard_is_no_match),
+	    cmocka_unit_test(test_x509_wrong_purpose),
+	    cmocka_unit_test(test_x509_no_purpose_is_any),
+	    cmocka_unit_test(test_x509_revoked_server),
+	    cmocka_unit_test(test_x509_revoked_client),
+	    cmocka_unit_test(test_x509_crl_without_them),
+	    cmocka_unit_test(test_x509_crl_out_of_date),
+	    cmocka_unit_test(test_x509_crl_of_another_issuer),
+	    cmocka_unit_test(test_x509_client_without_certificate),
+	    cmocka_unit_test(test_x509_client_without_subject),
+	    cmocka_unit_test(test_x509_needs_a_host),
+	    cmocka_unit_test(test_tls12_peer),
+	    cmocka_unit_test(test_reload_is_for_new_connections),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
