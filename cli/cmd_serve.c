@@ -1,0 +1,380 @@
+/* adit serve: listens for other adits, and lets them do what the options name. */
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/creds_options.h"
+#include "cli/usage.h"
+#if __has_include("control/service.h")
+#include "control/service.h"
+#define HAVE_SERVICE 1
+#endif
+#include "proxy/router.h"
+#include "tunnel/listener.h"
+
+static const char help[] =
+    "usage: adit serve [--listen HOST:PORT] (--psk FILE | --tls-creds DIR | --insecure)\n"
+    "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
+    "                  [--allow-launch QEMU]... [--images DIR]...\n"
+    "\n"
+    "Accepts sessions from other adits on one TCP port. A peer that has proved who it is\n"
+    "may do what is named here, and nothing else.\n"
+    "\n"
+    "  --listen HOST:PORT  where to listen; IPv6 in brackets; :PORT for all addresses, which\n"
+    "                      with port 16516 is what happens when this is left out\n"
+    "\n"
+    "who may connect, exactly one of:\n" CREDS_OPTIONS_HELP_SERVER "\n"
+    "what they may do:\n"
+    "  --allow-forward PATTERN  connect to targets that match unix:/path or tcp:HOST:PORT,\n"
+    "                      with shell wildcards; * matches neither '/' nor a leading '.' of a\n"
+    "                      name; HOST is compared as written. May be repeated\n"
+    "  --allow-migrate     bring VMs to this host\n"
+    "  --allow-launch QEMU have this binary (an absolute path) started for a VM that comes;\n"
+    "                      needs --allow-migrate. May be repeated. Without it only a QEMU that\n"
+    "                      waits already (adit migrate --dest-qmp) can take one\n"
+    "  --images DIR        have disk images used and made in DIR for VMs that are launched;\n"
+    "                      needs --allow-launch. May be repeated\n"
+    "\n"
+    "  --run-dir DIR       private directory for the sockets of VMs; made with mode 0700 when\n"
+    "                      missing. /run/adit for root, else $XDG_RUNTIME_DIR/adit\n"
+    "  --log-level LEVEL   error, warning, info (what it is without this) or debug\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "SIGHUP reads the credentials anew; SIGTERM and SIGINT end all sessions and the program.\n";
+
+enum {
+	OPTION_LISTEN = OPTION_OWN,
+	OPTION_ALLOW_FORWARD,
+	OPTION_ALLOW_MIGRATE,
+	OPTION_ALLOW_LAUNCH,
+	OPTION_IMAGES,
+	OPTION_RUN_DIR,
+	OPTION_LOG_LEVEL,
+};
+
+/* Values of an option that may be repeated, NULL behind the last. */
+struct words {
+	const char **at;
+	size_t count;
+};
+
+struct serve {
+	/* what the options say */
+	struct addr listen;
+	struct creds_options creds_options;
+	struct words forwards, launch, images;
+	int allow_migrate;
+	char run_dir[ADDR_UNIX_MAX];
+
+	struct event_base *base;
+	struct creds *creds;
+	struct router *router;
+	struct listener *listener;
+#ifdef HAVE_SERVICE
+	struct service *service;
+#endif
+	struct event *signals[3];
+};
+
+static int take_option(struct serve *v, int c, const char *value, struct err *e)
+{
+	enum log_level level;
+	int rc;
+
+	switch (c) {
+	case OPTION_LISTEN:
+		return addr_parse_listen(&v->listen, value, e);
+	case OPTION_ALLOW_FORWARD:
+		v->forwards.at[v->forwards.count++] = value;
+		return 0;
+	case OPTION_ALLOW_MIGRATE:
+		v->allow_migrate = 1;
+		return 0;
+	case OPTION_ALLOW_LAUNCH:
+		v->launch.at[v->launch.count++] = value;
+		return 0;
+	case OPTION_IMAGES:
+		v->images.at[v->images.count++] = value;
+		return 0;
+	case OPTION_RUN_DIR:
+		if (strlen(value) >= sizeof(v->run_dir))
+			return err_set(e, ERR_USAGE, "--run-dir %s: the path is too long", value);
+		snprintf(v->run_dir, sizeof(v->run_dir), "%s", value);
+		return 0;
+	case OPTION_LOG_LEVEL:
+		rc = usage_parse_log_level(&level, value, e);
+		if (rc == 0)
+			log_set_level(level);
+		return rc;
+	default:
+		rc = creds_options_take(&v->creds_options, c, value, e);
+		return rc < 0 ? rc : 0;
+	}
+}
+
+/* Whether path is absolute and a directory, or a program; the option by its name. */
+static int check_path(const char *option, const char *path, int directory, struct err *e)
+{
+	struct stat st;
+
+	if (path[0] != '/')
+		return err_set(e, ERR_USAGE, "%s %s: give an absolute path", option, path);
+	if (stat(path, &st) < 0)
+		return err_set_sys(e, errno, "%s %s", option, path);
+	if (directory && !S_ISDIR(st.st_mode))
+		return err_set(e, ERR_CONFIG, "%s %s: not a directory", option, path);
+	if (!directory && (!S_ISREG(st.st_mode) || access(path, X_OK) < 0))
+		return err_set(e, ERR_CONFIG, "%s %s: not a program that can be run", option, path);
+	return 0;
+}
+
+static int check_options(const struct serve *v, struct err *e)
+{
+	int rc = 0;
+
+	if (v->launch.count && !v->allow_migrate)
+		return err_set(e, ERR_USAGE, "--allow-launch needs --allow-migrate");
+	if (v->images.count && !v->launch.count)
+		return err_set(e, ERR_USAGE, "--images needs --allow-launch");
+	for (size_t i = 0; i < v->launch.count && rc == 0; i++)
+		rc = check_path("--allow-launch", v->launch.at[i], 0, e);
+	for (size_t i = 0; i < v->images.count && rc == 0; i++)
+		rc = check_path("--images", v->images.at[i], 1, e);
+	return rc;
+}
+
+/* The directory for VMs' sockets: there, ours, and closed to everybody else. */
+static int prepare_run_dir(struct serve *v, struct err *e)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (!v->run_dir[0] && geteuid() == 0)
+		snprintf(v->run_dir, sizeof(v->run_dir), "/run/adit");
+	else if (!v->run_dir[0] && runtime && runtime[0] == '/' &&
+		 strlen(runtime) + sizeof("/adit") <= sizeof(v->run_dir))
+		snprintf(v->run_dir, sizeof(v->run_dir), "%.*s/adit",
+			 (int)(sizeof(v->run_dir) - sizeof("/adit")), runtime);
+	if (!v->run_dir[0])
+		return err_set(e, ERR_USAGE,
+			       "no place for the sockets of VMs: there is no XDG_RUNTIME_DIR, give "
+			       "--run-dir DIR");
+	if (v->run_dir[0] != '/')
+		return err_set(e, ERR_USAGE, "--run-dir %s: give an absolute path", v->run_dir);
+	if (mkdir(v->run_dir, 0700) < 0 && errno != EEXIST)
+		return err_set_sys(e, errno, "--run-dir %s cannot be made", v->run_dir);
+	if (lstat(v->run_dir, &st) < 0)
+		return err_set_sys(e, errno, "--run-dir %s", v->run_dir);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_CONFIG, "--run-dir %s: not a directory", v->run_dir);
+	if (st.st_uid != geteuid() || (st.st_mode & 077))
+		return err_set(
+		    e, ERR_CONFIG,
+		    "--run-dir %s: must belong to the user who runs adit, with mode 0700 "
+		    "(chmod 0700 it, or choose another)",
+		    v->run_dir);
+	return 0;
+}
+
+static void on_session(void *ctx, struct session *s)
+{
+	struct serve *v = ctx;
+
+	router_add_session(v->router, s);
+}
+
+static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
+{
+	struct serve *v = ctx;
+
+	(void)what;
+	log_info(NULL, "ending: SIG%s", sigabbrev_np((int)signum));
+	event_base_loopbreak(v->base);
+}
+
+static void on_hangup(evutil_socket_t signum, short what, void *ctx)
+{
+	struct serve *v = ctx;
+	struct err e = ERR_INIT;
+	char text[ERR_TEXT_MAX];
+
+	(void)signum;
+	(void)what;
+	creds_options_describe(&v->creds_options, text, sizeof(text));
+	if (creds_reload(v->creds, &e) < 0)
+		log_error(NULL, "the old credentials stay in force: %s", e.text);
+	else
+		log_info(NULL, "read the credentials anew (%s)", text);
+}
+
+static int watch_signals(struct serve *v)
+{
+	v->signals[0] = evsignal_new(v->base, SIGINT, on_end_signal, v);
+	v->signals[1] = evsignal_new(v->base, SIGTERM, on_end_signal, v);
+	v->signals[2] = evsignal_new(v->base, SIGHUP, on_hangup, v);
+	for (int i = 0; i < 3; i++)
+		if (!v->signals[i] || event_add(v->signals[i], NULL) < 0)
+			return -1;
+	return 0;
+}
+
+/* After it a second signal ends the program at once. */
+static void unwatch_signals(struct serve *v)
+{
+	for (int i = 0; i < 3; i++) {
+		if (v->signals[i])
+			event_free(v->signals[i]);
+		v->signals[i] = NULL;
+	}
+}
+
+#ifdef HAVE_SERVICE
+static int start_service(struct serve *v, struct err *e)
+{
+	struct service_config config = {
+	    .allow_migrate = v->allow_migrate,
+	    .launch_binaries = v->launch.at,
+	    .images_dirs = v->images.at,
+	    .run_dir = v->run_dir,
+	};
+
+	v->service = service_new(v->base, v->router, &config, e);
+	return v->service ? 0 : (int)e->code;
+}
+#endif
+
+static int start(struct serve *v, struct err *e)
+{
+	struct listener_config config;
+	int rc = 0;
+
+	rc = check_options(v, e);
+	if (rc == 0 && v->allow_migrate)
+		rc = prepare_run_dir(v, e);
+	if (rc < 0)
+		return rc;
+	v->creds = creds_options_load_server(&v->creds_options, e);
+	if (!v->creds)
+		return e->code;
+	v->base = event_base_new();
+	v->router = v->base ? router_new(v->base) : NULL;
+	if (!v->router || watch_signals(v) < 0)
+		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
+	for (size_t i = 0; i < v->forwards.count && rc == 0; i++) {
+		rc = router_allow_forward(v->router, v->forwards.at[i], e);
+		if (rc < 0)
+			err_prefix(e, "--allow-forward");
+	}
+#ifdef HAVE_SERVICE
+	if (rc == 0 && v->allow_migrate)
+		rc = start_service(v, e);
+#endif
+	if (rc < 0)
+		return rc;
+	listener_config_default(&config);
+	v->listener = listener_new(v->base, &v->listen, v->creds, &config, on_session, v, e);
+	return v->listener ? 0 : (int)e->code;
+}
+
+static void announce(const struct serve *v)
+{
+	char text[ERR_TEXT_MAX];
+	const char *host = v->listen.host[0] ? v->listen.host : "*";
+
+	if (!v->forwards.count && !v->allow_migrate)
+		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
+			       "--allow-migrate in adit serve --help");
+	if (v->creds_options.insecure)
+		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
+	log_info(NULL, strchr(host, ':') ? "listening on [%s]:%u (%s)" : "listening on %s:%u (%s)",
+		 host, listener_port(v->listener),
+		 creds_options_describe(&v->creds_options, text, sizeof(text)));
+}
+
+/* Ends in order: no new sessions, no jobs, no sessions; then lets the farewells out. */
+static void stop(struct serve *v)
+{
+	unwatch_signals(v);
+	listener_free(v->listener);
+#ifdef HAVE_SERVICE
+	service_free(v->service);
+#endif
+	router_free(v->router);
+	if (v->base) {
+		session_linger(v->base);
+		event_base_free(v->base);
+	}
+	creds_free(v->creds);
+	free(v->forwards.at);
+	free(v->launch.at);
+	free(v->images.at);
+}
+
+static int parse(struct serve *v, int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"listen", required_argument, NULL, OPTION_LISTEN},
+	    {"allow-forward", required_argument, NULL, OPTION_ALLOW_FORWARD},
+	    {"allow-migrate", no_argument, NULL, OPTION_ALLOW_MIGRATE},
+	    {"allow-launch", required_argument, NULL, OPTION_ALLOW_LAUNCH},
+	    {"images", required_argument, NULL, OPTION_IMAGES},
+	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	    CREDS_OPTIONS_LONG,
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
+	};
+	struct err e = ERR_INIT;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return usage_bad_option("serve", c, argv);
+		if (c == 'h')
+			return usage_help(help);
+		if (take_option(v, c, optarg, &e) < 0)
+			return usage_fail("serve", &e);
+	}
+	if (optind < argc)
+		return usage_error("serve", "it takes options only, not \"%s\"", argv[optind]);
+	return -1;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	struct serve v = {.listen = {.kind = ADDR_TCP, .port = ADDR_PORT_DEFAULT}};
+	struct err e = ERR_INIT;
+	size_t room = (size_t)argc + 1;
+	int status;
+
+	v.forwards.at = calloc(room, sizeof(char *));
+	v.launch.at = calloc(room, sizeof(char *));
+	v.images.at = calloc(room, sizeof(char *));
+	if (!v.forwards.at || !v.launch.at || !v.images.at) {
+		err_set(&e, ERR_SYSTEM, "memory is short");
+		status = usage_fail("serve", &e);
+		goto out;
+	}
+	status = parse(&v, argc, argv);
+	if (status >= 0)
+		goto out;
+	if (start(&v, &e) < 0) {
+		status = usage_fail("serve", &e);
+		goto out;
+	}
+	announce(&v);
+	event_base_dispatch(v.base);
+	status = EXIT_SUCCESS;
+out:
+	stop(&v);
+	return status;
+}

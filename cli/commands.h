@@ -1,0 +1,14 @@
+/*
+ * The subcommands of adit. Each takes its own words (argv[0] is the command's
+ * name) and returns the exit status: 0, 1 when it failed (one line on standard
+ * error has said why), 2 when its words were wrong.
+ */
+#ifndef ADIT_CLI_COMMANDS_H
+#define ADIT_CLI_COMMANDS_H
+
+int cmd_keygen(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_forward(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+
+#endif

@@ -1,0 +1,99 @@
+/* The program adit: finds the subcommand, and prepares what all of them stand on. */
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/usage.h"
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+    {"serve", cmd_serve, "accept sessions from other adits, and do what they may ask for"},
+    {"forward", cmd_forward, "carry local connections to targets at the far adit"},
+#ifdef ADIT_HAVE_MIGRATE
+    {"migrate", cmd_migrate, "move a running VM, with its disks, to the far adit's host"},
+#endif
+    {"keygen", cmd_keygen, "make a key for --psk"},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static int help(FILE *out)
+{
+	fputs("usage: adit COMMAND [OPTION]...\n"
+	      "\n"
+	      "Carries a whole QEMU/KVM live migration, RAM and disks, over one encrypted TCP\n"
+	      "port.\n"
+	      "\n"
+	      "commands:\n",
+	      out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n"
+	      "adit COMMAND --help says more of each; adit --version says which adit this is.\n",
+	      out);
+	return fflush(out) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void on_libevent_log(int severity, const char *text)
+{
+	log_write(severity == EVENT_LOG_DEBUG  ? LOG_LEVEL_DEBUG
+		  : severity == EVENT_LOG_MSG  ? LOG_LEVEL_INFO
+		  : severity == EVENT_LOG_WARN ? LOG_LEVEL_WARN
+					       : LOG_LEVEL_ERROR,
+		  NULL, "libevent: %s", text);
+}
+
+static void prepare(void)
+{
+	struct rlimit files;
+
+	signal(SIGPIPE, SIG_IGN);
+	/* A stream is a descriptor, and there may be thousands. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	/* Keys and guests' memory have no place in a core dump. (Leak checkers need
+	 * to look at the process that this shuts.) */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+	/* The journal has its own clock. */
+	if (getenv("JOURNAL_STREAM"))
+		log_set_time(0);
+	event_set_log_callback(on_libevent_log);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return help(stdout);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return usage_help("adit " ADIT_VERSION "\n");
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			int status;
+
+			prepare();
+			status = commands[i].run(argc - 1, argv + 1);
+			libevent_global_shutdown();
+			return status;
+		}
+	}
+	fprintf(stderr, "adit: there is no %s %s; see adit --help\n",
+		argv[1][0] == '-' ? "option" : "command", err_printable(argv[1]));
+	return EXIT_USAGE;
+}

@@ -1,0 +1,79 @@
+/* Help, misuse and failure in the same words everywhere: see usage.h. */
+#include "cli/usage.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int print_usage_error(const char *command, char *text)
+{
+	fprintf(stderr, "adit %s: %s; see adit %s --help\n", command, err_printable(text), command);
+	return EXIT_USAGE;
+}
+
+int usage_error(const char *command, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return print_usage_error(command, text);
+}
+
+int usage_bad_option(const char *command, int c, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	if (c == ':')
+		return usage_error(command, "%s needs a value", word);
+	if (word[0] == '-' && word[1] == '-') {
+		if (optopt && strchr(word, '='))
+			return usage_error(command, "%.*s takes no value", (int)strcspn(word, "="),
+					   word);
+		return usage_error(command, "there is no option %s", word);
+	}
+	return usage_error(command, "there is no option -%c", optopt);
+}
+
+int usage_fail(const char *command, const struct err *e)
+{
+	if (e->code == ERR_USAGE)
+		return usage_error(command, "%s", e->text);
+	fprintf(stderr, "adit %s: %s\n", command, e->text);
+	return EXIT_FAILURE;
+}
+
+int usage_help(const char *text)
+{
+	fputs(text, stdout);
+	if (fflush(stdout) != 0) {
+		perror("adit: standard output");
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
+int usage_parse_log_level(enum log_level *level, const char *text, struct err *e)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} levels[] = {
+	    {"error", LOG_LEVEL_ERROR},
+	    {"warning", LOG_LEVEL_WARN},
+	    {"info", LOG_LEVEL_INFO},
+	    {"debug", LOG_LEVEL_DEBUG},
+	};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (strcmp(levels[i].name, text) == 0) {
+			*level = levels[i].level;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_USAGE, "--log-level \"%s\" is none of error, warning, info and debug",
+		       text);
+}

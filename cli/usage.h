@@ -1,0 +1,31 @@
+/* What every subcommand says in the same words: help, misuse, failure. */
+#ifndef ADIT_CLI_USAGE_H
+#define ADIT_CLI_USAGE_H
+
+#include "base/err.h"
+#include "base/log.h"
+
+enum { EXIT_USAGE = 2 };
+
+/* Values of long options that have no letter; each command's own begin at
+ * OPTION_OWN, those of creds_options.h at OPTION_CREDS. */
+enum { OPTION_CREDS = 0x1000, OPTION_OWN = 0x2000 };
+
+/* "adit COMMAND: WORDS; see adit COMMAND --help" on standard error; EXIT_USAGE. */
+int usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* What getopt_long returned '?' or ':' for, named; call it right after getopt_long
+ * (with opterr = 0 and a short list that begins with ":"). EXIT_USAGE. */
+int usage_bad_option(const char *command, int c, char **argv);
+
+/* "adit COMMAND: e's sentence" on standard error. EXIT_USAGE for ERR_USAGE (and
+ * then with the way to the help), else 1. */
+int usage_fail(const char *command, const struct err *e);
+
+/* Writes help to standard output. 0, or 1 when that failed. */
+int usage_help(const char *text);
+
+/* Reads what --log-level takes: error, warning, info, debug. ERR_USAGE. */
+int usage_parse_log_level(enum log_level *level, const char *text, struct err *e);
+
+#endif
