@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Goal: each floor includes only those below it; OpenSSL, libssh and jansson stay in
+# the rooms that they were given; the protocol's files know no event loop and do no
+# I/O; no file outgrows 800 lines.
+set -u
+cd "${1:-$(dirname "$0")/../..}" || exit 1
+bad=0
+
+complain()
+{
+	printf '%s\n' "$*"
+	bad=1
+}
+
+# Lines "FILE:#include ..." of the sources in the folders given.
+includes()
+{
+	find "$@" -name '*.[ch]' -exec grep -HE '^[[:space:]]*#[[:space:]]*include' {} +
+}
+
+# allow FOLDER FLOOR...: FOLDER may include its own headers and those of FLOORs.
+allow()
+{
+	local folder=$1 line name
+	shift
+	while IFS= read -r line; do
+		name=$(sed -E 's/.*"([^"]*)".*/\1/' <<<"$line")
+		case " $folder $* " in
+		*" ${name%%/*} "*) ;;
+		*) complain "$line: $folder/ may include only: $folder $*" ;;
+		esac
+	done < <(includes "$folder" | grep '"')
+}
+
+allow base
+allow tunnel base
+allow proxy tunnel base
+allow control proxy tunnel base
+[ -n "$(find bench -name '*.[ch]')" ] && allow bench control proxy tunnel base
+allow cli bench control proxy tunnel base
+
+while IFS= read -r line; do
+	case $line in
+	tunnel/*tls* | tunnel/creds*) ;;
+	*) complain "$line: <openssl/*> belongs to the TLS files of tunnel/" ;;
+	esac
+done < <(includes base tunnel proxy control cli bench | grep '<openssl/')
+
+while IFS= read -r line; do
+	case $line in
+	tunnel/*ssh*) ;;
+	*) complain "$line: <libssh/*> belongs to the ssh file of tunnel/" ;;
+	esac
+done < <(includes base tunnel proxy control cli bench | grep '<libssh/')
+
+while IFS= read -r line; do
+	case $line in
+	control/* | cli/* | bench/*) ;;
+	*) complain "$line: <jansson.h> belongs to control/, cli/ and bench/" ;;
+	esac
+done < <(includes base tunnel proxy control cli bench | grep '<jansson.h>')
+
+pure=(tunnel/frame.[ch] tunnel/framebuf.[ch] tunnel/mux*.[ch] tunnel/stream.[ch] tunnel/sched.c
+	tunnel/window.c tunnel/rate.c)
+for f in "${pure[@]}"; do
+	[ -f "$f" ] || complain "$f: gone; mend the list of this test"
+done
+while IFS= read -r line; do
+	complain "$line: the protocol does no I/O and knows no event loop"
+done < <(grep -HE '#[[:space:]]*include[[:space:]]*<(event2/|sys/socket|sys/uio|unistd|netinet/|poll|time\.h|sys/time)' "${pure[@]}")
+
+while read -r lines file; do
+	[ "$file" = total ] || [ "$lines" -le 800 ] || complain "$file: $lines lines, at most 800"
+done < <(find base tunnel proxy control cli bench tests -name '*.[ch]' -exec wc -l {} +)
+
+exit $bad
