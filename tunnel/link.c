@@ -413,6 +413,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	} else if (l->state == LINK_UP) {
 		/* If we were held up ourselves, the peer's words wait in the socket. */
 		input(l);
+		now_us = clock_us();
 		if (l->state == LINK_UP) {
 			mux_set_rtt(l->mux, tcpinfo_min_rtt_us(l->transport->fd));
 			if (mux_tick(l->mux, now_us, &e) < 0)

@@ -392,6 +392,9 @@ int mux_tick(struct mux *m, uint64_t now_us, struct err *e)
 	const struct session_config *c = &m->config.session;
 	uint64_t moved = m->sent_bytes + m->received_bytes;
 
+	/* A caller's clock that was read before the last input is no silence. */
+	if (now_us < m->heard_us)
+		now_us = m->heard_us;
 	m->now_us = now_us;
 	if (m->oom) {
 		err_set(e, ERR_SPACE, "no memory left for the session's frames");
