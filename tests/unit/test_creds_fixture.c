@@ -245,17 +245,23 @@ void fixture_tcp_pair(int fd[2])
 	close(listener);
 }
 
+void fixture_pair_open_on(struct fixture_pair *p, struct creds *client, struct creds *server,
+			  const char *host, const int fd[2])
+{
+	memset(p, 0, sizeof(*p));
+	p->client.t = creds_transport(client, fd[0], host, &p->client.err);
+	assert_non_null(p->client.t);
+	p->server.t = creds_transport(server, fd[1], NULL, &p->server.err);
+	assert_non_null(p->server.t);
+}
+
 void fixture_pair_open(struct fixture_pair *p, struct creds *client, struct creds *server,
 		       const char *host)
 {
 	int fd[2];
 
-	memset(p, 0, sizeof(*p));
 	fixture_tcp_pair(fd);
-	p->client.t = creds_transport(client, fd[0], host, &p->client.err);
-	assert_non_null(p->client.t);
-	p->server.t = creds_transport(server, fd[1], NULL, &p->server.err);
-	assert_non_null(p->server.t);
+	fixture_pair_open_on(p, client, server, host, fd);
 }
 
 /* One step of an end: handshake, or a read that nothing should answer but an error. */
@@ -333,4 +339,23 @@ void fixture_assert_failed(const struct fixture_end *end, enum err_code code, co
 			 end->err.text);
 	if (getenv("ADIT_TEST_SHOW"))
 		print_message("    %s\n", end->err.text);
+}
+
+struct creds *fixture_psk(enum creds_role role, const char *name, const char *lines)
+{
+	struct err e = ERR_INIT;
+	struct creds *c = creds_load_psk(role, fixture_file(name, lines, 0600), NULL, &e);
+
+	if (!c)
+		fail_msg("%s", e.text);
+	return c;
+}
+
+void fixture_meet(struct fixture_pair *p, struct creds *client, struct creds *server,
+		  const char *host)
+{
+	fixture_pair_open(p, client, server, host);
+	fixture_pair_drive(p);
+	creds_free(client);
+	creds_free(server);
 }

@@ -52,6 +52,9 @@ const char *fixture_x509(const char *name, const char *role, const struct fixtur
 /* Has c show another certificate than the one that it loaded, unchecked. */
 void fixture_swap_cert(struct creds *c, X509 *cert, EVP_PKEY *key);
 
+/* Credentials from a PSK file that is written with these lines. */
+struct creds *fixture_psk(enum creds_role role, const char *name, const char *lines);
+
 /* A connected pair over loopback TCP. */
 void fixture_tcp_pair(int fd[2]);
 
@@ -66,12 +69,20 @@ struct fixture_pair {
 	struct fixture_end client, server;
 };
 
-/* Two transports over loopback; drives their handshake, and one read on either side,
- * until both have ended or neither goes on. */
+/* Two transports over the connected fd[0] and fd[1], or over loopback TCP. */
+void fixture_pair_open_on(struct fixture_pair *p, struct creds *client, struct creds *server,
+			  const char *host, const int fd[2]);
 void fixture_pair_open(struct fixture_pair *p, struct creds *client, struct creds *server,
 		       const char *host);
+
+/* Drives their handshake, and reads that nothing should answer, until both have ended
+ * or neither goes on. */
 void fixture_pair_drive(struct fixture_pair *p);
 void fixture_pair_close(struct fixture_pair *p);
+
+/* Opens p, drives it, and gives back the references to the credentials. */
+void fixture_meet(struct fixture_pair *p, struct creds *client, struct creds *server,
+		  const char *host);
 
 /* Both ends' handshakes are done and neither failed. */
 void fixture_assert_up(const struct fixture_pair *p);

@@ -1,4 +1,7 @@
-/* Who is let through a handshake, and the sentence that the others get, on both ends. */
+/*
+ * Certificates in the handshake: who is let through, and the sentence that the others
+ * get, on both ends. A PSK meets them here too.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -14,8 +17,7 @@
 #include "test_creds_fixture.h"
 #include "tunnel/creds_impl.h"
 
-#define KEY_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define KEY_B "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static struct fixture_ca ca, other_ca;
 
@@ -24,16 +26,6 @@ static const struct fixture_cert server_spec = {.subject = "dst.example",
 						       "IP:10.1.2.3,IP:::1",
 						.usage = "serverAuth"};
 static const struct fixture_cert client_spec = {.subject = "src.example", .usage = "clientAuth"};
-
-static struct creds *psk(enum creds_role role, const char *name, const char *lines)
-{
-	struct err e = ERR_INIT;
-	struct creds *c = creds_load_psk(role, fixture_file(name, lines, 0600), NULL, &e);
-
-	if (!c)
-		fail_msg("%s", e.text);
-	return c;
-}
 
 static struct creds *x509(enum creds_role role, const struct fixture_ca *from,
 			  const struct fixture_ca *trust)
@@ -51,16 +43,6 @@ static struct creds *x509(enum creds_role role, const struct fixture_ca *from,
 	if (!c)
 		fail_msg("%s", e.text);
 	return c;
-}
-
-/* Lets two meet, and gives their references back. */
-static void meet(struct fixture_pair *p, struct creds *client, struct creds *server,
-		 const char *host)
-{
-	fixture_pair_open(p, client, server, host);
-	fixture_pair_drive(p);
-	creds_free(client);
-	creds_free(server);
 }
 
 static struct creds *server_x509(void)
@@ -86,52 +68,13 @@ static struct creds *showing(struct creds *c, const struct fixture_cert *spec)
 	return c;
 }
 
-static void test_psk_is_accepted(void **state)
-{
-	struct fixture_pair p;
-
-	(void)state;
-	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n"),
-	     psk(CREDS_SERVER, "s.psk", "alice:" KEY_B "\nbob:" KEY_A "\n"), "localhost");
-	fixture_assert_up(&p);
-	assert_string_equal(p.client.t->peer, "psk:bob");
-	assert_string_equal(p.server.t->peer, "psk:bob");
-	assert_string_equal(p.client.t->cipher, "TLSv1.3 TLS_AES_128_GCM_SHA256");
-	fixture_pair_close(&p);
-}
-
-static void test_psk_wrong_key(void **state)
-{
-	struct fixture_pair p;
-
-	(void)state;
-	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_B "\n"),
-	     psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n"), "localhost");
-	fixture_assert_failed(&p.client, ERR_AUTH,
-			      "server has another key|\"bob\"|c.psk|same line");
-	fixture_assert_failed(&p.server, ERR_AUTH,
-			      "client has another key|\"bob\"|s.psk|same line");
-	fixture_pair_close(&p);
-}
-
-static void test_psk_unknown_identity(void **state)
-{
-	struct fixture_pair p;
-
-	(void)state;
-	meet(&p, psk(CREDS_CLIENT, "c.psk", "eve:" KEY_A "\n"),
-	     psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n"), "localhost");
-	fixture_assert_failed(&p.client, ERR_AUTH, "does not know|\"eve\"|c.psk|add its line");
-	fixture_assert_failed(&p.server, ERR_AUTH, "\"eve\" is not in|s.psk|add its line");
-	fixture_pair_close(&p);
-}
-
 static void test_psk_client_meets_x509_server(void **state)
 {
 	struct fixture_pair p;
 
 	(void)state;
-	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n"), server_x509(), "localhost");
+	fixture_meet(&p, fixture_psk(CREDS_CLIENT, "c.psk", "bob:" KEY "\n"), server_x509(),
+		     "localhost");
 	fixture_assert_failed(&p.client, ERR_AUTH, "does not take a PSK|--tls-creds|--psk");
 	fixture_assert_failed(&p.server, ERR_AUTH, "comes with a PSK|--tls-creds|--psk");
 	fixture_pair_close(&p);
@@ -142,7 +85,8 @@ static void test_x509_client_meets_psk_server(void **state)
 	struct fixture_pair p;
 
 	(void)state;
-	meet(&p, client_x509(), psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n"), "dst.example");
+	fixture_meet(&p, client_x509(), fixture_psk(CREDS_SERVER, "s.psk", "bob:" KEY "\n"),
+		     "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH, "does not take certificates|--psk|--tls-creds");
 	fixture_assert_failed(&p.server, ERR_AUTH, "without a PSK|--psk|--tls-creds");
 	fixture_pair_close(&p);
@@ -158,7 +102,8 @@ static void test_psk_client_refuses_server_without_psk(void **state)
 	(void)state;
 	SSL_CTX_set_client_hello_cb(set->ctx, NULL, NULL);
 	creds_set_unref(set);
-	meet(&p, psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n"), server, "dst.example");
+	fixture_meet(&p, fixture_psk(CREDS_CLIENT, "c.psk", "bob:" KEY "\n"), server,
+		     "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH, "did not take our PSK|certificate");
 	fixture_assert_failed(&p.server, ERR_AUTH, "does not trust the issuer");
 	fixture_pair_close(&p);
@@ -172,7 +117,7 @@ static void test_x509_is_accepted(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-		meet(&p, client_x509(), server_x509(), hosts[i]);
+		fixture_meet(&p, client_x509(), server_x509(), hosts[i]);
 		fixture_assert_up(&p);
 		assert_string_equal(p.client.t->peer, "x509:CN=dst.example,O=adit test");
 		assert_string_equal(p.server.t->peer, "x509:CN=src.example,O=adit test");
@@ -185,7 +130,7 @@ static void test_x509_foreign_server(void **state)
 	struct fixture_pair p;
 
 	(void)state;
-	meet(&p, client_x509(), x509(CREDS_SERVER, &other_ca, &ca), "dst.example");
+	fixture_meet(&p, client_x509(), x509(CREDS_SERVER, &other_ca, &ca), "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH,
 			      "server's certificate|CN=dst.example|not trusted here|Other CA|"
 			      "client/ca-cert.pem");
@@ -199,7 +144,7 @@ static void test_x509_foreign_client(void **state)
 	struct fixture_pair p;
 
 	(void)state;
-	meet(&p, x509(CREDS_CLIENT, &other_ca, &ca), server_x509(), "dst.example");
+	fixture_meet(&p, x509(CREDS_CLIENT, &other_ca, &ca), server_x509(), "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH,
 			      "client's certificate|CN=src.example|not trusted here|Other CA|"
 			      "server/ca-cert.pem");
@@ -216,7 +161,7 @@ static void test_x509_expired_server(void **state)
 	(void)state;
 	old.from_s = -7200;
 	old.until_s = -60;
-	meet(&p, client_x509(), showing(server_x509(), &old), "dst.example");
+	fixture_meet(&p, client_x509(), showing(server_x509(), &old), "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH, "server's certificate|expired on 20| UTC|renew");
 	fixture_assert_failed(&p.server, ERR_AUTH, "client says|server-cert.pem|expired|renew|20");
 	fixture_pair_close(&p);
@@ -230,7 +175,7 @@ static void test_x509_expired_client(void **state)
 	(void)state;
 	old.from_s = -7200;
 	old.until_s = -60;
-	meet(&p, showing(client_x509(), &old), server_x509(), "dst.example");
+	fixture_meet(&p, showing(client_x509(), &old), server_x509(), "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "client's certificate|expired on 20| UTC|renew");
 	fixture_assert_failed(&p.client, ERR_AUTH, "server says|client-cert.pem|expired|renew|20");
 	fixture_pair_close(&p);
@@ -244,12 +189,12 @@ static void test_x509_not_yet_valid(void **state)
 	(void)state;
 	early_server.from_s = early_client.from_s = 3600;
 	early_server.until_s = early_client.until_s = 7200;
-	meet(&p, client_x509(), showing(server_x509(), &early_server), "dst.example");
+	fixture_meet(&p, client_x509(), showing(server_x509(), &early_server), "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH,
 			      "server's certificate|not valid before 20|clocks");
 	fixture_assert_failed(&p.server, ERR_AUTH, "client refuses|server-cert.pem|clock|20");
 	fixture_pair_close(&p);
-	meet(&p, showing(client_x509(), &early_client), server_x509(), "dst.example");
+	fixture_meet(&p, showing(client_x509(), &early_client), server_x509(), "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH,
 			      "client's certificate|not valid before 20|clocks");
 	fixture_assert_failed(&p.client, ERR_AUTH, "server refuses|client-cert.pem|clock|20");
@@ -264,7 +209,7 @@ static void test_x509_wrong_host(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-		meet(&p, client_x509(), server_x509(), hosts[i]);
+		fixture_meet(&p, client_x509(), server_x509(), hosts[i]);
 		fixture_assert_failed(&p.client, ERR_AUTH, "is for dst.example, |10.1.2.3|not for");
 		assert_non_null(strstr(p.client.err.text, hosts[i]));
 		fixture_assert_failed(&p.server, ERR_AUTH,
@@ -280,7 +225,7 @@ static void test_x509_partial_wildcard_is_no_match(void **state)
 	struct fixture_pair p;
 
 	(void)state;
-	meet(&p, client_x509(), showing(server_x509(), &spec), "dst.lab.example");
+	fixture_meet(&p, client_x509(), showing(server_x509(), &spec), "dst.lab.example");
 	fixture_assert_failed(&p.client, ERR_AUTH, "not for dst.lab.example");
 	fixture_pair_close(&p);
 }
@@ -293,11 +238,11 @@ static void test_x509_wrong_purpose(void **state)
 	(void)state;
 	as_client.usage = "clientAuth";
 	as_server.usage = "serverAuth";
-	meet(&p, client_x509(), showing(server_x509(), &as_client), "dst.example");
+	fixture_meet(&p, client_x509(), showing(server_x509(), &as_client), "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH, "not made for a TLS server|serverAuth");
 	fixture_assert_failed(&p.server, ERR_AUTH, "not made for a TLS server|serverAuth");
 	fixture_pair_close(&p);
-	meet(&p, showing(client_x509(), &as_server), server_x509(), "dst.example");
+	fixture_meet(&p, showing(client_x509(), &as_server), server_x509(), "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "not made for a TLS client|clientAuth");
 	fixture_assert_failed(&p.client, ERR_AUTH, "not made for a TLS client|clientAuth");
 	fixture_pair_close(&p);
@@ -311,8 +256,8 @@ static void test_x509_no_purpose_is_any(void **state)
 
 	(void)state;
 	plain_server.usage = plain_client.usage = NULL;
-	meet(&p, showing(client_x509(), &plain_client), showing(server_x509(), &plain_server),
-	     "dst.example");
+	fixture_meet(&p, showing(client_x509(), &plain_client),
+		     showing(server_x509(), &plain_server), "dst.example");
 	fixture_assert_up(&p);
 	fixture_pair_close(&p);
 }
@@ -338,7 +283,7 @@ static void test_x509_revoked_server(void **state)
 
 	(void)state;
 	put_crl(client, fixture_subdir("client"), server, 0, 0);
-	meet(&p, client, server, "dst.example");
+	fixture_meet(&p, client, server, "dst.example");
 	fixture_assert_failed(&p.client, ERR_AUTH, "server's certificate|was revoked|ca-crl.pem");
 	fixture_assert_failed(&p.server, ERR_AUTH, "server-cert.pem was revoked");
 	fixture_pair_close(&p);
@@ -351,7 +296,7 @@ static void test_x509_revoked_client(void **state)
 
 	(void)state;
 	put_crl(server, fixture_subdir("server"), client, 0, 0);
-	meet(&p, client, server, "dst.example");
+	fixture_meet(&p, client, server, "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "client's certificate|was revoked|ca-crl.pem");
 	fixture_assert_failed(&p.client, ERR_AUTH, "client-cert.pem was revoked");
 	fixture_pair_close(&p);
@@ -364,7 +309,7 @@ static void test_x509_crl_without_them(void **state)
 
 	(void)state;
 	put_crl(server, fixture_subdir("server"), NULL, 0, 0);
-	meet(&p, client, server, "dst.example");
+	fixture_meet(&p, client, server, "dst.example");
 	fixture_assert_up(&p);
 	fixture_pair_close(&p);
 }
@@ -376,7 +321,7 @@ static void test_x509_crl_out_of_date(void **state)
 
 	(void)state;
 	put_crl(server, fixture_subdir("server"), NULL, -7200, -60);
-	meet(&p, client, server, "dst.example");
+	fixture_meet(&p, client, server, "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "ca-crl.pem is out of date|fetch");
 	fixture_pair_close(&p);
 }
@@ -391,7 +336,7 @@ static void test_x509_crl_of_another_issuer(void **state)
 	dir = fixture_subdir("server");
 	fixture_write_crl(dir, &other_ca, NULL, 0, 0);
 	assert_int_equal(creds_reload(server, NULL), 0);
-	meet(&p, client, server, "dst.example");
+	fixture_meet(&p, client, server, "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "has no list of the issuer|Test CA");
 	fixture_pair_close(&p);
 }
@@ -410,7 +355,7 @@ static void test_x509_client_without_certificate(void **state)
 	SSL_CTX_free(set->ctx);
 	set->ctx = bare;
 	creds_set_unref(set);
-	meet(&p, client, server_x509(), "dst.example");
+	fixture_meet(&p, client, server_x509(), "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "showed no certificate|client-cert.pem");
 	fixture_assert_failed(&p.client, ERR_AUTH, "asks for a client certificate|client-cert.pem");
 	fixture_pair_close(&p);
@@ -423,7 +368,7 @@ static void test_x509_client_without_subject(void **state)
 	struct fixture_pair p;
 
 	(void)state;
-	meet(&p, showing(client_x509(), &spec), server_x509(), "dst.example");
+	fixture_meet(&p, showing(client_x509(), &spec), server_x509(), "dst.example");
 	fixture_assert_failed(&p.server, ERR_AUTH, "no subject");
 	fixture_assert_failed(&p.client, ERR_AUTH, "server refuses|client-cert.pem|log");
 	fixture_pair_close(&p);
@@ -445,7 +390,7 @@ static void test_x509_needs_a_host(void **state)
 
 static void test_tls12_peer(void **state)
 {
-	struct creds *server = psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n");
+	struct creds *server = fixture_psk(CREDS_SERVER, "s.psk", "bob:" KEY "\n");
 	struct creds *client = client_x509();
 	struct creds_set *set = creds_set_get(client);
 	struct fixture_pair p;
@@ -454,32 +399,10 @@ static void test_tls12_peer(void **state)
 	SSL_CTX_set_min_proto_version(set->ctx, TLS1_2_VERSION);
 	SSL_CTX_set_max_proto_version(set->ctx, TLS1_2_VERSION);
 	creds_set_unref(set);
-	meet(&p, client, server, "dst.example");
+	fixture_meet(&p, client, server, "dst.example");
 	fixture_assert_failed(&p.server, ERR_PROTOCOL, "does not speak TLS 1.3");
 	fixture_assert_failed(&p.client, ERR_PROTOCOL, "does not speak TLS 1.3");
 	fixture_pair_close(&p);
-}
-
-/* Connections keep the credentials that they began with; new ones get the new. */
-static void test_reload_is_for_new_connections(void **state)
-{
-	struct creds *client = psk(CREDS_CLIENT, "c.psk", "bob:" KEY_A "\n");
-	struct creds *server = psk(CREDS_SERVER, "s.psk", "bob:" KEY_A "\n");
-	struct fixture_pair before, after;
-
-	(void)state;
-	fixture_pair_open(&before, client, server, "localhost");
-	fixture_file("s.psk", "carol:" KEY_A "\n", 0600);
-	assert_int_equal(creds_reload(server, NULL), 0);
-	fixture_pair_open(&after, client, server, "localhost");
-	creds_free(client);
-	creds_free(server);
-	fixture_pair_drive(&before);
-	fixture_assert_up(&before);
-	fixture_pair_close(&before);
-	fixture_pair_drive(&after);
-	fixture_assert_failed(&after.server, ERR_AUTH, "\"bob\" is not in");
-	fixture_pair_close(&after);
 }
 
 static int set_up(void **state)
@@ -501,9 +424,6 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_psk_is_accepted),
-	    cmocka_unit_test(test_psk_wrong_key),
-	    cmocka_unit_test(test_psk_unknown_identity),
 	    cmocka_unit_test(test_psk_client_meets_x509_server),
 	    cmocka_unit_test(test_x509_client_meets_psk_server),
 	    cmocka_unit_test(test_psk_client_refuses_server_without_psk),
@@ -526,7 +446,6 @@ int main(void)
 	    cmocka_unit_test(test_x509_client_without_subject),
 	    cmocka_unit_test(test_x509_needs_a_host),
 	    cmocka_unit_test(test_tls12_peer),
-	    cmocka_unit_test(test_reload_is_for_new_connections),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
