@@ -1,0 +1,82 @@
+# What the integration tests stand on: a folder of their own, adits that are ended with the test, a key.
+# shellcheck shell=bash
+set -u
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/say.sh"
+
+ADIT=${ADIT:?the program to test}
+HELPERS=${HELPERS:-}
+SANITIZE=${SANITIZE:-}
+T=$(mktemp -d /tmp/adit-it.XXXXXX) || exit 1
+PSK=$T/psk
+STARTED=()
+
+clean_up() {
+    local status=$? pid f
+    for pid in "${STARTED[@]}"; do
+        kill -KILL "$pid" 2>/dev/null
+    done
+    wait 2>/dev/null
+    if [ "$status" != 0 ] && [ "$status" != 77 ]; then
+        for f in "$T"/*.log; do
+            [ -s "$f" ] && { printf -- '--- %s\n' "${f##*/}"; tail -n 40 "$f"; } >&2
+        done
+    fi
+    rm -rf "$T"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# started PID: ended with the test, should it still run
+started() { STARTED+=("$1"); }
+
+make_psk() { "$ADIT" keygen -o "$PSK" "${1:-tester}" || fail "keygen"; }
+
+# start_serve ARG...: a serving adit on a free port of 127.0.0.1; sets SERVE and PORT; its log is $T/serve.log
+start_serve() {
+    : >"$T/serve.log"
+    "$ADIT" serve --listen 127.0.0.1:0 "$@" 2>"$T/serve.log" &
+    SERVE=$!
+    started "$SERVE"
+    wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
+    PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
+}
+
+# start_forward ARG...: a forwarding adit, in --background mode so that it is ready on return; sets FORWARD; its log is
+# $T/forward.log
+start_forward() {
+    : >"$T/forward.log"
+    "$ADIT" forward "$@" --background --pid-file "$T/forward.pid" 2>"$T/forward.log" ||
+        fail "adit forward: $(cat "$T/forward.log")"
+    FORWARD=$(cat "$T/forward.pid")
+    started "$FORWARD"
+}
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# end_adits: both are told to end, and must do so with nothing to complain of (a leak, for one)
+end_adits() {
+    kill -TERM "$FORWARD"
+    wait_until 10 "adit forward ends" gone "$FORWARD"
+    kill -TERM "$SERVE"
+    wait "$SERVE" || fail "adit serve ended with status $?"
+    for f in serve forward; do
+        ! grep -E 'Sanitizer|runtime error' "$T/$f.log" || fail "a sanitizer spoke in $f.log"
+    done
+    [ ! -e "$T/forward.pid" ] || fail "the pid file was left behind"
+}
+
+# rss_kib PID
+rss_kib() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"; }
+# peak_kib PID: the most that it ever had
+peak_kib() { sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"; }
+
+# free_port: a TCP port of 127.0.0.1 that nobody listens on
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 12000))
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { printf '%s\n' "$port"; return; }
+    done
+}
+
+port_open() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
