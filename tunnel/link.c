@@ -26,8 +26,8 @@
 
 enum {
 	INPUT_BUFFER = 256 * 1024,
-	INPUT_ROUNDS = 4,          /* reads in one go, before others have their turn */
-	OUTPUT_MAX = 2 * 1024 * 1024, /* bytes in one go, likewise */
+	OUTPUT_MAX = 512 * 1024,   /* bytes in one go, before others have their turn */
+	RTT_EVERY_US = 1000000,    /* the kernel is asked for the path's round trip */
 	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets */
 };
 
@@ -48,9 +48,10 @@ struct link {
 	const struct link_ops *ops;
 	void *ctx;
 	enum link_state state;
-	struct event *ev_read, *ev_write, *ev_timer, *ev_run;
+	struct event *ev_read, *ev_write, *ev_timer, *ev_run, *ev_more;
 	uint64_t deadline_us;   /* of the handshake, or of lingering */
 	uint64_t timer_at_us;   /* when ev_timer is armed for; 0: not armed */
+	uint64_t rtt_next_us;   /* when to ask the kernel again */
 	uint64_t discarded;
 	uint32_t handshake_ms;
 	int farewell;           /* transport's shutdown was queued */
@@ -91,6 +92,8 @@ static void destroy(struct link *l)
 		event_free(l->ev_timer);
 	if (l->ev_run)
 		event_free(l->ev_run);
+	if (l->ev_more)
+		event_free(l->ev_more);
 	mux_free(l->mux);
 	transport_free(l->transport);
 	free(l);
@@ -176,6 +179,15 @@ static void end(struct link *l, const struct err *why)
 		ops->on_end(l->ctx, &copy);
 }
 
+/* Goes on in the next turn of the loop. Not by event_active: that would come before
+ * the sockets are looked at again, and everybody else would starve. */
+static void go_on(struct link *l)
+{
+	static const struct timeval at_once;
+
+	event_add(l->ev_more, &at_once);
+}
+
 /* Moves what is in the transport's buffer, and waits for the socket if it must. 0 or
  * -1 with *e. */
 static int flush(struct link *l, struct err *e)
@@ -213,7 +225,7 @@ static int output(struct link *l, struct err *e)
 		total += given;
 		now_us = clock_us();
 	}
-	event_active(l->ev_run, EV_TIMEOUT, 1);
+	go_on(l);
 	return 0;
 }
 
@@ -267,11 +279,13 @@ static void run(struct link *l)
 		arm_timer(l, clock_us());
 }
 
-static void hello_sent(struct link *l)
+/* Asks the kernel for the path's round trip, now and then. */
+static void ask_rtt(struct link *l, uint64_t now_us)
 {
-	uint32_t rtt = tcpinfo_min_rtt_us(l->transport->fd);
-
-	mux_set_rtt(l->mux, rtt);
+	if (now_us < l->rtt_next_us)
+		return;
+	l->rtt_next_us = now_us + RTT_EVERY_US;
+	mux_set_rtt(l->mux, tcpinfo_min_rtt_us(l->transport->fd));
 }
 
 static void handshake(struct link *l)
@@ -293,10 +307,10 @@ static void handshake(struct link *l)
 	if (r)
 		return;
 	set_state(l, LINK_HELLO);
-	hello_sent(l);
+	ask_rtt(l, clock_us());
 	event_active(l->ev_run, EV_TIMEOUT, 1);
 	/* The peer's HELLO may have come in the flight that ended the handshake. */
-	event_active(l->ev_read, EV_READ, 1);
+	go_on(l);
 }
 
 static void discard(struct link *l, uint8_t *buf)
@@ -319,39 +333,35 @@ static void input(struct link *l)
 	static _Thread_local uint8_t buf[INPUT_BUFFER];
 	struct transport *t = l->transport;
 	struct err e = ERR_INIT;
+	ssize_t n;
 
 	if (l->state == LINK_LINGER) {
 		discard(l, buf);
 		return;
 	}
-	for (int i = 0; i < INPUT_ROUNDS; i++) {
-		ssize_t n = t->ops->read(t, buf, sizeof(buf), &e);
-		int r;
-
-		if (n == TRANSPORT_WANT_READ)
-			return;
-		if (n == TRANSPORT_WANT_WRITE) {
-			if (flush(l, &e) < 0)
-				end(l, &e);
-			return;
-		}
-		if (n < 0) {
-			if (n == TRANSPORT_EOF)
-				err_set(&e, ERR_CLOSED,
-					"the peer closed the connection without ending the session");
+	n = t->ops->read(t, buf, sizeof(buf), &e);
+	if (n == TRANSPORT_WANT_READ)
+		return;
+	if (n == TRANSPORT_WANT_WRITE) {
+		if (flush(l, &e) < 0)
 			end(l, &e);
-			return;
-		}
-		r = mux_input(l->mux, buf, (size_t)n, clock_us(), &e);
-		if (r) {
-			end(l, &e);
-			return;
-		}
-		if (l->state != LINK_HELLO && l->state != LINK_UP)
-			return;
+		return;
 	}
+	if (n < 0) {
+		if (n == TRANSPORT_EOF)
+			err_set(&e, ERR_CLOSED,
+				"the peer closed the connection without ending the session");
+		end(l, &e);
+		return;
+	}
+	if (mux_input(l->mux, buf, (size_t)n, clock_us(), &e)) {
+		end(l, &e);
+		return;
+	}
+	if (l->state != LINK_HELLO && l->state != LINK_UP)
+		return;
 	if (t->ops->pending(t))
-		event_active(l->ev_read, EV_READ, 1);
+		go_on(l);
 }
 
 static void on_read(evutil_socket_t fd, short what, void *arg)
@@ -378,6 +388,20 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	if (l->state == LINK_HANDSHAKE)
 		handshake(l);
 	else
+		run(l);
+	leave(l);
+}
+
+static void on_more(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	(void)what;
+	enter(l);
+	if (l->state != LINK_HANDSHAKE && l->state != LINK_OVER && l->transport->ops->pending(l->transport))
+		input(l);
+	if (l->state != LINK_OVER)
 		run(l);
 	leave(l);
 }
@@ -412,10 +436,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		end(l, &e);
 	} else if (l->state == LINK_UP) {
 		/* If we were held up ourselves, the peer's words wait in the socket. */
-		input(l);
-		now_us = clock_us();
+		if (mux_silent(l->mux, now_us)) {
+			input(l);
+			now_us = clock_us();
+		}
 		if (l->state == LINK_UP) {
-			mux_set_rtt(l->mux, tcpinfo_min_rtt_us(l->transport->fd));
+			ask_rtt(l, now_us);
 			if (mux_tick(l->mux, now_us, &e) < 0)
 				end(l, &e);
 			else
@@ -482,7 +508,8 @@ struct link *link_new(struct event_base *base, struct transport *t,
 	l->ev_write = event_new(base, t->fd, EV_WRITE, on_write, l);
 	l->ev_timer = evtimer_new(base, on_timer, l);
 	l->ev_run = event_new(base, -1, 0, on_run, l);
-	if (!l->mux || !l->ev_read || !l->ev_write || !l->ev_timer || !l->ev_run ||
+	l->ev_more = evtimer_new(base, on_more, l);
+	if (!l->mux || !l->ev_read || !l->ev_write || !l->ev_timer || !l->ev_run || !l->ev_more ||
 	    event_add(l->ev_read, NULL) < 0 || event_add(l->ev_write, NULL) < 0) {
 		destroy(l);
 		err_set(e, ERR_SPACE, "no memory for a connection");

@@ -288,7 +288,8 @@ static int give_credit(struct mux *m, const uint8_t **data, size_t *len)
 		return 0;
 	TAILQ_REMOVE(&m->credits, s, credit);
 	s->credit_due = 0;
-	s->rx_limit = s->rx_consumed + s->window;
+	if (s->rx_limit < s->rx_consumed + s->window)
+		s->rx_limit = s->rx_consumed + s->window;
 	return give_scratch(m, FRAME_CREDIT, s->id,
 			    frame_pack_u64(m->scratch + FRAME_HEADER_LEN, s->rx_limit), data, len);
 }
@@ -385,6 +386,11 @@ int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len)
 		return give_session_frame(m, data, len);
 	m->woken = 0;
 	return 0;
+}
+
+int mux_silent(const struct mux *m, uint64_t now_us)
+{
+	return now_us >= m->heard_us + (uint64_t)m->config.session.keepalive_ms * 1000;
 }
 
 int mux_tick(struct mux *m, uint64_t now_us, struct err *e)

@@ -43,6 +43,9 @@ int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len);
  * when the peer is dead. */
 int mux_tick(struct mux *m, uint64_t now_us, struct err *e);
 
+/* Whether the peer has said nothing for as long as the keepalive's interval. */
+int mux_silent(const struct mux *m, uint64_t now_us);
+
 /* Microseconds until mux_tick wants to be called. */
 uint64_t mux_timeout_us(const struct mux *m, uint64_t now_us);
 

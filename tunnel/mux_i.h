@@ -24,7 +24,7 @@ enum {
 	MUX_RTT_EVERY_US = 1000000, /* a PING this often while bytes flow */
 	MUX_RETAIN_SLACK = 16 << 20,/* numbered control frames beyond the budget */
 	WINDOW_INITIAL = 64 * 1024,
-	WINDOW_USUAL = 512 * 1024,  /* as long as the budget is far */
+	WINDOW_USUAL = 256 * 1024,  /* as long as the budget is far */
 };
 
 /* What we may still send on a stream. */

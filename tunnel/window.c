@@ -3,17 +3,19 @@
  *
  * Credit goes back when the endpoint has taken the bytes. A window starts at
  * WINDOW_INITIAL (HELLO says so, hence data can follow OPEN at once), is widened
- * to WINDOW_USUAL while the session's budget is far, and doubles for as long as a
- * stream consumes more than half of it in a round trip of the path. The round
- * trip is the path's own, without our queues: were they counted in, a wider
- * window would make a longer queue, and a longer queue a wider window.
+ * to WINDOW_USUAL while the session's budget is far, and follows what the stream
+ * consumes: twice the path's round trip and a millisecond of its rate. So a long
+ * path is filled, and on a short one a small message finds about a millisecond of
+ * bulk before it, whatever the rate. The round trip is the path's own, without our
+ * queues: were they counted in, a wider window would make a longer queue, and a
+ * longer queue a wider window.
  *
  * The sum of all windows never passes the session's budget, so what can pile up
  * here does not either.
  */
 #include "tunnel/mux_i.h"
 
-enum { EPOCH_MIN_US = 1000, RTT_UNKNOWN_US = 1000 };
+enum { EPOCH_MIN_US = 2000, RTT_UNKNOWN_US = 1000, QUEUE_US = 1000 };
 
 static uint64_t path_rtt(const struct mux *m)
 {
@@ -22,22 +24,36 @@ static uint64_t path_rtt(const struct mux *m)
 	return m->rtt_min_us ? m->rtt_min_us : RTT_UNKNOWN_US;
 }
 
-/* Widens s's window to size, as far as the budget goes. */
-static void widen(struct stream *s, uint32_t size)
+/* Sets s's window to size, as far as the budget goes. Credit that was given is not
+ * taken back: a smaller window is reached by giving none for a while. */
+static void resize(struct stream *s, uint64_t size)
 {
 	struct mux *m = s->mux;
-	uint64_t left = m->config.session.memory_max_bytes > m->granted_bytes ?
-				m->config.session.memory_max_bytes - m->granted_bytes :
-				0;
+	uint64_t budget = m->config.session.memory_max_bytes;
+	uint64_t left = budget > m->granted_bytes ? budget - m->granted_bytes : 0;
 
 	if (size > m->config.session.window_max_bytes)
 		size = m->config.session.window_max_bytes;
-	if (size <= s->window)
-		return;
-	if (size - s->window > left)
-		return;
-	m->granted_bytes += size - s->window;
-	s->window = size;
+	if (size > s->window + left)
+		size = s->window + left;
+	m->granted_bytes += size;
+	m->granted_bytes -= s->window;
+	s->window = (uint32_t)size;
+}
+
+/* After a round trip or more: what the stream consumed in it says how wide its
+ * window should be. */
+static void adapt(struct stream *s, uint64_t elapsed_us)
+{
+	uint64_t rtt = path_rtt(s->mux);
+	uint64_t bytes = s->rx_consumed - s->epoch_consumed;
+	double want = (double)bytes * (double)(2 * rtt + QUEUE_US) / (double)elapsed_us;
+
+	if (want > s->window)
+		resize(s, want > 2.0 * s->window ? 2 * (uint64_t)s->window : (uint64_t)want);
+	else if (want < s->window / 2 && s->window > WINDOW_USUAL &&
+		 s->rx_limit <= s->rx_consumed + s->window)
+		resize(s, s->window - s->window / 8);
 }
 
 static void grant(struct stream *s)
@@ -64,7 +80,7 @@ void window_accepted(struct stream *s)
 	/* Half of the budget is for those who have shown that they need it. */
 	if (m->granted_bytes + WINDOW_USUAL > m->config.session.memory_max_bytes / 2)
 		return;
-	widen(s, WINDOW_USUAL);
+	resize(s, WINDOW_USUAL);
 	grant(s);
 }
 
@@ -76,14 +92,11 @@ void window_consumed(struct stream *s, size_t len)
 	s->rx_consumed += len;
 	elapsed = m->now_us - s->epoch_us;
 	if (elapsed >= rtt && elapsed >= EPOCH_MIN_US) {
-		uint64_t bytes = s->rx_consumed - s->epoch_consumed;
-
-		if ((double)bytes * (double)rtt / (double)elapsed > (double)s->window / 2)
-			widen(s, 2 * s->window);
+		adapt(s, elapsed);
 		s->epoch_us = m->now_us;
 		s->epoch_consumed = s->rx_consumed;
 	}
-	if (s->rx_consumed + s->window - s->rx_limit >= s->window / 4)
+	if (s->rx_consumed + s->window >= s->rx_limit + s->window / 4)
 		grant(s);
 }
 
