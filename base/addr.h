@@ -22,7 +22,7 @@ struct addr {
 	enum addr_kind kind;
 	char path[ADDR_UNIX_MAX + 1]; /* ADDR_UNIX */
 	char host[ADDR_HOST_MAX];     /* ADDR_TCP, without brackets */
-	uint16_t port;                /* ADDR_TCP */
+	uint16_t port;		      /* ADDR_TCP */
 };
 
 /* A destination, the far adit. */

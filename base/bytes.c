@@ -18,7 +18,7 @@ static struct bytes_chunk *chunk_new(size_t len)
 	struct bytes_chunk *c = malloc(sizeof(*c) + size);
 
 	if (c)
-		*c = (struct bytes_chunk){ .size = size };
+		*c = (struct bytes_chunk){.size = size};
 	return c;
 }
 
@@ -102,5 +102,5 @@ void bytes_consume(struct bytes *b, size_t len)
 void bytes_fini(struct bytes *b)
 {
 	bytes_consume(b, b->len);
-	*b = (struct bytes){ 0 };
+	*b = (struct bytes){0};
 }

@@ -9,20 +9,20 @@
 
 enum err_code {
 	ERR_NONE = 0,
-	ERR_SYSTEM = -1,      /* a system call failed; the text has strerror's words */
-	ERR_USAGE = -2,       /* the caller's words are wrong: exit status 2 */
-	ERR_ADDRESS = -3,     /* an address cannot be read, resolved or reached */
-	ERR_AUTH = -4,        /* credentials missing, wrong, expired or not trusted */
-	ERR_PROTOCOL = -5,    /* the peer broke the protocol, or speaks another */
-	ERR_REFUSED = -6,     /* a right is missing, here or at the peer */
-	ERR_LIMIT = -7,       /* a limit (R10) was reached */
-	ERR_TIMEOUT = -8,     /* no answer in time */
-	ERR_CLOSED = -9,      /* the connection, or the process behind it, has gone */
-	ERR_CANCELLED = -10,  /* asked to stop */
-	ERR_SPACE = -11,      /* no space left */
-	ERR_QEMU = -12,       /* QEMU refused or failed */
-	ERR_CONFIG = -13,     /* a file that we were told to read is wrong */
-	ERR_INTERNAL = -14,   /* a bug of ours */
+	ERR_SYSTEM = -1,     /* a system call failed; the text has strerror's words */
+	ERR_USAGE = -2,	     /* the caller's words are wrong: exit status 2 */
+	ERR_ADDRESS = -3,    /* an address cannot be read, resolved or reached */
+	ERR_AUTH = -4,	     /* credentials missing, wrong, expired or not trusted */
+	ERR_PROTOCOL = -5,   /* the peer broke the protocol, or speaks another */
+	ERR_REFUSED = -6,    /* a right is missing, here or at the peer */
+	ERR_LIMIT = -7,	     /* a limit (R10) was reached */
+	ERR_TIMEOUT = -8,    /* no answer in time */
+	ERR_CLOSED = -9,     /* the connection, or the process behind it, has gone */
+	ERR_CANCELLED = -10, /* asked to stop */
+	ERR_SPACE = -11,     /* no space left */
+	ERR_QEMU = -12,	     /* QEMU refused or failed */
+	ERR_CONFIG = -13,    /* a file that we were told to read is wrong */
+	ERR_INTERNAL = -14,  /* a bug of ours */
 };
 
 enum { ERR_TEXT_MAX = 512 };
@@ -32,17 +32,20 @@ struct err {
 	char text[ERR_TEXT_MAX];
 };
 
-#define ERR_INIT { ERR_NONE, "" }
+#define ERR_INIT                                                                                   \
+	{                                                                                          \
+		ERR_NONE, ""                                                                       \
+	}
 
 /* Fills *e (may be NULL) with code and a printf-like sentence; control
  * characters in the result are replaced by '?', so that a peer's words cannot
  * break a line. Returns code, so that `return err_set(...)` reads well. */
 int err_set(struct err *e, enum err_code code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* The same with ": " and strerror(errnum) behind it. */
 int err_set_sys(struct err *e, int errnum, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the sentence that is there. Returns e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -12,7 +12,7 @@
 static enum log_level max_level = LOG_LEVEL_INFO;
 static int with_time = 1;
 
-static const char *const level_names[] = { "error", "warning", "info", "debug" };
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 void log_set_level(enum log_level level)
 {

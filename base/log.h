@@ -22,7 +22,7 @@ void log_set_time(int on);
 
 /* Writes one line; ctx may be NULL. Control characters become '?'. */
 void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 #define log_error(ctx, ...) log_write(LOG_LEVEL_ERROR, ctx, __VA_ARGS__)
 #define log_warn(ctx, ...) log_write(LOG_LEVEL_WARN, ctx, __VA_ARGS__)

@@ -4,19 +4,19 @@
 const char *code_name(enum code code)
 {
 	static const char *const names[] = {
-		[CODE_NONE] = "NONE",
-		[CODE_PROTOCOL] = "PROTOCOL",
-		[CODE_VERSION] = "VERSION",
-		[CODE_FEATURE] = "FEATURE",
-		[CODE_LIMIT] = "LIMIT",
-		[CODE_REFUSED] = "REFUSED",
-		[CODE_UNREACHABLE] = "UNREACHABLE",
-		[CODE_ENDPOINT] = "ENDPOINT",
-		[CODE_CANCELLED] = "CANCELLED",
-		[CODE_TIMEOUT] = "TIMEOUT",
-		[CODE_SESSION] = "SESSION",
-		[CODE_INTERNAL] = "INTERNAL",
-		[CODE_DRAINING] = "DRAINING",
+	    [CODE_NONE] = "NONE",
+	    [CODE_PROTOCOL] = "PROTOCOL",
+	    [CODE_VERSION] = "VERSION",
+	    [CODE_FEATURE] = "FEATURE",
+	    [CODE_LIMIT] = "LIMIT",
+	    [CODE_REFUSED] = "REFUSED",
+	    [CODE_UNREACHABLE] = "UNREACHABLE",
+	    [CODE_ENDPOINT] = "ENDPOINT",
+	    [CODE_CANCELLED] = "CANCELLED",
+	    [CODE_TIMEOUT] = "TIMEOUT",
+	    [CODE_SESSION] = "SESSION",
+	    [CODE_INTERNAL] = "INTERNAL",
+	    [CODE_DRAINING] = "DRAINING",
 	};
 
 	if ((unsigned)code < sizeof(names) / sizeof(names[0]) && names[code])

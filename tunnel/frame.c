@@ -5,7 +5,7 @@
 
 #include "base/wire.h"
 
-static const uint8_t magic[4] = { 'A', 'D', 'I', 'T' };
+static const uint8_t magic[4] = {'A', 'D', 'I', 'T'};
 
 enum { HELLO_FIXED_LEN = 4 + 2 + 2 + 4 + 4 + FRAME_SESSION_ID_LEN + 2 + 2 + 8 + 4 + 4 + 4 + 2 };
 
@@ -158,7 +158,7 @@ size_t frame_pack_open(uint8_t *out, enum stream_class class, const char *target
 {
 	size_t n = text_len(target, STREAM_TARGET_MAX);
 
-	out[0] = (uint8_t)class;
+	out[0] = (uint8_t) class;
 	out[1] = 0;
 	wire_put16(out + 2, (uint16_t)n);
 	memcpy(out + 4, target, n);

@@ -64,10 +64,10 @@ struct frame_hello {
 	uint32_t features, required;
 	uint8_t session[FRAME_SESSION_ID_LEN];
 	uint16_t lane, lanes;
-	uint64_t next_seq;       /* the number that the sender expects next; 0 in a new session */
-	uint32_t window_bytes;   /* initial credit of every stream, towards the sender of HELLO */
+	uint64_t next_seq;     /* the number that the sender expects next; 0 in a new session */
+	uint32_t window_bytes; /* initial credit of every stream, towards the sender of HELLO */
 	uint32_t streams_max;
-	uint32_t dead_ms;        /* after this much silence it gives the peer up */
+	uint32_t dead_ms; /* after this much silence it gives the peer up */
 	char software[FRAME_SOFTWARE_MAX + 1];
 };
 

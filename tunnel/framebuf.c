@@ -28,7 +28,7 @@ static struct framebuf *alloc(size_t cap)
 	struct framebuf *fb = malloc(sizeof(*fb) + cap);
 
 	if (fb)
-		*fb = (struct framebuf){ .cap = (uint32_t)cap };
+		*fb = (struct framebuf){.cap = (uint32_t)cap};
 	return fb;
 }
 

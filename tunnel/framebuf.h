@@ -13,10 +13,10 @@
 
 struct framebuf {
 	TAILQ_ENTRY(framebuf) link;
-	uint64_t seq;    /* set when it is first given out */
+	uint64_t seq;	 /* set when it is first given out */
 	uint32_t stream; /* 0: none */
-	uint32_t cap;    /* of data */
-	uint32_t len;    /* header and payload */
+	uint32_t cap;	 /* of data */
+	uint32_t len;	 /* header and payload */
 	uint8_t type;
 	uint8_t data[];
 };

@@ -26,20 +26,20 @@
 
 enum {
 	INPUT_BUFFER = 256 * 1024,
-	OUTPUT_MAX = 512 * 1024,   /* bytes in one go, before others have their turn */
-	RTT_EVERY_US = 1000000,    /* the kernel is asked for the path's round trip */
+	OUTPUT_MAX = 512 * 1024,	/* bytes in one go, before others have their turn */
+	RTT_EVERY_US = 1000000,		/* the kernel is asked for the path's round trip */
 	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets */
 };
 
 enum link_state {
 	LINK_HANDSHAKE, /* the transport's handshake runs; nothing of the mux moves */
-	LINK_HELLO,     /* frames move; only HELLO and CLOSE may come */
-	LINK_UP,        /* everything is allowed */
-	LINK_LINGER,    /* the owner has let go: CLOSE goes out, what comes in is dropped */
-	LINK_OVER,      /* nothing is allowed; waits for its owner to free it */
+	LINK_HELLO,	/* frames move; only HELLO and CLOSE may come */
+	LINK_UP,	/* everything is allowed */
+	LINK_LINGER,	/* the owner has let go: CLOSE goes out, what comes in is dropped */
+	LINK_OVER,	/* nothing is allowed; waits for its owner to free it */
 };
 
-static const char *const state_names[] = { "handshake", "hello", "up", "linger", "over" };
+static const char *const state_names[] = {"handshake", "hello", "up", "linger", "over"};
 
 struct link {
 	struct event_base *base;
@@ -49,12 +49,12 @@ struct link {
 	void *ctx;
 	enum link_state state;
 	struct event *ev_read, *ev_write, *ev_timer, *ev_run, *ev_more;
-	uint64_t deadline_us;   /* of the handshake, or of lingering */
-	uint64_t timer_at_us;   /* when ev_timer is armed for; 0: not armed */
-	uint64_t rtt_next_us;   /* when to ask the kernel again */
+	uint64_t deadline_us; /* of the handshake, or of lingering */
+	uint64_t timer_at_us; /* when ev_timer is armed for; 0: not armed */
+	uint64_t rtt_next_us; /* when to ask the kernel again */
 	uint64_t discarded;
 	uint32_t handshake_ms;
-	int farewell;           /* transport's shutdown was queued */
+	int farewell; /* transport's shutdown was queued */
 	int half_closed;
 	unsigned busy;
 	int free_due;
@@ -210,8 +210,7 @@ static int output(struct link *l, struct err *e)
 		const uint8_t *data;
 		size_t len, given = 0;
 
-		while (t->unsent < TRANSPORT_UNSENT_MAX &&
-		       mux_next(l->mux, now_us, &data, &len)) {
+		while (t->unsent < TRANSPORT_UNSENT_MAX && mux_next(l->mux, now_us, &data, &len)) {
 			if (t->ops->write(t, data, len, e) < 0)
 				return -1;
 			given += len;
@@ -399,7 +398,8 @@ static void on_more(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	enter(l);
-	if (l->state != LINK_HANDSHAKE && l->state != LINK_OVER && l->transport->ops->pending(l->transport))
+	if (l->state != LINK_HANDSHAKE && l->state != LINK_OVER &&
+	    l->transport->ops->pending(l->transport))
 		input(l);
 	if (l->state != LINK_OVER)
 		run(l);
@@ -483,11 +483,10 @@ static void on_mux_wake(void *ctx)
 		event_active(l->ev_run, EV_TIMEOUT, 1);
 }
 
-static const struct mux_ops mux_ops = { on_mux_hello, on_mux_open, on_mux_wake };
+static const struct mux_ops mux_ops = {on_mux_hello, on_mux_open, on_mux_wake};
 
-struct link *link_new(struct event_base *base, struct transport *t,
-		      const struct mux_config *config, const struct link_ops *ops, void *ctx,
-		      struct err *e)
+struct link *link_new(struct event_base *base, struct transport *t, const struct mux_config *config,
+		      const struct link_ops *ops, void *ctx, struct err *e)
 {
 	struct link *l = calloc(1, sizeof(*l));
 	uint64_t now_us = clock_us();

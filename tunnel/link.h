@@ -21,9 +21,8 @@ struct link_ops {
 };
 
 /* Starts the handshake over t (owned from now on, also on error). ops are borrowed. */
-struct link *link_new(struct event_base *base, struct transport *t,
-		      const struct mux_config *config, const struct link_ops *ops, void *ctx,
-		      struct err *e);
+struct link *link_new(struct event_base *base, struct transport *t, const struct mux_config *config,
+		      const struct link_ops *ops, void *ctx, struct err *e);
 
 /* Another owner takes the callbacks over. */
 void link_set_ops(struct link *l, const struct link_ops *ops, void *ctx);

@@ -23,7 +23,7 @@ enum {
 	BACKLOG = 512,
 	ACCEPTS_A_TURN = 32,
 	LOGS_A_SECOND = 10, /* of failed handshakes */
-	RETRY_MS = 200,     /* when no descriptor is left for accept */
+	RETRY_MS = 200,	    /* when no descriptor is left for accept */
 };
 
 /* A connection on probation. Owned by its listener. */
@@ -152,12 +152,12 @@ static void on_probation_open(void *ctx, struct stream *s, enum stream_class cla
 	stream_refuse(s, CODE_INTERNAL, "the session is not ready");
 }
 
-static const struct link_ops probation_ops = { on_probation_ready, on_probation_open,
-					       on_probation_end };
+static const struct link_ops probation_ops = {on_probation_ready, on_probation_open,
+					      on_probation_end};
 
 static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 {
-	struct mux_config mc = { .server = 1, .session = l->config.session };
+	struct mux_config mc = {.server = 1, .session = l->config.session};
 	struct probation *p = calloc(1, sizeof(*p));
 	struct transport *t;
 	struct err e = ERR_INIT;
@@ -205,7 +205,7 @@ static void on_accept(evutil_socket_t lfd, short what, void *arg)
 			/* Accepting again at once would only spin. */
 			log_failure(l, "?", strerror(errno));
 			event_del(l->ev);
-			event_add(l->ev_retry, &(struct timeval){ .tv_usec = RETRY_MS * 1000 });
+			event_add(l->ev_retry, &(struct timeval){.tv_usec = RETRY_MS * 1000});
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
 			return;

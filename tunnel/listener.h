@@ -8,9 +8,9 @@ struct listener;
 
 struct listener_config {
 	struct session_config session;
-	uint32_t handshakes_max;  /* connections without a HELLO at once; the oldest
-	                             gives way to a new one (256) */
-	uint32_t sessions_max;    /* sessions of one peer at once (64) */
+	uint32_t handshakes_max; /* connections without a HELLO at once; the oldest
+				    gives way to a new one (256) */
+	uint32_t sessions_max;	 /* sessions of one peer at once (64) */
 };
 
 void listener_config_default(struct listener_config *c);

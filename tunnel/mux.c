@@ -79,8 +79,8 @@ struct stream *mux_find(struct mux *m, uint32_t id)
 	struct stream *s;
 
 	LIST_FOREACH(s, &m->table[(id >> 1) % MUX_BUCKETS], bucket)
-		if (s->id == id)
-			return s;
+	if (s->id == id)
+		return s;
 	return NULL;
 }
 
@@ -106,7 +106,7 @@ void mux_close(struct mux *m, enum code code, const char *reason)
 	m->close = framebuf_small(FRAME_SMALL_MAX);
 	if (m->close) {
 		size_t len = frame_pack_reason(m->close->data + FRAME_HEADER_LEN, code, reason);
-		struct frame_header h = { .len = (uint32_t)len, .type = FRAME_CLOSE };
+		struct frame_header h = {.len = (uint32_t)len, .type = FRAME_CLOSE};
 
 		frame_pack_header(m->close->data, &h);
 		m->close->len = FRAME_HEADER_LEN + h.len;
@@ -205,7 +205,7 @@ void mux_release_acked(struct mux *m, uint64_t next_seq)
 static int give_scratch(struct mux *m, enum frame_type type, uint32_t stream, size_t len,
 			const uint8_t **data, size_t *out_len)
 {
-	struct frame_header h = { .len = (uint32_t)len, .type = (uint8_t)type, .stream = stream };
+	struct frame_header h = {.len = (uint32_t)len, .type = (uint8_t)type, .stream = stream};
 
 	frame_pack_header(m->scratch, &h);
 	*data = m->scratch;
@@ -216,10 +216,10 @@ static int give_scratch(struct mux *m, enum frame_type type, uint32_t stream, si
 /* Numbers a frame, keeps it, and gives it out. */
 static int give_numbered(struct mux *m, struct framebuf *fb, const uint8_t **data, size_t *len)
 {
-	struct frame_header h = { .len = fb->len - FRAME_HEADER_LEN,
-				  .type = fb->type,
-				  .stream = fb->stream,
-				  .seq = (uint32_t)m->tx_next };
+	struct frame_header h = {.len = fb->len - FRAME_HEADER_LEN,
+				 .type = fb->type,
+				 .stream = fb->stream,
+				 .seq = (uint32_t)m->tx_next};
 
 	fb->seq = m->tx_next++;
 	frame_pack_header(fb->data, &h);
@@ -232,19 +232,19 @@ static int give_numbered(struct mux *m, struct framebuf *fb, const uint8_t **dat
 
 static int give_hello(struct mux *m, const uint8_t **data, size_t *len)
 {
-	struct frame_hello h = { .version_min = FRAME_VERSION,
-				 .version_max = FRAME_VERSION,
-				 .required = m->config.required,
-				 .lanes = 1,
-				 .window_bytes = WINDOW_INITIAL,
-				 .streams_max = m->config.session.streams_max,
-				 .dead_ms = m->config.session.dead_ms,
-				 .software = "adit " ADIT_VERSION };
+	struct frame_hello h = {.version_min = FRAME_VERSION,
+				.version_max = FRAME_VERSION,
+				.required = m->config.required,
+				.lanes = 1,
+				.window_bytes = WINDOW_INITIAL,
+				.streams_max = m->config.session.streams_max,
+				.dead_ms = m->config.session.dead_ms,
+				.software = "adit " ADIT_VERSION};
 
 	memcpy(h.session, m->config.session_id, sizeof(h.session));
 	m->hello_sent = 1;
-	return give_scratch(m, FRAME_HELLO, 0,
-			    frame_pack_hello(m->scratch + FRAME_HEADER_LEN, &h), data, len);
+	return give_scratch(m, FRAME_HELLO, 0, frame_pack_hello(m->scratch + FRAME_HEADER_LEN, &h),
+			    data, len);
 }
 
 /* What the session itself has to say, in order of urgency. */
@@ -269,13 +269,15 @@ static int give_session_frame(struct mux *m, const uint8_t **data, size_t *len)
 	}
 	if (m->ping_due) {
 		m->ping_due = 0;
-		return give_scratch(m, FRAME_PING, 0, frame_pack_u64(payload, m->now_us), data, len);
+		return give_scratch(m, FRAME_PING, 0, frame_pack_u64(payload, m->now_us), data,
+				    len);
 	}
 	if (m->ack_due) {
 		m->ack_due = 0;
 		m->ack_at_us = 0;
 		m->ack_bytes = m->ack_frames = 0;
-		return give_scratch(m, FRAME_ACK, 0, frame_pack_u64(payload, m->rx_next), data, len);
+		return give_scratch(m, FRAME_ACK, 0, frame_pack_u64(payload, m->rx_next), data,
+				    len);
 	}
 	return 0;
 }
@@ -413,10 +415,11 @@ int mux_tick(struct mux *m, uint64_t now_us, struct err *e)
 	if (!m->hello_seen)
 		return 0;
 	if (now_us - m->heard_us >= (uint64_t)c->dead_ms * 1000) {
-		err_set(e, ERR_TIMEOUT,
-			"nothing was heard from the peer for %u seconds: is the network up, and the "
-			"peer running?",
-			c->dead_ms / 1000);
+		err_set(
+		    e, ERR_TIMEOUT,
+		    "nothing was heard from the peer for %u seconds: is the network up, and the "
+		    "peer running?",
+		    c->dead_ms / 1000);
 		return mux_fail(m, CODE_TIMEOUT, e);
 	}
 	if ((now_us - m->heard_us >= (uint64_t)c->keepalive_ms * 1000 &&
@@ -493,14 +496,14 @@ void mux_reap(struct mux *m)
 
 void mux_stats(const struct mux *m, struct session_stats *out)
 {
-	*out = (struct session_stats){ .sent_bytes = m->sent_bytes,
-				       .received_bytes = m->received_bytes,
-				       .rtt_us = m->rtt_us,
-				       .rtt_min_us = m->rtt_min_us,
-				       .granted_bytes = m->granted_bytes,
-				       .queued_bytes = m->queued_bytes,
-				       .retained_bytes = m->retained_bytes,
-				       .streams = m->streams };
+	*out = (struct session_stats){.sent_bytes = m->sent_bytes,
+				      .received_bytes = m->received_bytes,
+				      .rtt_us = m->rtt_us,
+				      .rtt_min_us = m->rtt_min_us,
+				      .granted_bytes = m->granted_bytes,
+				      .queued_bytes = m->queued_bytes,
+				      .retained_bytes = m->retained_bytes,
+				      .streams = m->streams};
 }
 
 const struct frame_hello *mux_peer_hello(const struct mux *m)

@@ -13,9 +13,9 @@
 struct mux;
 
 struct mux_config {
-	int server; /* opens even streams; a client odd ones */
+	int server;				  /* opens even streams; a client odd ones */
 	uint8_t session_id[FRAME_SESSION_ID_LEN]; /* the client's choice; zero on a server */
-	uint32_t required;  /* features that the peer must have */
+	uint32_t required;			  /* features that the peer must have */
 	struct session_config session;
 };
 

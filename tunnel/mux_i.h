@@ -20,11 +20,11 @@ enum {
 	MUX_BUCKETS = 1024,
 	MUX_ACK_BYTES = 256 * 1024, /* acknowledge at the latest after this much */
 	MUX_ACK_FRAMES = 128,
-	MUX_ACK_DELAY_US = 10000,   /* or this long */
-	MUX_RTT_EVERY_US = 1000000, /* a PING this often while bytes flow */
-	MUX_RETAIN_SLACK = 16 << 20,/* numbered control frames beyond the budget */
+	MUX_ACK_DELAY_US = 10000,    /* or this long */
+	MUX_RTT_EVERY_US = 1000000,  /* a PING this often while bytes flow */
+	MUX_RETAIN_SLACK = 16 << 20, /* numbered control frames beyond the budget */
 	WINDOW_INITIAL = 64 * 1024,
-	WINDOW_USUAL = 256 * 1024,  /* as long as the budget is far */
+	WINDOW_USUAL = 256 * 1024, /* as long as the budget is far */
 };
 
 /* What we may still send on a stream. */
@@ -35,7 +35,7 @@ enum stream_out {
 
 /* What may still come in on it. */
 enum stream_in {
-	STREAM_IN_OPEN,   /* DATA, EOF, RESET */
+	STREAM_IN_OPEN,	  /* DATA, EOF, RESET */
 	STREAM_IN_ENDING, /* EOF came; bytes wait for the endpoint: only RESET may come */
 	STREAM_IN_ENDED,  /* all was taken, on_eof was called: only RESET may come */
 };
@@ -55,20 +55,20 @@ struct stream {
 
 	enum stream_out out;
 	enum stream_in in;
-	int dead;          /* reset, by whichever side */
-	int user_gone;     /* stream_free was called */
-	unsigned calling;  /* depth of callbacks: no free while > 0 */
+	int dead;	  /* reset, by whichever side */
+	int user_gone;	  /* stream_free was called */
+	unsigned calling; /* depth of callbacks: no free while > 0 */
 
-	int ready;         /* the user said so, and pull has not said otherwise */
+	int ready; /* the user said so, and pull has not said otherwise */
 	enum sched_place place;
 	TAILQ_ENTRY(stream) sched;
 	struct rate *rate;
 	uint64_t tx_sent, tx_acked, tx_limit;
-	uint32_t unacked;  /* numbered frames queued or sent, not acknowledged */
+	uint32_t unacked; /* numbered frames queued or sent, not acknowledged */
 
 	struct bytes rxq;
 	uint64_t rx_received, rx_consumed, rx_limit;
-	uint32_t window;   /* counted in the mux's granted_bytes while > 0 */
+	uint32_t window; /* counted in the mux's granted_bytes while > 0 */
 	uint64_t epoch_us, epoch_consumed;
 	int credit_due;
 	TAILQ_ENTRY(stream) credit;
@@ -82,9 +82,9 @@ LIST_HEAD(stream_bucket, stream);
 
 struct sched_class {
 	struct stream_list fresh; /* had nothing to send a while ago: go first */
-	struct stream_list old;   /* had a turn and want more */
-	unsigned fresh_run;       /* turns that fresh streams had in a row */
-	uint64_t vtime;           /* bytes sent, scaled by the weight */
+	struct stream_list old;	  /* had a turn and want more */
+	unsigned fresh_run;	  /* turns that fresh streams had in a row */
+	uint64_t vtime;		  /* bytes sent, scaled by the weight */
 };
 
 struct mux {
@@ -122,7 +122,7 @@ struct mux {
 	uint8_t small[FRAME_SMALL_MAX];
 	uint64_t rx_next;
 	uint32_t ack_bytes, ack_frames;
-	uint64_t ack_at_us;            /* 0: none is waiting */
+	uint64_t ack_at_us; /* 0: none is waiting */
 
 	/* time and measure */
 	uint64_t now_us, heard_us, pinged_us, moved_at_ping;

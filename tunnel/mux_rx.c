@@ -30,25 +30,29 @@ static int on_hello(struct mux *m, struct err *e)
 	if (frame_unpack_hello(h, m->small, m->cur.len, e) < 0)
 		return mux_fail(m, CODE_PROTOCOL, e);
 	if (h->version_min > FRAME_VERSION || h->version_max < FRAME_VERSION) {
-		err_set(e, ERR_PROTOCOL,
-			"no protocol version in common: this adit speaks %d, the peer (%s) %u to %u; "
-			"install the same release on both hosts",
-			FRAME_VERSION, h->software, h->version_min, h->version_max);
+		err_set(
+		    e, ERR_PROTOCOL,
+		    "no protocol version in common: this adit speaks %d, the peer (%s) %u to %u; "
+		    "install the same release on both hosts",
+		    FRAME_VERSION, h->software, h->version_min, h->version_max);
 		return mux_fail(m, CODE_VERSION, e);
 	}
 	if (h->required || (m->config.required & ~h->features)) {
 		uint32_t theirs = h->required, ours = m->config.required & ~h->features;
 
-		snprintf(reason, sizeof(reason), "features 0x%x are required and missing %s; install "
-			 "the same release on both hosts", theirs ? theirs : ours,
+		snprintf(reason, sizeof(reason),
+			 "features 0x%x are required and missing %s; install "
+			 "the same release on both hosts",
+			 theirs ? theirs : ours,
 			 theirs ? "at the peer of who asked for them" : "at the peer");
 		err_set(e, ERR_PROTOCOL, "%s", reason);
 		return mux_fail(m, CODE_FEATURE, e);
 	}
 	if (h->next_seq || h->lane || h->lanes != 1) {
-		err_set(e, ERR_PROTOCOL, "the peer asks for lane %u of %u from frame %llu: only new "
-			"sessions of one lane are spoken here", h->lane, h->lanes,
-			(unsigned long long)h->next_seq);
+		err_set(e, ERR_PROTOCOL,
+			"the peer asks for lane %u of %u from frame %llu: only new "
+			"sessions of one lane are spoken here",
+			h->lane, h->lanes, (unsigned long long)h->next_seq);
 		return mux_fail(m, CODE_FEATURE, e);
 	}
 	m->hello_seen = 1;

@@ -10,7 +10,7 @@ enum { BURST_US = 25000, CHUNK_MIN = 4096, CHUNKS_A_SECOND = 50 };
 
 struct rate {
 	uint64_t bytes_per_s; /* 0: no limit */
-	int64_t tokens;       /* bytes that may go now; negative: debt */
+	int64_t tokens;	      /* bytes that may go now; negative: debt */
 	uint64_t refilled_us; /* 0: never */
 };
 

@@ -11,10 +11,10 @@
 #include "tunnel/mux_i.h"
 
 static const unsigned weights[STREAM_CLASSES] = {
-	[STREAM_CONTROL] = 1, /* has priority: not weighed */
-	[STREAM_RAM] = 4,
-	[STREAM_DISK] = 2,
-	[STREAM_OTHER] = 2,
+    [STREAM_CONTROL] = 1, /* has priority: not weighed */
+    [STREAM_RAM] = 4,
+    [STREAM_DISK] = 2,
+    [STREAM_OTHER] = 2,
 };
 
 /* Turns that fresh streams may have in a row while old ones wait. */

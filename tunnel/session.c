@@ -20,12 +20,12 @@
 
 void session_config_default(struct session_config *c)
 {
-	*c = (struct session_config){ .memory_max_bytes = 256u << 20,
-				      .window_max_bytes = 64u << 20,
-				      .streams_max = 4096,
-				      .keepalive_ms = 5000,
-				      .dead_ms = 15000,
-				      .handshake_ms = 10000 };
+	*c = (struct session_config){.memory_max_bytes = 256u << 20,
+				     .window_max_bytes = 64u << 20,
+				     .streams_max = 4096,
+				     .keepalive_ms = 5000,
+				     .dead_ms = 15000,
+				     .handshake_ms = 10000};
 }
 
 void session_prepare_socket(int fd, uint32_t dead_ms)
@@ -70,7 +70,7 @@ static void on_link_end(void *ctx, const struct err *why)
 		s->ops->on_end(s->ctx, s, &e);
 }
 
-static const struct link_ops link_ops = { on_link_ready, on_link_open, on_link_end };
+static const struct link_ops link_ops = {on_link_ready, on_link_open, on_link_end};
 
 static void fail(struct session *s, const struct err *e)
 {
@@ -81,7 +81,7 @@ static void fail(struct session *s, const struct err *e)
 /* The link's mux configuration of s. */
 static void start_link(struct session *s, struct transport *t, struct err *e)
 {
-	struct mux_config mc = { .server = 0, .session = s->config };
+	struct mux_config mc = {.server = 0, .session = s->config};
 
 	if (getrandom(mc.session_id, sizeof(mc.session_id), 0) != sizeof(mc.session_id))
 		err_set_sys(e, errno, "no random numbers");
@@ -149,8 +149,8 @@ static void try_next(struct session *s)
 		unsigned i = s->tried++;
 		unsigned left = s->addresses.count - i;
 		uint64_t wait_ms = (s->deadline_ms - now_ms) / left + 1;
-		struct timeval tv = { .tv_sec = (time_t)(wait_ms / 1000),
-				      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000) };
+		struct timeval tv = {.tv_sec = (time_t)(wait_ms / 1000),
+				     .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
 		const struct sockaddr *sa = (const struct sockaddr *)&s->addresses.at[i].sa;
 
 		s->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -192,7 +192,7 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 				const struct session_ops *ops, void *ctx, struct err *e)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	struct addr a = { .kind = ADDR_TCP, .port = d->port };
+	struct addr a = {.kind = ADDR_TCP, .port = d->port};
 
 	if (!s) {
 		err_set(e, ERR_SPACE, "no memory for a session");
@@ -214,7 +214,7 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 	if (addr_resolve(&a, 0, &s->addresses, e) < 0)
 		goto fail;
 	s->ev = evtimer_new(base, on_start, s);
-	if (!s->ev || event_add(s->ev, &(struct timeval){ 0 }) < 0) {
+	if (!s->ev || event_add(s->ev, &(struct timeval){0}) < 0) {
 		err_set(e, ERR_SPACE, "no memory for a session");
 		goto fail;
 	}
@@ -310,14 +310,13 @@ void session_stats(const struct session *s, struct session_stats *out)
 	if (s->link)
 		mux_stats(link_mux(s->link), out);
 	else
-		*out = (struct session_stats){ 0 };
+		*out = (struct session_stats){0};
 }
 
 void session_linger(struct event_base *base)
 {
 	uint64_t until_ms = clock_ms() + LINK_LINGER_MS + 500;
 
-	while (link_lingering() && clock_ms() < until_ms &&
-	       event_base_loop(base, EVLOOP_ONCE) == 0)
+	while (link_lingering() && clock_ms() < until_ms && event_base_loop(base, EVLOOP_ONCE) == 0)
 		;
 }

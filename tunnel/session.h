@@ -18,12 +18,12 @@ struct session;
 
 /* All have defaults: session_config_default. */
 struct session_config {
-	uint64_t memory_max_bytes;   /* budget of all windows granted to the peer (256 MiB) */
-	uint32_t window_max_bytes;   /* the most that one stream's window grows to (64 MiB) */
-	uint32_t streams_max;        /* streams open at once, both sides' together (4096) */
-	uint32_t keepalive_ms;       /* a PING after this much silence (5000) */
-	uint32_t dead_ms;            /* the peer is dead after this much silence (15000) */
-	uint32_t handshake_ms;       /* from connect or accept to HELLO (10000) */
+	uint64_t memory_max_bytes; /* budget of all windows granted to the peer (256 MiB) */
+	uint32_t window_max_bytes; /* the most that one stream's window grows to (64 MiB) */
+	uint32_t streams_max;	   /* streams open at once, both sides' together (4096) */
+	uint32_t keepalive_ms;	   /* a PING after this much silence (5000) */
+	uint32_t dead_ms;	   /* the peer is dead after this much silence (15000) */
+	uint32_t handshake_ms;	   /* from connect or accept to HELLO (10000) */
 };
 
 void session_config_default(struct session_config *c);
@@ -79,11 +79,11 @@ const char *session_peer_address(const struct session *s);
 
 struct session_stats {
 	uint64_t sent_bytes, received_bytes; /* payload of streams */
-	uint64_t rtt_us;                     /* smoothed; 0 unknown */
+	uint64_t rtt_us;		     /* smoothed; 0 unknown */
 	uint64_t rtt_min_us;
-	uint64_t granted_bytes;              /* sum of the windows granted */
-	uint64_t queued_bytes;               /* came in, waits for endpoints */
-	uint64_t retained_bytes;             /* sent, not acknowledged */
+	uint64_t granted_bytes;	 /* sum of the windows granted */
+	uint64_t queued_bytes;	 /* came in, waits for endpoints */
+	uint64_t retained_bytes; /* sent, not acknowledged */
 	uint32_t streams;
 };
 

@@ -10,12 +10,12 @@
 
 #include "base/log.h"
 
-static const char *const out_names[] = { "open", "ended" };
-static const char *const in_names[] = { "open", "ending", "ended" };
+static const char *const out_names[] = {"open", "ended"};
+static const char *const in_names[] = {"open", "ending", "ended"};
 
 const char *stream_class_name(enum stream_class c)
 {
-	static const char *const names[] = { "control", "ram", "disk", "other" };
+	static const char *const names[] = {"control", "ram", "disk", "other"};
 
 	return (unsigned)c < STREAM_CLASSES ? names[c] : "unknown";
 }
@@ -298,10 +298,10 @@ int stream_flushed(const struct stream *s)
 
 void stream_stats(const struct stream *s, struct stream_stats *out)
 {
-	*out = (struct stream_stats){ .sent_bytes = s->tx_sent,
-				      .received_bytes = s->rx_received,
-				      .acked_bytes = s->tx_acked,
-				      .window_bytes = s->window };
+	*out = (struct stream_stats){.sent_bytes = s->tx_sent,
+				     .received_bytes = s->rx_received,
+				     .acked_bytes = s->tx_acked,
+				     .window_bytes = s->window};
 }
 
 uint32_t stream_id(const struct stream *s)

@@ -84,10 +84,10 @@ void rate_set(struct rate *r, uint64_t bytes_per_s);
 void rate_free(struct rate *r);
 
 struct stream_stats {
-	uint64_t sent_bytes;     /* payload handed to the transport */
+	uint64_t sent_bytes;	 /* payload handed to the transport */
 	uint64_t received_bytes; /* payload that came in */
-	uint64_t acked_bytes;    /* payload sent that the peer's adit has */
-	uint32_t window_bytes;   /* the receive window granted to the peer */
+	uint64_t acked_bytes;	 /* payload sent that the peer's adit has */
+	uint32_t window_bytes;	 /* the receive window granted to the peer */
 };
 
 /* Whether everything sent (EOF included, if sent) was acknowledged. */

@@ -45,8 +45,10 @@ static void on_open(struct pair_end *end, struct stream *s, enum stream_class c,
 		return;
 	}
 	/* The pattern's seed is the target's number. */
-	*ps = (struct pair_stream){ .s = s, .take_max = SIZE_MAX, .seed_in = (uint8_t)target[0],
-				    .seed_out = (uint8_t)(target[0] + 1) };
+	*ps = (struct pair_stream){.s = s,
+				   .take_max = SIZE_MAX,
+				   .seed_in = (uint8_t)target[0],
+				   .seed_out = (uint8_t)(target[0] + 1)};
 	stream_accept(s, &pair_stream_ops, ps);
 }
 
@@ -81,10 +83,11 @@ static void step(struct pair *p, uint8_t op, uint8_t arg, int *spoilt, const uin
 		ps = vacant(&ends[e]);
 		if (!ps || !end->hello)
 			break;
-		*ps = (struct pair_stream){ .take_max = SIZE_MAX, .seed_out = (uint8_t)(arg | 1),
-					    .seed_in = (uint8_t)((arg | 1) + 1) };
+		*ps = (struct pair_stream){.take_max = SIZE_MAX,
+					   .seed_out = (uint8_t)(arg | 1),
+					   .seed_in = (uint8_t)((arg | 1) + 1)};
 		ps->s = mux_open(end->mux, (enum stream_class)(arg % STREAM_CLASSES),
-				 (char[]){ (char)(arg | 1), 0 }, &pair_stream_ops, ps, &err);
+				 (char[]){(char)(arg | 1), 0}, &pair_stream_ops, ps, &err);
 		break;
 	case 1:
 		ps->want += (uint64_t)arg * 1000 + 1;
@@ -159,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c.dead_ms = 1000000000;
 	pair_init(&p, &c, &c);
 	for (unsigned e = 0; e < 2; e++) {
-		ends[e] = (struct slots){ 0 };
+		ends[e] = (struct slots){0};
 		p.end[e].on_open = on_open;
 		p.end[e].user = &ends[e];
 	}

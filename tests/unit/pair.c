@@ -27,14 +27,14 @@ static void on_wake(void *ctx)
 	(void)ctx;
 }
 
-static const struct mux_ops ops = { on_hello, on_open, on_wake };
+static const struct mux_ops ops = {on_hello, on_open, on_wake};
 
 void pair_init(struct pair *p, const struct session_config *client,
 	       const struct session_config *server)
 {
-	*p = (struct pair){ .now_us = 1000000 };
+	*p = (struct pair){.now_us = 1000000};
 	for (unsigned i = 0; i < 2; i++) {
-		struct mux_config c = { .server = i == 1 };
+		struct mux_config c = {.server = i == 1};
 		const struct session_config *given = i ? server : client;
 
 		session_config_default(&c.session);
@@ -173,4 +173,4 @@ static void on_reset(void *ctx, struct stream *s, enum code code, const char *re
 	snprintf(ps->reason, sizeof(ps->reason), "%s", reason);
 }
 
-const struct stream_ops pair_stream_ops = { pull, push, on_eof, on_reset };
+const struct stream_ops pair_stream_ops = {pull, push, on_eof, on_reset};

@@ -10,11 +10,11 @@
 struct pair_end {
 	struct mux *mux;
 	int hello;
-	int failed;        /* what mux_input returned, once it was not 0 */
+	int failed; /* what mux_input returned, once it was not 0 */
 	struct err err;
-	uint8_t *wire;     /* bytes given out by mux_next, not yet taken by the other */
+	uint8_t *wire; /* bytes given out by mux_next, not yet taken by the other */
 	size_t wire_len, wire_cap;
-	uint64_t total;    /* bytes ever given out */
+	uint64_t total; /* bytes ever given out */
 	/* what on_open does: NULL refuses */
 	void (*on_open)(struct pair_end *end, struct stream *s, enum stream_class c,
 			const char *target);
@@ -41,11 +41,11 @@ void pair_collect(struct pair *p, unsigned end);
 /* A stream that sends `want` bytes of a pattern and checks what it gets. */
 struct pair_stream {
 	struct stream *s;
-	uint64_t want, sent;      /* to send; then EOF when `finish` */
-	uint64_t got, bad;        /* received; bytes that were not the pattern's */
+	uint64_t want, sent; /* to send; then EOF when `finish` */
+	uint64_t got, bad;   /* received; bytes that were not the pattern's */
 	uint32_t seed_out, seed_in;
-	size_t take_max;          /* of one push; SIZE_MAX: all */
-	int stuck;                /* takes nothing */
+	size_t take_max; /* of one push; SIZE_MAX: all */
+	int stuck;	 /* takes nothing */
 	int finish, eof, reset;
 	enum code code;
 	char reason[STREAM_REASON_MAX + 1];

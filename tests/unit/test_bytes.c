@@ -11,7 +11,7 @@
 static void test_bytes_keeps_order_over_chunks(void **state)
 {
 	static uint8_t data[200000];
-	struct bytes b = { 0 };
+	struct bytes b = {0};
 	size_t put = 0, got = 0;
 
 	(void)state;
@@ -43,7 +43,7 @@ static void test_bytes_keeps_order_over_chunks(void **state)
 
 static void test_bytes_fini_frees_what_is_left(void **state)
 {
-	struct bytes b = { 0 };
+	struct bytes b = {0};
 
 	(void)state;
 	assert_int_equal(bytes_append(&b, (const uint8_t *)"abc", 3), 0);
@@ -55,8 +55,8 @@ static void test_bytes_fini_frees_what_is_left(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes_keeps_order_over_chunks),
-		cmocka_unit_test(test_bytes_fini_frees_what_is_left),
+	    cmocka_unit_test(test_bytes_keeps_order_over_chunks),
+	    cmocka_unit_test(test_bytes_fini_frees_what_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,11 +10,11 @@
 
 static void test_frame_header_round_trip(void **state)
 {
-	struct frame_header h = { .len = 65520, .type = FRAME_DATA, .stream = 7, .seq = 0xfffffffe };
+	struct frame_header h = {.len = 65520, .type = FRAME_DATA, .stream = 7, .seq = 0xfffffffe};
 	struct frame_header g;
 	uint8_t bytes[FRAME_HEADER_LEN];
-	const uint8_t expect[FRAME_HEADER_LEN] = { 0, 0, 0xff, 0xf0, 17, 0, 0, 0, 0, 0, 0, 7,
-						   0xff, 0xff, 0xff, 0xfe };
+	const uint8_t expect[FRAME_HEADER_LEN] = {0, 0, 0xff, 0xf0, 17,	  0,	0,    0,
+						  0, 0, 0,    7,    0xff, 0xff, 0xff, 0xfe};
 
 	(void)state;
 	frame_pack_header(bytes, &h);
@@ -28,8 +28,8 @@ static void test_frame_header_round_trip(void **state)
 
 static int unpack(uint32_t len, uint8_t type, uint8_t flags, uint32_t stream, uint32_t seq)
 {
-	struct frame_header h = { .len = len, .type = type, .flags = flags, .stream = stream,
-				  .seq = seq };
+	struct frame_header h = {
+	    .len = len, .type = type, .flags = flags, .stream = stream, .seq = seq};
 	uint8_t bytes[FRAME_HEADER_LEN];
 
 	frame_pack_header(bytes, &h);
@@ -59,10 +59,17 @@ static void test_frame_unpack_rejects_wrong_headers(void **state)
 
 static void test_frame_hello_round_trip(void **state)
 {
-	struct frame_hello h = { .version_min = 1, .version_max = 3, .features = 5, .required = 4,
-				 .lane = 2, .lanes = 4, .next_seq = 0x0102030405060708,
-				 .window_bytes = 65536, .streams_max = 4096, .dead_ms = 15000,
-				 .software = "adit 1" };
+	struct frame_hello h = {.version_min = 1,
+				.version_max = 3,
+				.features = 5,
+				.required = 4,
+				.lane = 2,
+				.lanes = 4,
+				.next_seq = 0x0102030405060708,
+				.window_bytes = 65536,
+				.streams_max = 4096,
+				.dead_ms = 15000,
+				.software = "adit 1"};
 	struct frame_hello g;
 	uint8_t bytes[FRAME_SMALL_MAX];
 	size_t len;
@@ -126,11 +133,11 @@ static void test_frame_reason_is_cut_and_made_printable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frame_header_round_trip),
-		cmocka_unit_test(test_frame_unpack_rejects_wrong_headers),
-		cmocka_unit_test(test_frame_hello_round_trip),
-		cmocka_unit_test(test_frame_open_checks_its_target),
-		cmocka_unit_test(test_frame_reason_is_cut_and_made_printable),
+	    cmocka_unit_test(test_frame_header_round_trip),
+	    cmocka_unit_test(test_frame_unpack_rejects_wrong_headers),
+	    cmocka_unit_test(test_frame_hello_round_trip),
+	    cmocka_unit_test(test_frame_open_checks_its_target),
+	    cmocka_unit_test(test_frame_reason_is_cut_and_made_printable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

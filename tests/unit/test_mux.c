@@ -57,18 +57,18 @@ static void start(struct pair *p, struct taker *t, const struct session_config *
 
 static void test_mux_carries_bytes_both_ways_in_any_pieces(void **state)
 {
-	const size_t chunks[] = { 0, 1, 7, 16, 17, 1000, 65536 };
+	const size_t chunks[] = {0, 1, 7, 16, 17, 1000, 65536};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
 		struct taker *t = calloc(1, sizeof(*t));
-		struct pair_stream ps = { .want = 300000, .seed_out = 1, .seed_in = 2,
-					  .take_max = SIZE_MAX, .finish = 1 };
+		struct pair_stream ps = {
+		    .want = 300000, .seed_out = 1, .seed_in = 2, .take_max = SIZE_MAX, .finish = 1};
 		struct pair p;
 
 		assert_non_null(t);
-		t->model = (struct pair_stream){ .want = 200001, .seed_out = 2, .seed_in = 1,
-						 .take_max = 5000, .finish = 1 };
+		t->model = (struct pair_stream){
+		    .want = 200001, .seed_out = 2, .seed_in = 1, .take_max = 5000, .finish = 1};
 		start(&p, t, NULL);
 		opened(&p, STREAM_RAM, "a", &ps);
 		for (int r = 0; r < 2000 && !(ps.eof && t->ps[0].eof); r++) {
@@ -101,12 +101,12 @@ static void test_mux_carries_bytes_both_ways_in_any_pieces(void **state)
 
 static void test_mux_half_close_leaves_the_other_direction(void **state)
 {
-	struct taker t = { 0 };
-	struct pair_stream ps = { .finish = 1, .seed_in = 9, .take_max = SIZE_MAX };
+	struct taker t = {0};
+	struct pair_stream ps = {.finish = 1, .seed_in = 9, .take_max = SIZE_MAX};
 	struct pair p;
 
 	(void)state;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX, .seed_out = 9 };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX, .seed_out = 9};
 	start(&p, &t, NULL);
 	opened(&p, STREAM_OTHER, "a", &ps);
 	pair_run(&p, 0, 10);
@@ -126,16 +126,16 @@ static void test_mux_half_close_leaves_the_other_direction(void **state)
 
 static void test_mux_opens_take_effect_in_order(void **state)
 {
-	struct taker t = { 0 };
+	struct taker t = {0};
 	struct pair_stream ps[20];
 	struct pair p;
 	char name[16];
 
 	(void)state;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX};
 	start(&p, &t, NULL);
 	for (unsigned i = 0; i < 20; i++) {
-		ps[i] = (struct pair_stream){ .want = 100000, .take_max = SIZE_MAX };
+		ps[i] = (struct pair_stream){.want = 100000, .take_max = SIZE_MAX};
 		snprintf(name, sizeof(name), "t%u", i);
 		opened(&p, i % 2 ? STREAM_RAM : STREAM_DISK, name, &ps[i]);
 	}
@@ -155,14 +155,14 @@ static void test_mux_opens_take_effect_in_order(void **state)
 
 static void test_mux_stuck_reader_holds_up_nobody_and_stays_in_its_window(void **state)
 {
-	struct taker t = { 0 };
-	struct pair_stream stuck = { .want = 100 << 20, .take_max = SIZE_MAX };
-	struct pair_stream flows = { .want = 8 << 20, .finish = 1, .take_max = SIZE_MAX };
+	struct taker t = {0};
+	struct pair_stream stuck = {.want = 100 << 20, .take_max = SIZE_MAX};
+	struct pair_stream flows = {.want = 8 << 20, .finish = 1, .take_max = SIZE_MAX};
 	struct session_stats st;
 	struct pair p;
 
 	(void)state;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX, .stuck = 1 };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX, .stuck = 1};
 	start(&p, &t, NULL);
 	opened(&p, STREAM_DISK, "stuck", &stuck);
 	pair_run(&p, 0, 1);
@@ -201,12 +201,12 @@ static void test_mux_windows_stay_within_the_budget(void **state)
 
 	(void)state;
 	assert_true(t && ps);
-	t->model = (struct pair_stream){ .take_max = SIZE_MAX, .stuck = 1 };
+	t->model = (struct pair_stream){.take_max = SIZE_MAX, .stuck = 1};
 	session_config_default(&c);
 	c.memory_max_bytes = 40 << 20;
 	start(&p, t, &c);
 	for (unsigned i = 0; i < MANY; i++) {
-		ps[i] = (struct pair_stream){ .want = 4 << 20, .take_max = SIZE_MAX };
+		ps[i] = (struct pair_stream){.want = 4 << 20, .take_max = SIZE_MAX};
 		opened(&p, STREAM_OTHER, "x", &ps[i]);
 	}
 	pair_run(&p, 0, 3000);
@@ -230,13 +230,13 @@ static void test_mux_windows_stay_within_the_budget(void **state)
 
 static void test_mux_control_goes_before_bulk(void **state)
 {
-	struct taker t = { 0 };
-	struct pair_stream bulk = { .want = 64 << 20, .take_max = SIZE_MAX };
-	struct pair_stream control = { .take_max = SIZE_MAX };
+	struct taker t = {0};
+	struct pair_stream bulk = {.want = 64 << 20, .take_max = SIZE_MAX};
+	struct pair_stream control = {.take_max = SIZE_MAX};
 	struct pair p;
 
 	(void)state;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX};
 	start(&p, &t, NULL);
 	opened(&p, STREAM_DISK, "bulk", &bulk);
 	opened(&p, STREAM_CONTROL, "control", &control);
@@ -263,8 +263,8 @@ static void test_mux_control_goes_before_bulk(void **state)
 
 static void test_mux_refusal_and_reset_carry_their_reason(void **state)
 {
-	struct pair_stream ps = { .want = 1000, .take_max = SIZE_MAX };
-	struct taker t = { 0 };
+	struct pair_stream ps = {.want = 1000, .take_max = SIZE_MAX};
+	struct taker t = {0};
 	struct pair p;
 
 	(void)state;
@@ -279,8 +279,8 @@ static void test_mux_refusal_and_reset_carry_their_reason(void **state)
 	pair_run(&p, 0, 10);
 
 	p.end[1].on_open = take;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX };
-	ps = (struct pair_stream){ .want = 1 << 20, .take_max = SIZE_MAX };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX};
+	ps = (struct pair_stream){.want = 1 << 20, .take_max = SIZE_MAX};
 	opened(&p, STREAM_OTHER, "yes", &ps);
 	pair_run(&p, 0, 1);
 	stream_reset(ps.s, CODE_ENDPOINT, "the disk is on fire");
@@ -299,7 +299,7 @@ static void test_mux_refusal_and_reset_carry_their_reason(void **state)
 static void test_mux_one_stream_too_many_is_refused_alone(void **state)
 {
 	struct session_config c;
-	struct taker t = { 0 };
+	struct taker t = {0};
 	struct pair_stream ps[6];
 	struct err e = ERR_INIT;
 	struct pair p;
@@ -307,10 +307,10 @@ static void test_mux_one_stream_too_many_is_refused_alone(void **state)
 	(void)state;
 	session_config_default(&c);
 	c.streams_max = 4;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX};
 	start(&p, &t, &c);
 	for (unsigned i = 0; i < 4; i++) {
-		ps[i] = (struct pair_stream){ .take_max = SIZE_MAX };
+		ps[i] = (struct pair_stream){.take_max = SIZE_MAX};
 		opened(&p, STREAM_OTHER, "x", &ps[i]);
 	}
 	assert_null(mux_open(p.end[0].mux, STREAM_OTHER, "x", &pair_stream_ops, &ps[4], &e));
@@ -333,14 +333,14 @@ static void test_mux_one_stream_too_many_is_refused_alone(void **state)
 
 static void test_mux_rate_caps_the_sum_and_can_be_changed(void **state)
 {
-	struct taker t = { 0 };
-	struct pair_stream a = { .want = 1 << 30, .take_max = SIZE_MAX };
-	struct pair_stream b = { .want = 1 << 30, .take_max = SIZE_MAX };
+	struct taker t = {0};
+	struct pair_stream a = {.want = 1 << 30, .take_max = SIZE_MAX};
+	struct pair_stream b = {.want = 1 << 30, .take_max = SIZE_MAX};
 	struct rate *r = rate_new(10 << 20);
 	struct pair p;
 
 	(void)state;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX};
 	start(&p, &t, NULL);
 	opened(&p, STREAM_RAM, "a", &a);
 	opened(&p, STREAM_DISK, "b", &b);
@@ -367,7 +367,7 @@ static void test_mux_rate_caps_the_sum_and_can_be_changed(void **state)
 
 static void test_mux_silent_peer_is_dead_in_time(void **state)
 {
-	struct taker t = { 0 };
+	struct taker t = {0};
 	struct err e = ERR_INIT;
 	struct pair p;
 	uint64_t heard;
@@ -396,13 +396,13 @@ static void test_mux_silent_peer_is_dead_in_time(void **state)
 
 static void test_mux_session_end_tells_every_stream(void **state)
 {
-	struct taker t = { 0 };
-	struct pair_stream ps = { .want = 10, .take_max = SIZE_MAX };
+	struct taker t = {0};
+	struct pair_stream ps = {.want = 10, .take_max = SIZE_MAX};
 	struct err e = ERR_INIT;
 	struct pair p;
 
 	(void)state;
-	t.model = (struct pair_stream){ .take_max = SIZE_MAX };
+	t.model = (struct pair_stream){.take_max = SIZE_MAX};
 	start(&p, &t, NULL);
 	opened(&p, STREAM_OTHER, "x", &ps);
 	pair_run(&p, 0, 10);
@@ -431,7 +431,7 @@ static int feed(struct pair *p, uint32_t len, uint8_t type, uint32_t stream, uin
 		const uint8_t *payload)
 {
 	static uint8_t frame[FRAME_MAX];
-	struct frame_header h = { .len = len, .type = type, .stream = stream, .seq = seq };
+	struct frame_header h = {.len = len, .type = type, .stream = stream, .seq = seq};
 
 	frame_pack_header(frame, &h);
 	if (payload && len)
@@ -442,17 +442,17 @@ static int feed(struct pair *p, uint32_t len, uint8_t type, uint32_t stream, uin
 
 static void test_mux_every_breach_ends_the_session_with_a_reason(void **state)
 {
-	uint8_t open[FRAME_SMALL_MAX], u64[8] = { 0 };
+	uint8_t open[FRAME_SMALL_MAX], u64[8] = {0};
 	static uint8_t data[FRAME_PAYLOAD_MAX];
 	uint32_t open_len = (uint32_t)frame_pack_open(open, STREAM_RAM, "x");
 
 	(void)state;
 	for (int breach = 0; breach < 14; breach++) {
-		struct taker t = { 0 };
+		struct taker t = {0};
 		struct pair p;
 		int r = 0;
 
-		t.model = (struct pair_stream){ .take_max = SIZE_MAX, .stuck = 1 };
+		t.model = (struct pair_stream){.take_max = SIZE_MAX, .stuck = 1};
 		start(&p, &t, NULL);
 		switch (breach) {
 		case 0: /* DATA of a stream never opened */
@@ -527,11 +527,14 @@ static void test_mux_versions_and_features_without_overlap_are_told_on_both_side
 {
 	(void)state;
 	for (int what = 0; what < 2; what++) {
-		struct frame_hello h = { .version_min = 1, .version_max = 1, .lanes = 1,
-					 .window_bytes = 65536, .streams_max = 10,
-					 .software = "adit 99" };
+		struct frame_hello h = {.version_min = 1,
+					.version_max = 1,
+					.lanes = 1,
+					.window_bytes = 65536,
+					.streams_max = 10,
+					.software = "adit 99"};
 		uint8_t frame[FRAME_HEADER_LEN + FRAME_SMALL_MAX];
-		struct frame_header fh = { .type = FRAME_HELLO };
+		struct frame_header fh = {.type = FRAME_HELLO};
 		struct err e = ERR_INIT;
 		struct pair p;
 
@@ -543,8 +546,9 @@ static void test_mux_versions_and_features_without_overlap_are_told_on_both_side
 		pair_collect(&p, 1);
 		fh.len = (uint32_t)frame_pack_hello(frame + FRAME_HEADER_LEN, &h);
 		frame_pack_header(frame, &fh);
-		assert_int_equal(mux_input(p.end[1].mux, frame, FRAME_HEADER_LEN + fh.len,
-					   p.now_us, &e), ERR_PROTOCOL);
+		assert_int_equal(
+		    mux_input(p.end[1].mux, frame, FRAME_HEADER_LEN + fh.len, p.now_us, &e),
+		    ERR_PROTOCOL);
 		assert_non_null(strstr(e.text, what ? "features 0x200" : "7 to 7"));
 		pair_run(&p, 0, 2);
 		assert_non_null(strstr(p.end[0].err.text, e.text));
@@ -554,9 +558,9 @@ static void test_mux_versions_and_features_without_overlap_are_told_on_both_side
 
 static void test_mux_peer_that_floods_makes_nothing_grow(void **state)
 {
-	struct taker t = { 0 };
+	struct taker t = {0};
 	struct session_stats st;
-	uint8_t u64[8] = { 0 }, open[FRAME_SMALL_MAX];
+	uint8_t u64[8] = {0}, open[FRAME_SMALL_MAX];
 	uint32_t open_len = (uint32_t)frame_pack_open(open, STREAM_RAM, "x");
 	struct pair p;
 	uint32_t seq = 0;
@@ -582,20 +586,20 @@ static void test_mux_peer_that_floods_makes_nothing_grow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mux_carries_bytes_both_ways_in_any_pieces),
-		cmocka_unit_test(test_mux_half_close_leaves_the_other_direction),
-		cmocka_unit_test(test_mux_opens_take_effect_in_order),
-		cmocka_unit_test(test_mux_stuck_reader_holds_up_nobody_and_stays_in_its_window),
-		cmocka_unit_test(test_mux_windows_stay_within_the_budget),
-		cmocka_unit_test(test_mux_control_goes_before_bulk),
-		cmocka_unit_test(test_mux_refusal_and_reset_carry_their_reason),
-		cmocka_unit_test(test_mux_one_stream_too_many_is_refused_alone),
-		cmocka_unit_test(test_mux_rate_caps_the_sum_and_can_be_changed),
-		cmocka_unit_test(test_mux_silent_peer_is_dead_in_time),
-		cmocka_unit_test(test_mux_session_end_tells_every_stream),
-		cmocka_unit_test(test_mux_every_breach_ends_the_session_with_a_reason),
-		cmocka_unit_test(test_mux_versions_and_features_without_overlap_are_told_on_both_sides),
-		cmocka_unit_test(test_mux_peer_that_floods_makes_nothing_grow),
+	    cmocka_unit_test(test_mux_carries_bytes_both_ways_in_any_pieces),
+	    cmocka_unit_test(test_mux_half_close_leaves_the_other_direction),
+	    cmocka_unit_test(test_mux_opens_take_effect_in_order),
+	    cmocka_unit_test(test_mux_stuck_reader_holds_up_nobody_and_stays_in_its_window),
+	    cmocka_unit_test(test_mux_windows_stay_within_the_budget),
+	    cmocka_unit_test(test_mux_control_goes_before_bulk),
+	    cmocka_unit_test(test_mux_refusal_and_reset_carry_their_reason),
+	    cmocka_unit_test(test_mux_one_stream_too_many_is_refused_alone),
+	    cmocka_unit_test(test_mux_rate_caps_the_sum_and_can_be_changed),
+	    cmocka_unit_test(test_mux_silent_peer_is_dead_in_time),
+	    cmocka_unit_test(test_mux_session_end_tells_every_stream),
+	    cmocka_unit_test(test_mux_every_breach_ends_the_session_with_a_reason),
+	    cmocka_unit_test(test_mux_versions_and_features_without_overlap_are_told_on_both_sides),
+	    cmocka_unit_test(test_mux_peer_that_floods_makes_nothing_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
