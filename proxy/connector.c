@@ -189,6 +189,14 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 	socklen_t len = sizeof(error);
 
 	(void)fd;
+	if (c->resolve) {
+		struct err why = ERR_INIT;
+
+		err_set(&why, ERR_ADDRESS, "the address of \"%s\" was not found within %d seconds",
+			c->line->addr.host, CONNECTOR_TCP_MS / 1000);
+		finish(c, -1, &why);
+		return;
+	}
 	if (what & EV_WRITE) {
 		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 			error = errno;
@@ -210,6 +218,7 @@ static void on_resolved(void *ctx, const struct addr_resolved *at, const struct 
 	struct connector *c = ctx;
 
 	c->resolve = NULL;
+	event_del(&c->io);
 	if (err_is_set(why)) {
 		finish(c, -1, why);
 		return;
@@ -237,7 +246,9 @@ static void begin(struct connector *c)
 		return;
 	}
 	c->resolve = resolve_start(c->base, a, on_resolved, c, &why);
-	if (!c->resolve)
+	if (c->resolve)
+		wait_for(c, EV_TIMEOUT, CONNECTOR_TCP_MS);
+	else
 		finish(c, -1, &why);
 }
 

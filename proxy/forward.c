@@ -66,9 +66,8 @@ static void on_relay_end(void *ctx, struct relay *relay, enum code code, const c
 	if (code == CODE_NONE)
 		log_debug(&about_d, "%s: ended", f->target);
 	else if (code == CODE_REFUSED || code == CODE_UNREACHABLE)
-		log_warn(&about_d, "%s%srefused by the peer: %s",
-			 strstr(reason, f->target) ? "" : f->target,
-			 strstr(reason, f->target) ? "" : " ", reason);
+		log_warn(&about_d, "%s: %s: %s", f->target,
+			 code == CODE_REFUSED ? "refused by the peer" : "at the peer", reason);
 	else if (code != CODE_SESSION)
 		log_info(&about_d, "%s: %s", f->target, *reason ? reason : code_name(code));
 	LIST_REMOVE(d, link);

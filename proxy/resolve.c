@@ -26,7 +26,7 @@
 
 #include "base/fd.h"
 
-enum { RESOLVE_THREADS_MAX = 16, RESOLVE_RETRY_MS = 50, RESOLVE_STACK = 256 * 1024 };
+enum { RESOLVE_THREADS_MAX = 16, RESOLVE_RETRY_MS = 50 };
 
 struct resolve {
 	struct addr addr;
@@ -90,7 +90,6 @@ static int start_thread(struct resolve *r)
 	atomic_fetch_add(&r->held, 1);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, RESOLVE_STACK);
 	rc = pthread_create(&thread, &attr, look_up, r);
 	pthread_attr_destroy(&attr);
 	if (rc != 0) {
@@ -104,11 +103,18 @@ static void on_retry(evutil_socket_t fd, short what, void *ctx)
 {
 	static const struct timeval later = {0, RESOLVE_RETRY_MS * 1000};
 	struct resolve *r = ctx;
+	int rc;
 
 	(void)fd;
 	(void)what;
-	if (start_thread(r) != 0)
+	rc = start_thread(r);
+	if (rc == EAGAIN) {
 		event_add(&r->retry, &later);
+	} else if (rc != 0) {
+		err_set(&r->err, ERR_SYSTEM, "\"%s\" cannot be looked up: %s", r->addr.host,
+			strerror(rc));
+		event_active(&r->finished, EV_READ, 0);
+	}
 }
 
 static void on_finished(evutil_socket_t fd, short what, void *ctx)

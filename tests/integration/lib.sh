@@ -12,15 +12,16 @@ STARTED=()
 
 clean_up() {
     local status=$? pid f
-    for pid in "${STARTED[@]}"; do
-        kill -KILL "$pid" 2>/dev/null
-    done
-    wait 2>/dev/null
     if [ "$status" != 0 ] && [ "$status" != 77 ]; then
         for f in "$T"/*.log; do
             [ -s "$f" ] && { printf -- '--- %s\n' "${f##*/}"; tail -n 40 "$f"; } >&2
         done
     fi
+    exec 2>/dev/null # the shell names every job that it sees killed
+    for pid in "${STARTED[@]}"; do
+        kill -KILL "$pid"
+    done
+    wait
     rm -rf "$T"
 }
 trap clean_up EXIT
@@ -53,16 +54,20 @@ start_forward() {
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# end_adits: both are told to end, and must do so with nothing to complain of (a leak, for one)
-end_adits() {
+end_forward() {
     kill -TERM "$FORWARD"
     wait_until 10 "adit forward ends" gone "$FORWARD"
+    [ ! -e "$T/forward.pid" ] || fail "the pid file was left behind"
+}
+
+# end_adits: both are told to end, and must do so with nothing to complain of (a leak, for one)
+end_adits() {
+    end_forward
     kill -TERM "$SERVE"
     wait "$SERVE" || fail "adit serve ended with status $?"
     for f in serve forward; do
         ! grep -E 'Sanitizer|runtime error' "$T/$f.log" || fail "a sanitizer spoke in $f.log"
     done
-    [ ! -e "$T/forward.pid" ] || fail "the pid file was left behind"
 }
 
 # rss_kib PID
@@ -75,8 +80,13 @@ free_port() {
     local port
     while :; do
         port=$((20000 + RANDOM % 12000))
-        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { printf '%s\n' "$port"; return; }
+        port_listens "$port" || { printf '%s\n' "$port"; return; }
     done
 }
 
-port_open() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# port_listens PORT: whether somebody listens there, on IPv4; without a connection
+port_listens() {
+    local want
+    want=$(printf ':%04X' "$1")
+    awk -v want="$want" '$4 == "0A" && substr($2, length($2) - 4) == want { found = 1 } END { exit !found }' /proc/net/tcp
+}
