@@ -72,6 +72,7 @@ struct relay {
 	struct event reap;
 	enum code code;
 	char reason[STREAM_REASON_MAX];
+	struct stream_stats stats; /* at the end */
 };
 
 static const struct timeval check_interval = {1, 0};
@@ -302,6 +303,7 @@ static void on_reap(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	stream_stats(r->stream, &r->stats);
 	stream_free(r->stream);
 	r->stream = NULL;
 	r->ending = 1;
@@ -433,6 +435,14 @@ struct relay *relay_connect(struct event_base *base, struct session *s, struct s
 struct stream *relay_stream(struct relay *r)
 {
 	return r->state == RELAY_OVER ? NULL : r->stream;
+}
+
+void relay_stats(const struct relay *r, struct stream_stats *out)
+{
+	if (r->stream)
+		stream_stats(r->stream, out);
+	else
+		*out = r->stats;
 }
 
 void relay_cancel(struct relay *r, enum code code, const char *reason)

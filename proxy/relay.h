@@ -35,6 +35,9 @@ struct relay *relay_connect(struct event_base *base, struct session *s, struct s
 /* The relay's stream, for statistics and rate limits; NULL when it has ended. */
 struct stream *relay_stream(struct relay *r);
 
+/* What the relay's stream has carried, also after it has ended (within on_end, too). */
+void relay_stats(const struct relay *r, struct stream_stats *out);
+
 /* Ends both directions at once; on_end is not called; the relay is gone. NULL is fine. */
 void relay_cancel(struct relay *r, enum code code, const char *reason);
 
