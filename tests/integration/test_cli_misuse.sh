@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Goal: wrong words give status 2 and one line that names them and the way to the help; help and version go to standard
+# output with status 0; keygen makes what --psk takes, and overwrites nothing.
+. "$(dirname "$0")/lib.sh"
+
+# misuse PATTERN ARG...: status 2, nothing on standard output, one line that matches PATTERN
+misuse() {
+    local pattern=$1 status
+    shift
+    timeout 10 "$ADIT" "$@" >"$T/out" 2>"$T/said"
+    status=$?
+    expect_equal "status of adit $*: $(cat "$T/said")" 2 "$status"
+    expect_equal "standard output of adit $*" "" "$(cat "$T/out")"
+    expect_equal "lines of adit $*: $(cat "$T/said")" 1 "$(wc -l <"$T/said")"
+    grep -q -e "$pattern" "$T/said" || fail "adit $*: $(cat "$T/said")"
+    grep -q -e '--help$' "$T/said" || fail "adit $*: no way to the help: $(cat "$T/said")"
+}
+# works PATTERN ARG...: status 0 and PATTERN on standard output, nothing on standard error
+works() {
+    local pattern=$1
+    shift
+    timeout 10 "$ADIT" "$@" >"$T/out" 2>"$T/said" </dev/null || fail "adit $*: status $?"
+    expect_equal "standard error of adit $*" "" "$(cat "$T/said")"
+    grep -q -e "$pattern" "$T/out" || fail "adit $*: $(cat "$T/out")"
+}
+
+works '^usage: adit COMMAND' --help
+works '^adit [0-9]*\.[0-9]*\.[0-9]*$' --version
+for command in serve forward keygen; do
+    works "^usage: adit $command" "$command" --help
+    works "^  $command " --help
+    misuse "no option --nope" "$command" --nope
+    misuse "no option -z" "$command" -z
+done
+timeout 10 "$ADIT" >"$T/out" 2>"$T/said"
+expect_equal "status of adit alone" 2 $?
+expect_equal "standard output of adit alone" "" "$(cat "$T/out")"
+grep -q '^usage: adit COMMAND' "$T/said" || fail "adit alone does not say how it is used"
+misuse 'no command nope' nope
+misuse 'no option --nope' --nope
+
+# every long option of a command is in its help
+for command in serve forward keygen; do
+    for option in $("$ADIT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
+        "$ADIT" "$command" "$option=x" --help >"$T/out" 2>&1
+        ! grep -q 'no option' "$T/out" || fail "adit $command --help tells of $option, which there is not"
+    done
+done
+
+make_psk
+psk=(--psk "$PSK")
+pair=(-L "unix:$T/a=unix:$T/b")
+misuse 'DEST is missing' forward "${pair[@]}" "${psk[@]}"
+misuse '-L LOCAL=REMOTE is missing' forward tls://h "${psk[@]}"
+misuse 'one DEST' forward tls://h tls://i "${pair[@]}" "${psk[@]}"
+misuse '-L needs a value' forward tls://h "${psk[@]}" -L
+misuse 'write LOCAL=REMOTE' forward tls://h "${psk[@]}" -L unix:/a
+misuse "must begin with '/'" forward tls://h "${psk[@]}" -L unix:a=unix:/b
+misuse 'the port is missing' forward tls://h "${psk[@]}" -L unix:/a=tcp:host
+misuse 'brackets' forward tls://h "${psk[@]}" -L unix:/a=tcp:::1:80
+misuse 'no destination' forward h "${pair[@]}" "${psk[@]}"
+misuse 'ssh:// is no scheme' forward ssh://h "${pair[@]}" "${psk[@]}"
+misuse 'tls:// needs --psk FILE or --tls-creds DIR' forward tls://h "${pair[@]}"
+misuse '--psk and --tls-creds cannot go together' forward tls://h "${pair[@]}" "${psk[@]}" --tls-creds "$T"
+misuse '--insecure and --psk cannot go together' forward tcp://h "${pair[@]}" --insecure "${psk[@]}"
+misuse '--psk was given twice' forward tls://h "${pair[@]}" "${psk[@]}" "${psk[@]}"
+misuse '--insecure and tls:// cannot go together' forward tls://h "${pair[@]}" --insecure
+misuse '--psk and tcp:// cannot go together' forward tcp://h "${pair[@]}" "${psk[@]}"
+misuse 'add --insecure' forward tcp://h "${pair[@]}"
+misuse 'an identity in DEST' forward tls://me@h "${pair[@]}" --tls-creds "$T"
+misuse '--background takes no value' forward tls://h "${pair[@]}" "${psk[@]}" --background=yes
+misuse '--log-level "loud"' forward tls://h "${pair[@]}" "${psk[@]}" --log-level loud
+
+misuse 'one of --psk FILE, --tls-creds DIR and --insecure' serve
+misuse 'options only, not "extra"' serve "${psk[@]}" extra
+misuse 'the port must be between' serve "${psk[@]}" --listen :70000
+misuse 'brackets' serve "${psk[@]}" --listen ::1:99
+misuse '--tls-creds and --insecure cannot go together' serve --tls-creds "$T" --insecure
+misuse '--allow-forward: "/x" is no pattern' serve "${psk[@]}" --listen 127.0.0.1:0 --allow-forward /x
+misuse '--allow-forward: .*would never match' serve "${psk[@]}" --listen 127.0.0.1:0 --allow-forward 'unix:/a/../*'
+misuse '--allow-launch needs --allow-migrate' serve "${psk[@]}" --allow-launch /bin/true
+misuse '--images needs --allow-launch' serve "${psk[@]}" --allow-migrate --images "$T"
+misuse 'give an absolute path' serve "${psk[@]}" --allow-migrate --allow-launch qemu
+
+# the words are right, the things are not: status 1
+for words in "--allow-migrate --allow-launch $T/nothing" "--allow-migrate --allow-launch $PSK" \
+    "--allow-migrate --allow-launch /bin/true --images $PSK" "--allow-migrate --run-dir $PSK" "--listen 192.0.2.1:1"; do
+    # shellcheck disable=SC2086
+    timeout 10 "$ADIT" serve "${psk[@]}" --listen 127.0.0.1:0 $words 2>"$T/said"
+    expect_equal "status of adit serve $words" 1 $?
+    expect_equal "lines of adit serve $words: $(cat "$T/said")" 1 "$(wc -l <"$T/said")"
+done
+mkdir -m 0755 "$T/run"
+timeout 10 "$ADIT" serve "${psk[@]}" --listen 127.0.0.1:0 --allow-migrate --run-dir "$T/run" 2>"$T/said"
+expect_equal "status with a --run-dir that all can enter" 1 $?
+grep -q '0700' "$T/said" || fail "no mend for the mode of --run-dir: $(cat "$T/said")"
+
+# keygen
+works '^vm-1:[0-9a-f]\{64\}$' keygen vm-1
+works '^[^:]*:[0-9a-f]\{64\}$' keygen
+[ "$("$ADIT" keygen a)" != "$("$ADIT" keygen a)" ] || fail "the same key twice"
+(umask 0; "$ADIT" keygen -o "$T/key" vm-1) || fail "keygen -o"
+expect_equal "mode of the file" 600 "$(stat -c %a "$T/key")"
+before=$(cat "$T/key")
+"$ADIT" keygen -o "$T/key" vm-1 2>"$T/said"
+expect_equal "status of keygen over a file" 1 $?
+expect_equal "the file" "$before" "$(cat "$T/key")"
+ln -s "$T/elsewhere" "$T/link"
+"$ADIT" keygen -o "$T/link" vm-1 2>/dev/null && fail "keygen went through a symbolic link"
+misuse "neither spaces nor" keygen 'a b'
+misuse "neither spaces nor" keygen 'a:b'
+misuse "1 to 127 bytes" keygen ''
+misuse "1 to 127 bytes" keygen "$(printf 'x%.0s' {1..200})"
+misuse "one IDENTITY" keygen a b
+"$ADIT" keygen a >/dev/full 2>"$T/said"
+expect_equal "status of keygen with a full disk" 1 $?
