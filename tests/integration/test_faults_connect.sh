@@ -131,7 +131,7 @@ attempt "an unknown name" 'name.invalid' "tls://name.invalid" --psk "$PSK"
 answers() { # WORDS, as printf takes them: a server that says them once a connection is there
     printf "$1" >"$T/words"
     OTHER=$(free_port)
-    socat TCP-LISTEN:"$OTHER",bind=127.0.0.1,reuseaddr,fork SYSTEM:"cat $T/words; sleep 30" 2>/dev/null &
+    socat TCP-LISTEN:"$OTHER",bind=127.0.0.1,reuseaddr,fork SYSTEM:"cat $T/words; cat >/dev/null" 2>/dev/null &
     started $!
     wait_until 10 "the server listens" port_listens "$OTHER"
 }

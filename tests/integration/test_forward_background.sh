@@ -66,7 +66,7 @@ expect_equal "lines: $said" 1 "$(say "$said" | wc -l)"
 
 # Ctrl-C while it connects ends parent and child: a port that accepts and says nothing
 port=$(free_port)
-socat TCP-LISTEN:"$port",bind=127.0.0.1,reuseaddr,fork SYSTEM:'sleep 60' &
+socat -u TCP-LISTEN:"$port",bind=127.0.0.1,reuseaddr,fork OPEN:/dev/null &
 started $!
 wait_until 10 "the silent server listens" port_listens "$port"
 # as a terminal would: the signal goes to the process group
