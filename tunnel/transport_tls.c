@@ -277,8 +277,11 @@ static int expect_host(struct transport_tls *tls, struct err *e)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
 	unsigned char address[16];
+	size_t len = strlen(tls->host);
 	char *zone;
 
+	if (len > 1 && tls->host[len - 1] == '.')
+		tls->host[len - 1] = '\0'; /* certificates have no root's dot */
 	if (!tls->host[0])
 		return err_set(e, ERR_USAGE,
 			       "No host name to check the server's certificate against");

@@ -303,7 +303,7 @@ static void test_reset_does_not_swallow_last_words(void **state)
 	for (int tls = 0; tls < 2; tls++) {
 		struct fixture_pair p;
 		struct err e = ERR_INIT;
-		uint8_t buf[64];
+		uint8_t buf[64] = {0};
 
 		open_up(&p, tls);
 		shake_hands(&p);

@@ -112,7 +112,8 @@ static void test_psk_client_refuses_server_without_psk(void **state)
 static void test_x509_is_accepted(void **state)
 {
 	static const char *const hosts[] = {"dst.example", "DST.example", "a.lab.example",
-					    "10.1.2.3",	   "::1",	  "0:0::1"};
+					    "10.1.2.3",	   "::1",	  "0:0::1",
+					    "::1%lo",	   "dst.example."};
 	struct fixture_pair p;
 
 	(void)state;
