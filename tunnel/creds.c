@@ -29,7 +29,8 @@ enum {
 struct creds {
 	pthread_mutex_t lock; /* of set */
 	struct creds_set *set;
-	char *identity; /* as asked for, or NULL */
+	enum creds_kind kind; /* of every set that it will hold */
+	char *identity;	      /* as asked for, or NULL */
 };
 
 static pthread_once_t secure_once = PTHREAD_ONCE_INIT;
@@ -121,6 +122,7 @@ static struct creds *creds_new(struct creds_set *set, const char *identity, stru
 		goto no_memory;
 	pthread_mutex_init(&c->lock, NULL);
 	c->set = set;
+	c->kind = set->kind;
 	return c;
 no_memory:
 	err_set(e, ERR_SYSTEM, "No memory for credentials");
@@ -182,7 +184,7 @@ int creds_reload(struct creds *c, struct err *e)
 
 enum creds_kind creds_kind(const struct creds *c)
 {
-	return c->set->kind; /* the same in every set of c */
+	return c->kind;
 }
 
 void creds_free(struct creds *c)
