@@ -4,40 +4,67 @@
 # ADIT may name another build; the release build is what users get.
 ADIT=${ADIT:-$TOP/build/release/cli/adit}
 ADIT_PORT=16516
+# What both sides prove themselves with, where adit migrate goes, and where adit serve keeps images of VMs that it
+# launches; a test changes them for what it is about.
+ADIT_SERVE_CREDS=(--psk "$T/psk") ADIT_CREDS=(--psk "$T/psk") ADIT_DEST=tls://$DST_IP ADIT_IMAGES=$T/images
 
 adit_needed() { [ -x "$ADIT" ] || skip "the program is not built: ${ADIT#"$TOP"/}"; }
 
 # adit_keys: one key for both hosts, in $T/psk
 adit_keys() { (umask 077 && "$ADIT" keygen -o "$T/psk" tester >/dev/null) || fail "adit keygen failed"; }
 
-# adit_serve [OPTION]...: on dst, as proc "serve", with $T/psk, images in $T/images, its private files in $T/run-dst
+# adit_serve [OPTION]...: on dst, as proc "serve", its private files in $T/run-dst; --images only where VMs may be launched
 adit_serve() {
-    mkdir -p "$T/images"
     (umask 077 && mkdir -p "$T/run-dst")
-    proc_start serve dst "$ADIT" serve --listen "$DST_IP:$ADIT_PORT" --psk "$T/psk" --run-dir "$T/run-dst" \
-        --images "$T/images" "$@"
+    case " $* " in
+    *' --allow-launch '*) [ -z "$ADIT_IMAGES" ] || { mkdir -p "$ADIT_IMAGES" && set -- "$@" --images "$ADIT_IMAGES"; } ;;
+    esac
+    case " $* " in
+    *' --allow-migrate '*) set -- "$@" --run-dir "$T/run-dst" ;;
+    esac
+    proc_start serve dst "$ADIT" serve --listen "$DST_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" "$@"
     wait_until 10 "adit serve to listen" adit_serves
 }
+# adit_serve_launch [OPTION]...: one that may do all that a migration can ask for
+adit_serve_launch() { adit_serve --allow-migrate --allow-launch "$QEMU" "$@"; }
 adit_serves() {
     proc_runs serve || fail "adit serve ended: $(tail -n 1 "${PROC_LOG[serve]}")"
     listeners dst | grep -q ":$ADIT_PORT "
 }
 
-# adit_migrate VM [OPTION]...: on src, to its end; what it printed as JSON is in $T/migrate.json, its exit status in
-# MIGRATE_STATUS, what it said on stderr in $T/migrate.log
-adit_migrate() {
+# adit_start VM [OPTION]...: adit migrate on src in the background, as proc $MIGRATE (migrate). What it prints goes to
+# $T/$MIGRATE.json, what it says on stderr to $T/$MIGRATE.log
+MIGRATE=migrate
+adit_start() {
     local vm=$1
     shift
-    MIGRATE_STATUS=0
-    in_host src "$ADIT" migrate --qmp "${VM_QMP[$vm]}" --psk "$T/psk" --json "$@" "tls://$DST_IP" \
-        </dev/null >"$T/migrate.json" 2>"$T/migrate.log" || MIGRATE_STATUS=$?
+    : >"$T/$MIGRATE.json"
+    # a shell's background processes ignore SIGINT; a user's do not
+    proc_start "$MIGRATE" src env --default-signal=INT,QUIT sh -c 'out=$1; shift; exec "$@" >"$out"' sh \
+        "$T/$MIGRATE.json" "$ADIT" migrate --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" --json "$@" "$ADIT_DEST"
 }
+
+# adit_wait [SECONDS]: for its end; its exit status is in MIGRATE_STATUS
+adit_wait() {
+    wait_until "${1:-90}" "the end of adit migrate (it last said: $(adit_last .event,.phase,.status))" proc_gone "$MIGRATE"
+    proc_wait "$MIGRATE" 1
+    MIGRATE_STATUS=$PROC_STATUS
+}
+
+# adit_migrate VM [OPTION]...: both
+adit_migrate() {
+    adit_start "$@"
+    adit_wait
+}
+
+# adit_last JQ...: of the last object that it printed, those that are there in one line
+adit_last() { tail -n 1 "$T/$MIGRATE.json" 2>/dev/null | jq -r "[$1 // empty | tostring] | join(\" \")" 2>/dev/null || true; }
 
 # adit_adopt_twin NAME: the VM that adit launched on dst, as its last words tell
 adit_adopt_twin() {
     local to dir
-    to=$(tail -n 1 "$T/migrate.json" | jq -c 'select(.event == "completed").destination') ||
-        fail "adit's last line does not tell of a destination"
+    to=$(tail -n 1 "$T/$MIGRATE.json" | jq -c 'select(.event == "completed").destination // empty')
+    [ -n "$to" ] || fail "adit's last line does not tell of a destination: $(tail -n 1 "$T/$MIGRATE.json")"
     dir=$(jq -r .dir <<<"$to")
     vm_adopt "$1" dst "$(jq -r .qmp <<<"$to")" "$dir/serial0.sock" "$dir/serial.log" "$(jq -r .pid <<<"$to")"
 }

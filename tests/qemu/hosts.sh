@@ -87,6 +87,14 @@ firewall_count() {
     in_host "$1" nft -j list counter inet fw "$2" | jq -r ".nftables[] | .counter? // empty | .${3:-packets}"
 }
 
+# firewall_reset: the counters begin at 0 again
+firewall_reset() {
+    local host
+    for host in src dst; do
+        in_host "$host" nft reset counters >/dev/null
+    done
+}
+
 # firewall_expect_connections N: just so many TCP connections crossed, and nothing else so much as tried to
 firewall_expect_connections() {
     local host
@@ -130,6 +138,18 @@ link_rate() {
 listeners() {
     in_host "$1" ss -Hltunp |
         sed -nE 's/^(tcp|udp) +[^ ]+ +[0-9]+ +[0-9]+ +([^ ]+) +[^ ]+ *(users:\(\("([^"]*)".*)?$/\1 \2 \4/p'
+}
+
+# unix_listeners HOST: the paths of listening unix sockets, those without a name left out
+unix_listeners() { in_host "$1" ss -Hlx | awk '$5 != "*" { print $5 }' | sort -u; }
+
+# host_processes HOST: "pid command" of each process there
+host_processes() {
+    local d
+    for d in /proc/[0-9]*; do
+        [ "$(readlink "$d/ns/net" 2>/dev/null)" = "$(readlink "/proc/${HOST_PID[$1]}/ns/net")" ] || continue
+        printf '%s %s\n' "${d#/proc/}" "$(tr '\0' ' ' <"$d/cmdline" 2>/dev/null)"
+    done | sort -n
 }
 
 # listeners_watch_start / listeners_watch_end: every 0.1 s meanwhile; at the end fails if a QEMU ever listened

@@ -6,8 +6,9 @@
 # not root). So two tests never meet, and whatever a test started ends with it, however it ends. What follows
 # then gives the test $T, a private folder that is removed at the end, and the functions of the files beside this
 # one: hosts.sh (two hosts and the firewall between them), vm.sh (QEMU and its monitor), guest.sh (what the guest
-# says), disk.sh (images), proc.sh (processes by name), adit.sh (the program itself). A test that boots the Linux
-# guest sets NEED_LINUX=1 before it sources this.
+# says), disk.sh (images), proc.sh (processes by name), adit.sh (the program itself), left.sh (what is left behind),
+# move.sh (a migration that must succeed, or fail, from beginning to end), certs.sh (certificates). A test that boots
+# the Linux guest sets NEED_LINUX=1 before it sources this.
 # shellcheck shell=bash disable=SC2034
 
 set -Eeuo pipefail
@@ -38,11 +39,15 @@ unset ADIT_TEST_INSIDE
 . "$TESTS_QEMU/vm.sh"
 . "$TESTS_QEMU/guest.sh"
 . "$TESTS_QEMU/disk.sh"
-. "$TESTS_QEMU/adit.sh"
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/adit-test.XXXXXX")
-export XDG_RUNTIME_DIR=$T/run HOME=$T/home
-mkdir -m 700 "$XDG_RUNTIME_DIR" "$HOME"
+export XDG_RUNTIME_DIR=$T/run HOME=$T/home TMPDIR=$T/tmp
+mkdir -m 700 "$XDG_RUNTIME_DIR" "$HOME" "$TMPDIR"
+
+. "$TESTS_QEMU/adit.sh"
+. "$TESTS_QEMU/left.sh"
+. "$TESTS_QEMU/move.sh"
+. "$TESTS_QEMU/certs.sh"
 
 # At the end, whatever the end: on a failure the last words of everybody, then everything goes.
 lib_end() {

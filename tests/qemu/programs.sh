@@ -1,10 +1,11 @@
-# The small programs that the tests run: the bare-metal guest and the monitor client. Built when they are missing
-# or older than their sources, by one test at a time.
+# The small programs that the tests run: the bare-metal guest, the monitor client and a crowd of connections. Built when
+# they are missing or older than their sources, by one test at a time.
 # shellcheck shell=bash
 
 PROGRAMS=$TOP/build/tests
 GUEST_ELF=$PROGRAMS/guest.elf
 QMP_CLIENT=$PROGRAMS/qmp
+CROWD=$PROGRAMS/crowd
 
 programs_fresh() {
     local out=$1
@@ -18,8 +19,11 @@ programs_build() {
         flock 9
         programs_fresh "$GUEST_ELF" "$TOP/tests/guest" -maxdepth 1 -type f ||
             bash "$TOP/tests/guest/build.sh" "$GUEST_ELF" || fail "the guest cannot be built"
-        programs_fresh "$QMP_CLIENT" "$TOP/tests/helpers/qmp.c" ||
-            gcc -O1 -o "$QMP_CLIENT" "$TOP/tests/helpers/qmp.c" || fail "the monitor client cannot be built"
+        for program in "$QMP_CLIENT" "$CROWD"; do
+            source=$TOP/tests/helpers/${program##*/}.c
+            programs_fresh "$program" "$source" || gcc -O1 -o "$program" "$source" ||
+                fail "${source#"$TOP"/} cannot be built"
+        done
     ) 9>"$PROGRAMS/.lock"
 }
 

@@ -25,6 +25,10 @@ if link_carries; then fail "a cut link carries"; fi
 link_heal
 wait_until 10 "the healed link" link_carries
 
+# one that only takes: nobody reads what an echo would send back
+proc_end one
+proc_start sink dst socat -u TCP-LISTEN:16516,fork,reuseaddr OPEN:/dev/null
+wait_until 5 "the sink listening" eval '[ "$(listeners dst | grep -c socat)" = 2 ]'
 link_rate 8mbit
 begin=$(now_ms)
 head -c 2000000 /dev/zero | in_host src socat -u - "TCP:$DST_IP:16516"
