@@ -10,6 +10,13 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
 [ "$purpose" != check ] ||
     packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils)
 
+# clang's sanitizers and fuzzer are a package of their own, with clang's version in its name
+release=$(sed -n 's/^VERSION_ID="\(.*\)"/\1/p' /etc/os-release 2>/dev/null || true)
+case $purpose-$release in
+check-12) packages+=(libclang-rt-14-dev) ;;
+check-13) packages+=(libclang-rt-19-dev) ;;
+esac
+
 command -v dpkg-query >/dev/null || { echo "not a Debian: install by hand: ${packages[*]}"; exit 0; }
 missing=()
 for p in "${packages[@]}"; do

@@ -43,6 +43,8 @@ unset ADIT_TEST_INSIDE
 T=$(mktemp -d "${TMPDIR:-/tmp}/adit-test.XXXXXX")
 export XDG_RUNTIME_DIR=$T/run HOME=$T/home TMPDIR=$T/tmp
 mkdir -m 700 "$XDG_RUNTIME_DIR" "$HOME" "$TMPDIR"
+# where a program built with sanitizers writes what it finds; there must be no such file in the end
+export ASAN_OPTIONS=detect_leaks=1:log_path=$T/sanitizer UBSAN_OPTIONS=print_stacktrace=1:log_path=$T/sanitizer
 
 . "$TESTS_QEMU/adit.sh"
 . "$TESTS_QEMU/left.sh"
@@ -54,6 +56,12 @@ lib_end() {
     local status=$? log
     trap - EXIT ERR
     set +e
+    for log in "$T"/sanitizer.*; do
+        [ -s "$log" ] || continue
+        [ "$status" != 0 ] || status=1
+        printf 'FAIL: %s\n' "$(grep -m 1 -E 'ERROR|runtime error' "$log")"
+        head -n 40 "$log"
+    done >&2
     if [ "$status" != 0 ] && [ "$status" != 77 ]; then
         for log in "$T"/*.log "$T"/*/*.log; do
             [ -s "$log" ] || continue

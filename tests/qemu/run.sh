@@ -9,11 +9,14 @@
 #     # On: each QEMU        run once on every version (its name then ends with @VERSION); else on the system's
 #     # Limit: 300 s         its time limit (180)
 #     # Alone                not beside another one
+#     # Sanitizers too       once more, as NAME+asan, with the program built with ASan and UBSan
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 . "$here/qemus.sh"
 logs=$top/build/check
+# the programs under test
+release=${ADIT:-$top/build/release/cli/adit} sanitized=${ADIT_ASAN:-$top/build/asan-ubsan/cli/adit}
 results=/dev/null
 list=
 while getopts lr: option; do
@@ -46,11 +49,11 @@ report() {
     printf '%s\t%s\t%s\t%s\n' "$verdict" "$name" "$seconds" "$reason" >>"$results"
 }
 
-# run_one NAME FILE QEMU LIMIT: in the background; ends with 1 if the test failed
+# run_one NAME FILE QEMU LIMIT PROGRAM: in the background; ends with 1 if the test failed
 run_one() {
-    local name=$1 file=$2 limit=$4 log=$logs/$1.log begin=$EPOCHSECONDS code=0 reason verdict temporary
+    local name=$1 file=$2 limit=$4 program=$5 log=$logs/$1.log begin=$EPOCHSECONDS code=0 reason verdict temporary
     temporary=$(mktemp -d "${TMPDIR:-/tmp}/adit-run.XXXXXX")
-    TMPDIR=$temporary QEMU=$3 timeout -k 10 "$limit" bash "$file" >"$log" 2>&1 </dev/null &
+    TMPDIR=$temporary QEMU=$3 ADIT=$program timeout -k 10 "$limit" bash "$file" >"$log" 2>&1 </dev/null &
     # timeout ends the test, and the test's namespace takes along all that it started
     trap "kill $!; wait; rm -rf '$temporary'; exit 1" TERM
     wait $! || code=$?
@@ -79,20 +82,25 @@ for file in "$here"/test-*.sh; do
     name=$(basename "$file" .sh)
     name=${name#test-}
     limit=$(sed -nE '1,20s/^# Limit: ([0-9]+) s.*/\1/p' "$file")
+    alone=$(sed -n '1,20s/^# Alone.*/1/p' "$file")
     on=('')
     ! sed -n '1,20p' "$file" | grep -q '^# On: each QEMU' || on=("${versions[@]}")
+    ! sed -n '1,20p' "$file" | grep -q '^# Sanitizers too' || on+=(+asan)
     for version in "${on[@]}"; do
-        full=$name${version:+@$version}
+        full=$name program=$release
+        case $version in
+        +asan) full+=+asan version='' program=$sanitized ;;
+        ?*) full+=@$version ;;
+        esac
         wanted "$full" || continue
         [ -z "$list" ] || { echo "$full"; continue; }
         qemu=$(if [ -n "$version" ]; then qemu_for "$version"; else command -v qemu-system-x86_64; fi)
         if [ -z "$qemu" ]; then
-            report skipped "$full" 0 "QEMU ${version} is not to be had here${QEMU_MISSING:+: $QEMU_MISSING}"
+            report skipped "$full" 0 "QEMU $version is not to be had here${QEMU_MISSING:+: $QEMU_MISSING}"
             continue
         fi
-        alone=$(sed -n "1,20s/^# Alone.*/1/p" "$file")
         await "$((alone ? 0 : 1))"
-        run_one "$full" "$file" "$qemu" "${limit:-180}" &
+        run_one "$full" "$file" "$qemu" "${limit:-180}" "$program" &
         pids+=($!)
         running=$((running + 1))
         [ -z "$alone" ] || await 0

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Sanitizers too
 # Goal: whatever strangers send to the port, adit serve neither crashes nor grows, and those who proved who they are do not
 # notice: random bytes, the beginnings of a TLS handshake that stops, handshakes that end in the middle, ten thousand
 # connections that say nothing. Meanwhile a forward carries bytes; afterwards a new one does, and the crowd leaves nothing.

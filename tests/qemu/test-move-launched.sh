@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Sanitizers too
 # Goal: a running VM moves with all its disks, and the destination launches its twin: one raw disk; a raw and a qcow2
 # disk; four, on virtio and on IDE. Nothing is lost, nothing is done twice, QEMU listens nowhere, one TCP connection
 # crosses, and nothing is left behind but the VM.
