@@ -8,6 +8,10 @@ ADIT_PORT=16516
 # launches; a test changes them for what it is about.
 ADIT_SERVE_CREDS=(--psk "$T/psk") ADIT_CREDS=(--psk "$T/psk") ADIT_DEST=tls://$DST_IP ADIT_IMAGES=$T/images
 
+# adit_client OPTION..., adit_server OPTION...: from now on those prove themselves so
+adit_client() { ADIT_CREDS=("$@"); }
+adit_server() { ADIT_SERVE_CREDS=("$@"); }
+
 adit_needed() { [ -x "$ADIT" ] || skip "the program is not built: ${ADIT#"$TOP"/}"; }
 
 # adit_keys: one key for both hosts, in $T/psk

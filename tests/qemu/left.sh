@@ -19,7 +19,7 @@ left_now() {
     unix_listeners dst | sed 's/^/listening /'
     listeners dst | sed 's/^/listening /'
     # those that only look, or that hold the network, are no processes of the host
-    host_processes dst | grep -v ' nsenter \| ss -H\| sleep infinity' | sed 's/^/process /'
+    host_processes dst | sed '/ nsenter \| ss -H\| sleep infinity/d; s/^/process /'
 }
 
 # left_mark: what is there now may stay

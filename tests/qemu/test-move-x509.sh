@@ -8,7 +8,9 @@ move_hosts
 certs_ca ours
 certs_issue ours pki-dst server "$DST_NAME"
 certs_issue ours pki-src client "$SRC_NAME"
-ADIT_SERVE_CREDS=(--tls-creds "$T/pki-dst") ADIT_CREDS=(--tls-creds "$T/pki-src") ADIT_DEST=tls://$DST_NAME:$ADIT_PORT
+adit_server --tls-creds "$T/pki-dst"
+adit_client --tls-creds "$T/pki-src"
+ADIT_DEST=tls://$DST_NAME:$ADIT_PORT
 adit_serve_launch
 move_disks a 16M raw:virtio qcow2:virtio
 move_vm a append='ram=16 rate=4000 sectors=1024 diskrate=40'

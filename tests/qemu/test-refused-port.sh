@@ -3,10 +3,10 @@
 # port, an SSH server, an HTTP server, silence, a server that hangs up, and a name that nobody knows.
 . "$(dirname "$0")/lib.sh"
 
-# answering WHAT REGEX ADDRESS: with socat's ADDRESS behind the port
+# answering WHAT REGEX FIRST [COMMAND]: with something behind the port that says FIRST, and then runs COMMAND
 answering() {
-    say 'a server'
-    proc_start server dst socat "TCP-LISTEN:$ADIT_PORT,fork,reuseaddr" "$3"
+    printf %b "$3" >"$T/first"
+    proc_start server dst socat "TCP-LISTEN:$ADIT_PORT,fork,reuseaddr" "SYSTEM:cat $T/first; ${4:-cat >/dev/null}"
     wait_until 5 'the server to listen' eval 'listeners dst | grep -q socat'
     move_refused "$1" a 1 "$2" "$DST_IP"
     proc_end server
@@ -16,13 +16,12 @@ move_hosts
 move_disks a 8M raw:virtio
 move_vm a append='ram=8 rate=1000 sectors=256 diskrate=20'
 ADIT_DEST=tls://$DST_IP:16517 move_refused 'a port that the firewall drops' a 1 "$DST_IP:16517|$DST_IP port 16517" 'reach|answer|time|firewall'
-in_host dst nft add rule inet fw output tcp sport "$ADIT_PORT" accept
 move_refused 'a closed port' a 1 "$DST_IP" 'refused'
 ADIT_DEST=tls://nowhere.test move_refused 'a name that nobody knows' a 1 'nowhere.test'
-answering 'an SSH server' 'ssh' 'SYSTEM:printf "SSH-2.0-OpenSSH_9.2\\r\\n"; cat >/dev/null'
-answering 'an HTTP server' 'http|no adit|not an adit|not adit' 'SYSTEM:printf "HTTP/1.1 400 Bad Request\\r\\nContent-Length: 0\\r\\n\\r\\n"; cat >/dev/null'
-answering 'silence' 'answer|time|silent' 'SYSTEM:cat >/dev/null'
-answering 'a server that hangs up' 'closed|hung up|ended|no adit|not an adit' 'SYSTEM:true'
+answering 'an SSH server' 'ssh' 'SSH-2.0-OpenSSH_9.2p1\r\n'
+answering 'an HTTP server' 'http' 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'
+answering 'silence' 'no handshake|answer|time|silent' ''
+answering 'a server that hangs up' 'closed|hung up|ended|no adit|not an adit' '' true
 guest_quiet a
 guest_still a
 say "  guest on src: $(guest_verify a)"
