@@ -1,0 +1,269 @@
+/* adit migrate: moves a running VM with its disks to the destination. */
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "cli/commands.h"
+#include "cli/creds_options.h"
+#include "cli/progress.h"
+#include "cli/usage.h"
+#include "control/migrate.h"
+#include "tunnel/session.h"
+
+static const char help[] =
+    "usage: adit migrate --qmp SOCKET DEST (--psk FILE | --tls-creds DIR | --insecure)\n"
+    "                    [--dest-qmp SOCKET] [--disks all|none|NODE,...] [--json]\n"
+    "                    [--max-bandwidth RATE] [--downtime-limit MS] [--timeout S]\n"
+    "\n"
+    "Moves the running VM behind the monitor SOCKET to the host DEST, with its disks, over\n"
+    "one TCP connection to the adit serve there. When it succeeds the VM runs there and its\n"
+    "QEMU here has ended; when it fails, or is cancelled with Ctrl-C, the VM runs on here and\n"
+    "the destination is as it was before.\n"
+    "\n"
+    "  --qmp SOCKET        the VM's monitor (QMP), a unix socket that nobody else is using:\n"
+    "                      -qmp unix:/path,server=on,wait=off\n"
+    "  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"
+    "                      tcp://HOST[:PORT] with --insecure\n"
+    "\n"
+    "how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT "\n"
+    "  --dest-qmp SOCKET   use the QEMU that waits on the destination with -incoming defer,\n"
+    "                      by its monitor there. Without it the destination starts one, with\n"
+    "                      the command line of this one rewritten for it\n"
+    "  --disks WHICH       what is copied: all writable disks (what it is without this), none\n"
+    "                      (shared storage), or disks by node name, drive or device id\n"
+    "  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"
+    "                      without it\n"
+    "  --downtime-limit MS how long the guest may stand still at the end; QEMU's own setting\n"
+    "                      without it\n"
+    "  --timeout S         cancel when it is not done after S seconds\n"
+    "  --json              for programs: a JSON object a line on standard output, one a\n"
+    "                      second and one an event; the last is \"completed\" or \"failed\"\n"
+    "  --log-level LEVEL   error, warning (what it is without this), info or debug\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Exit status: 0 the VM runs on the destination; 1 it does not, and one line on standard\n"
+    "error says why; 2 misuse.\n";
+
+enum {
+	OPTION_QMP = OPTION_OWN,
+	OPTION_DEST_QMP,
+	OPTION_DISKS,
+	OPTION_JSON,
+	OPTION_MAX_BANDWIDTH,
+	OPTION_DOWNTIME,
+	OPTION_TIMEOUT,
+	OPTION_LOG_LEVEL,
+};
+
+struct run {
+	struct migrate_config config;
+	struct creds_options creds_options;
+	int json;
+
+	struct event_base *base;
+	struct event *signals[3];
+	struct creds *creds;
+	struct migrate *job;
+	struct progress progress;
+	int status;
+	struct err err;
+};
+
+static int take_number(uint64_t *out, const char *name, const char *text, uint64_t max,
+		       struct err *e)
+{
+	char *end;
+	unsigned long long v = strtoull(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || v == 0 || v > max)
+		return err_set(e, ERR_USAGE, "%s \"%s\": a whole number from 1 to %llu", name, text,
+			       (unsigned long long)max);
+	*out = v;
+	return 0;
+}
+
+static int take_option(struct run *r, int c, const char *value, struct err *e)
+{
+	enum log_level level;
+	uint64_t n = 0;
+	int rc;
+
+	switch (c) {
+	case OPTION_QMP:
+		r->config.qmp = value;
+		return 0;
+	case OPTION_DEST_QMP:
+		r->config.dest_qmp = value;
+		return 0;
+	case OPTION_DISKS:
+		r->config.disks = value;
+		return *value ? 0 : err_set(e, ERR_USAGE, "--disks: all, none, or NODE,...");
+	case OPTION_JSON:
+		r->json = 1;
+		return 0;
+	case OPTION_MAX_BANDWIDTH:
+		if (size_parse_rate(&r->config.max_bandwidth, value, e) < 0) {
+			err_prefix(e, "--max-bandwidth");
+			return e->code;
+		}
+		return 0;
+	case OPTION_DOWNTIME:
+		return take_number(&r->config.downtime_ms, "--downtime-limit", value, 2000000, e);
+	case OPTION_TIMEOUT:
+		rc = take_number(&n, "--timeout", value, 10000000, e);
+		r->config.timeout_s = (unsigned)n;
+		return rc;
+	case OPTION_LOG_LEVEL:
+		rc = usage_parse_log_level(&level, value, e);
+		if (rc == 0)
+			log_set_level(level);
+		return rc;
+	default:
+		rc = creds_options_take(&r->creds_options, c, value, e);
+		return rc < 0 ? rc : 0;
+	}
+}
+
+/* -1 to go on, else the exit status. */
+static int parse(struct run *r, int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"qmp", required_argument, NULL, OPTION_QMP},
+	    {"dest-qmp", required_argument, NULL, OPTION_DEST_QMP},
+	    {"disks", required_argument, NULL, OPTION_DISKS},
+	    {"json", no_argument, NULL, OPTION_JSON},
+	    {"max-bandwidth", required_argument, NULL, OPTION_MAX_BANDWIDTH},
+	    {"downtime-limit", required_argument, NULL, OPTION_DOWNTIME},
+	    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	    CREDS_OPTIONS_LONG,
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
+	};
+	struct err e = ERR_INIT;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return usage_bad_option("migrate", c, argv);
+		if (c == 'h')
+			return usage_help(help);
+		if (take_option(r, c, optarg, &e) < 0)
+			return usage_fail("migrate", &e);
+	}
+	if (!r->config.qmp)
+		return usage_error("migrate", "--qmp SOCKET is missing");
+	if (optind == argc)
+		return usage_error("migrate", "DEST is missing");
+	if (argc - optind > 1)
+		return usage_error("migrate", "one DEST, not also \"%s\"", argv[optind + 1]);
+	if (addr_parse_dest(&r->config.dest, argv[optind], &e) < 0)
+		return usage_fail("migrate", &e);
+	return -1;
+}
+
+static void on_phase(void *ctx, const char *phase)
+{
+	struct run *r = ctx;
+
+	progress_phase(&r->progress, phase);
+}
+
+static void on_note(void *ctx, const char *text)
+{
+	struct run *r = ctx;
+
+	progress_note(&r->progress, text);
+}
+
+static void on_progress(void *ctx, const struct migrate_progress *p)
+{
+	struct run *r = ctx;
+
+	progress_tick(&r->progress, p);
+}
+
+static void on_end(void *ctx, const struct migrate_result *result)
+{
+	struct run *r = ctx;
+
+	progress_end(&r->progress, result);
+	r->err = result->err;
+	r->status = err_is_set(&r->err) ? EXIT_FAILURE : EXIT_SUCCESS;
+	event_base_loopbreak(r->base);
+}
+
+static const struct migrate_ops ops = {on_phase, on_note, on_progress, on_end};
+
+static void on_signal(evutil_socket_t signum, short what, void *ctx)
+{
+	struct run *r = ctx;
+
+	(void)signum;
+	(void)what;
+	migrate_cancel(r->job);
+}
+
+static int start(struct run *r, struct err *e)
+{
+	static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
+
+	r->creds = creds_options_load_client(&r->creds_options, &r->config.dest, e);
+	if (!r->creds)
+		return e->code;
+	r->config.creds = r->creds;
+	r->base = event_base_new();
+	if (!r->base)
+		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
+	progress_init(&r->progress, r->json);
+	r->job = migrate_start(r->base, &r->config, &ops, r, e);
+	if (!r->job)
+		return e->code;
+	for (int i = 0; i < 3; i++) {
+		r->signals[i] = evsignal_new(r->base, signums[i], on_signal, r);
+		if (!r->signals[i] || event_add(r->signals[i], NULL) < 0)
+			return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
+	}
+	return 0;
+}
+
+static void stop(struct run *r)
+{
+	for (int i = 0; i < 3; i++)
+		if (r->signals[i])
+			event_free(r->signals[i]);
+	migrate_free(r->job);
+	if (r->base) {
+		session_linger(r->base);
+		event_base_free(r->base);
+	}
+	creds_free(r->creds);
+}
+
+int cmd_migrate(int argc, char **argv)
+{
+	struct run r = {.config = {.disks = "all"}, .status = EXIT_FAILURE};
+	struct err e = ERR_INIT;
+	int status;
+
+	log_set_level(LOG_LEVEL_WARN);
+	status = parse(&r, argc, argv);
+	if (status >= 0)
+		return status;
+	if (start(&r, &e) < 0) {
+		status = usage_fail("migrate", &e);
+		stop(&r);
+		return status;
+	}
+	event_base_dispatch(r.base);
+	status = r.status;
+	if (err_is_set(&r.err))
+		status = usage_fail("migrate", &r.err);
+	stop(&r);
+	return status;
+}

@@ -1,0 +1,272 @@
+/*
+ * The guardian: see guardian.h. The parent writes records into a pipe, each a letter
+ * and a text ended by NUL, and the child keeps them until the pipe closes: with C
+ * (commit) before it, it just ends; without, it undoes all, the last first.
+ *
+ * The child is forked from a process with open sockets and secrets: the first thing
+ * that it does is to close all descriptors but the pipe. It uses only what is safe
+ * after fork in a process with threads (open, read, kill, unlink, ...; memory is
+ * fixed).
+ */
+#include "control/guardian.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum {
+	RECORDS_MAX = 256 * 1024, /* bytes of all records of a job */
+	UNDO_MS = 1500,
+	GONE_MS = 3000, /* how long the child waits for a process that it has killed */
+};
+
+struct guardian {
+	int fd;	   /* our end: records go in */
+	int done;  /* reads EOF when the child has ended */
+	pid_t pid; /* of the intermediate's child; not ours to wait for */
+};
+
+/* ---- the child ---- */
+
+static char records[RECORDS_MAX];
+
+/* The time at which a process started, field 22 of /proc/PID/stat; 0 when it is gone
+ * or dead. */
+static unsigned long long started(pid_t pid)
+{
+	char path[40], buf[1024], *p;
+	int fd, field = 2;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	buf[n] = 0;
+	p = strrchr(buf, ')'); /* the name may hold anything */
+	if (p && (strncmp(p, ") Z", 3) == 0 || strncmp(p, ") X", 3) == 0))
+		return 0; /* dead; only its parent has not looked yet */
+	for (; p && *p && field < 22; p++)
+		if (*p == ' ')
+			field++;
+	return p && *p ? strtoull(p, NULL, 10) : 0;
+}
+
+static void kill_process(const char *text)
+{
+	unsigned long long when = 0;
+	int pid = 0;
+	uint64_t until_ms = clock_ms() + GONE_MS;
+
+	if (sscanf(text, "%d %llu", &pid, &when) != 2 || pid <= 1 || started(pid) != when)
+		return;
+	kill(pid, SIGKILL);
+	/* What it has open is in use until it is really gone. */
+	while (started(pid) == when && clock_ms() < until_ms)
+		usleep(10000);
+}
+
+static void remove_dir(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			unlinkat(dirfd(d), entry->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(path);
+}
+
+static void undo_one(const char *record)
+{
+	if (record[0] == 'P')
+		kill_process(record + 1);
+	else if (record[0] == 'F')
+		unlink(record + 1);
+	else if (record[0] == 'D')
+		remove_dir(record + 1);
+}
+
+/* From the last to the first: a process before the files that it has open. */
+static void undo_all(size_t len)
+{
+	size_t end = len;
+
+	while (end > 0) {
+		size_t start = end - 1; /* at the NUL of the last record */
+
+		while (start > 0 && records[start - 1] != 0)
+			start--;
+		undo_one(records + start);
+		end = start;
+	}
+}
+
+static void child(int fd)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(records) - 1) {
+		n = read(fd, records + len, sizeof(records) - 1 - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	/* A record that was cut by the parent's death is no record. */
+	while (len > 0 && records[len - 1] != 0)
+		len--;
+	if (len >= 2 && records[len - 2] == 'C' && (len == 2 || records[len - 3] == 0))
+		return;
+	undo_all(len);
+}
+
+/* Moves fd and done out of the way and closes every other descriptor. */
+static void close_others(int *fd, int *done)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int i = 0; i < 3; i++)
+		dup2(null, i);
+	*fd = dup2(*fd, 3) == 3 ? 3 : *fd;
+	*done = dup2(*done, 4) == 4 ? 4 : *done;
+	if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0)
+		for (int i = 5; i < 65536; i++)
+			close(i);
+}
+
+static void run_child(int fd, int done)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t none;
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigaction(SIGINT, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	prctl(PR_SET_NAME, "adit-guardian");
+	/* Above both pipes' present numbers, so that dup2 does not close one of them. */
+	fd = fcntl(fd, F_DUPFD, 10);
+	done = fcntl(done, F_DUPFD, 10);
+	close_others(&fd, &done);
+	child(fd);
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+struct guardian *guardian_new(struct err *e)
+{
+	struct guardian *g = calloc(1, sizeof(*g));
+	int down[2] = {-1, -1}, up[2] = {-1, -1};
+	pid_t pid;
+
+	if (!g || pipe2(down, O_CLOEXEC) < 0 || pipe2(up, O_CLOEXEC) < 0) {
+		err_set_sys(e, errno, "the guardian of the job cannot be started");
+		goto fail;
+	}
+	/* Forked twice, so that nobody has to wait for it. */
+	pid = fork();
+	if (pid < 0) {
+		err_set_sys(e, errno, "the guardian of the job cannot be started");
+		goto fail;
+	}
+	if (pid == 0) {
+		if (fork() == 0)
+			run_child(down[0], up[1]);
+		_exit(0);
+	}
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	close(down[0]);
+	close(up[1]);
+	g->fd = down[1];
+	g->done = up[0];
+	return g;
+fail:
+	for (int i = 0; i < 2; i++) {
+		fd_close(&down[i]);
+		fd_close(&up[i]);
+	}
+	free(g);
+	return NULL;
+}
+
+/* Pipes take up to PIPE_BUF bytes at once or not at all; a path is within that. */
+static int tell(struct guardian *g, char kind, const char *text, struct err *e)
+{
+	char record[4096];
+	int len = snprintf(record, sizeof(record), "%c%s", kind, text);
+
+	if (len < 0 || (size_t)len >= sizeof(record))
+		return err_set(e, ERR_LIMIT, "the path %.60s... is too long", text);
+	if (write(g->fd, record, (size_t)len + 1) != len + 1)
+		return err_set_sys(e, errno, "the guardian of the job does not answer");
+	return 0;
+}
+
+int guardian_add_file(struct guardian *g, const char *path, struct err *e)
+{
+	return tell(g, 'F', path, e);
+}
+
+int guardian_add_dir(struct guardian *g, const char *path, struct err *e)
+{
+	return tell(g, 'D', path, e);
+}
+
+int guardian_add_process(struct guardian *g, pid_t pid, struct err *e)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%d %llu", (int)pid, started(pid));
+	return tell(g, 'P', text, e);
+}
+
+static void dismiss(struct guardian *g, int timeout_ms)
+{
+	struct pollfd p = {.fd = g->done, .events = POLLIN};
+
+	close(g->fd);
+	while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR)
+		;
+	close(g->done);
+	free(g);
+}
+
+void guardian_commit(struct guardian *g)
+{
+	if (!g)
+		return;
+	tell(g, 'C', "", NULL);
+	dismiss(g, 0);
+}
+
+void guardian_undo(struct guardian *g)
+{
+	if (g)
+		dismiss(g, UNDO_MS);
+}

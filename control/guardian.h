@@ -1,0 +1,35 @@
+/*
+ * The guardian: a small process, forked for a job on the destination before
+ * anything is made there, that undoes what was made if adit serve is gone before the
+ * job was committed, `kill -9` included. It knows of a thing before it is made.
+ */
+#ifndef ADIT_CONTROL_GUARDIAN_H
+#define ADIT_CONTROL_GUARDIAN_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct guardian;
+
+/* Forks. The child keeps no descriptor but its end of the pipe, is in a session of its
+ * own, and ignores the signals of a terminal. */
+struct guardian *guardian_new(struct err *e);
+
+/* A file to be unlinked. Tell it before the file is made, and only when it did not exist. */
+int guardian_add_file(struct guardian *g, const char *path, struct err *e);
+
+/* A folder to be removed with the sockets and plain files in it. Likewise. */
+int guardian_add_dir(struct guardian *g, const char *path, struct err *e);
+
+/* A process to be killed (SIGKILL): pid, and the time at which it started, so that a
+ * number that was given anew is left alone. */
+int guardian_add_process(struct guardian *g, pid_t pid, struct err *e);
+
+/* The job is settled: nothing is undone, the guardian ends. Frees g. NULL is fine. */
+void guardian_commit(struct guardian *g);
+
+/* Undoes everything now, and waits for it to be done (a second at most). Frees g. */
+void guardian_undo(struct guardian *g);
+
+#endif

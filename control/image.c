@@ -1,0 +1,155 @@
+/* Images on the destination: see image.h. Opens and locks nothing for good. */
+#include "control/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/size.h"
+
+/* QEMU's image locking: a byte for each permission in use from 100, and for each that is
+ * not shared from 200 (QEMU, block/file-posix.c). */
+enum { QEMU_LOCKS_FROM = 100, QEMU_LOCKS_LEN = 200 };
+
+static const char *const formats[] = {"raw", "qcow2", "qed", "vdi", "vmdk", "vpc", "vhdx"};
+
+static bool format_known(const char *format)
+{
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (strcmp(format, formats[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Whether some process holds one of QEMU's locks on fd's file. */
+static bool in_use(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK,
+			     .l_whence = SEEK_SET,
+			     .l_start = QEMU_LOCKS_FROM,
+			     .l_len = QEMU_LOCKS_LEN};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+static int look_missing(const char *path, const struct vmdesc_disk *d, struct err *e)
+{
+	if (!d->copy)
+		return err_set(e, ERR_REFUSED, "%s is missing on the destination: drive %s is %s, "
+			       "so its image must be there", path, d->name,
+			       d->read_only ? "read-only" : "not copied");
+	if (!format_known(d->format))
+		return err_set(e, ERR_REFUSED, "%s is missing on the destination, and images of "
+			       "format %s are not made: make it there, %" PRIu64 " bytes large",
+			       path, d->format, d->size);
+	return 0;
+}
+
+int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
+	       struct err *e)
+{
+	int fd = open(path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	char id[64];
+
+	*exists = fd >= 0;
+	if (fd < 0 && errno == ENOENT)
+		return look_missing(path, d, e);
+	if (fd < 0)
+		return err_set_sys(e, errno, "%s cannot be opened on the destination", path);
+	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
+		err_set(e, ERR_REFUSED, "%s on the destination is no image: neither a file nor a "
+			"block device", path);
+	else if (d->copy && same_host && vmdesc_file_id("/", path, id, sizeof(id)) == 0 &&
+		 strcmp(id, d->file_id) == 0)
+		err_set(e, ERR_REFUSED, "%s is the very image that the source uses: give the "
+			"destination another --images folder", path);
+	else if (d->copy && in_use(fd))
+		err_set(e, ERR_REFUSED, "%s is in use by another process on the destination", path);
+	fd_close(&fd);
+	return e->code;
+}
+
+int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,
+		     struct err *e)
+{
+	if (d->copy && virtual_size < d->size)
+		return err_set(e, ERR_SPACE, "%s on the destination is too small: %" PRIu64
+			       " bytes, disk %s has %" PRIu64 "; make it larger (qemu-img resize) "
+			       "or remove it", path, virtual_size, d->name, d->size);
+	if (!d->copy && d->size && virtual_size != d->size)
+		return err_set(e, ERR_REFUSED, "%s on the destination is not what drive %s has: "
+			       "%" PRIu64 " bytes, not %" PRIu64, path, d->name, virtual_size,
+			       d->size);
+	return 0;
+}
+
+bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err *e)
+{
+	struct statvfs fs;
+	uint64_t free_bytes;
+	char a[24], b[24];
+
+	if (statvfs(path, &fs) < 0)
+		return false;
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (free_bytes >= d->size)
+		return false;
+	err_set(e, ERR_SPACE, "%s may grow to %s, and its file system has %s left", path,
+		size_format(d->size, a, sizeof(a)), size_format(free_bytes, b, sizeof(b)));
+	return true;
+}
+
+void image_info_words(struct strvec *w, const char *path, const struct vmdesc_disk *d)
+{
+	strvec_push(w, "qemu-img");
+	strvec_push(w, "info");
+	strvec_push(w, "-U"); /* whether it is free was seen to */
+	strvec_push(w, "--output=json");
+	/* Never guessed: a raw disk's contents may look like another format. */
+	if (format_known(d->format)) {
+		strvec_push(w, "-f");
+		strvec_push(w, d->format);
+	}
+	strvec_push(w, "--");
+	strvec_push(w, path);
+}
+
+void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d)
+{
+	char options[256] = "";
+	int n = 0;
+
+	strvec_push(w, "qemu-img");
+	strvec_push(w, "create");
+	strvec_push(w, "-q");
+	strvec_push(w, "-f");
+	strvec_push(w, d->format);
+	if (strcmp(d->format, "qcow2") == 0 && d->qcow2.known) {
+		const bool v3 = strcmp(d->qcow2.compat, "0.10") != 0;
+
+		n = snprintf(options, sizeof(options), "compat=%s", v3 ? "1.1" : "0.10");
+		if (d->qcow2.cluster_size)
+			n += snprintf(options + n, sizeof(options) - (size_t)n,
+				      ",cluster_size=%" PRIu64, d->qcow2.cluster_size);
+		if (v3 && d->qcow2.refcount_bits)
+			n += snprintf(options + n, sizeof(options) - (size_t)n,
+				      ",refcount_bits=%" PRIu64, d->qcow2.refcount_bits);
+		if (v3)
+			snprintf(options + n, sizeof(options) - (size_t)n,
+				 ",extended_l2=%s,lazy_refcounts=%s",
+				 d->qcow2.extended_l2 ? "on" : "off",
+				 d->qcow2.lazy_refcounts ? "on" : "off");
+		strvec_push(w, "-o");
+		strvec_push(w, options);
+	}
+	strvec_push(w, "--");
+	strvec_push(w, path);
+	strvec_pushf(w, "%" PRIu64, d->size);
+}

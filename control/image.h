@@ -1,0 +1,35 @@
+/*
+ * A disk's image on the destination: is it there, is it free, is it large enough;
+ * and the words of qemu-img that make one like the source's.
+ */
+#ifndef ADIT_CONTROL_IMAGE_H
+#define ADIT_CONTROL_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "control/strvec.h"
+#include "control/vmdesc.h"
+
+/* Looks at path for disk d. *exists says whether it is there. same_host: the source runs
+ * on this host too. Refused: not a file, in use by another process (QEMU's locks, which
+ * a QEMU with -incoming defer does not look at itself), the source's own file for a disk
+ * that is copied, or missing where it cannot be made (read-only media, disks that
+ * are not copied, formats that are not known). */
+int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
+	       struct err *e);
+
+/* Holds the virtual size of the image at path to d: at least as large, and equal for a
+ * medium that is read-only. ERR_SPACE with both sizes. */
+int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,
+		     struct err *e);
+
+/* Whether the file system of path has less room than d may grow to; the note in *e. */
+bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err *e);
+
+/* The words of qemu-img. */
+void image_info_words(struct strvec *w, const char *path, const struct vmdesc_disk *d);
+void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d);
+
+#endif

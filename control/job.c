@@ -1,0 +1,373 @@
+/*
+ * A migration on its destination: see job_i.h for its rooms, docs/phases.md for the
+ * picture of its states.
+ *
+ * How it works. A job begins with a stream to "migrate" and lives as long as that
+ * talk; its streams come to the router under "job:ID" and are taken only from the
+ * very session that the talk came over. Until the decision everything is undone
+ * when anything fails: by the job itself (job_fail), or by its guardian when adit
+ * serve is gone. The decision is the moment when the guardian is dismissed; from
+ * then on the VM is this host's, and the source is told so.
+ */
+#include "control/job_i.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum {
+	BEGIN_MS = 15000,   /* from the talk's opening to BEGIN */
+	CONFIRM_MS = 60000, /* the source QEMU may take its time to end */
+	SUSPECT_MS = 700,
+};
+
+static const char *const state_names[] = {
+    "waiting", "preparing", "ready", "closing", "closed", "finishing", "decided", "runs", "over",
+};
+
+void job_set_state(struct job *j, enum job_state state)
+{
+	bool ok = state == j->state + 1 || state == JOB_OVER;
+
+	/* Without disks there is nothing to close. */
+	if (state == JOB_FINISHING)
+		ok = j->state == JOB_CLOSED || (j->state == JOB_READY && !j->disk_count);
+	if (!ok)
+		log_error(&j->about, "no way from %s to %s", state_names[j->state],
+			  state_names[state]);
+	log_debug(&j->about, "%s -> %s", state_names[j->state], state_names[state]);
+	j->state = state;
+	event_del(j->ev_timer);
+}
+
+void job_wait(struct job *j, unsigned ms)
+{
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+	event_add(j->ev_timer, &tv);
+}
+
+int job_say(struct job *j, json_t *msg)
+{
+	struct err e = ERR_INIT;
+
+	if (!j->talk) {
+		json_decref(msg);
+		return -1;
+	}
+	if (talk_send(j->talk, msg, &e) == 0)
+		return 0;
+	job_fail(j, &e);
+	return -1;
+}
+
+/* Undoes all that this job has made. */
+static void undo(struct job *j, const char *reason)
+{
+	job_drop_streams(j, reason);
+	if (j->qmp && !j->launched && j->qmp_ready)
+		/* A QEMU that waited before waits again, without exports. */
+		qmp_command(j->qmp, "nbd-server-stop", NULL, NULL, NULL);
+	job_remove_nbd(j);
+	qmp_free(j->qmp);
+	j->qmp = NULL;
+	proc_kill(j->tool);
+	proc_kill(j->qemu);
+	j->tool = j->qemu = NULL;
+	guardian_undo(j->guardian);
+	j->guardian = NULL;
+}
+
+/* Leaves the list on a later turn of the loop, when nothing of it is on the stack. */
+static void over(struct job *j)
+{
+	struct timeval soon = {.tv_sec = 5};
+
+	job_set_state(j, JOB_OVER);
+	/* The last word goes out before the talk ends: the source ends it, or time does. */
+	event_add(j->ev_reap, j->talk && j->session ? &soon : &(struct timeval){0});
+}
+
+void job_fail(struct job *j, const struct err *e)
+{
+	enum job_state from = j->state;
+	struct err ignored = ERR_INIT;
+
+	if (from >= JOB_DECIDED) {
+		if (from != JOB_OVER)
+			log_warn(&j->about, "after the decision: %s", e->text);
+		return;
+	}
+	log_warn(&j->about, "migration failed: %s", e->text);
+	event_del(j->ev_suspect);
+	over(j);
+	undo(j, e->text);
+	if (j->talk && from != JOB_WAITING)
+		talk_send(j->talk, cookie_new_abort(j->id, e), &ignored);
+}
+
+/* The source has given up: undo, and say when it is done. */
+static void abort_by_source(struct job *j, const json_t *msg)
+{
+	struct err e = ERR_INIT, ignored = ERR_INIT;
+	json_t *answer;
+
+	cookie_get_abort(msg, &e);
+	log_info(&j->about, "given up by the source: %s", e.text);
+	event_del(j->ev_suspect);
+	over(j);
+	undo(j, e.text);
+	answer = cookie_new(COOKIE_ABORTED, j->id);
+	json_object_set_new(answer, "clean", json_true());
+	talk_send(j->talk, answer, &ignored);
+}
+
+void job_suspect(struct job *j, const struct err *e)
+{
+	struct timeval tv = {.tv_usec = SUSPECT_MS * 1000};
+
+	if (j->state >= JOB_DECIDED || err_is_set(&j->suspect))
+		return;
+	j->suspect = *e;
+	event_add(j->ev_suspect, &tv);
+}
+
+static void on_suspect(evutil_socket_t fd, short what, void *ctx)
+{
+	struct job *j = ctx;
+
+	(void)fd;
+	(void)what;
+	job_fail(j, &j->suspect);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	struct job *j = ctx;
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	switch (j->state) {
+	case JOB_WAITING:
+		err_set(&e, ERR_TIMEOUT, "the source opened a job and said nothing");
+		job_fail(j, &e);
+		break;
+	case JOB_PREPARING:
+		job_twin_due(j);
+		break;
+	case JOB_FINISHING:
+	case JOB_DECIDED:
+		job_finish_due(j);
+		break;
+	case JOB_RUNS:
+		log_warn(&j->about, "the source has not confirmed its end; the VM runs here");
+		over(j);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_reap(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	job_free(ctx);
+}
+
+/* ---- the talk ---- */
+
+static void begin(struct job *j, const json_t *msg)
+{
+	struct err e = ERR_INIT;
+	const struct job *other;
+
+	snprintf(j->id, sizeof(j->id), "%s", json_string_value(json_object_get(msg, "job")));
+	TAILQ_FOREACH(other, &j->service->jobs, listed)
+	{
+		if (other != j && strcmp(other->id, j->id) == 0) {
+			err_set(&e, ERR_REFUSED, "a job of that id is under way here already");
+			job_fail(j, &e);
+			return;
+		}
+	}
+	job_set_state(j, JOB_PREPARING);
+	if (vmdesc_parse(&j->desc, (json_t *)msg, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	j->described = true;
+	j->dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
+	j->launched = !j->dest_qmp;
+	log_info(&j->about, "a VM comes: %s, %s, %zu drives, QEMU %s",
+		 *j->desc.name ? j->desc.name : "(no name)", j->desc.machine, j->desc.disk_count,
+		 j->desc.qemu);
+	job_begin(j);
+}
+
+void job_prepared(struct job *j)
+{
+	json_t *msg = cookie_new(COOKIE_PREPARED, j->id), *vm, *disks = json_array(),
+	       *notes = json_array();
+
+	vm = json_pack("{s:s,s:s,s:b}", "qemu", j->twin.qemu_version, "qmp", j->twin.qmp,
+		       "launched", j->launched ? 1 : 0);
+	if (j->launched) {
+		json_object_set_new(vm, "dir", json_string(j->twin.dir));
+		json_object_set_new(vm, "pid", json_integer(proc_pid(j->qemu)));
+	}
+	for (size_t i = 0; i < j->disk_count; i++)
+		json_array_append_new(disks, json_string(j->disks[i].desc->name));
+	for (size_t i = 0; i < j->twin.notes.count; i++)
+		json_array_append_new(notes, json_string(j->twin.notes.at[i]));
+	json_object_set_new(msg, "vm", vm);
+	json_object_set_new(msg, "disks", disks);
+	json_object_set_new(msg, "notes", notes);
+	job_set_state(j, JOB_READY);
+	job_say(j, msg);
+}
+
+static void confirmed(struct job *j)
+{
+	struct err ignored = ERR_INIT;
+
+	log_info(&j->about, "the migration is over: the VM runs here");
+	talk_send(j->talk, cookie_new(COOKIE_CONFIRMED, j->id), &ignored);
+	over(j);
+}
+
+static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const json_t *msg)
+{
+	struct job *j = ctx;
+	const char *id = json_string_value(json_object_get(msg, "job"));
+	struct err e = ERR_INIT;
+
+	(void)t;
+	if (j->state == JOB_OVER)
+		return;
+	if (kind == COOKIE_BEGIN && j->state == JOB_WAITING) {
+		begin(j, msg);
+		return;
+	}
+	if (strcmp(id, j->id) != 0) {
+		err_set(&e, ERR_PROTOCOL, "the source spoke of another job than its own");
+		job_fail(j, &e);
+	} else if (kind == COOKIE_ABORT && j->state < JOB_DECIDED) {
+		abort_by_source(j, msg);
+	} else if (kind == COOKIE_DISKS_DONE && j->state == JOB_READY && j->disk_count) {
+		job_close_exports(j);
+	} else if (kind == COOKIE_FINISH &&
+		   (j->state == JOB_CLOSED || (j->state == JOB_READY && !j->disk_count))) {
+		job_finish(j, msg);
+	} else if (kind == COOKIE_CONFIRM && j->state == JOB_RUNS) {
+		confirmed(j);
+	} else {
+		err_set(&e, ERR_PROTOCOL, "the source sent %s in state %s, out of order",
+			cookie_kind_name(kind), state_names[j->state]);
+		job_fail(j, &e);
+	}
+}
+
+static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
+{
+	struct job *j = ctx;
+	struct err e = *why;
+
+	(void)t;
+	if (!err_is_set(&e))
+		err_set(&e, ERR_CLOSED, "the source went away");
+	if (j->state >= JOB_DECIDED) {
+		if (j->state != JOB_OVER)
+			log_warn(&j->about, "the source went away before it confirmed its end "
+					    "(%s); the VM runs here", e.text);
+		if (j->state == JOB_RUNS)
+			over(j);
+		if (j->state == JOB_OVER)
+			event_add(j->ev_reap, &(struct timeval){0});
+		return;
+	}
+	talk_free(j->talk);
+	j->talk = NULL;
+	job_fail(j, &e);
+}
+
+static const struct talk_ops talk_ops = {on_cookie, on_talk_end};
+
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
+{
+	struct job *j = ctx;
+
+	(void)s;
+	(void)why; /* the talk was told before */
+	j->session = NULL;
+}
+
+struct job *job_new(struct service *s, struct session *session, struct stream *stream)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j) {
+		stream_refuse(stream, CODE_INTERNAL, "no memory for a job");
+		return NULL;
+	}
+	j->service = s;
+	j->session = session;
+	j->scratch_fd = j->log_fd = j->nbd_fd = -1;
+	snprintf(j->peer, sizeof(j->peer), "%s", session_peer(session));
+	j->about.peer = j->peer;
+	j->about.job = j->id;
+	TAILQ_INSERT_TAIL(&s->jobs, j, listed);
+	j->ev_timer = evtimer_new(s->base, on_timer, j);
+	j->ev_suspect = evtimer_new(s->base, on_suspect, j);
+	j->ev_reap = evtimer_new(s->base, on_reap, j);
+	if (!j->ev_timer || !j->ev_suspect || !j->ev_reap) {
+		stream_refuse(stream, CODE_INTERNAL, "no memory for a job");
+		job_free(j);
+		return NULL;
+	}
+	router_watch_session(s->router, session, on_session_end, j);
+	j->talk = talk_accept(stream, &talk_ops, j);
+	if (!j->talk) {
+		job_free(j);
+		return NULL;
+	}
+	job_wait(j, BEGIN_MS);
+	return j;
+}
+
+void job_free(struct job *j)
+{
+	if (!j)
+		return;
+	if (j->state < JOB_DECIDED)
+		undo(j, "the job is over");
+	job_drop_streams(j, "the job is over");
+	job_remove_nbd(j);
+	if (*j->route)
+		router_remove_service(j->service->router, j->route);
+	if (j->session)
+		router_unwatch_session(j->service->router, j->session, on_session_end, j);
+	talk_free(j->talk);
+	qmp_free(j->qmp);
+	proc_kill(j->tool);
+	proc_free(j->qemu); /* it is nobody's child any more */
+	guardian_commit(j->guardian);
+	if (j->ev_timer)
+		event_free(j->ev_timer);
+	if (j->ev_suspect)
+		event_free(j->ev_suspect);
+	if (j->ev_reap)
+		event_free(j->ev_reap);
+	fd_close(&j->scratch_fd);
+	fd_close(&j->log_fd);
+	if (j->described)
+		vmdesc_fini(&j->desc);
+	twin_fini(&j->twin);
+	free(j->disks);
+	TAILQ_REMOVE(&j->service->jobs, j, listed);
+	free(j);
+}

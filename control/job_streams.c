@@ -1,0 +1,253 @@
+/*
+ * The job's streams on the destination: RAM by a socketpair whose other end QEMU
+ * gets when the stream comes, each disk by a connection to the twin's NBD server,
+ * which listens on a descriptor of ours in a folder that only we can enter.
+ *
+ * migrate-incoming waits for the RAM stream: until then a QEMU that was waiting
+ * can be put back as it was.
+ */
+#include "control/job_i.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum { NBD_BACKLOG = COOKIE_DISKS_MAX };
+
+void job_remove_nbd(struct job *j)
+{
+	if (*j->nbd_path)
+		unlink(j->nbd_path);
+	if (*j->nbd_dir)
+		rmdir(j->nbd_dir);
+	j->nbd_path[0] = j->nbd_dir[0] = 0;
+	fd_close(&j->nbd_fd);
+}
+
+static int listen_nbd(struct job *j, struct err *e)
+{
+	struct addr a = {.kind = ADDR_UNIX};
+
+	snprintf(j->nbd_dir, sizeof(j->nbd_dir), "%.100s/job-%.8s", j->service->config.run_dir,
+		 j->id);
+	if (j->guardian && guardian_add_dir(j->guardian, j->nbd_dir, e) < 0)
+		return e->code;
+	if (mkdir(j->nbd_dir, 0700) < 0) {
+		int error = errno;
+		char dir[sizeof(j->nbd_dir)];
+
+		memcpy(dir, j->nbd_dir, sizeof(dir));
+		j->nbd_dir[0] = 0;
+		return err_set_sys(e, error, "the folder %s cannot be made", dir);
+	}
+	snprintf(j->nbd_path, sizeof(j->nbd_path), "%s/nbd.sock", j->nbd_dir);
+	if (strlen(j->nbd_path) > ADDR_UNIX_MAX)
+		return err_set(e, ERR_CONFIG, "%s is too long for a socket: choose a shorter "
+			       "--run-dir", j->nbd_path);
+	snprintf(a.path, sizeof(a.path), "%.*s", ADDR_UNIX_MAX, j->nbd_path);
+	j->nbd_fd = fd_listen(&a, NBD_BACKLOG, e);
+	return j->nbd_fd < 0 ? (int)e->code : 0;
+}
+
+static void on_exported(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)b;
+	if (j->state != JOB_PREPARING)
+		return;
+	if (err_is_set(&why)) {
+		err_prefix(&why, "the destination's QEMU does not open its disks to the copy");
+		job_fail(j, &why);
+		return;
+	}
+	job_prepared(j);
+}
+
+void job_export(struct job *j)
+{
+	struct qmp_batch *b;
+	struct err e = ERR_INIT;
+	char id[32];
+
+	if (!j->disk_count) {
+		job_prepared(j);
+		return;
+	}
+	if (listen_nbd(j, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	b = qmp_batch_new();
+	qmp_batch_add_fd(b, QMP_MUST, "adit-nbd", dup(j->nbd_fd));
+	qmp_batch_add(b, QMP_MUST, "nbd-server-start",
+		      json_pack("{s:{s:s,s:{s:s}}}", "addr", "type", "fd", "data", "str",
+				"adit-nbd"));
+	for (size_t i = 0; i < j->disk_count; i++) {
+		snprintf(id, sizeof(id), "adit-e%zu", i);
+		qmp_batch_add(b, QMP_MUST, "block-export-add",
+			      json_pack("{s:s,s:s,s:s,s:s,s:b}", "type", "nbd", "id", id,
+					"node-name", j->disks[i].node, "name",
+					j->disks[i].desc->name, "writable", 1));
+	}
+	qmp_batch_run(b, j->qmp, on_exported, j);
+}
+
+static void on_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
+{
+	struct job_disk *d = ctx;
+
+	(void)r;
+	d->relay = NULL;
+	/* What it means is the source's to say: its mirror, or its QEMU, saw it too. */
+	if (code != CODE_NONE && d->job->state < JOB_CLOSED)
+		log_info(&d->job->about, "the stream of disk %s ended: %s", d->desc->name, reason);
+}
+
+static void on_ram_end(void *ctx, struct relay *r, enum code code, const char *reason)
+{
+	struct job *j = ctx;
+
+	(void)r;
+	j->ram = NULL;
+	if (code != CODE_NONE && j->state < JOB_DECIDED)
+		log_info(&j->about, "the RAM stream ended: %s", reason);
+}
+
+static int connect_nbd(const struct job *j, struct err *e)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.*s", ADDR_UNIX_MAX, j->nbd_path);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
+	err_set_sys(e, errno, "the destination QEMU's NBD server does not answer");
+	fd_close(&fd);
+	return -1;
+}
+
+static void take_disk(struct job *j, struct session *s, struct stream *stream, const char *name)
+{
+	struct job_disk *d = NULL;
+	struct err e = ERR_INIT;
+	bool all = true;
+	int fd;
+
+	for (size_t i = 0; i < j->disk_count; i++)
+		if (strcmp(j->disks[i].desc->name, name) == 0)
+			d = &j->disks[i];
+	if (!d || d->connected) {
+		stream_refuse(stream, CODE_REFUSED, d ? "that disk has its stream already" :
+							"no such disk in this job");
+		return;
+	}
+	fd = connect_nbd(j, &e);
+	if (fd < 0) {
+		stream_refuse(stream, CODE_UNREACHABLE, e.text);
+		return;
+	}
+	d->connected = true;
+	d->relay = relay_accept(j->service->base, s, stream, fd, on_relay_end, d);
+	for (size_t i = 0; i < j->disk_count; i++)
+		all = all && j->disks[i].connected;
+	if (all)
+		job_remove_nbd(j); /* nobody else is to come */
+}
+
+static void on_incoming(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)b;
+	if (j->state >= JOB_DECIDED || !err_is_set(&why))
+		return;
+	err_prefix(&why, "the destination's QEMU does not take the VM");
+	job_suspect(j, &why);
+}
+
+static void take_ram(struct job *j, struct session *s, struct stream *stream)
+{
+	struct err e = ERR_INIT;
+	struct qmp_batch *b;
+	int pair[2];
+
+	if (j->incoming) {
+		stream_refuse(stream, CODE_REFUSED, "RAM has its stream already");
+		return;
+	}
+	b = qmp_batch_new();
+	if (!b || fd_socketpair(pair, &e) < 0) {
+		qmp_batch_free(b);
+		stream_refuse(stream, CODE_INTERNAL, "no socketpair for RAM");
+		return;
+	}
+	j->incoming = true;
+	j->ram = relay_accept(j->service->base, s, stream, pair[0], on_ram_end, j);
+	qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
+	qmp_batch_add(b, QMP_MUST, "migrate-incoming", json_pack("{s:s}", "uri", "fd:adit-ram"));
+	qmp_batch_run(b, j->qmp, on_incoming, j);
+}
+
+void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target)
+{
+	size_t head = strlen(j->route);
+	const char *what = strncmp(target, j->route, head) == 0 ? target + head : "";
+
+	if (s != j->session)
+		stream_refuse(stream, CODE_REFUSED, "that job is not of this session");
+	else if (j->state != JOB_READY)
+		stream_refuse(stream, CODE_REFUSED, "that job takes no streams now");
+	else if (strcmp(what, "/ram") == 0)
+		take_ram(j, s, stream);
+	else if (strncmp(what, "/disk/", 6) == 0)
+		take_disk(j, s, stream, what + 6);
+	else
+		stream_refuse(stream, CODE_REFUSED, "a job has the streams ram and disk/NAME");
+}
+
+static void on_closed(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct job *j = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)result;
+	if (j->state != JOB_CLOSING)
+		return;
+	if (err_is_set(&why)) {
+		err_prefix(&why, "the destination's QEMU does not close its exports");
+		job_fail(j, &why);
+		return;
+	}
+	job_set_state(j, JOB_CLOSED);
+	job_say(j, cookie_new(COOKIE_DISKS_CLOSED, j->id));
+}
+
+void job_close_exports(struct job *j)
+{
+	job_set_state(j, JOB_CLOSING);
+	/* With an export still up the twin could not write to its disks. */
+	qmp_command(j->qmp, "nbd-server-stop", NULL, on_closed, j);
+}
+
+void job_drop_streams(struct job *j, const char *reason)
+{
+	for (size_t i = 0; i < j->disk_count; i++) {
+		relay_cancel(j->disks[i].relay, CODE_CANCELLED, reason);
+		j->disks[i].relay = NULL;
+	}
+	relay_cancel(j->ram, CODE_CANCELLED, reason);
+	j->ram = NULL;
+}

@@ -1,0 +1,439 @@
+/*
+ * Prepare on the destination: the images are seen to one after the other, then the
+ * twin is started (or the one that waits is taken), its monitor is talked to, and its
+ * drives are found beside the source's.
+ */
+#include "control/job_i.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "control/image.h"
+
+enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
+
+enum { Q_STATUS, Q_VERSION, Q_BLOCK, Q_CAPS, Q_MACHINE };
+
+static void next_image(struct job *j);
+static void connect_monitor(struct job *j);
+
+static void fail(struct job *j, enum err_code code, const char *text)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, code, "%s", text);
+	job_fail(j, &e);
+}
+
+/* ---- the images ---- */
+
+/* What the tool has printed: the JSON of qemu-img info, or its last line as the error. */
+static json_t *tool_output(struct job *j, int status, struct err *e)
+{
+	char line[256];
+	json_t *o = NULL;
+
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		err_set(e, ERR_QEMU, "%s", proc_last_line(j->scratch_fd, line, sizeof(line)));
+		return NULL;
+	}
+	if (lseek(j->scratch_fd, 0, SEEK_SET) == 0)
+		o = json_loadfd(j->scratch_fd, 0, NULL);
+	if (!o)
+		err_set(e, ERR_QEMU, "qemu-img said what is not JSON");
+	return o;
+}
+
+static void on_info(void *ctx, struct proc *p, int status)
+{
+	struct job *j = ctx;
+	struct twin_image *image = &j->twin.images[j->image_at];
+	struct err e = ERR_INIT;
+	json_t *info = tool_output(j, status, &e);
+
+	proc_free(p);
+	j->tool = NULL;
+	if (!info) {
+		err_prefix(&e, "the image %s on the destination cannot be read", image->path);
+		job_fail(j, &e);
+		return;
+	}
+	if (image_check_size(image->path, image->disk,
+			     (uint64_t)json_integer_value(json_object_get(info, "virtual-size")),
+			     &e) < 0) {
+		job_fail(j, &e);
+	} else {
+		j->image_at++;
+		next_image(j);
+	}
+	json_decref(info);
+}
+
+static void on_created(void *ctx, struct proc *p, int status)
+{
+	struct job *j = ctx;
+	struct twin_image *image = &j->twin.images[j->image_at];
+	struct err e = ERR_INIT;
+	char line[256];
+
+	proc_free(p);
+	j->tool = NULL;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		err_set(&e, ERR_SPACE, "the image %s cannot be made on the destination: %s",
+			image->path, proc_last_line(j->scratch_fd, line, sizeof(line)));
+		job_fail(j, &e);
+		return;
+	}
+	j->image_at++;
+	next_image(j);
+}
+
+/* Runs qemu-img with words; its output goes to scratch_fd. */
+static void run_tool(struct job *j, struct strvec *words, proc_on_exit *then)
+{
+	struct err e = ERR_INIT;
+
+	fd_close(&j->scratch_fd);
+	j->scratch_fd = memfd_create("qemu-img", MFD_CLOEXEC);
+	if (j->scratch_fd < 0 || words->failed)
+		err_set_sys(&e, errno, "qemu-img cannot be started");
+	else
+		j->tool = proc_start(j->service->base, words->at, j->scratch_fd, j->guardian, then,
+				     j, &e);
+	strvec_fini(words);
+	if (!j->tool)
+		job_fail(j, &e);
+}
+
+static int make_empty(struct job *j, struct twin_image *image, struct err *e)
+{
+	int fd;
+
+	if (guardian_add_file(j->guardian, image->path, e) < 0)
+		return e->code;
+	fd = open(image->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_sys(e, errno, "the image %s cannot be made on the destination",
+				   image->path);
+	image->created = true;
+	close(fd);
+	return 0;
+}
+
+static void start_twin(struct job *j);
+
+static void next_image(struct job *j)
+{
+	struct twin_image *image;
+	struct strvec words = {0};
+	struct err e = ERR_INIT;
+	bool exists;
+
+	if (j->image_at == j->twin.image_count) {
+		start_twin(j);
+		return;
+	}
+	image = &j->twin.images[j->image_at];
+	if (image_look(image->path, image->disk, vmdesc_is_here(&j->desc), &exists, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	if (exists) {
+		image_info_words(&words, image->path, image->disk);
+		run_tool(j, &words, on_info);
+		return;
+	}
+	if (make_empty(j, image, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	if (image_note_space(image->path, image->disk, &e))
+		strvec_push(&j->twin.notes, e.text);
+	image_create_words(&words, image->path, image->disk);
+	run_tool(j, &words, on_created);
+}
+
+/* ---- the twin ---- */
+
+static void on_qemu_exit(void *ctx, struct proc *p, int status)
+{
+	struct job *j = ctx;
+	char line[300];
+	struct err e = ERR_INIT;
+
+	proc_free(p);
+	j->qemu = NULL;
+	proc_last_line(j->log_fd, line, sizeof(line));
+	if (*line)
+		err_set(&e, ERR_QEMU, "the destination's QEMU ended: %s", line);
+	else if (WIFSIGNALED(status))
+		err_set(&e, ERR_QEMU, "the destination's QEMU was killed by signal %d (%s)",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		err_set(&e, ERR_QEMU, "the destination's QEMU ended with status %d",
+			WEXITSTATUS(status));
+	job_fail(j, &e);
+}
+
+static int make_folder(struct job *j, struct err *e)
+{
+	char parent[sizeof(j->twin.dir)];
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", j->twin.dir);
+	slash = strrchr(parent, '/');
+	if (slash && slash != parent) {
+		*slash = 0;
+		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+			return err_set_sys(e, errno, "the folder %s cannot be made", parent);
+	}
+	if (guardian_add_dir(j->guardian, j->twin.dir, e) < 0)
+		return e->code;
+	if (mkdir(j->twin.dir, 0700) < 0)
+		return err_set_sys(e, errno, "the folder %s cannot be made", j->twin.dir);
+	j->twin.dir_made = true;
+	return 0;
+}
+
+static void start_twin(struct job *j)
+{
+	struct err e = ERR_INIT;
+	char path[sizeof(j->twin.dir) + 16];
+
+	snprintf(path, sizeof(path), "%s/qemu.log", j->twin.dir);
+	j->log_fd = open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+	if (j->log_fd < 0) {
+		err_set_sys(&e, errno, "the log %s cannot be made", path);
+		job_fail(j, &e);
+		return;
+	}
+	j->qemu = proc_start(j->service->base, j->twin.argv.at, j->log_fd, j->guardian,
+			     on_qemu_exit, j, &e);
+	if (!j->qemu) {
+		job_fail(j, &e);
+		return;
+	}
+	log_info(&j->about, "started %s, pid %d", j->twin.argv.at[0], (int)proc_pid(j->qemu));
+	j->connect_until_ms = clock_ms() + CONNECT_MS;
+	job_wait(j, CONNECT_EVERY_MS);
+}
+
+void job_twin_due(struct job *j)
+{
+	if (!j->qmp)
+		connect_monitor(j);
+}
+
+/* ---- its monitor ---- */
+
+static void on_qmp_ready(void *ctx, struct qmp *q)
+{
+	struct job *j = ctx;
+
+	(void)q;
+	j->qmp_ready = true;
+	job_twin_ready(j);
+}
+
+static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
+{
+	(void)ctx;
+	(void)q;
+	(void)name;
+	(void)data;
+}
+
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	struct job *j = ctx;
+	struct err e = *why;
+
+	/* A twin that is still starting does not listen yet. */
+	if (!j->qmp_ready && j->launched && clock_ms() < j->connect_until_ms) {
+		qmp_free(q);
+		j->qmp = NULL;
+		job_wait(j, CONNECT_EVERY_MS);
+		return;
+	}
+	if (j->qmp_ready)
+		err_prefix(&e, "the destination's QEMU has gone%s",
+			   j->launched ? "" : " (its own standard error says why)");
+	else
+		err_prefix(&e, "the destination");
+	if (j->launched && j->qmp_ready)
+		job_suspect(j, &e); /* its last words follow with its exit */
+	else
+		job_fail(j, &e);
+}
+
+static const struct qmp_ops qmp_ops = {on_qmp_ready, on_qmp_event, on_qmp_end};
+
+static void connect_monitor(struct job *j)
+{
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	if (j->launched && stat(j->twin.qmp, &st) < 0 && clock_ms() < j->connect_until_ms) {
+		job_wait(j, CONNECT_EVERY_MS);
+		return;
+	}
+	j->qmp = qmp_connect(j->service->base, j->twin.qmp, 0, &qmp_ops, j, &e);
+	if (!j->qmp) {
+		err_prefix(&e, "the destination");
+		job_fail(j, &e);
+	}
+}
+
+/* The twin's drive for d: by the -drive id, else by the device in front of it. */
+static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d)
+{
+	size_t i;
+	const json_t *entry;
+
+	json_array_foreach(block, i, entry)
+	{
+		const char *device = json_string_value(json_object_get(entry, "device"));
+		const char *qdev = json_string_value(json_object_get(entry, "qdev"));
+
+		if (*d->device ? device && strcmp(device, d->device) == 0 :
+				 *d->qdev && qdev && strcmp(qdev, d->qdev) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+/* Holds the twin's drive to the source's disk, and finds its node. */
+static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *block,
+		      struct err *e)
+{
+	const json_t *entry = find_drive(block, d);
+	const json_t *in = json_object_get(entry, "inserted");
+	const json_t *image = json_object_get(in, "image");
+	const char *node = json_string_value(json_object_get(in, "node-name"));
+	const char *file = json_string_value(json_object_get(image, "filename"));
+	struct job_disk *k = &j->disks[j->disk_count];
+	char id[64];
+
+	if (!entry)
+		return err_set(e, ERR_QEMU, "the destination's QEMU has no drive like %s (device "
+			       "%s): its configuration must be that of the source", d->name,
+			       *d->device ? d->device : d->qdev);
+	if (!node)
+		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
+	if (json_is_true(json_object_get(in, "ro")))
+		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is read-only",
+			       d->name);
+	if (image_check_size(file ? file : node, d,
+			     (uint64_t)json_integer_value(json_object_get(image, "virtual-size")),
+			     e) < 0)
+		return e->code;
+	if (file && vmdesc_is_here(&j->desc) && *d->file_id &&
+	    vmdesc_file_id("/", file, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
+		return err_set(e, ERR_REFUSED, "%s is the very image that the source uses: a copy "
+			       "needs another file", file);
+	k->job = j;
+	k->desc = d;
+	snprintf(k->node, sizeof(k->node), "%s", node);
+	j->disk_count++;
+	return 0;
+}
+
+static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	const json_t *state = qmp_batch_result(b, Q_STATUS);
+	const char *status = json_string_value(json_object_get(state, "status"));
+	const json_t *v = json_object_get(qmp_batch_result(b, Q_VERSION), "qemu");
+	struct err why = *e;
+
+	(void)q;
+	if (j->state != JOB_PREPARING)
+		return;
+	if (!err_is_set(&why) && (!status || strcmp(status, "inmigrate") != 0))
+		err_set(&why, ERR_REFUSED, "the QEMU at %s on the destination does not wait for a "
+			"VM (state %s): start it with -incoming defer", j->twin.qmp,
+			status ? status : "unknown");
+	snprintf(j->twin.qemu_version, sizeof(j->twin.qemu_version), "%d.%d.%d",
+		 (int)json_integer_value(json_object_get(v, "major")),
+		 (int)json_integer_value(json_object_get(v, "minor")),
+		 (int)json_integer_value(json_object_get(v, "micro")));
+	j->disks = calloc(j->desc.disk_count + 1, sizeof(*j->disks));
+	if (!j->disks)
+		err_set(&why, ERR_SPACE, "no memory for the job's disks");
+	for (size_t i = 0; !err_is_set(&why) && i < j->desc.disk_count; i++)
+		if (j->desc.disks[i].copy)
+			match_disk(j, &j->desc.disks[i], qmp_batch_result(b, Q_BLOCK), &why);
+	if (err_is_set(&why))
+		job_fail(j, &why);
+	else
+		job_export(j);
+}
+
+void job_twin_ready(struct job *j)
+{
+	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
+	struct qmp_batch *b = qmp_batch_new();
+	json_t *caps = json_array();
+
+	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++)
+		json_array_append_new(caps,
+				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
+	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
+		      json_pack("{s:o}", "capabilities", caps));
+	/* While it waits, this takes back that it runs by itself once all is there: the
+	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
+	qmp_batch_add(b, QMP_MAY, "stop", NULL);
+	qmp_batch_run(b, j->qmp, on_asked, j);
+}
+
+/* ---- the beginning ---- */
+
+static void on_route(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
+		     const char *target)
+{
+	(void)class;
+	job_take_stream(ctx, s, stream, target);
+}
+
+void job_begin(struct job *j)
+{
+	const struct service_config *c = &j->service->config;
+	struct err e = ERR_INIT;
+
+	snprintf(j->route, sizeof(j->route), "job:%s", j->id);
+	if (router_add_service(j->service->router, j->route, on_route, j, &e) < 0) {
+		j->route[0] = 0;
+		job_fail(j, &e);
+		return;
+	}
+	if (!j->launched) {
+		snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", j->dest_qmp);
+		connect_monitor(j);
+		return;
+	}
+	if (!c->launch_binaries || !c->launch_binaries[0]) {
+		fail(j, ERR_REFUSED,
+		     "VMs are not launched there: start the destination's adit serve with "
+		     "--allow-launch and the QEMU binary, or start a QEMU there yourself and use "
+		     "--dest-qmp");
+		return;
+	}
+	j->guardian = guardian_new(&e);
+	if (!j->guardian || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
+	    make_folder(j, &e) < 0)
+		job_fail(j, &e);
+	else
+		next_image(j);
+}

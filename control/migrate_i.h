@@ -1,0 +1,124 @@
+/*
+ * What the files of the source's side of a migration share; nobody else includes it.
+ *
+ *   migrate.c          life, states, Begin and Prepare, Finish and Confirm
+ *   migrate_perform.c  Perform: the mirrors, RAM, the switchover
+ *   migrate_undo.c     what is undone when it fails
+ *   migrate_watch.c    progress
+ */
+#ifndef ADIT_CONTROL_MIGRATE_I_H
+#define ADIT_CONTROL_MIGRATE_I_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "base/log.h"
+#include "control/cookie.h"
+#include "control/migrate.h"
+#include "control/qmp.h"
+#include "control/talk.h"
+#include "control/vmdesc.h"
+#include "proxy/relay.h"
+#include "tunnel/session.h"
+
+/* What is allowed in each: docs/phases.md has the picture. */
+enum migrate_state {
+	MIGRATE_BEGIN,	    /* the VM is being read; nothing has happened */
+	MIGRATE_PREPARE,    /* the destination checks, makes disks and twin; source untouched */
+	MIGRATE_DISKS,	    /* mirrors copy; the guest runs */
+	MIGRATE_RAM,	    /* RAM goes over, mirrors follow; the guest runs */
+	MIGRATE_SWITCHOVER, /* the guest stands still; mirrors end, exports close */
+	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
+	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
+	MIGRATE_CONFIRM,    /* it runs there: the source VM ends */
+	MIGRATE_UNDO,	    /* failed: the source is put back, the destination told */
+	MIGRATE_OVER,	    /* on_end was called, or is about to be */
+};
+
+struct mig_disk {
+	struct migrate *m;
+	const struct vmdesc_disk *desc;
+	char node[40], job[40], fd[40]; /* names in QEMU, ours alone */
+	struct relay *relay;
+	struct stream_stats last; /* when the relay has gone */
+	uint64_t begun_ms, ended_ms;
+	uint64_t done, total;	  /* of the mirror, bytes */
+	bool added, ready, over;  /* node is there; BLOCK_JOB_READY; BLOCK_JOB_COMPLETED */
+};
+
+struct migrate {
+	struct event_base *base;
+	struct migrate_config config;
+	const struct migrate_ops *ops; /* NULL once on_end was called */
+	void *ctx;
+	enum migrate_state state;
+	char id[COOKIE_JOB_LEN + 1];
+	struct log_ctx about;
+
+	struct qmp *qmp;
+	struct session *session;
+	struct talk *talk;
+	bool session_ready;
+	struct err session_end; /* why it ended, once it has */
+
+	struct vmdesc_report report;
+	struct vmdesc desc;
+	bool described, was_running;
+	json_t *prepared; /* the destination's cookie */
+
+	struct mig_disk *disks;
+	size_t disk_count;
+	struct relay *ram;
+	struct stream_stats ram_last;
+	uint64_t ram_begun_ms, ram_ended_ms;
+	struct rate *rate;
+	bool settings_changed, migrating, asked_migrate;
+
+	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer;
+	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
+	uint64_t ticks, last_sent, last_sent_ms;
+	struct migrate_progress progress;
+	double smooth_rate;
+
+	struct err err;	     /* the first failure */
+	struct err suspect;  /* a failure for which a better reason may still come */
+	bool cancelled, told_abort, aborted_there, undo_done_here, quit_sent, source_gone;
+	bool looking;		  /* a look at QEMU's state is under way */
+	uint64_t undo_until_ms;
+	bool unknown;
+	struct migrate_stream *result_streams;
+};
+
+/* migrate.c */
+void migrate_set_state(struct migrate *m, enum migrate_state state);
+const char *migrate_state_name(enum migrate_state state);
+/* The job has failed: e is told, everything is undone. Past Finish it is only logged. */
+void migrate_fail(struct migrate *m, const struct err *e);
+/* The same, a moment later: the other side may tell the reason behind it. */
+void migrate_suspect(struct migrate *m, const struct err *e);
+/* Sends FINISH. */
+void migrate_finish(struct migrate *m);
+/* The end: tells the owner from the loop. */
+void migrate_over(struct migrate *m);
+void migrate_note(struct migrate *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* migrate_perform.c */
+void migrate_perform(struct migrate *m);
+void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
+void migrate_disks_closed(struct migrate *m);
+
+/* migrate_undo.c */
+void migrate_undo(struct migrate *m);
+/* The destination has said that it is clean, or will say nothing any more. */
+void migrate_undo_there_done(struct migrate *m);
+/* ev_undo's. */
+void migrate_undo_due(evutil_socket_t fd, short what, void *ctx);
+/* Ends the relays, keeping what they carried. */
+void migrate_drop_relays(struct migrate *m, const char *reason);
+
+/* migrate_watch.c */
+void migrate_watch_tick(struct migrate *m);
+void migrate_watch_streams(struct migrate *m, struct migrate_result *r);
+uint64_t migrate_sent_bytes(const struct migrate *m);
+
+#endif

@@ -1,0 +1,396 @@
+/*
+ * Perform: the mirrors to steady state, RAM to the switchover, the switchover
+ * itself, in the order that was clean in every run: the mirrors are ended while the
+ * guest stands still, the destination closes its exports, and only then the last of
+ * RAM goes over.
+ */
+#include "control/migrate_i.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+/* QEMU limits itself to 128 MiB/s when not told otherwise; our limit is the tunnel's. */
+#define QEMU_BANDWIDTH_MAX ((json_int_t)1 << 50)
+
+static void begin_ram(struct migrate *m);
+
+/* ---- the mirrors ---- */
+
+static void on_disk_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
+{
+	struct mig_disk *d = ctx;
+	struct migrate *m = d->m;
+	struct err e = ERR_INIT;
+
+	relay_stats(r, &d->last);
+	d->relay = NULL;
+	d->ended_ms = clock_ms();
+	if (d->over || m->state > MIGRATE_SWITCHOVER)
+		return;
+	err_set(&e, ERR_CLOSED, "the copy of disk %s broke: %s", d->desc->name,
+		code == CODE_NONE || !*reason ? "its connection was closed" : reason);
+	migrate_suspect(m, &e);
+}
+
+static void on_mirrors_begun(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)b;
+	if (m->state != MIGRATE_DISKS || !err_is_set(&why))
+		return;
+	err_prefix(&why, "the disks cannot be copied");
+	migrate_suspect(m, &why);
+}
+
+/* A stream for the disk, and QEMU's end of the socketpair into the batch. */
+static int begin_mirror(struct migrate *m, struct mig_disk *d, struct qmp_batch *b, struct err *e)
+{
+	char target[COOKIE_JOB_LEN + 300];
+	int pair[2];
+
+	snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
+	if (fd_socketpair(pair, e) < 0)
+		return e->code;
+	d->relay = relay_open(m->base, m->session, STREAM_DISK, target, pair[0],
+			      on_disk_relay_end, d, e);
+	if (!d->relay) {
+		fd_close(&pair[1]);
+		return e->code;
+	}
+	stream_set_rate(relay_stream(d->relay), m->rate);
+	d->begun_ms = clock_ms();
+	qmp_batch_add_fd(b, QMP_MUST, d->fd, pair[1]);
+	qmp_batch_add(b, QMP_MUST, "blockdev-add",
+		      json_pack("{s:s,s:s,s:{s:s,s:s},s:s}", "node-name", d->node, "driver", "nbd",
+				"server", "type", "fd", "str", d->fd, "export", d->desc->name));
+	d->added = true;
+	qmp_batch_add(b, QMP_MUST, "blockdev-mirror",
+		      json_pack("{s:s,s:s,s:s,s:s,s:s}", "job-id", d->job, "device", d->desc->node,
+				"target", d->node, "sync", "full", "copy-mode", "background"));
+	return 0;
+}
+
+static int begin_mirrors(struct migrate *m, struct err *e)
+{
+	struct qmp_batch *b = qmp_batch_new();
+
+	if (!b)
+		return err_set(e, ERR_SPACE, "no memory for the disks' copies");
+	for (size_t i = 0; i < m->disk_count; i++) {
+		if (begin_mirror(m, &m->disks[i], b, e) < 0) {
+			qmp_batch_free(b);
+			return e->code;
+		}
+	}
+	qmp_batch_run(b, m->qmp, on_mirrors_begun, m);
+	return 0;
+}
+
+/* The disks that are copied, with names for what they need in QEMU. */
+static int list_disks(struct migrate *m, struct err *e)
+{
+	m->disks = calloc(m->desc.disk_count + 1, sizeof(*m->disks));
+	if (!m->disks)
+		return err_set(e, ERR_SPACE, "no memory for the disks");
+	for (size_t i = 0; i < m->desc.disk_count; i++) {
+		struct mig_disk *d = &m->disks[m->disk_count];
+
+		if (!m->desc.disks[i].copy)
+			continue;
+		d->m = m;
+		d->desc = &m->desc.disks[i];
+		d->total = d->desc->size;
+		m->progress.disk_total += d->total;
+		snprintf(d->node, sizeof(d->node), "adit-%.8s-%zu", m->id, m->disk_count);
+		snprintf(d->job, sizeof(d->job), "adit-%.8s-m%zu", m->id, m->disk_count);
+		snprintf(d->fd, sizeof(d->fd), "adit-%.8s-f%zu", m->id, m->disk_count);
+		m->disk_count++;
+	}
+	return 0;
+}
+
+void migrate_perform(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	if (list_disks(m, &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
+	if (!m->disk_count) {
+		begin_ram(m);
+		return;
+	}
+	migrate_set_state(m, MIGRATE_DISKS);
+	if (begin_mirrors(m, &e) < 0)
+		migrate_fail(m, &e);
+}
+
+static struct mig_disk *disk_of_job(struct migrate *m, const json_t *data)
+{
+	const char *job = json_string_value(json_object_get(data, "device"));
+
+	for (size_t i = 0; job && i < m->disk_count; i++)
+		if (strcmp(m->disks[i].job, job) == 0)
+			return &m->disks[i];
+	return NULL;
+}
+
+static bool all_ready(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (!m->disks[i].ready)
+			return false;
+	return true;
+}
+
+static bool all_over(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (!m->disks[i].over)
+			return false;
+	return true;
+}
+
+static void tell_disks_done(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	if (talk_send(m->talk, cookie_new(COOKIE_DISKS_DONE, m->id), &e) < 0)
+		migrate_fail(m, &e);
+}
+
+/* BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED of one of ours. */
+static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
+			const json_t *data)
+{
+	const char *error = json_string_value(json_object_get(data, "error"));
+	struct err e = ERR_INIT;
+
+	d->over = true;
+	d->ended_ms = clock_ms();
+	if (error || strcmp(name, "BLOCK_JOB_COMPLETED") != 0 || m->state != MIGRATE_SWITCHOVER) {
+		err_set(&e, ERR_QEMU, "copying disk %s to the destination failed: %s",
+			d->desc->name, error ? error : "its mirror ended before the switchover");
+		if (error && strstr(error, "No space left"))
+			err_set(&e, ERR_SPACE, "copying disk %s failed: no space left on the "
+				"destination for it; make room there", d->desc->name);
+		migrate_suspect(m, &e);
+		return;
+	}
+	if (all_over(m))
+		tell_disks_done(m);
+}
+
+/* ---- RAM ---- */
+
+static void on_ram_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
+{
+	struct migrate *m = ctx;
+	struct err e = ERR_INIT;
+
+	relay_stats(r, &m->ram_last);
+	m->ram = NULL;
+	m->ram_ended_ms = clock_ms();
+	if (code == CODE_NONE || m->state >= MIGRATE_FINISH)
+		return; /* whether it was whole is for QEMU to say */
+	err_set(&e, ERR_CLOSED, "the RAM stream broke: %s", *reason ? reason : code_name(code));
+	migrate_suspect(m, &e);
+}
+
+static void on_migrate_sent(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)b;
+	if (m->state != MIGRATE_RAM || !err_is_set(&why))
+		return;
+	err_prefix(&why, "QEMU does not migrate this VM");
+	migrate_suspect(m, &why);
+}
+
+/* What this way of migrating needs, and nothing that an earlier one may have left on. */
+static json_t *capabilities(const struct migrate *m)
+{
+	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
+	static const char *const off[] = {"multifd",	  "postcopy-ram", "postcopy-preempt",
+					  "zero-copy-send", "x-colo",	  "background-snapshot",
+					  "rdma-pin-all", "mapped-ram",	  "x-ignore-shared",
+					  "block"};
+	json_t *list = json_array();
+	size_t i, k;
+	json_t *cap;
+
+	for (i = 0; i < sizeof(on) / sizeof(on[0]); i++)
+		json_array_append_new(list,
+				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
+	json_array_foreach(m->report.capabilities, i, cap)
+	{
+		const char *name = json_string_value(json_object_get(cap, "capability"));
+
+		for (k = 0; name && k < sizeof(off) / sizeof(off[0]); k++)
+			if (strcmp(name, off[k]) == 0 && json_is_true(json_object_get(cap, "state")))
+				json_array_append_new(list, json_pack("{s:s,s:b}", "capability",
+								      name, "state", 0));
+	}
+	return list;
+}
+
+static void begin_ram(struct migrate *m)
+{
+	char target[COOKIE_JOB_LEN + 20];
+	struct qmp_batch *b;
+	struct err e = ERR_INIT;
+	json_t *params;
+	int pair[2];
+
+	migrate_set_state(m, MIGRATE_RAM);
+	snprintf(target, sizeof(target), "job:%s/ram", m->id);
+	if (fd_socketpair(pair, &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
+	m->ram = relay_open(m->base, m->session, STREAM_RAM, target, pair[0], on_ram_relay_end, m,
+			    &e);
+	b = m->ram ? qmp_batch_new() : NULL;
+	if (!b) {
+		fd_close(&pair[1]);
+		if (!err_is_set(&e))
+			err_set(&e, ERR_SPACE, "no memory for the RAM stream");
+		migrate_fail(m, &e);
+		return;
+	}
+	stream_set_rate(relay_stream(m->ram), m->rate);
+	m->ram_begun_ms = clock_ms();
+	params = json_pack("{s:I}", "max-bandwidth", QEMU_BANDWIDTH_MAX);
+	if (m->config.downtime_ms)
+		json_object_set_new(params, "downtime-limit",
+				    json_integer((json_int_t)m->config.downtime_ms));
+	m->settings_changed = m->migrating = true;
+	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
+		      json_pack("{s:o}", "capabilities", capabilities(m)));
+	qmp_batch_add(b, QMP_MUST, "migrate-set-parameters", params);
+	qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
+	qmp_batch_add(b, QMP_MUST, "migrate", json_pack("{s:s}", "uri", "fd:adit-ram"));
+	qmp_batch_run(b, m->qmp, on_migrate_sent, m);
+}
+
+/* ---- the switchover ---- */
+
+static void on_mirror_cancel(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct mig_disk *d = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)result;
+	if (!err_is_set(&why) || d->m->state != MIGRATE_SWITCHOVER)
+		return;
+	err_prefix(&why, "the copy of disk %s cannot be ended", d->desc->name);
+	migrate_suspect(d->m, &why);
+}
+
+static void pre_switchover(struct migrate *m)
+{
+	migrate_set_state(m, MIGRATE_SWITCHOVER);
+	if (!m->disk_count) {
+		migrate_disks_closed(m);
+		return;
+	}
+	/* Without force: it ends when source and target are the same, and does not make
+	 * the source use the target, as block-job-complete would. */
+	for (size_t i = 0; i < m->disk_count; i++)
+		qmp_command(m->qmp, "block-job-cancel",
+			    json_pack("{s:s}", "device", m->disks[i].job), on_mirror_cancel,
+			    &m->disks[i]);
+}
+
+static void on_continued(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)result;
+	if (!err_is_set(&why) || m->state != MIGRATE_DEVICE)
+		return;
+	err_prefix(&why, "QEMU does not go on after the switchover");
+	migrate_suspect(m, &why);
+}
+
+void migrate_disks_closed(struct migrate *m)
+{
+	migrate_set_state(m, MIGRATE_DEVICE);
+	qmp_command(m->qmp, "migrate-continue", json_pack("{s:s}", "state", "pre-switchover"),
+		    on_continued, m);
+}
+
+/* Why QEMU says that it failed. */
+static void on_failed_reason(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const char *desc = json_string_value(json_object_get(result, "error-desc"));
+	struct err why = ERR_INIT;
+
+	(void)q;
+	if (m->state < MIGRATE_RAM || m->state > MIGRATE_DEVICE)
+		return;
+	err_set(&why, ERR_QEMU, "QEMU says that the migration failed%s%s",
+		desc || err_is_set(e) ? ": " : "", desc ? desc : e->text);
+	migrate_suspect(m, &why);
+}
+
+static void on_migration_status(struct migrate *m, const char *status)
+{
+	struct err e = ERR_INIT;
+
+	log_debug(&m->about, "QEMU's migration: %s", status);
+	if (strcmp(status, "pre-switchover") == 0 && m->state == MIGRATE_RAM) {
+		pre_switchover(m);
+	} else if (strcmp(status, "completed") == 0 && m->state == MIGRATE_DEVICE) {
+		m->migrating = false;
+		migrate_finish(m);
+	} else if (strcmp(status, "failed") == 0) {
+		m->migrating = false;
+		qmp_command(m->qmp, "query-migrate", NULL, on_failed_reason, m);
+	} else if (strcmp(status, "cancelled") == 0) {
+		m->migrating = false;
+		err_set(&e, ERR_CANCELLED, "the migration was cancelled in QEMU's monitor");
+		migrate_suspect(m, &e);
+	} else if (strcmp(status, "completed") == 0) {
+		err_set(&e, ERR_QEMU, "QEMU ended the migration in phase %s, out of order",
+			migrate_state_name(m->state));
+		migrate_fail(m, &e);
+	}
+}
+
+void migrate_perform_event(struct migrate *m, const char *name, const json_t *data)
+{
+	const char *status = json_string_value(json_object_get(data, "status"));
+	struct mig_disk *d = disk_of_job(m, data);
+
+	if (strcmp(name, "MIGRATION") == 0 && status) {
+		if (m->state >= MIGRATE_RAM)
+			on_migration_status(m, status);
+	} else if (strcmp(name, "MIGRATION_PASS") == 0) {
+		m->progress.passes = (uint64_t)json_integer_value(json_object_get(data, "pass"));
+	} else if (strcmp(name, "BLOCK_JOB_READY") == 0 && d) {
+		d->ready = true;
+		if (m->state == MIGRATE_DISKS && all_ready(m))
+			begin_ram(m);
+	} else if ((strcmp(name, "BLOCK_JOB_COMPLETED") == 0 ||
+		    strcmp(name, "BLOCK_JOB_CANCELLED") == 0) &&
+		   d) {
+		mirror_over(m, d, name, data);
+	}
+}

@@ -1,0 +1,299 @@
+/*
+ * What is undone when a migration fails before the destination may run the VM:
+ * the destination is told; QEMU's migration is cancelled, the streams are closed,
+ * the mirrors are ended, their nodes removed, the settings put back; and the VM is
+ * seen to run again if it ran before.
+ *
+ * QEMU takes its time over each of these, and refuses some while others are under
+ * way, so the steps are repeated, each time from what QEMU says it is in, until it
+ * is clean or UNDO_MS have passed.
+ */
+#include "control/migrate_i.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum {
+	UNDO_EVERY_MS = 100,
+	UNDO_MS = 12000,   /* of QEMU's own */
+	LOOK_MS = 2000,	   /* between looks at the clock while QEMU does not answer */
+	THERE_MS = 5000,   /* for the destination's word that it is clean */
+};
+
+enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS };
+
+static void look(struct migrate *m);
+
+static void add_ms(struct event *ev, unsigned ms)
+{
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+	event_add(ev, &tv);
+}
+
+void migrate_drop_relays(struct migrate *m, const char *reason)
+{
+	uint64_t now_ms = clock_ms();
+
+	for (size_t i = 0; i < m->disk_count; i++) {
+		struct mig_disk *d = &m->disks[i];
+
+		if (!d->relay)
+			continue;
+		relay_stats(d->relay, &d->last);
+		d->ended_ms = now_ms;
+		relay_cancel(d->relay, CODE_CANCELLED, reason);
+		d->relay = NULL;
+	}
+	if (m->ram) {
+		relay_stats(m->ram, &m->ram_last);
+		m->ram_ended_ms = now_ms;
+		relay_cancel(m->ram, CODE_CANCELLED, reason);
+		m->ram = NULL;
+	}
+}
+
+/* Both sides are done, or will not be. */
+static void maybe_over(struct migrate *m)
+{
+	if (m->state != MIGRATE_UNDO || !m->undo_done_here)
+		return;
+	if (!m->aborted_there && m->told_abort && m->session_ready &&
+	    clock_ms() - m->talk_begun_ms < THERE_MS)
+		return; /* ev_undo comes again */
+	event_del(m->ev_undo);
+	migrate_over(m);
+}
+
+void migrate_undo_there_done(struct migrate *m)
+{
+	if (m->source_gone)
+		m->undo_done_here = true;
+	if (!m->session_ready)
+		m->aborted_there = true; /* or it never will be: nobody is left to ask */
+	maybe_over(m);
+}
+
+/* The end of the undo here: the sentence says where the VM is. */
+static void done_here(struct migrate *m, const char *status, bool running)
+{
+	struct err e = m->err;
+
+	m->undo_done_here = true;
+	if (m->source_gone)
+		err_set(&m->err, e.code, "%.400s", e.text);
+	else if (running)
+		err_set(&m->err, e.code, "%.400s; the VM runs on here", e.text);
+	else if (!m->was_running)
+		err_set(&m->err, e.code, "%.400s; the VM is %s here, as before", e.text, status);
+	else
+		err_set(&m->err, e.code, "%.400s; the VM is in state %s here: look at its monitor",
+			e.text, status);
+	maybe_over(m);
+	if (m->state == MIGRATE_UNDO)
+		add_ms(m->ev_undo, UNDO_EVERY_MS);
+}
+
+static void restore_settings(struct migrate *m, struct qmp_batch *b)
+{
+	static const char *const params[] = {"max-bandwidth", "downtime-limit"};
+	json_t *list = json_array(), *set = json_object();
+	size_t i;
+	json_t *cap;
+
+	if (!m->settings_changed) {
+		json_decref(list);
+		json_decref(set);
+		return;
+	}
+	json_array_foreach(m->report.capabilities, i, cap) json_array_append(list, cap);
+	for (i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
+		json_t *v = json_object_get(m->report.parameters, params[i]);
+
+		if (v)
+			json_object_set(set, params[i], v);
+	}
+	qmp_batch_add(b, QMP_MAY, "migrate-set-capabilities",
+		      json_pack("{s:o}", "capabilities", list));
+	qmp_batch_add(b, QMP_MAY, "migrate-set-parameters", set);
+}
+
+static bool migration_busy(const json_t *migrate)
+{
+	static const char *const over[] = {"none", "completed", "failed", "cancelled"};
+	const char *status = json_string_value(json_object_get(migrate, "status"));
+
+	for (size_t i = 0; status && i < sizeof(over) / sizeof(over[0]); i++)
+		if (strcmp(status, over[i]) == 0)
+			return false;
+	return status != NULL;
+}
+
+/* Ends what is left of our mirrors; returns how many there were. */
+static unsigned end_jobs(struct migrate *m, struct qmp_batch *b, const json_t *jobs)
+{
+	unsigned n = 0;
+	size_t i;
+	json_t *job;
+
+	json_array_foreach(jobs, i, job)
+	{
+		const char *id = json_string_value(json_object_get(job, "device"));
+
+		for (size_t k = 0; id && k < m->disk_count; k++) {
+			if (strcmp(id, m->disks[k].job) != 0)
+				continue;
+			n++;
+			qmp_batch_add(b, QMP_MAY, "block-job-cancel",
+				      json_pack("{s:s,s:b}", "device", id, "force", 1));
+		}
+	}
+	return n;
+}
+
+static unsigned delete_nodes(struct migrate *m, struct qmp_batch *b, const json_t *nodes)
+{
+	unsigned n = 0;
+	size_t i;
+	json_t *node;
+
+	json_array_foreach(nodes, i, node)
+	{
+		const char *name = json_string_value(json_object_get(node, "node-name"));
+
+		for (size_t k = 0; name && k < m->disk_count; k++) {
+			if (strcmp(name, m->disks[k].node) != 0)
+				continue;
+			n++;
+			qmp_batch_add(b, QMP_MAY, "blockdev-del",
+				      json_pack("{s:s}", "node-name", name));
+		}
+	}
+	return n;
+}
+
+static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)b;
+	(void)e;
+	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
+		add_ms(m->ev_undo, UNDO_EVERY_MS);
+}
+
+/* What QEMU is in now says what is to be done next. */
+static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const json_t *state = qmp_batch_result(b, Q_STATUS);
+	const char *status = json_string_value(json_object_get(state, "status"));
+	bool running = json_is_true(json_object_get(state, "running"));
+	struct qmp_batch *act;
+	unsigned left;
+
+	m->looking = false;
+	if (m->state != MIGRATE_UNDO || m->undo_done_here)
+		return;
+	if (err_is_set(e) || !status) {
+		done_here(m, "unknown", false);
+		return;
+	}
+	act = qmp_batch_new();
+	left = end_jobs(m, act, qmp_batch_result(b, Q_JOBS));
+	if (migration_busy(qmp_batch_result(b, Q_MIGRATE))) {
+		left++;
+		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
+	} else {
+		if (!left)
+			left += delete_nodes(m, act, qmp_batch_result(b, Q_NODES));
+		/* A guest that was stopped for the switchover, and nobody else may run. */
+		if (m->was_running && !running) {
+			left++;
+			qmp_batch_add(act, QMP_MAY, "cont", NULL);
+		}
+		restore_settings(m, act);
+		m->settings_changed = false;
+	}
+	if (!left || clock_ms() > m->undo_until_ms) {
+		qmp_batch_run(act, q, on_acted, m);
+		done_here(m, status, running);
+		return;
+	}
+	qmp_batch_run(act, q, on_acted, m);
+}
+
+static void look(struct migrate *m)
+{
+	struct qmp_batch *b = qmp_batch_new();
+
+	if (!b) {
+		done_here(m, "unknown", false);
+		return;
+	}
+	m->looking = true;
+	add_ms(m->ev_undo, LOOK_MS);
+	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_run(b, m->qmp, on_looked, m);
+}
+
+void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct migrate *m = ctx;
+
+	(void)fd;
+	(void)what;
+	if (m->undo_done_here) {
+		maybe_over(m);
+		if (m->state == MIGRATE_UNDO)
+			add_ms(m->ev_undo, UNDO_EVERY_MS);
+	} else if (clock_ms() > m->undo_until_ms) {
+		done_here(m, "unknown (its monitor does not answer)", false);
+	} else if (m->looking) {
+		add_ms(m->ev_undo, LOOK_MS);
+	} else {
+		look(m);
+	}
+}
+
+static void tell_there(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	m->talk_begun_ms = clock_ms();
+	if (!m->talk || !m->session_ready || m->aborted_there || m->told_abort)
+		return;
+	if (talk_send(m->talk, cookie_new_abort(m->id, &m->err), &e) == 0)
+		m->told_abort = true;
+}
+
+void migrate_undo(struct migrate *m)
+{
+	enum migrate_state from = m->state;
+
+	migrate_set_state(m, MIGRATE_UNDO);
+	tell_there(m);
+	m->undo_until_ms = clock_ms() + UNDO_MS;
+	if (m->source_gone || from <= MIGRATE_PREPARE) {
+		/* Nothing was touched here. */
+		m->undo_done_here = true;
+		if (!m->source_gone && from == MIGRATE_PREPARE)
+			err_set(&m->err, m->err.code, "%.400s; the VM %s here", m->err.text,
+				m->was_running ? "runs on" : "is as it was");
+		maybe_over(m);
+		if (m->state == MIGRATE_UNDO)
+			add_ms(m->ev_undo, UNDO_EVERY_MS);
+		return;
+	}
+	qmp_forget(m->qmp);
+	if (m->migrating)
+		qmp_command(m->qmp, "migrate_cancel", NULL, NULL, NULL);
+	migrate_drop_relays(m, m->err.text);
+	look(m);
+}

@@ -1,0 +1,177 @@
+/* Progress: asks QEMU twice a second, and the streams what they carried. */
+#include "control/migrate_i.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static uint64_t num(const json_t *o, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(o, key));
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static void stats_of(struct relay *r, const struct stream_stats *last, struct stream_stats *out)
+{
+	if (r)
+		relay_stats(r, out);
+	else
+		*out = *last;
+}
+
+uint64_t migrate_sent_bytes(const struct migrate *m)
+{
+	struct stream_stats st;
+	uint64_t sum;
+
+	stats_of(m->ram, &m->ram_last, &st);
+	sum = st.sent_bytes;
+	for (size_t i = 0; i < m->disk_count; i++) {
+		stats_of(m->disks[i].relay, &m->disks[i].last, &st);
+		sum += st.sent_bytes;
+	}
+	return sum;
+}
+
+static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	uint64_t done = 0;
+	size_t i;
+	json_t *job;
+
+	(void)q;
+	if (err_is_set(e))
+		return;
+	json_array_foreach(result, i, job)
+	{
+		const char *id = json_string_value(json_object_get(job, "device"));
+
+		for (size_t k = 0; id && k < m->disk_count; k++) {
+			if (strcmp(id, m->disks[k].job) != 0)
+				continue;
+			/* len grows with what the guest writes: the disk's size, and the rest
+			 * that is still to be copied, say more. */
+			m->disks[k].total = num(job, "len");
+			m->disks[k].done = num(job, "offset");
+		}
+	}
+	m->progress.disk_total = 0;
+	for (i = 0; i < m->disk_count; i++) {
+		done += m->disks[i].over ? m->disks[i].total : m->disks[i].done;
+		m->progress.disk_total += m->disks[i].total;
+	}
+	m->progress.disk_done = done;
+}
+
+static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const json_t *ram = json_object_get(result, "ram");
+
+	(void)q;
+	if (err_is_set(e) || !ram)
+		return;
+	m->progress.ram_total = num(ram, "total");
+	m->progress.ram_remaining = num(ram, "remaining");
+	m->progress.ram_done = m->progress.ram_total > m->progress.ram_remaining ?
+				   m->progress.ram_total - m->progress.ram_remaining :
+				   0;
+	m->progress.dirty_rate = num(ram, "dirty-pages-rate") * num(ram, "page-size");
+	if (num(ram, "dirty-sync-count") > m->progress.passes)
+		m->progress.passes = num(ram, "dirty-sync-count");
+}
+
+/* How long it will take at this rate: what is left, and what is written meanwhile. */
+static int64_t remaining(const struct migrate *m)
+{
+	const struct migrate_progress *p = &m->progress;
+	uint64_t left = p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0;
+	double rate = m->smooth_rate;
+
+	if (m->state < MIGRATE_DISKS || m->state > MIGRATE_DEVICE || rate < 1024)
+		return -1;
+	if (m->state == MIGRATE_DISKS)
+		left += m->desc.memory;
+	else
+		left += p->ram_remaining;
+	if (m->state == MIGRATE_RAM) {
+		rate -= (double)p->dirty_rate;
+		if (rate < 1024)
+			return -1; /* it does not converge */
+	}
+	return (int64_t)((double)left / rate) + 1;
+}
+
+static void measure(struct migrate *m)
+{
+	uint64_t now_ms = clock_ms(), sent = migrate_sent_bytes(m);
+	uint64_t ms = now_ms - m->last_sent_ms;
+
+	if (m->last_sent_ms && ms) {
+		double rate = (double)(sent - m->last_sent) * 1000 / (double)ms;
+
+		m->smooth_rate = m->smooth_rate > 0 ? 0.6 * m->smooth_rate + 0.4 * rate : rate;
+		m->progress.rate = (uint64_t)rate;
+	}
+	m->last_sent = sent;
+	m->last_sent_ms = now_ms;
+	m->progress.elapsed_ms = now_ms - m->start_ms;
+	m->progress.remaining_s = remaining(m);
+}
+
+void migrate_watch_tick(struct migrate *m)
+{
+	if (m->state >= MIGRATE_OVER || !m->ops)
+		return;
+	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE && m->qmp) {
+		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+		if (m->state >= MIGRATE_RAM)
+			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
+	}
+	if (++m->ticks % 2)
+		return;
+	measure(m);
+	if (m->ops->on_progress)
+		m->ops->on_progress(m->ctx, &m->progress);
+}
+
+static void add(struct migrate_stream *s, const char *kind, const char *name,
+		enum stream_class class, const struct stream_stats *st, uint64_t begun_ms,
+		uint64_t ended_ms)
+{
+	uint64_t ms = ended_ms > begun_ms ? ended_ms - begun_ms : 1;
+
+	snprintf(s->name, sizeof(s->name), "%s%s%.48s", kind, *name ? " " : "", name);
+	s->class = class;
+	s->bytes = st->sent_bytes;
+	s->rate = begun_ms ? st->sent_bytes * 1000 / ms : 0;
+}
+
+void migrate_watch_streams(struct migrate *m, struct migrate_result *r)
+{
+	uint64_t now_ms = clock_ms();
+	struct stream_stats st;
+	size_t n = 0;
+
+	m->result_streams = calloc(m->disk_count + 1, sizeof(*m->result_streams));
+	if (!m->result_streams)
+		return;
+	for (size_t i = 0; i < m->disk_count; i++) {
+		struct mig_disk *d = &m->disks[i];
+
+		stats_of(d->relay, &d->last, &st);
+		add(&m->result_streams[n++], "disk", d->desc->name, STREAM_DISK, &st, d->begun_ms,
+		    d->ended_ms ? d->ended_ms : now_ms);
+	}
+	if (m->ram_begun_ms) {
+		stats_of(m->ram, &m->ram_last, &st);
+		add(&m->result_streams[n++], "ram", "", STREAM_RAM, &st, m->ram_begun_ms,
+		    m->ram_ended_ms ? m->ram_ended_ms : now_ms);
+	}
+	r->streams = m->result_streams;
+	r->stream_count = n;
+}

@@ -1,0 +1,34 @@
+/* A process of ours on the loop: started, watched through a pidfd, reaped. */
+#ifndef ADIT_CONTROL_PROC_H
+#define ADIT_CONTROL_PROC_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct event_base;
+struct guardian;
+struct proc;
+
+/* It has ended; status as waitpid gives it. Once; not after proc_free. */
+typedef void proc_on_exit(void *ctx, struct proc *p, int status);
+
+/* Starts argv[0] (a path, or a name looked up in PATH) in a session of its own, with no
+ * descriptor of ours: standard input from /dev/null, output and errors to log_fd
+ * (borrowed). guardian, if given, knows of the process before it does anything. */
+struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
+			struct guardian *guardian, proc_on_exit *on_exit, void *ctx,
+			struct err *e);
+
+pid_t proc_pid(const struct proc *p);
+
+/* Kills it (SIGKILL) and forgets it; it is reaped later, by itself. NULL is fine. */
+void proc_kill(struct proc *p);
+
+/* Forgets it: it lives on. NULL is fine. */
+void proc_free(struct proc *p);
+
+/* The last line of the file behind fd that is not empty, for a message: buf, or "" */
+char *proc_last_line(int fd, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * The destination of migrations, as part of adit serve: takes jobs from peers that
+ * may bring VMs, each over the stream that the source opens to the service "migrate".
+ */
+#ifndef ADIT_CONTROL_SERVICE_H
+#define ADIT_CONTROL_SERVICE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct event_base;
+struct router;
+struct service;
+
+/* All borrowed for the life of the service. */
+struct service_config {
+	bool allow_migrate;
+	const char *const *launch_binaries; /* absolute paths, NULL at the end; NULL: none */
+	const char *const *images_dirs;     /* likewise */
+	const char *run_dir;	      /* private folder, there already */
+};
+
+/* Registers with router (which must outlive it). Without allow_migrate it is there to
+ * refuse with the mend. */
+struct service *service_new(struct event_base *base, struct router *router,
+			    const struct service_config *config, struct err *e);
+
+/* Gives up every job that is not decided: twins that do not run yet are killed. VMs that
+ * run are left alone. NULL is fine. */
+void service_free(struct service *s);
+
+#endif

@@ -1,0 +1,279 @@
+/* The twin's command line: see twin.h. Opens nothing and makes nothing. */
+#include "control/twin_i.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+
+void twin_add(struct twin_plan *p, const char *option, const char *value)
+{
+	strvec_pushf(&p->t->argv, "-%s", option);
+	if (value)
+		strvec_push(&p->t->argv, value);
+}
+
+int twin_refuse(struct twin_plan *p, const char *option, const char *value, const char *why)
+{
+	return err_set(p->e, ERR_REFUSED, "the VM cannot be launched on the destination: -%s %.120s: "
+		       "%s", option, value ? value : "", why);
+}
+
+const char *twin_base_name(struct twin_plan *p, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strlen(name) > 200 ||
+	    strpbrk(name, "\n\r")) {
+		err_set(p->e, ERR_REFUSED, "\"%.120s\" is not the path of a file", path);
+		return NULL;
+	}
+	return name;
+}
+
+/* The listed binary of the same name as the source's, the same path first. */
+static const char *pick_binary(struct twin_plan *p)
+{
+	char exe[4096];
+	const char *base, *found = NULL;
+	char *deleted;
+
+	snprintf(exe, sizeof(exe), "%s", p->d->exe);
+	/* A QEMU that was upgraded while it ran. */
+	deleted = strstr(exe, " (deleted)");
+	if (deleted)
+		*deleted = 0;
+	base = strrchr(exe, '/') ? strrchr(exe, '/') + 1 : exe;
+	for (const char *const *b = p->config->launch_binaries; b && *b; b++) {
+		const char *name = strrchr(*b, '/') ? strrchr(*b, '/') + 1 : *b;
+
+		if (strcmp(*b, exe) == 0)
+			return *b;
+		if (!found && strcmp(name, base) == 0)
+			found = *b;
+	}
+	if (!found)
+		err_set(p->e, ERR_REFUSED, "the source runs %s, which is not to be launched there: "
+			"start the destination's adit serve with --allow-launch and that binary's "
+			"path", *base ? base : "a program without a name");
+	return found;
+}
+
+/* RUN_DIR/vms/NAME-JOB, where NAME is what the VM's name leaves as a file's name. */
+static int name_dir(struct twin_plan *p, const char *job)
+{
+	/* Room for the longest socket's name in it. */
+	const size_t max = ADDR_UNIX_MAX - sizeof("/chardev-0123456789012345.sock");
+	const char *name = *p->d->name ? p->d->name : "vm";
+	char clean[33];
+	size_t n = 0;
+	int len;
+
+	if (strchr(name, '/'))
+		return err_set(p->e, ERR_REFUSED, "the VM's name \"%.64s\" has a '/' in it", name);
+	for (; *name && n < sizeof(clean) - 1; name++)
+		clean[n++] = (*name >= '0' && *name <= '9') || (*name >= 'A' && *name <= 'Z') ||
+					     (*name >= 'a' && *name <= 'z') || *name == '-' ||
+					     *name == '_' ?
+				 *name :
+				 '_';
+	clean[n] = 0;
+	len = snprintf(p->t->dir, sizeof(p->t->dir), "%s/vms/%s-%.8s", p->config->run_dir, clean,
+		       job);
+	if (len < 0 || (size_t)len > max || (size_t)len >= sizeof(p->t->dir))
+		return err_set(p->e, ERR_CONFIG, "%s/vms/%s-... is too long for sockets: start the "
+			       "destination's adit serve with a shorter --run-dir",
+			       p->config->run_dir, clean);
+	snprintf(p->t->qmp, sizeof(p->t->qmp), "%s/qmp.sock", p->t->dir);
+	return 0;
+}
+
+static int refuse_if(struct twin_plan *p, const struct qargs_item *it, const char *const *keys,
+		     const char *why)
+{
+	struct qopts o = {0};
+	int r = 0;
+
+	if (qopts_parse(&o, it->value, NULL) < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	for (; *keys && !r; keys++)
+		if (qopts_get(&o, *keys))
+			r = twin_refuse(p, it->option->name, it->value, why);
+	qopts_fini(&o);
+	if (!r)
+		twin_add(p, it->option->name, it->value);
+	return r;
+}
+
+static int refuse_unless(struct twin_plan *p, const struct qargs_item *it,
+			 const char *const *allowed, const char *why)
+{
+	for (; *allowed; allowed++) {
+		if (strcmp(it->value, *allowed) == 0) {
+			twin_add(p, it->option->name, it->value);
+			return 0;
+		}
+	}
+	return twin_refuse(p, it->option->name, it->value, why);
+}
+
+/* Audio has nobody to listen to it there. */
+static int audio(struct twin_plan *p, const struct qargs_item *it)
+{
+	struct qopts o = {0};
+	const char *id;
+	char text[300];
+
+	if (qopts_parse(&o, it->value, "driver") < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	id = qopts_get(&o, "id");
+	snprintf(text, sizeof(text), "driver=none%s%.200s", id ? ",id=" : "", id ? id : "");
+	twin_add(p, it->option->name, text);
+	qopts_fini(&o);
+	return 0;
+}
+
+static int take(struct twin_plan *p, const struct qargs_item *it)
+{
+	static const char *const file_keys[] = {"file", "data", NULL};
+	static const char *const splash_keys[] = {"splash", NULL};
+	static const char *const replay_keys[] = {"rr", "rrfile", NULL};
+	static const char *const usb[] = {"tablet", "mouse", "keyboard", NULL};
+	const struct qargs_option *o = it->option;
+
+	if (!o)
+		return twin_image_option(p, it);
+	switch (o->rule) {
+	case QARGS_KEEP:
+	case QARGS_NAME:
+	case QARGS_NUMA:
+	case QARGS_GLOBAL:
+		twin_add(p, o->name, it->value);
+		return 0;
+	case QARGS_DROP:
+	case QARGS_PRIVATE_FILE:
+		return 0;
+	case QARGS_NOTE:
+		strvec_pushf(&p->t->notes, "-%s: %s", o->name, o->text);
+		return 0;
+	case QARGS_REFUSE:
+		return twin_refuse(p, o->name, it->value, o->text);
+	case QARGS_MACHINE:
+		return twin_machine(p, it->value);
+	case QARGS_MEMORY_BACKEND:
+	case QARGS_OBJECT:
+		return twin_object(p, it->value);
+	case QARGS_BOOT:
+		return refuse_if(p, it, splash_keys, "it reads a file of the source host");
+	case QARGS_DEVICE:
+		return twin_device(p, it->value);
+	case QARGS_DRIVE:
+		return twin_drive(p, it->value);
+	case QARGS_BLOCKDEV:
+		return twin_blockdev(p, it->value);
+	case QARGS_IMAGE:
+		return twin_image_option(p, it);
+	case QARGS_HOST_FILE:
+		return twin_host_file(p, o->name, it->value);
+	case QARGS_FIRMWARE:
+		return twin_firmware(p, o->name, it->value);
+	case QARGS_DATA_DIR:
+		if (strncmp(it->value, "/usr/share/", 11) == 0 && !strstr(it->value, ".."))
+			twin_add(p, o->name, it->value);
+		else
+			strvec_pushf(&p->t->notes, "-L %s: the destination's own data folder is used",
+				     it->value);
+		return 0;
+	case QARGS_SMBIOS:
+	case QARGS_ACPITABLE:
+		return refuse_if(p, it, file_keys, "it reads a file of the source host; " TWIN_ATTACH);
+	case QARGS_FW_CFG:
+		return refuse_if(p, it, file_keys, "it reads a file of the source host; " TWIN_ATTACH);
+	case QARGS_ICOUNT:
+		return refuse_if(p, it, replay_keys, "it records to a file of the source host");
+	case QARGS_NET:
+		return twin_net(p, o->name, it->value);
+	case QARGS_CHARDEV:
+		return twin_chardev(p, it->value);
+	case QARGS_CHAR:
+		return twin_char(p, o->name, it->value);
+	case QARGS_MONITOR:
+		return twin_monitor(p, it->value);
+	case QARGS_QMP:
+		return 0; /* it gets one of its own */
+	case QARGS_DISPLAY:
+		return twin_display(p, it->value);
+	case QARGS_NOGRAPHIC:
+		return twin_nographic(p);
+	case QARGS_VNC:
+		return twin_vnc(p, it->value);
+	case QARGS_AUDIO:
+		return audio(p, it);
+	case QARGS_USBDEVICE:
+		return refuse_unless(p, it, usb, "it is of the source host; " TWIN_ATTACH);
+	}
+	return twin_refuse(p, o->name, it->value, "adit does not know it");
+}
+
+/* Devices that came or went after the start are not in the command line. */
+static int check_plugged(struct twin_plan *p)
+{
+	const struct strvec *v = p->d->plugged.count ? &p->d->plugged : &p->d->unplugged;
+
+	if (!v->count)
+		return 0;
+	return err_set(p->e, ERR_REFUSED, "device %s was %s after the VM was started, so its command "
+		       "line does not make it whole: " TWIN_ATTACH, v->at[0],
+		       p->d->plugged.count ? "plugged in" : "unplugged");
+}
+
+int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
+	      const char *job, struct err *e)
+{
+	struct twin_plan p = {.t = t, .d = d, .config = config, .e = e};
+	struct qargs args = {0};
+	const char *binary = pick_binary(&p);
+	char monitor[sizeof(t->dir) + 40];
+	int r;
+
+	if (!binary || name_dir(&p, job) < 0 || check_plugged(&p) < 0)
+		return e->code;
+	if (!config->images_dirs || !config->images_dirs[0]) {
+		bool needs = false;
+
+		for (size_t i = 0; i < d->disk_count; i++)
+			needs = needs || !d->disks[i].empty;
+		if (needs)
+			return err_set(e, ERR_REFUSED, "there is no folder for the VM's images: start "
+				       "the destination's adit serve with --images DIR");
+	}
+	r = qargs_parse(&args, d->argv.at, d->argv.count, e);
+	if (r < 0)
+		return r;
+	p.args = &args;
+	strvec_push(&t->argv, binary);
+	for (size_t i = 0; r == 0 && i < args.count; i++)
+		r = take(&p, &args.at[i]);
+	if (r == 0 && !p.has_display) /* nobody's screen is there to open a window on */
+		twin_add(&p, "display", "none");
+	snprintf(monitor, sizeof(monitor), "unix:%s/qmp.sock,server=on,wait=off", t->dir);
+	twin_add(&p, "qmp", monitor);
+	twin_add(&p, "incoming", "defer");
+	twin_add(&p, "S", NULL);
+	qargs_fini(&args);
+	if (r == 0 && (t->argv.failed || t->notes.failed))
+		r = err_set(e, ERR_SPACE, "no memory for the command line");
+	return r;
+}
+
+void twin_fini(struct twin *t)
+{
+	strvec_fini(&t->argv);
+	strvec_fini(&t->notes);
+	for (size_t i = 0; i < t->image_count; i++)
+		free(t->images[i].path);
+	free(t->images);
+	memset(t, 0, sizeof(*t));
+}

@@ -1,0 +1,47 @@
+/*
+ * The twin: how the source's QEMU is started anew on the destination. The source sends
+ * its command line; every option is looked up in a table (qargs) and kept, written
+ * anew for this host, left out, or refused by name. Nothing that the source says
+ * names a file here: images and what the guest boots are taken from the listed
+ * folders by their base name, and sockets and logs are made in a private folder.
+ */
+#ifndef ADIT_CONTROL_TWIN_H
+#define ADIT_CONTROL_TWIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "control/service.h"
+#include "control/strvec.h"
+#include "control/vmdesc.h"
+
+enum { TWIN_DIR_MAX = 100 };
+
+/* An image that the twin opens, each once. */
+struct twin_image {
+	char *path;
+	const struct vmdesc_disk *disk;
+	bool created; /* by this job */
+};
+
+/* Embedded; zeroed is empty. */
+struct twin {
+	struct strvec argv;
+	char dir[TWIN_DIR_MAX];	 /* its private folder, which is not made here */
+	bool dir_made;
+	char qmp[4096];		 /* its monitor */
+	char qemu_version[32];	 /* as it says itself */
+	struct twin_image *images;
+	size_t image_count;
+	struct strvec notes;	 /* what is different from the source, for a person */
+};
+
+/* Plans the twin of d under the rules of config. job is the job's id. ERR_REFUSED names
+ * the option and the mend; nothing is made. */
+int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
+	      const char *job, struct err *e);
+
+void twin_fini(struct twin *t);
+
+#endif

@@ -1,0 +1,333 @@
+/*
+ * The twin's images and files: -drive, -blockdev, -hda and its like, -kernel, -bios. A
+ * path of the source becomes the file of that name in one of the listed folders.
+ */
+#include "control/twin_i.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What may stand behind an image: files, and filters before them. */
+static const char *const drivers[] = {
+    "raw",  "qcow2",	"qed",		"vdi",	   "vmdk",    "vpc",	  "vhdx",
+    "file", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
+};
+
+static bool driver_known(const char *driver)
+{
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+		if (strcmp(drivers[i], driver) == 0)
+			return true;
+	return false;
+}
+
+/* The source's disk whose image path is, or NULL. */
+static const struct vmdesc_disk *disk_of(const struct vmdesc *d, const char *path)
+{
+	char full[4096];
+
+	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
+		 path);
+	for (size_t i = 0; i < d->disk_count; i++)
+		if (strcmp(d->disks[i].file, path) == 0 || strcmp(d->disks[i].file, full) == 0)
+			return &d->disks[i];
+	return NULL;
+}
+
+static int add_image(struct twin *t, const char *path, const struct vmdesc_disk *disk,
+		     struct err *e)
+{
+	struct twin_image *more;
+
+	for (size_t i = 0; i < t->image_count; i++)
+		if (strcmp(t->images[i].path, path) == 0 && t->images[i].disk == disk)
+			return 0;
+	more = realloc(t->images, (t->image_count + 1) * sizeof(*more));
+	if (!more)
+		return err_set(e, ERR_SPACE, "no memory for the images");
+	t->images = more;
+	more[t->image_count] = (struct twin_image){.path = strdup(path), .disk = disk};
+	if (!more[t->image_count].path)
+		return err_set(e, ERR_SPACE, "no memory for the images");
+	t->image_count++;
+	return 0;
+}
+
+static bool taken(const struct twin *t, const char *path, const struct vmdesc_disk *disk)
+{
+	for (size_t i = 0; i < t->image_count; i++)
+		if (strcmp(t->images[i].path, path) == 0 && t->images[i].disk != disk)
+			return true;
+	return false;
+}
+
+/* Where the image of disk is to be: where a file of that name is, else the first
+ * folder. A name that another disk has got is told apart by the disk's. */
+static int place(struct twin_plan *p, const char *source, const struct vmdesc_disk *disk, char *out,
+		 size_t size)
+{
+	const char *name = twin_base_name(p, source);
+	const char *const *dirs = p->config->images_dirs;
+	const char *dir = dirs[0];
+
+	if (!name)
+		return p->e->code;
+	for (int again = 0; again < 2; again++) {
+		for (; *dirs; dirs++) {
+			snprintf(out, size, "%s/%s%s%s", *dirs, again ? disk->name : "",
+				 again ? "-" : "", name);
+			if (access(out, F_OK) == 0)
+				dir = *dirs;
+		}
+		snprintf(out, size, "%s/%s%s%s", dir, again ? disk->name : "", again ? "-" : "",
+			 name);
+		if (!taken(p->t, out, disk))
+			break;
+		dirs = p->config->images_dirs;
+	}
+	return add_image(p->t, out, disk, p->e);
+}
+
+/* Rewrites the path of an image, which option names. */
+static int move(struct twin_plan *p, const char *option, const char *path, char *out, size_t size)
+{
+	const struct vmdesc_disk *disk;
+	const char *colon, *slash;
+
+	if (strncmp(path, "file:", 5) == 0)
+		path += 5;
+	colon = strchr(path, ':');
+	slash = strchr(path, '/');
+	if (colon && (!slash || colon < slash))
+		return twin_refuse(p, option, path, "storage that is not a file is reached from "
+						    "each host; " TWIN_ATTACH);
+	disk = disk_of(p->d, path);
+	if (!disk)
+		return twin_refuse(p, option, path, "no drive of the running VM has this image any "
+						    "more; " TWIN_ATTACH);
+	return place(p, path, disk, out, size);
+}
+
+static bool is_filename(const char *key)
+{
+	size_t len = strlen(key);
+
+	return strcmp(key, "filename") == 0 || (len > 9 && !strcmp(key + len - 9, ".filename"));
+}
+
+static bool is_driver(const char *key)
+{
+	size_t len = strlen(key);
+
+	return strcmp(key, "driver") == 0 || (len > 7 && !strcmp(key + len - 7, ".driver"));
+}
+
+/* ---- key=value ---- */
+
+static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o, const char *text)
+{
+	char path[4096];
+
+	for (size_t i = 0; i < o->count; i++) {
+		const char *key = o->at[i].key;
+		char *value;
+
+		if (!key)
+			continue;
+		if (is_driver(key) && !driver_known(o->at[i].value))
+			return twin_refuse(p, option, text, "storage of this kind is not moved by "
+							    "adit; " TWIN_ATTACH);
+		if (strcmp(key, "format") == 0 && !driver_known(o->at[i].value))
+			return twin_refuse(p, option, text, "an image of this format is not moved "
+							    "by adit; " TWIN_ATTACH);
+		if (!is_filename(key) && strcmp(key, "file") != 0)
+			continue;
+		/* "file" of -blockdev is a node; of -drive a path, or empty. */
+		if (strcmp(key, "file") == 0 && (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
+			continue;
+		if (move(p, option, o->at[i].value, path, sizeof(path)) < 0)
+			return p->e->code;
+		value = strdup(path);
+		if (!value)
+			return err_set(p->e, ERR_SPACE, "no memory for the command line");
+		free(o->at[i].value);
+		o->at[i].value = value;
+	}
+	/* The copy holds everything: no backing file is needed. */
+	qopts_remove_prefix(o, "backing.");
+	if (qopts_get(o, "backing"))
+		qopts_set(o, "backing", "");
+	return 0;
+}
+
+static int add_options(struct twin_plan *p, const char *option, const struct qopts *o)
+{
+	char *text = qopts_text(o);
+
+	if (!text)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	twin_add(p, option, text);
+	free(text);
+	return 0;
+}
+
+int twin_drive(struct twin_plan *p, const char *value)
+{
+	const struct vmdesc_disk *disk;
+	struct qopts o = {0};
+	const char *file;
+	int r = 0;
+
+	if (qopts_parse(&o, value, NULL) < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	file = qopts_get(&o, "file");
+	disk = file && *file ? disk_of(p->d, strncmp(file, "file:", 5) == 0 ? file + 5 : file) : NULL;
+	if (qopts_is_on(&o, "snapshot"))
+		r = twin_refuse(p, "drive", value, "its changes are in a temporary file that no "
+						   "image keeps; " TWIN_ATTACH);
+	else
+		r = rewrite_keys(p, "drive", &o, value);
+	/* Never left to guessing: a raw disk may hold what looks like another format. */
+	if (r == 0 && disk && !qopts_get(&o, "format") && *disk->format &&
+	    qopts_set(&o, "format", disk->format) < 0)
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (r == 0)
+		r = add_options(p, "drive", &o);
+	qopts_fini(&o);
+	return r;
+}
+
+int twin_image_option(struct twin_plan *p, const struct qargs_item *it)
+{
+	const char *option = it->option ? it->option->name : "hda";
+	const char *where = it->option ? it->option->text : "index=0,media=disk";
+	const struct vmdesc_disk *disk = disk_of(p->d, it->value);
+	struct qopts o = {0};
+	char path[4096];
+	int r;
+
+	if (!disk)
+		return twin_refuse(p, option, it->value, "no drive of the running VM has this image "
+							 "any more; " TWIN_ATTACH);
+	if (move(p, option, it->value, path, sizeof(path)) < 0)
+		return p->e->code;
+	if (qopts_parse(&o, where, NULL) < 0 || qopts_set(&o, "file", path) < 0 ||
+	    (*disk->format && qopts_set(&o, "format", disk->format) < 0))
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	else
+		r = add_options(p, "drive", &o);
+	qopts_fini(&o);
+	return r;
+}
+
+/* ---- JSON ---- */
+
+static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsigned depth)
+{
+	const char *key;
+	json_t *v;
+	void *next;
+	char path[4096];
+
+	if (depth > 16)
+		return twin_refuse(p, "blockdev", text, "it is nested too deeply");
+	json_object_foreach_safe(o, next, key, v)
+	{
+		const char *s = json_string_value(v);
+
+		if (strcmp(key, "backing") == 0) {
+			json_object_set_new(o, key, json_null());
+		} else if (json_is_object(v)) {
+			if (rewrite_json(p, v, text, depth + 1) < 0)
+				return p->e->code;
+		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
+			return twin_refuse(p, "blockdev", text, "storage of this kind is not moved "
+								"by adit; " TWIN_ATTACH);
+		} else if (s && strcmp(key, "filename") == 0) {
+			if (move(p, "blockdev", s, path, sizeof(path)) < 0)
+				return p->e->code;
+			json_object_set_new(o, key, json_string(path));
+		}
+	}
+	return 0;
+}
+
+static int blockdev_json(struct twin_plan *p, const char *value)
+{
+	json_t *o = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+	char *text = NULL;
+	int r;
+
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return twin_refuse(p, "blockdev", value, "it is not a JSON object");
+	}
+	r = rewrite_json(p, o, value, 0);
+	if (r == 0 && !(text = json_dumps(o, JSON_COMPACT)))
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (r == 0)
+		twin_add(p, "blockdev", text);
+	free(text);
+	json_decref(o);
+	return r;
+}
+
+int twin_blockdev(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	int r;
+
+	if (*value == '{')
+		return blockdev_json(p, value);
+	if (qopts_parse(&o, value, "driver") < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	r = rewrite_keys(p, "blockdev", &o, value);
+	if (r == 0)
+		r = add_options(p, "blockdev", &o);
+	qopts_fini(&o);
+	return r;
+}
+
+/* ---- what the guest boots ---- */
+
+int twin_host_file(struct twin_plan *p, const char *option, const char *value)
+{
+	const char *name = twin_base_name(p, value);
+	char path[4096];
+
+	if (!name)
+		return p->e->code;
+	for (const char *const *dir = p->config->images_dirs; dir && *dir; dir++) {
+		snprintf(path, sizeof(path), "%s/%s", *dir, name);
+		if (access(path, R_OK) == 0) {
+			twin_add(p, option, path);
+			return 0;
+		}
+	}
+	return twin_refuse(p, option, value, "that file is taken from the destination's --images "
+					     "folder, and is not there: copy it there");
+}
+
+int twin_firmware(struct twin_plan *p, const char *option, const char *value)
+{
+	static const char *const folders[] = {"/usr/share/qemu/",    "/usr/share/seabios/",
+					      "/usr/share/OVMF/",    "/usr/share/AAVMF/",
+					      "/usr/share/edk2/",    "/usr/share/edk2-ovmf/",
+					      "/usr/share/ovmf/",    "/usr/share/qemu-efi-aarch64/"};
+
+	if (!strchr(value, '/')) { /* in QEMU's own data folder */
+		twin_add(p, option, value);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		if (strncmp(value, folders[i], strlen(folders[i])) == 0 && !strstr(value, "/..")) {
+			twin_add(p, option, value);
+			return 0;
+		}
+	}
+	return twin_host_file(p, option, value);
+}

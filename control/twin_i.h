@@ -1,0 +1,48 @@
+/* What the files of the twin share: twin.c (the whole), twin_disk.c (images and
+ * files), twin_char.c (sockets, logs, displays), twin_dev.c (devices, objects, networks).
+ * Nobody else includes it. */
+#ifndef ADIT_CONTROL_TWIN_I_H
+#define ADIT_CONTROL_TWIN_I_H
+
+#include "control/qargs.h"
+#include "control/qopts.h"
+#include "control/twin.h"
+
+#define TWIN_ATTACH                                                                                \
+	"start the VM on the destination yourself with -incoming defer, and use --dest-qmp"
+
+struct twin_plan {
+	struct twin *t;
+	const struct vmdesc *d;
+	const struct service_config *config;
+	const struct qargs *args;
+	unsigned serials;     /* -serial options so far */
+	bool has_display;
+	struct err *e;
+};
+
+/* Each adds to t->argv what becomes of the option; 0 or e's code. */
+int twin_drive(struct twin_plan *p, const char *value);
+int twin_blockdev(struct twin_plan *p, const char *value);
+int twin_image_option(struct twin_plan *p, const struct qargs_item *it);
+int twin_host_file(struct twin_plan *p, const char *option, const char *value);
+int twin_firmware(struct twin_plan *p, const char *option, const char *value);
+int twin_chardev(struct twin_plan *p, const char *value);
+int twin_char(struct twin_plan *p, const char *option, const char *value);
+int twin_monitor(struct twin_plan *p, const char *value);
+int twin_display(struct twin_plan *p, const char *value);
+int twin_nographic(struct twin_plan *p);
+int twin_vnc(struct twin_plan *p, const char *value);
+int twin_device(struct twin_plan *p, const char *value);
+int twin_object(struct twin_plan *p, const char *value);
+int twin_net(struct twin_plan *p, const char *option, const char *value);
+int twin_machine(struct twin_plan *p, const char *value);
+
+/* Adds -option value. */
+void twin_add(struct twin_plan *p, const char *option, const char *value);
+/* Refuses -option value with why; returns the code. */
+int twin_refuse(struct twin_plan *p, const char *option, const char *value, const char *why);
+/* The part behind the last '/'; ERR_REFUSED (in p->e) for what is no file's name. */
+const char *twin_base_name(struct twin_plan *p, const char *path);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * A VM's description: what the source reads of its QEMU in Begin, and what the
+ * destination needs to build a twin or to check one. It travels as the `vm` and
+ * `disks` members of the Begin cookie (docs/cookies.md).
+ */
+#ifndef ADIT_CONTROL_VMDESC_H
+#define ADIT_CONTROL_VMDESC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "control/strvec.h"
+
+struct qmp;
+
+/* A drive, in the words that QEMU has for it. Strings are never NULL; "" is absent. */
+struct vmdesc_disk {
+	const char *name;	 /* unique in the job; letters, digits, . _ - */
+	const char *device;	 /* the id of -drive */
+	const char *qdev;	 /* the id or QOM path of the device in front */
+	const char *node;	 /* the root node, as the source has it */
+	const char *format;	 /* what the image has: raw, qcow2, ... */
+	const char *file;	 /* the image's file as QEMU names it */
+	const char *file_id;	 /* "dev:ino" on the source host */
+	const char *shared_with; /* the disk that has the same node */
+	uint64_t size;		 /* virtual size, bytes */
+	bool read_only, empty, removable;
+	bool copy; /* its contents go over with the VM */
+	struct {
+		bool known;
+		const char *compat;
+		uint64_t cluster_size, refcount_bits;
+		bool extended_l2, lazy_refcounts;
+	} qcow2;
+};
+
+struct vmdesc {
+	json_t *msg; /* what the strings below are borrowed from */
+	const char *qemu, *package, *arch, *machine, *name, *uuid, *status, *host, *exe, *cwd;
+	bool running;
+	uint64_t memory, cpus;
+	struct strvec argv;
+	struct strvec plugged, unplugged; /* devices that came or went after the start */
+	struct vmdesc_disk *disks;
+	size_t disk_count;
+};
+
+/* Reads msg (an object with `vm` and `disks` that cookie_check has passed) into d. A
+ * reference to it is kept. ERR_SYSTEM when memory is short. */
+int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e);
+void vmdesc_fini(struct vmdesc *d);
+
+/* The disk with this -drive id or node name; NULL. */
+const struct vmdesc_disk *vmdesc_by_device(const struct vmdesc *d, const char *device);
+const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *node);
+
+/* What vmdesc_read gives; all owned by the caller, who calls vmdesc_report_fini. */
+struct vmdesc_report {
+	json_t *vm, *disks;
+	json_t *migrate, *capabilities, *parameters; /* query-migrate and its kin */
+	json_t *block_jobs;			     /* query-block-jobs */
+	json_t *nodes;				     /* query-named-block-nodes */
+	struct err argv_err;			     /* why vm has no argv, ERR_NONE when it has */
+};
+
+/* Reads the VM behind q (which is ready); fn gets *r (to take over) or e. No callback
+ * after qmp_forget or qmp_free. */
+typedef void vmdesc_on_read(void *ctx, struct vmdesc_report *r, const struct err *e);
+void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx);
+
+void vmdesc_report_fini(struct vmdesc_report *r);
+
+/* Sets `copy` of each disk in the array disks as --disks says: "all", "none", or a list
+ * of node names, -drive ids, device ids or disk names with commas between. Read-only and
+ * empty drives are never copied. ERR_USAGE names a disk that is not there. */
+int vmdesc_select(json_t *disks, const char *spec, struct err *e);
+
+/* This host's boot id ("" when unknown); buf of at least 40 bytes. Returns buf. */
+const char *vmdesc_host(char *buf, size_t size);
+
+/* Whether d was read on this very host (the boot ids are the same). */
+bool vmdesc_is_here(const struct vmdesc *d);
+
+/* "dev:ino" of path, relative to dir when not absolute; 0 or -1. */
+int vmdesc_file_id(const char *dir, const char *path, char *buf, size_t size);
+
+#endif
