@@ -283,9 +283,12 @@ void migrate_undo(struct migrate *m)
 	if (m->source_gone || from <= MIGRATE_PREPARE) {
 		/* Nothing was touched here. */
 		m->undo_done_here = true;
-		if (!m->source_gone && from == MIGRATE_PREPARE)
-			err_set(&m->err, m->err.code, "%.400s; the VM %s here", m->err.text,
+		if (!m->source_gone && from == MIGRATE_PREPARE) {
+			struct err e = m->err;
+
+			err_set(&m->err, e.code, "%.400s; the VM %s here", e.text,
 				m->was_running ? "runs on" : "is as it was");
+		}
 		maybe_over(m);
 		if (m->state == MIGRATE_UNDO)
 			add_ms(m->ev_undo, UNDO_EVERY_MS);
