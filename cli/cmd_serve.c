@@ -13,10 +13,7 @@
 #include "cli/commands.h"
 #include "cli/creds_options.h"
 #include "cli/usage.h"
-#if __has_include("control/service.h")
 #include "control/service.h"
-#define HAVE_SERVICE 1
-#endif
 #include "proxy/router.h"
 #include "tunnel/listener.h"
 
@@ -78,9 +75,7 @@ struct serve {
 	struct creds *creds;
 	struct router *router;
 	struct listener *listener;
-#ifdef HAVE_SERVICE
 	struct service *service;
-#endif
 	struct event *signals[3];
 };
 
@@ -236,7 +231,6 @@ static void unwatch_signals(struct serve *v)
 	}
 }
 
-#ifdef HAVE_SERVICE
 static int start_service(struct serve *v, struct err *e)
 {
 	struct service_config config = {
@@ -249,7 +243,6 @@ static int start_service(struct serve *v, struct err *e)
 	v->service = service_new(v->base, v->router, &config, e);
 	return v->service ? 0 : (int)e->code;
 }
-#endif
 
 static int start(struct serve *v, struct err *e)
 {
@@ -273,10 +266,8 @@ static int start(struct serve *v, struct err *e)
 		if (rc < 0)
 			err_prefix(e, "--allow-forward");
 	}
-#ifdef HAVE_SERVICE
-	if (rc == 0 && v->allow_migrate)
+	if (rc == 0)
 		rc = start_service(v, e);
-#endif
 	if (rc < 0)
 		return rc;
 	listener_config_default(&config);
@@ -304,9 +295,7 @@ static void stop(struct serve *v)
 {
 	unwatch_signals(v);
 	listener_free(v->listener);
-#ifdef HAVE_SERVICE
 	service_free(v->service);
-#endif
 	router_free(v->router);
 	if (v->base) {
 		session_linger(v->base);

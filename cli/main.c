@@ -18,9 +18,7 @@ static const struct command {
 } commands[] = {
     {"serve", cmd_serve, "accept sessions from other adits, and do what they may ask for"},
     {"forward", cmd_forward, "carry local connections to targets at the far adit"},
-#ifdef ADIT_HAVE_MIGRATE
     {"migrate", cmd_migrate, "move a running VM, with its disks, to the far adit's host"},
-#endif
     {"keygen", cmd_keygen, "make a key for --psk"},
 };
 

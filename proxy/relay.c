@@ -39,7 +39,13 @@
 #include "base/log.h"
 #include "proxy/connector.h"
 
-enum { RELAY_UNIX_SNDBUF = 1024 * 1024 };
+enum {
+	/* A unix socket that has taken this much gets a larger buffer: fewer wake-ups
+	 * for the same bytes. Not from the beginning, since a thousand that stand still
+	 * would hold it in the kernel's memory. */
+	RELAY_WIDEN_AFTER = 4 * 1024 * 1024,
+	RELAY_WIDE_SNDBUF = 1024 * 1024,
+};
 
 enum relay_state {
 	RELAY_CONNECTING, /* no endpoint yet: takes and gives nothing */
@@ -58,6 +64,7 @@ struct relay {
 	enum relay_state state;
 	struct connector *connector;
 	unsigned opened : 1;	      /* by this side: words only */
+	unsigned widened : 1;	      /* its buffer is as large as it gets */
 	unsigned tcp : 1;	      /* the endpoint is a TCP socket */
 	unsigned readable : 1;	      /* not drained since the last edge */
 	unsigned hung_up : 1;	      /* the endpoint will write no more: an end is to be read */
@@ -66,6 +73,7 @@ struct relay {
 	unsigned out_ended : 1;	      /* stream to endpoint */
 	unsigned out_ended_early : 1; /* the same, before there was an endpoint */
 	unsigned ending : 1;	      /* on_end runs */
+	uint64_t pushed_bytes;
 	struct event read;
 	struct event write;
 	struct event check;
@@ -175,6 +183,16 @@ static ssize_t on_pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
 	return STREAM_PULL_EOF;
 }
 
+static void widen(struct relay *r)
+{
+	int size = RELAY_WIDE_SNDBUF;
+
+	r->widened = 1;
+	/* Beyond net.core.wmem_max where we may. */
+	if (setsockopt(r->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(r->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t len)
 {
 	struct relay *r = ctx;
@@ -192,6 +210,9 @@ static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t l
 	}
 	if (n < 0)
 		n = 0;
+	r->pushed_bytes += (uint64_t)n;
+	if (!r->widened && r->pushed_bytes >= RELAY_WIDEN_AFTER)
+		widen(r);
 	if ((size_t)n < len) {
 		r->full = 1;
 		if (!event_pending(&r->write, EV_WRITE, NULL) && event_add(&r->write, NULL) < 0) {
@@ -315,17 +336,14 @@ static void on_reap(evutil_socket_t fd, short what, void *ctx)
 /* Options of the endpoint; failing to set one changes speed, not meaning. */
 static void tune(struct relay *r)
 {
-	int domain = 0, on = 1, size = RELAY_UNIX_SNDBUF;
+	int domain = 0, on = 1;
 	socklen_t len = sizeof(domain);
 
 	if (getsockopt(r->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
 		return;
-	if (domain == AF_UNIX) {
-		/* Beyond net.core.wmem_max where we may. */
-		if (setsockopt(r->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-			setsockopt(r->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	} else if (domain == AF_INET || domain == AF_INET6) {
+	if (domain == AF_INET || domain == AF_INET6) {
 		r->tcp = 1;
+		r->widened = 1; /* TCP does it by itself */
 		setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		setsockopt(r->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	}

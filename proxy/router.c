@@ -299,11 +299,6 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 		v->fn(v->ctx, s, stream, class, target);
 		return;
 	}
-	if (strcmp(target, "migrate") == 0) {
-		refuse(n, stream, CODE_REFUSED, "a migration: there is no --allow-migrate",
-		       "migrations are not allowed here: start the far adit with --allow-migrate");
-		return;
-	}
 	snprintf(reason, sizeof(reason),
 		 "\"%.100s\" is nothing that is offered here: targets are unix:/path and "
 		 "tcp:HOST:PORT",
