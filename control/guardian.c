@@ -10,7 +10,6 @@
  */
 #include "control/guardian.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 
 enum {
@@ -82,19 +82,6 @@ static void kill_process(const char *text)
 		usleep(10000);
 }
 
-static void remove_dir(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d)) != NULL)
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			unlinkat(dirfd(d), entry->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(path);
-}
-
 static void undo_one(const char *record)
 {
 	if (record[0] == 'P')
@@ -102,7 +89,7 @@ static void undo_one(const char *record)
 	else if (record[0] == 'F')
 		unlink(record + 1);
 	else if (record[0] == 'D')
-		remove_dir(record + 1);
+		dir_remove(record + 1);
 }
 
 /* From the last to the first: a process before the files that it has open. */

@@ -64,19 +64,51 @@ int job_say(struct job *j, json_t *msg)
 	return -1;
 }
 
-/* Undoes all that this job has made. */
+/* The last word of a job that the source has given up. */
+static void say_aborted(struct job *j)
+{
+	struct err ignored = ERR_INIT;
+	json_t *answer;
+
+	if (!j->answer_due || !j->talk)
+		return;
+	j->answer_due = false;
+	answer = cookie_new(COOKIE_ABORTED, j->id);
+	json_object_set_new(answer, "clean", json_true());
+	talk_send(j->talk, answer, &ignored);
+}
+
+static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+
+	(void)q;
+	(void)b;
+	(void)e;
+	j->putting_back = false;
+	say_aborted(j);
+}
+
+/* Undoes all that this job has made. A QEMU that waited before waits again, without
+ * exports: that takes a moment (putting_back). */
 static void undo(struct job *j, const char *reason)
 {
+	struct qmp_batch *b = NULL;
+
 	job_drop_streams(j, reason);
-	if (j->qmp && !j->launched && j->qmp_ready)
-		/* A QEMU that waited before waits again, without exports. */
-		qmp_command(j->qmp, "nbd-server-stop", NULL, NULL, NULL);
 	job_remove_nbd(j);
-	qmp_free(j->qmp);
-	j->qmp = NULL;
 	proc_kill(j->tool);
 	proc_kill(j->qemu);
 	j->tool = j->qemu = NULL;
+	if (j->qmp && j->qmp_ready && !j->launched && j->disk_count &&
+	    (b = job_closing_batch(j, QMP_MAY)) != NULL) {
+		j->putting_back = true;
+		qmp_forget(j->qmp);
+		qmp_batch_run(b, j->qmp, on_put_back, j);
+	} else {
+		qmp_free(j->qmp);
+		j->qmp = NULL;
+	}
 	guardian_undo(j->guardian);
 	j->guardian = NULL;
 }
@@ -84,11 +116,11 @@ static void undo(struct job *j, const char *reason)
 /* Leaves the list on a later turn of the loop, when nothing of it is on the stack. */
 static void over(struct job *j)
 {
-	struct timeval soon = {.tv_sec = 5};
+	static const struct timeval at_once, soon = {.tv_sec = 5};
 
 	job_set_state(j, JOB_OVER);
 	/* The last word goes out before the talk ends: the source ends it, or time does. */
-	event_add(j->ev_reap, j->talk && j->session ? &soon : &(struct timeval){0});
+	event_add(j->ev_reap, (j->talk && j->session) || j->qmp_ready ? &soon : &at_once);
 }
 
 void job_fail(struct job *j, const struct err *e)
@@ -112,17 +144,16 @@ void job_fail(struct job *j, const struct err *e)
 /* The source has given up: undo, and say when it is done. */
 static void abort_by_source(struct job *j, const json_t *msg)
 {
-	struct err e = ERR_INIT, ignored = ERR_INIT;
-	json_t *answer;
+	struct err e = ERR_INIT;
 
 	cookie_get_abort(msg, &e);
 	log_info(&j->about, "given up by the source: %s", e.text);
 	event_del(j->ev_suspect);
 	over(j);
+	j->answer_due = true;
 	undo(j, e.text);
-	answer = cookie_new(COOKIE_ABORTED, j->id);
-	json_object_set_new(answer, "clean", json_true());
-	talk_send(j->talk, answer, &ignored);
+	if (!j->putting_back)
+		say_aborted(j);
 }
 
 void job_suspect(struct job *j, const struct err *e)
@@ -286,7 +317,7 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 					    "(%s); the VM runs here", e.text);
 		if (j->state == JOB_RUNS)
 			over(j);
-		if (j->state == JOB_OVER)
+		if (j->state == JOB_OVER && !j->putting_back)
 			event_add(j->ev_reap, &(struct timeval){0});
 		return;
 	}
@@ -354,7 +385,8 @@ void job_free(struct job *j)
 	talk_free(j->talk);
 	qmp_free(j->qmp);
 	proc_kill(j->tool);
-	proc_free(j->qemu); /* it is nobody's child any more */
+	if (j->qemu)
+		vms_add(j->service->vms, j->qemu, j->twin.dir);
 	guardian_commit(j->guardian);
 	if (j->ev_timer)
 		event_free(j->ev_timer);

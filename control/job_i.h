@@ -24,6 +24,7 @@
 #include "control/talk.h"
 #include "control/twin.h"
 #include "control/vmdesc.h"
+#include "control/vms.h"
 #include "proxy/relay.h"
 #include "proxy/router.h"
 
@@ -44,6 +45,7 @@ struct job_disk {
 	struct job *job;
 	const struct vmdesc_disk *desc;
 	char node[256]; /* in the twin */
+	char window[32]; /* a node over its first desc->size bytes, where it is larger */
 	struct relay *relay;
 	bool connected;
 };
@@ -82,6 +84,8 @@ struct job {
 	char nbd_dir[160], nbd_path[180];
 	int nbd_fd;
 
+	bool putting_back;    /* the QEMU that waited is being put back as it was */
+	bool answer_due;      /* then the source is told ABORTED */
 	bool run;	      /* FINISH wants it to run */
 	unsigned long long finish_until_ms;
 	struct err suspect;
@@ -95,6 +99,7 @@ struct service {
 	struct router *router;
 	struct service_config config;
 	TAILQ_HEAD(, job) jobs;
+	struct vms *vms; /* launched here, and handed over */
 };
 
 /* job.c */
@@ -120,6 +125,8 @@ void job_twin_ready(struct job *j);
 void job_export(struct job *j);
 void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target);
 void job_close_exports(struct job *j);
+/* The commands that take the twin's exports away. */
+struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need);
 void job_drop_streams(struct job *j, const char *reason);
 void job_remove_nbd(struct job *j);
 

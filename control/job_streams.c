@@ -87,17 +87,26 @@ void job_export(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	b = qmp_batch_new();
+	b = j->launched ? qmp_batch_new() : job_closing_batch(j, QMP_MAY);
+	/* (A QEMU that waits may still have what a job that was killed left in it.) */
 	qmp_batch_add_fd(b, QMP_MUST, "adit-nbd", dup(j->nbd_fd));
 	qmp_batch_add(b, QMP_MUST, "nbd-server-start",
 		      json_pack("{s:{s:s,s:{s:s}}}", "addr", "type", "fd", "data", "str",
 				"adit-nbd"));
 	for (size_t i = 0; i < j->disk_count; i++) {
+		const struct job_disk *d = &j->disks[i];
+
+		/* QEMU mirrors only between disks of one size. */
+		if (*d->window)
+			qmp_batch_add(b, QMP_MUST, "blockdev-add",
+				      json_pack("{s:s,s:s,s:s,s:I}", "driver", "raw", "node-name",
+						d->window, "file", d->node, "size",
+						(json_int_t)d->desc->size));
 		snprintf(id, sizeof(id), "adit-e%zu", i);
 		qmp_batch_add(b, QMP_MUST, "block-export-add",
 			      json_pack("{s:s,s:s,s:s,s:s,s:b}", "type", "nbd", "id", id,
-					"node-name", j->disks[i].node, "name",
-					j->disks[i].desc->name, "writable", 1));
+					"node-name", *d->window ? d->window : d->node, "name",
+					d->desc->name, "writable", 1));
 	}
 	qmp_batch_run(b, j->qmp, on_exported, j);
 }
@@ -217,13 +226,13 @@ void job_take_stream(struct job *j, struct session *s, struct stream *stream, co
 		stream_refuse(stream, CODE_REFUSED, "a job has the streams ram and disk/NAME");
 }
 
-static void on_closed(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void on_closed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct job *j = ctx;
 	struct err why = *e;
 
 	(void)q;
-	(void)result;
+	(void)b;
 	if (j->state != JOB_CLOSING)
 		return;
 	if (err_is_set(&why)) {
@@ -235,11 +244,27 @@ static void on_closed(void *ctx, struct qmp *q, json_t *result, const struct err
 	job_say(j, cookie_new(COOKIE_DISKS_CLOSED, j->id));
 }
 
+struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need)
+{
+	struct qmp_batch *b = qmp_batch_new();
+
+	if (!b)
+		return NULL;
+	qmp_batch_add(b, need, "nbd-server-stop", NULL);
+	for (size_t i = 0; i < j->disk_count; i++)
+		if (*j->disks[i].window)
+			qmp_batch_add(b, need, "blockdev-del",
+				      json_pack("{s:s}", "node-name", j->disks[i].window));
+	return b;
+}
+
 void job_close_exports(struct job *j)
 {
+	struct qmp_batch *b = job_closing_batch(j, QMP_MUST);
+
 	job_set_state(j, JOB_CLOSING);
 	/* With an export still up the twin could not write to its disks. */
-	qmp_command(j->qmp, "nbd-server-stop", NULL, on_closed, j);
+	qmp_batch_run(b, j->qmp, on_closed, j);
 }
 
 void job_drop_streams(struct job *j, const char *reason)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "control/image.h"
 
@@ -172,6 +173,8 @@ static void on_qemu_exit(void *ctx, struct proc *p, int status)
 
 	proc_free(p);
 	j->qemu = NULL;
+	if (j->state >= JOB_DECIDED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		dir_remove(j->twin.dir);
 	proc_last_line(j->log_fd, line, sizeof(line));
 	if (*line)
 		err_set(&e, ERR_QEMU, "the destination's QEMU ended: %s", line);
@@ -321,6 +324,7 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *
 	const char *node = json_string_value(json_object_get(in, "node-name"));
 	const char *file = json_string_value(json_object_get(image, "filename"));
 	struct job_disk *k = &j->disks[j->disk_count];
+	uint64_t size = (uint64_t)json_integer_value(json_object_get(image, "virtual-size"));
 	char id[64];
 
 	if (!entry)
@@ -332,9 +336,7 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *
 	if (json_is_true(json_object_get(in, "ro")))
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is read-only",
 			       d->name);
-	if (image_check_size(file ? file : node, d,
-			     (uint64_t)json_integer_value(json_object_get(image, "virtual-size")),
-			     e) < 0)
+	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
 	if (file && vmdesc_is_here(&j->desc) && *d->file_id &&
 	    vmdesc_file_id("/", file, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
@@ -343,6 +345,8 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *
 	k->job = j;
 	k->desc = d;
 	snprintf(k->node, sizeof(k->node), "%s", node);
+	if (size > d->size)
+		snprintf(k->window, sizeof(k->window), "adit-window-%zu", j->disk_count);
 	j->disk_count++;
 	return 0;
 }
@@ -418,6 +422,11 @@ void job_begin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
+	j->guardian = guardian_new(&e);
+	if (!j->guardian) {
+		job_fail(j, &e);
+		return;
+	}
 	if (!j->launched) {
 		snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", j->dest_qmp);
 		connect_monitor(j);
@@ -430,8 +439,7 @@ void job_begin(struct job *j)
 		     "--dest-qmp");
 		return;
 	}
-	j->guardian = guardian_new(&e);
-	if (!j->guardian || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
+	if (twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
 	    make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else

@@ -133,6 +133,12 @@ fail:
 	return NULL;
 }
 
+void proc_hand_over(struct proc *p, proc_on_exit *on_exit, void *ctx)
+{
+	p->on_exit = on_exit;
+	p->ctx = ctx;
+}
+
 pid_t proc_pid(const struct proc *p)
 {
 	return p->pid;

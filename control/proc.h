@@ -22,6 +22,9 @@ struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 
 pid_t proc_pid(const struct proc *p);
 
+/* Another owner is told of its end from now on. */
+void proc_hand_over(struct proc *p, proc_on_exit *on_exit, void *ctx);
+
 /* Kills it (SIGKILL) and forgets it; it is reaped later, by itself. NULL is fine. */
 void proc_kill(struct proc *p);
 

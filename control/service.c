@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
+enum { PUT_BACK_MS = 1000 };
+
 static void on_stream(void *ctx, struct session *session, struct stream *stream,
 		      enum stream_class class, const char *target)
 {
@@ -39,7 +43,16 @@ struct service *service_new(struct event_base *base, struct router *router,
 	s->router = router;
 	s->config = *config;
 	TAILQ_INIT(&s->jobs);
+	s->vms = vms_new();
+	if (!s->vms) {
+		err_set(e, ERR_SPACE, "no memory for the migration service");
+		free(s);
+		return NULL;
+	}
+	if (config->allow_migrate)
+		vms_sweep(config->run_dir);
 	if (router_add_service(router, "migrate", on_stream, s, e) < 0) {
+		vms_free(s->vms);
 		free(s);
 		return NULL;
 	}
@@ -48,16 +61,27 @@ struct service *service_new(struct event_base *base, struct router *router,
 
 void service_free(struct service *s)
 {
+	uint64_t until_ms = clock_ms() + PUT_BACK_MS;
 	struct err e = ERR_INIT;
 	struct job *j;
+	bool waits = true;
 
 	if (!s)
 		return;
 	err_set(&e, ERR_CANCELLED, "adit serve was stopped on the destination");
-	while ((j = TAILQ_FIRST(&s->jobs))) {
-		job_fail(j, &e);
-		job_free(j);
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	job_fail(j, &e);
+	/* The last words go out, and QEMUs that waited are put back. */
+	while (waits && clock_ms() < until_ms) {
+		waits = false;
+		TAILQ_FOREACH(j, &s->jobs, listed)
+		waits = waits || j->putting_back || (j->talk && !talk_flushed(j->talk));
+		if (waits)
+			event_base_loop(s->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	}
+	while ((j = TAILQ_FIRST(&s->jobs)))
+		job_free(j);
+	vms_free(s->vms);
 	router_remove_service(s->router, "migrate");
 	free(s);
 }

@@ -1,0 +1,129 @@
+/* VMs that run here since they came: see vms.h. Owned by the service. */
+#include "control/vms.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/dir.h"
+#include "base/log.h"
+
+enum { YOUNG_S = 60 /* may be another job's, under way */ };
+
+struct vm {
+	LIST_ENTRY(vm) listed;
+	struct proc *proc;
+	char *dir;
+};
+
+struct vms {
+	LIST_HEAD(, vm) list;
+};
+
+struct vms *vms_new(void)
+{
+	struct vms *v = calloc(1, sizeof(*v));
+
+	if (v)
+		LIST_INIT(&v->list);
+	return v;
+}
+
+static void forget(struct vm *m)
+{
+	LIST_REMOVE(m, listed);
+	proc_free(m->proc);
+	free(m->dir);
+	free(m);
+}
+
+static void on_exit_of(void *ctx, struct proc *p, int status)
+{
+	struct vm *m = ctx;
+
+	(void)p;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		log_info(NULL, "the VM of %s has ended", m->dir);
+		dir_remove(m->dir);
+	} else {
+		log_warn(NULL, "the VM of %s has ended with %s %d; see qemu.log there", m->dir,
+			 WIFSIGNALED(status) ? "signal" : "status",
+			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	}
+	forget(m);
+}
+
+void vms_add(struct vms *v, struct proc *p, const char *dir)
+{
+	struct vm *m = calloc(1, sizeof(*m));
+
+	if (!m || !(m->dir = strdup(dir))) {
+		free(m);
+		proc_free(p);
+		return;
+	}
+	m->proc = p;
+	proc_hand_over(p, on_exit_of, m);
+	LIST_INSERT_HEAD(&v->list, m, listed);
+}
+
+/* Whether somebody listens on path. */
+static int answers(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path)) {
+		if (fd >= 0)
+			close(fd);
+		return 1; /* when in doubt, it lives */
+	}
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	r = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 ||
+	    (errno != ECONNREFUSED && errno != ENOENT);
+	close(fd);
+	return r;
+}
+
+void vms_sweep(const char *run_dir)
+{
+	char path[4096], socket_path[4200];
+	struct dirent *entry;
+	struct stat st;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/vms", run_dir);
+	d = opendir(path);
+	while (d && (entry = readdir(d)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/vms/%s", run_dir, entry->d_name);
+		snprintf(socket_path, sizeof(socket_path), "%s/qmp.sock", path);
+		if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
+		    st.st_mtime > time(NULL) - YOUNG_S || answers(socket_path))
+			continue;
+		log_info(NULL, "removing %s: its VM has gone", path);
+		dir_remove(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+void vms_free(struct vms *v)
+{
+	if (!v)
+		return;
+	while (!LIST_EMPTY(&v->list))
+		forget(LIST_FIRST(&v->list));
+	free(v);
+}
