@@ -26,7 +26,7 @@ works() {
 
 works '^usage: adit COMMAND' --help
 works '^adit [0-9]*\.[0-9]*\.[0-9]*$' --version
-for command in serve forward keygen; do
+for command in serve forward migrate keygen; do
     works "^usage: adit $command" "$command" --help
     works "^  $command " --help
     misuse "no option --nope" "$command" --nope
@@ -40,7 +40,7 @@ misuse 'no command nope' nope
 misuse 'no option --nope' --nope
 
 # every long option of a command is in its help
-for command in serve forward keygen; do
+for command in serve forward migrate keygen; do
     for option in $("$ADIT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
         "$ADIT" "$command" "$option=x" --help >"$T/out" 2>&1
         ! grep -q 'no option' "$T/out" || fail "adit $command --help tells of $option, which there is not"
@@ -70,6 +70,17 @@ misuse 'add --insecure' forward tcp://h "${pair[@]}"
 misuse 'an identity in DEST' forward tls://me@h "${pair[@]}" --tls-creds "$T"
 misuse '--background takes no value' forward tls://h "${pair[@]}" "${psk[@]}" --background=yes
 misuse '--log-level "loud"' forward tls://h "${pair[@]}" "${psk[@]}" --log-level loud
+
+misuse '--qmp SOCKET is missing' migrate tls://h "${psk[@]}"
+misuse 'DEST is missing' migrate --qmp "$T/qmp" "${psk[@]}"
+misuse 'one DEST' migrate --qmp "$T/qmp" tls://h tls://i "${psk[@]}"
+misuse 'tls:// needs --psk FILE or --tls-creds DIR' migrate --qmp "$T/qmp" tls://h
+misuse 'add --insecure' migrate --qmp "$T/qmp" tcp://h
+misuse 'cannot go together' migrate --qmp "$T/qmp" tls://h --insecure "${psk[@]}"
+misuse '--timeout "soon"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout soon
+misuse '--downtime-limit "-1"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --downtime-limit=-1
+misuse '--max-bandwidth: "fast"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth fast
+misuse '--max-bandwidth: a rate of 0' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth 0
 
 misuse 'one of --psk FILE, --tls-creds DIR and --insecure' serve
 misuse 'options only, not "extra"' serve "${psk[@]}" extra
