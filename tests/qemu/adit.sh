@@ -19,15 +19,21 @@ adit_keys() { (umask 077 && "$ADIT" keygen -o "$T/psk" tester >/dev/null) || fai
 
 # adit_serve [OPTION]...: on dst, as proc "serve", its private files in $T/run-dst; --images only where VMs may be launched
 adit_serve() {
-    (umask 077 && mkdir -p "$T/run-dst")
+    (umask 077 && mkdir -p "$T/run-dst/vms")
     case " $* " in
-    *' --allow-launch '*) [ -z "$ADIT_IMAGES" ] || { mkdir -p "$ADIT_IMAGES" && set -- "$@" --images "$ADIT_IMAGES"; } ;;
+    *' --allow-launch '*) [ -z "$ADIT_IMAGES" ] || { adit_images && set -- "$@" --images "$ADIT_IMAGES"; } ;;
     esac
     case " $* " in
     *' --allow-migrate '*) set -- "$@" --run-dir "$T/run-dst" ;;
     esac
     proc_start serve dst "$ADIT" serve --listen "$DST_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" "$@"
     wait_until 10 "adit serve to listen" adit_serves
+}
+# a launched twin's kernel comes from that folder too, and somebody has to have put it there
+adit_images() {
+    mkdir -p "$ADIT_IMAGES"
+    cp "$GUEST_ELF" "$ADIT_IMAGES/"
+    [ -z "${NEED_LINUX:-}" ] || cp "$LINUX_GUEST/vmlinuz" "$LINUX_GUEST/initrd" "$ADIT_IMAGES/"
 }
 # adit_serve_launch [OPTION]...: one that may do all that a migration can ask for
 adit_serve_launch() { adit_serve --allow-migrate --allow-launch "$QEMU" "$@"; }

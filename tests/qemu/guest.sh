@@ -62,7 +62,7 @@ guest_ask() {
     guest_send "$1" "$2"
     guest_wait "$1" "$3" "${4:-20}" "$lines"
 }
-guest_quiet() { guest_ask "$1" q '^QUIET.*[0-9]$' >/dev/null; }     # writes no more to the disks; they are flushed
+guest_quiet() { guest_ask "$1" q '^QUIET( .*[0-9])?$' >/dev/null; }     # writes no more to the disks; they are flushed
 guest_still() { guest_ask "$1" s '^STILL.*[0-9]$' >/dev/null; }     # dirties no more RAM
 guest_go() { guest_ask "$1" r '^RUNNING' >/dev/null; }              # goes on with both
 # guest_verify NAME [SECONDS]: has it check all RAM and all sectors; prints its answer

@@ -73,6 +73,7 @@ lib_end() {
         printf 'kept: %s\n' "$T" >&2
     else
         proc_end_all 2>/dev/null
+        umount -lq "$T"/* 2>/dev/null
         rm -rf "$T"
     fi
     exit "$status"

@@ -29,6 +29,7 @@ move_vm() {
     shift
     vm_start "$name" src monitors=2 ${MOVE_DISKS[@]+"${MOVE_DISKS[@]}"} "$@"
     VM_HOST[${name}2]=src VM_QMP[${name}2]=$T/$name/qmp2.sock
+    VM_SERIAL[${name}2]=${VM_SERIAL[$name]} VM_LOG[${name}2]=${VM_LOG[$name]}
     guest_ready "$name"
     guest_reaches "$name" beat 8 20
 }

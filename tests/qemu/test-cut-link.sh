@@ -16,7 +16,7 @@ for phase in mirror ram; do
     left_clock
     # the guest does not wait for the network
     guest_beats_on a 16
-    fault_ended a 1 "$DST_IP|destination|peer" 'answer|lost|silent|dead|heard|time'
+    fault_ended a 1 "$DST_IP|destination|server|peer" 'answer|lost|silent|dead|heard|time'
     link_heal
 done
 fault_retry a twin

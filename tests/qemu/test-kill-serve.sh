@@ -15,7 +15,7 @@ for phase in mirror ram; do
     fault_reach a $phase
     proc_kill serve KILL
     left_clock
-    fault_ended a 1 "$DST_IP|destination|peer" 'lost|closed|connection|gone|reset|ended'
+    fault_ended a 1 "$DST_IP|destination|server" 'lost|closed|connection|gone|reset|ended'
     proc_end serve
     adit_serve_launch
 done

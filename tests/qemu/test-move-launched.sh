@@ -31,7 +31,4 @@ adit_serve_launch
 launched one raw:virtio
 launched two raw:virtio qcow2:virtio
 launched four raw:ide qcow2:virtio qcow2:ide raw:virtio
-LEFT_MAY="^file $T/images/"
-left_clock
-left_nothing "$LEFT_MAY"
 firewall_show

@@ -14,11 +14,11 @@ move_hosts
 move_disks a 8M raw:virtio qcow2:virtio
 move_vm a append='ram=8 rate=1000 sectors=256 diskrate=20'
 serving --allow-forward 'unix:/nothing'
-move_refused 'no right to migrate' a 1 '--allow-migrate' 'tester|destination'
+move_refused 'no right to migrate' a 1 '--allow-migrate' 'destination'
 serving --allow-migrate
 move_refused 'no right to launch' a 1 '--allow-launch'
 serving --allow-migrate --allow-launch "$(command -v socat)"
-move_refused 'a right to launch another binary' a 1 '--allow-launch' "$QEMU"
+move_refused 'a right to launch another binary' a 1 '--allow-launch' "${QEMU##*/}"
 ADIT_IMAGES='' serving --allow-migrate --allow-launch "$QEMU"
 move_refused 'no folder for images' a 1 '--images'
 serving --allow-migrate --allow-launch "$QEMU"

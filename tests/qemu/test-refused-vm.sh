@@ -38,7 +38,7 @@ in_host src ip tuntap add dev tap0 mode tap 2>/dev/null || say 'note: no tap dev
     device 'a tap device' 'netdev.*tap|tap.*netdev' -netdev tap,id=n0,ifname=tap0,script=no,downscript=no -device virtio-net-pci,netdev=n0
 mkdir "$T/folder"
 device 'a shared folder' 'virtfs|fsdev' -virtfs "local,path=$T/folder,mount_tag=t,security_model=none"
-device 'a memory file of the host' 'mem-path' -object "memory-backend-file,id=m1,size=1M,mem-path=$T/folder/mem,share=on"
+device 'a memory file of the host' 'memory-backend-file' -object "memory-backend-file,id=m1,size=1M,mem-path=$T/folder/mem,share=on"
 device "a device of the host as a chardev" 'chardev|/dev/' -chardev serial,id=c1,path=/dev/ptmx -device isa-serial,chardev=c1,index=1
 device 'an unknown firmware file' 'option-rom' -option-rom "$GUEST_ELF"
 
