@@ -6,7 +6,8 @@
  * Listens on the unix socket LISTEN (the target) and makes COUNT connections to
  * the unix socket CONNECT (the forward). Each side of each sends BYTES bytes that
  * only this connection and direction has, half-closes, and checks what it gets,
- * the end included. Of the first STALL connections the target's side does not
+ * the end included. The target must see the connections in the order in which they
+ * were made. Of the first STALL connections the target's side does not
  * read, and the other sends STALL_BYTES, until all others are through: then
  * "stalled SENT" is printed, SENT being the bytes that went in meanwhile, and a
  * line on standard input lets them go on.
@@ -42,10 +43,12 @@ struct conn {
 	uint64_t out_left, in_left;
 	int out_ended, in_ended;
 	int reading;
+	uint32_t serial; /* of the target's side: the how manieth to be accepted */
 };
 
 static int epfd;
 static uint64_t bytes_each, stall_bytes;
+static uint32_t accepted;
 static uint32_t count, stall_count;
 static uint32_t ended, ended_stalled;
 static uint64_t stalled_sent;
@@ -178,6 +181,8 @@ static void do_read(struct conn *c)
 		know_index(c, (uint32_t)c->head_bytes[0] | (uint32_t)c->head_bytes[1] << 8 |
 				  (uint32_t)c->head_bytes[2] << 16 |
 				  (uint32_t)c->head_bytes[3] << 24);
+		if (c->index != c->serial)
+			die(c, "it did not arrive in the order of the connections");
 		if (c->index < stall_count && counting_stalled) {
 			stalled[c->index] = c;
 			c->reading = 0;
@@ -217,6 +222,7 @@ static void handle(int listening, const struct epoll_event *ev)
 		while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 			c = add(fd, 1);
 			c->index = UINT32_MAX;
+			c->serial = accepted++;
 		}
 		if (errno != EAGAIN)
 			die(NULL, "accept");

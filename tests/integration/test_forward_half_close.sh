@@ -88,4 +88,22 @@ grep -q 'Connection reset' "$T/server.err" || fail "the far side saw no error: $
 for f in serve forward; do
     wait_until 5 "$f.log says why" grep -q "that asked for tcp:127.0.0.1:$target failed: Connection reset by peer" "$T/$f.log"
 done
+
+# the same while nothing moves, because the target does not read
+end_forward
+start_forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "tcp:127.0.0.1:$tcp_near=unix:$T/idle"
+socat UNIX-LISTEN:"$T/idle" SYSTEM:"echo \$\$ >$T/idle.pid; exec sleep 100" &
+started $!
+wait_until 10 "the server listens" test -S "$T/idle"
+head -c 200M /dev/zero | socat -u - TCP:127.0.0.1:"$tcp_near",linger=0 2>/dev/null &
+client=$!
+started "$client"
+wait_until 10 "the server is there" test -s "$T/idle.pid"
+started "$(cat "$T/idle.pid")"
+sleep 1 # all windows are full
+gone "$client" && fail "200 MB went to a server that does not read"
+kill -KILL "$client"; wait "$client" 2>/dev/null
+for f in serve forward; do
+    wait_until 5 "$f.log says why" grep -q "that asked for unix:$T/idle failed: Connection reset by peer" "$T/$f.log"
+done
 end_adits
