@@ -79,6 +79,8 @@ void qmp_batch_free(struct qmp_batch *b);
 unsigned qmp_batch_add(struct qmp_batch *b, enum qmp_need need, const char *name, json_t *args);
 /* A getfd; fd owned. */
 unsigned qmp_batch_add_fd(struct qmp_batch *b, enum qmp_need need, const char *name, int fd);
+/* Gives p to b, which frees it (with free) when it is freed itself: for a ctx. */
+void qmp_batch_own(struct qmp_batch *b, void *p);
 /* Runs b, which is q's from now on. An empty batch ends within the call. */
 void qmp_batch_run(struct qmp_batch *b, struct qmp *q, qmp_batch_end *fn, void *ctx);
 /* Command i's result (borrowed), NULL when it failed or was not sent. */

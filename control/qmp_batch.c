@@ -25,6 +25,7 @@ struct qmp_batch {
 	bool running;
 	qmp_batch_end *fn;
 	void *ctx;
+	void *owned;
 };
 
 struct qmp_batch *qmp_batch_new(void)
@@ -44,6 +45,7 @@ void qmp_batch_free(struct qmp_batch *b)
 		fd_close(&b->items[i].fd);
 	}
 	free(b->items);
+	free(b->owned);
 	free(b);
 }
 
@@ -75,6 +77,11 @@ unsigned qmp_batch_add(struct qmp_batch *b, enum qmp_need need, const char *name
 unsigned qmp_batch_add_fd(struct qmp_batch *b, enum qmp_need need, const char *name, int fd)
 {
 	return add(b, need, name, NULL, fd);
+}
+
+void qmp_batch_own(struct qmp_batch *b, void *p)
+{
+	b->owned = p;
 }
 
 static void finish(struct qmp_batch *b, struct qmp *q, const struct err *e)

@@ -375,7 +375,7 @@ static bool is_child(const struct qargs *q, const char *node)
 		if (!o || o->rule != QARGS_BLOCKDEV)
 			continue;
 		while ((v = strstr(v, node))) {
-			if (v[-1] == '=' || v[-1] == '"')
+			if (v > q->at[i].value && (v[-1] == '=' || v[-1] == '"'))
 				seen += v[len] == 0 || v[len] == ',' || v[len] == '"';
 			v += len;
 		}
@@ -459,36 +459,35 @@ static void read_basics(struct qmp_batch *b, json_t *vm)
 static void read_process(struct qmp *q, json_t *vm, struct qargs *args, struct err *e)
 {
 	pid_t pid = qmp_peer_pid(q);
-	struct strvec argv = {0};
-	const json_t *item;
+	const json_t *array, *item;
+	char **argv;
 	size_t i;
 
 	if (read_argv(pid, vm, e) < 0)
 		return;
 	read_link(pid, "exe", vm);
 	read_link(pid, "cwd", vm);
-	json_array_foreach(json_object_get(vm, "argv"), i, item)
-	    strvec_push(&argv, json_string_value(item));
-	/* borrowed from the JSON strings, which live as long as vm */
-	for (i = 0; i < argv.count; i++) {
-		free(argv.at[i]);
-		argv.at[i] =
-		    (char *)json_string_value(json_array_get(json_object_get(vm, "argv"), i));
+	array = json_object_get(vm, "argv");
+	argv = calloc(json_array_size(array) + 1, sizeof(*argv));
+	if (!argv) {
+		err_set_sys(e, ENOMEM, "the source's command line");
+		return;
 	}
-	if (qargs_parse(args, argv.at, argv.count, e) < 0)
+	json_array_foreach(array, i, item) argv[i] =
+	    (char *)json_string_value(item); /* vm outlives args */
+	if (qargs_parse(args, argv, json_array_size(array), e) < 0)
 		json_object_del(vm, "argv");
-	free(argv.at);
+	free(argv);
 }
 
 static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	struct reader *r = ctx, reader = *r;
+	struct reader *r = ctx;
 	struct vmdesc_report rep = {.argv_err = ERR_INIT};
 	struct qargs args = {0};
 
-	free(r);
 	if (err_is_set(e)) {
-		reader.fn(reader.ctx, NULL, e);
+		r->fn(r->ctx, NULL, e);
 		return;
 	}
 	rep.vm = json_object();
@@ -505,7 +504,7 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	rep.parameters = json_incref(qmp_batch_result(b, Q_PARAMETERS));
 	rep.block_jobs = json_incref(qmp_batch_result(b, Q_BLOCK_JOBS));
 	rep.nodes = json_incref(qmp_batch_result(b, Q_NODES));
-	reader.fn(reader.ctx, &rep, e);
+	r->fn(r->ctx, &rep, e);
 }
 
 void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
@@ -523,6 +522,7 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	}
 	r->fn = fn;
 	r->ctx = ctx;
+	qmp_batch_own(b, r);
 	/* in the order of enum query */
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-name", NULL);
