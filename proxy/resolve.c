@@ -33,6 +33,7 @@ struct resolve {
 	struct addr_resolved at;
 	struct err err;
 	int wake;	 /* eventfd: the thread has finished */
+	atomic_int done; /* at and err are the loop's again */
 	atomic_int held; /* loop and thread, those that still use it */
 	resolve_done *fn;
 	void *ctx;
@@ -66,11 +67,13 @@ static void *look_up(void *arg)
 {
 	struct resolve *r = arg;
 	uint64_t one = 1;
+	ssize_t n;
 
 	addr_resolve(&r->addr, 0, &r->at, &r->err);
-	/* An eventfd that was never written to cannot be full. */
-	if (write(r->wake, &one, sizeof(one)) < 0)
-		r->err.code = ERR_SYSTEM;
+	atomic_store(&r->done, 1);
+	/* An eventfd that was never written to is not full: this cannot fail. */
+	n = write(r->wake, &one, sizeof(one));
+	(void)n;
 	atomic_fetch_sub(&threads, 1);
 	let_go(r);
 	return NULL;
@@ -108,9 +111,11 @@ static void on_retry(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	rc = start_thread(r);
+	if (rc == 0)
+		return;
 	if (rc == EAGAIN) {
 		event_add(&r->retry, &later);
-	} else if (rc != 0) {
+	} else {
 		err_set(&r->err, ERR_SYSTEM, "\"%s\" cannot be looked up: %s", r->addr.host,
 			strerror(rc));
 		event_active(&r->finished, EV_READ, 0);
@@ -124,6 +129,8 @@ static void on_finished(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	event_del(&r->finished);
+	if (!atomic_load(&r->done) && !err_is_set(&r->err))
+		err_set(&r->err, ERR_INTERNAL, "a lookup ended before its end");
 	r->fn(r->ctx, &r->at, &r->err);
 	let_go(r);
 }
