@@ -22,7 +22,7 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_STATUS, Q_VERSION, Q_BLOCK, Q_CAPS, Q_MACHINE };
+enum { Q_STATUS, Q_VERSION, Q_BLOCK, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET };
 
 static void next_image(struct job *j);
 static void connect_monitor(struct job *j);
@@ -307,8 +307,8 @@ static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d
 		const char *device = json_string_value(json_object_get(entry, "device"));
 		const char *qdev = json_string_value(json_object_get(entry, "qdev"));
 
-		if (*d->device ? device && strcmp(device, d->device) == 0 :
-				 *d->qdev && qdev && strcmp(qdev, d->qdev) == 0)
+		if (*d->device ? device && strcmp(device, d->device) == 0
+			       : *d->qdev && qdev && strcmp(qdev, d->qdev) == 0)
 			return entry;
 	}
 	return NULL;
@@ -328,9 +328,10 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *
 	char id[64];
 
 	if (!entry)
-		return err_set(e, ERR_QEMU, "the destination's QEMU has no drive like %s (device "
-			       "%s): its configuration must be that of the source", d->name,
-			       *d->device ? d->device : d->qdev);
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has no drive like %s (device "
+			       "%s): its configuration must be that of the source",
+			       d->name, *d->device ? d->device : d->qdev);
 	if (!node)
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
 	if (json_is_true(json_object_get(in, "ro")))
@@ -340,14 +341,62 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *
 		return e->code;
 	if (file && vmdesc_is_here(&j->desc) && *d->file_id &&
 	    vmdesc_file_id("/", file, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
-		return err_set(e, ERR_REFUSED, "%s is the very image that the source uses: a copy "
-			       "needs another file", file);
+		return err_set(e, ERR_REFUSED,
+			       "%s is the very image that the source uses: a copy "
+			       "needs another file",
+			       file);
 	k->job = j;
 	k->desc = d;
 	snprintf(k->node, sizeof(k->node), "%s", node);
 	if (size > d->size)
 		snprintf(k->window, sizeof(k->window), "adit-window-%zu", j->disk_count);
 	j->disk_count++;
+	return 0;
+}
+
+/* "pc-q35-7.2" of "pc-q35-7.2-machine" is the same machine. */
+static bool same_machine(const char *a, const char *b)
+{
+	size_t la = strlen(a), lb = strlen(b);
+
+	if (la > 8 && strcmp(a + la - 8, "-machine") == 0)
+		la -= 8;
+	if (lb > 8 && strcmp(b + lb - 8, "-machine") == 0)
+		lb -= 8;
+	return la == lb && memcmp(a, b, la) == 0;
+}
+
+/* Holds what can be compared beforehand to the source: what differs would fail only at
+ * the end, after all the disks have been copied. */
+static int compare(struct job *j, struct qmp_batch *b, struct err *e)
+{
+	const json_t *memory = qmp_batch_result(b, Q_MEMORY);
+	const char *machine = json_string_value(qmp_batch_result(b, Q_MACHINE));
+	const char *arch =
+	    json_string_value(json_object_get(qmp_batch_result(b, Q_TARGET), "arch"));
+	size_t cpus = json_array_size(qmp_batch_result(b, Q_CPUS));
+	json_int_t bytes = json_integer_value(json_object_get(memory, "base-memory")) +
+			   json_integer_value(json_object_get(memory, "plugged-memory"));
+
+	if (arch && strcmp(arch, j->desc.arch) != 0)
+		return err_set(e, ERR_QEMU, "the destination's QEMU is for %s, the VM's for %s",
+			       arch, j->desc.arch);
+	if (machine && !same_machine(machine, j->desc.machine))
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has machine type %s, the VM %s: "
+			       "start it with -machine %s",
+			       machine, j->desc.machine, j->desc.machine);
+	if (memory && (uint64_t)bytes != j->desc.memory)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has %lld MiB of RAM, the VM "
+			       "%llu: its configuration must be that of the source",
+			       (long long)(bytes >> 20),
+			       (unsigned long long)(j->desc.memory >> 20));
+	if (cpus && cpus != j->desc.cpus)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has %zu CPUs, the VM %llu: its "
+			       "configuration must be that of the source",
+			       cpus, (unsigned long long)j->desc.cpus);
 	return 0;
 }
 
@@ -363,9 +412,10 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	if (j->state != JOB_PREPARING)
 		return;
 	if (!err_is_set(&why) && (!status || strcmp(status, "inmigrate") != 0))
-		err_set(&why, ERR_REFUSED, "the QEMU at %s on the destination does not wait for a "
-			"VM (state %s): start it with -incoming defer", j->twin.qmp,
-			status ? status : "unknown");
+		err_set(&why, ERR_REFUSED,
+			"the QEMU at %s on the destination does not wait for a "
+			"VM (state %s): start it with -incoming defer",
+			j->twin.qmp, status ? status : "unknown");
 	snprintf(j->twin.qemu_version, sizeof(j->twin.qemu_version), "%d.%d.%d",
 		 (int)json_integer_value(json_object_get(v, "major")),
 		 (int)json_integer_value(json_object_get(v, "minor")),
@@ -373,6 +423,8 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	j->disks = calloc(j->desc.disk_count + 1, sizeof(*j->disks));
 	if (!j->disks)
 		err_set(&why, ERR_SPACE, "no memory for the job's disks");
+	if (!err_is_set(&why))
+		compare(j, b, &why);
 	for (size_t i = 0; !err_is_set(&why) && i < j->desc.disk_count; i++)
 		if (j->desc.disks[i].copy)
 			match_disk(j, &j->desc.disks[i], qmp_batch_result(b, Q_BLOCK), &why);
@@ -394,6 +446,11 @@ void job_twin_ready(struct job *j)
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-memory-size-summary", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-cpus-fast", NULL);
+	qmp_batch_add(b, QMP_MAY, "qom-get",
+		      json_pack("{s:s,s:s}", "path", "/machine", "property", "type"));
+	qmp_batch_add(b, QMP_MAY, "query-target", NULL);
 	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", caps));
 	/* While it waits, this takes back that it runs by itself once all is there: the
@@ -439,8 +496,7 @@ void job_begin(struct job *j)
 		     "--dest-qmp");
 		return;
 	}
-	if (twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
-	    make_folder(j, &e) < 0)
+	if (twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 || make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else
 		next_image(j);

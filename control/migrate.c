@@ -249,8 +249,10 @@ static void on_quit_sent(void *ctx, struct qmp *q, json_t *result, const struct 
 	(void)q;
 	(void)result;
 	if (err_is_set(e) && e->code != ERR_CLOSED)
-		migrate_note(m, "the source QEMU did not take `quit` (%s): end it by hand; the VM "
-				"runs on the destination", e->text);
+		migrate_note(m,
+			     "the source QEMU did not take `quit` (%s): end it by hand; the VM "
+			     "runs on the destination",
+			     e->text);
 	/* Its end shows when the monitor closes (on_qmp_end). */
 }
 
@@ -364,6 +366,10 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 	case MIGRATE_OVER:
 		break;
 	default:
+		/* A refusal is the destination's own sentence; all else is about the way there. */
+		if (e.code == ERR_CLOSED || e.code == ERR_TIMEOUT || e.code == ERR_PROTOCOL)
+			err_prefix(&e, "the connection to the destination %s is lost",
+				   m->config.dest.host);
 		migrate_fail(m, &e);
 	}
 }
@@ -444,9 +450,8 @@ static void prepare(struct migrate *m)
 /* What can be seen here that would make the migration fail. */
 static int check_here(struct migrate *m, struct err *e)
 {
-	const char *running =
-	    json_string_value(json_object_get(m->report.migrate, "status"));
-	static const char *const busy[] = {"setup",  "active",	 "pre-switchover",
+	const char *running = json_string_value(json_object_get(m->report.migrate, "status"));
+	static const char *const busy[] = {"setup",  "active",	   "pre-switchover",
 					   "device", "cancelling", "wait-unplug"};
 	size_t i;
 	json_t *job;
@@ -455,7 +460,8 @@ static int check_here(struct migrate *m, struct err *e)
 		if (strcmp(running, busy[i]) == 0)
 			return err_set(e, ERR_QEMU,
 				       "the VM is being migrated already (state %s): wait for "
-				       "that, or cancel it in its monitor", running);
+				       "that, or cancel it in its monitor",
+				       running);
 	if (strcmp(m->desc.status, "inmigrate") == 0 || strcmp(m->desc.status, "postmigrate") == 0)
 		return err_set(e, ERR_QEMU, "the VM is in state %s: it does not run here",
 			       m->desc.status);
@@ -471,7 +477,8 @@ static int check_here(struct migrate *m, struct err *e)
 		if (id && strncmp(id, "adit-", 5) != 0)
 			return err_set(e, ERR_QEMU,
 				       "block job %s is running on the VM: wait for its end, or "
-				       "cancel it with the monitor's block-job-cancel", id);
+				       "cancel it with the monitor's block-job-cancel",
+				       id);
 	}
 	return 0;
 }
@@ -494,10 +501,9 @@ static void clear_leftovers(struct migrate *m)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(m->report.block_jobs, i, item)
-	    qmp_batch_add(b, QMP_MAY, "block-job-cancel",
-			  json_pack("{s:O,s:b}", "device", json_object_get(item, "device"),
-				    "force", 1));
+	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
+	    b, QMP_MAY, "block-job-cancel",
+	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
 	json_array_foreach(m->report.nodes, i, item)
 	{
 		const char *node = json_string_value(json_object_get(item, "node-name"));
@@ -634,8 +640,8 @@ fail:
 
 void migrate_free(struct migrate *m)
 {
-	struct event **events[] = {&m->ev_tick, &m->ev_timeout, &m->ev_suspect,
-				   &m->ev_answer, &m->ev_undo, &m->ev_end};
+	struct event **events[] = {&m->ev_tick,	  &m->ev_timeout, &m->ev_suspect,
+				   &m->ev_answer, &m->ev_undo,	  &m->ev_end};
 
 	if (!m)
 		return;

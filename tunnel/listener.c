@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ struct listener {
 	void *ctx;
 	TAILQ_HEAD(, probation) probations;
 	unsigned probation_count;
+	int crowded; /* it was at its maximum since it was last empty */
 	TAILQ_HEAD(, session) sessions;
 	uint64_t log_second;
 	unsigned logged, unlogged;
@@ -58,10 +60,16 @@ void listener_config_default(struct listener_config *c)
 
 static void probation_free(struct probation *p)
 {
-	TAILQ_REMOVE(&p->listener->probations, p, link_entry);
-	p->listener->probation_count--;
+	struct listener *l = p->listener;
+
+	TAILQ_REMOVE(&l->probations, p, link_entry);
 	link_free(p->link);
 	free(p);
+	if (--l->probation_count == 0 && l->crowded) {
+		/* What a crowd of strangers took from the system goes back to it. */
+		l->crowded = 0;
+		malloc_trim(0);
+	}
 }
 
 /* Logs a failed handshake; a flood of them is counted, not logged one by one. */
@@ -181,6 +189,7 @@ static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_
 	if (++l->probation_count > l->config.handshakes_max) {
 		struct probation *oldest = TAILQ_FIRST(&l->probations);
 
+		l->crowded = 1;
 		log_failure(l, oldest->address,
 			    "dropped unauthenticated: too many handshakes in progress");
 		probation_free(oldest);

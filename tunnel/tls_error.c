@@ -35,6 +35,9 @@ static void note_cert(struct tls_facts *f, X509_STORE_CTX *store)
 		return;
 	tls_cert_name(X509_get_subject_name(cert), f->cert_subject, sizeof(f->cert_subject));
 	tls_cert_name(X509_get_issuer_name(cert), f->cert_issuer, sizeof(f->cert_issuer));
+	/* What the chain broke at may be its CA; the peer is the leaf. */
+	cert = X509_STORE_CTX_get0_cert(store);
+	tls_cert_name(X509_get_subject_name(cert), f->leaf_subject, sizeof(f->leaf_subject));
 	tls_cert_hosts(cert, f->cert_hosts, sizeof(f->cert_hosts));
 	tls_cert_date(X509_get0_notBefore(cert), f->cert_from);
 	tls_cert_date(X509_get0_notAfter(cert), f->cert_until);
@@ -95,7 +98,7 @@ static int explain_cert(struct err *e, const struct tls_facts *f)
 		    e, ERR_AUTH,
 		    "The %s's certificate (%s) is from an issuer that is not trusted here "
 		    "(%s): its CA must be in %s/ca-cert.pem",
-		    peer, f->cert_subject, f->cert_issuer, dir);
+		    peer, f->leaf_subject, f->cert_issuer, dir);
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		return err_set(e, ERR_AUTH,
 			       "The %s's certificate (%s)%s expired on %s: renew it there", peer,

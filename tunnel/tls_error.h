@@ -37,6 +37,7 @@ struct tls_facts {
 	int cert_error; /* X509_V_ERR_* */
 	int cert_depth; /* 0 the peer's own, above: its issuers */
 	char cert_subject[TLS_CERT_TEXT_MAX];
+	char leaf_subject[TLS_CERT_TEXT_MAX];
 	char cert_issuer[TLS_CERT_TEXT_MAX];
 	char cert_hosts[TLS_CERT_TEXT_MAX];
 	char cert_from[TLS_CERT_DATE_MAX], cert_until[TLS_CERT_DATE_MAX];

@@ -40,6 +40,17 @@ static ssize_t fail(struct transport_tcp *tcp, struct err *e)
 	return TRANSPORT_FAILED;
 }
 
+/* A last word to a peer that speaks TLS: the head of a HELLO in the clear, by which it
+ * knows what it has met (sniff). */
+static void say_plain(struct transport_tcp *tcp)
+{
+	static const uint8_t head[16] = {0, 0, 0, 66, 1};
+
+	if (tcp->out.len == 0 && outbuf_append(&tcp->out, head, sizeof(head)) == 0)
+		outbuf_end(&tcp->out);
+	outbuf_flush(&tcp->out, tcp->t.fd, NULL);
+}
+
 static ssize_t tcp_read(struct transport *t, uint8_t *buf, size_t size, struct err *e)
 {
 	struct transport_tcp *tcp = self(t);
@@ -68,6 +79,8 @@ static ssize_t tcp_read(struct transport *t, uint8_t *buf, size_t size, struct e
 		what = sniff(buf, (size_t)n);
 		if (what == SNIFF_TLS || what == SNIFF_SSH || what == SNIFF_HTTP) {
 			sniff_explain(&tcp->failed, "peer", 0, buf, (size_t)n);
+			if (what == SNIFF_TLS)
+				say_plain(tcp);
 			return fail(tcp, e);
 		}
 	}
