@@ -148,7 +148,7 @@ host_processes() {
     local d
     for d in /proc/[0-9]*; do
         [ "$(readlink "$d/ns/net" 2>/dev/null)" = "$(readlink "/proc/${HOST_PID[$1]}/ns/net")" ] || continue
-        printf '%s %s\n' "${d#/proc/}" "$(tr '\0' ' ' <"$d/cmdline" 2>/dev/null)"
+        printf '%s %s\n' "${d#/proc/}" "$({ tr '\0' ' ' <"$d/cmdline"; } 2>/dev/null)"
     done | sort -n
 }
 

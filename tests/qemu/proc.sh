@@ -68,7 +68,7 @@ proc_end_all() {
 proc_list() {
     local d cmd
     for d in /proc/[0-9]*; do
-        cmd=$(tr '\0' ' ' <"$d/cmdline" 2>/dev/null) || continue
+        cmd=$({ tr '\0' ' ' <"$d/cmdline"; } 2>/dev/null) || continue
         [ "${d#/proc/}" != $$ ] && [[ $cmd =~ $1 ]] && printf '%s %s\n' "${d#/proc/}" "$cmd"
     done
     return 0
