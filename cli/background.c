@@ -80,7 +80,8 @@ int background_write_pid(struct background *b, const char *file, struct err *e)
 		fd_close(&b->pid_fd);
 		return e->code;
 	}
-	b->pid_file = file;
+	/* Absolute, since the directory changes; if that cannot be had, it stays. */
+	b->pid_file = realpath(file, NULL);
 	return 0;
 }
 
@@ -92,6 +93,9 @@ void background_ready(struct background *b)
 	if (b->ready_fd < 0)
 		return;
 	setsid();
+	/* No file system is kept from being unmounted. */
+	if (chdir("/") < 0)
+		errno = 0;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
@@ -111,6 +115,7 @@ void background_fini(struct background *b)
 {
 	if (b->pid_file)
 		unlink(b->pid_file);
+	free(b->pid_file);
 	b->pid_file = NULL;
 	fd_close(&b->pid_fd);
 	fd_close(&b->ready_fd);

@@ -6,9 +6,9 @@
 
 /* Zeroed but for the descriptors, which are -1: BACKGROUND_INIT. */
 struct background {
-	int ready_fd; /* the child's end of the pipe that the parent waits on */
-	int pid_fd;   /* the pid file, locked */
-	const char *pid_file;
+	int ready_fd;	/* the child's end of the pipe that the parent waits on */
+	int pid_fd;	/* the pid file, locked */
+	char *pid_file; /* absolute; removed at the end */
 };
 
 #define BACKGROUND_INIT                                                                            \
@@ -26,8 +26,8 @@ int background_fork(struct background *b, struct err *e);
  * holds it. */
 int background_write_pid(struct background *b, const char *file, struct err *e);
 
-/* All is well: lets the parent go, begins a session of its own, and puts /dev/null in
- * the place of standard input and output, and of standard error unless that is a
+/* All is well: lets the parent go, begins a session of its own in the directory /, and
+ * puts /dev/null in the place of standard input and output, and of standard error unless that is a
  * plain file. Nothing for a process that was not forked. */
 void background_ready(struct background *b);
 

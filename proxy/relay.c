@@ -23,7 +23,6 @@
  */
 #include "proxy/relay.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -87,7 +86,9 @@ static const struct timeval check_interval = {1, 0};
 
 static void set_state(struct relay *r, enum relay_state to)
 {
-	assert(to > r->state);
+	if (to <= r->state)
+		log_error(NULL, "relay of %s: no way from %s to %s", stream_target(r->stream),
+			  state_names[r->state], state_names[to]);
 	log_debug(NULL, "relay of %s: %s -> %s", stream_target(r->stream), state_names[r->state],
 		  state_names[to]);
 	r->state = to;
