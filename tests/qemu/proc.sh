@@ -8,6 +8,8 @@ proc_start() {
     local name=$1 host=$2
     shift 2
     PROC_LOG[$name]=$T/$name.log
+    # now, not when the process gets round to it: what an earlier one of that name said is no longer to be found
+    : >"$T/$name.log"
     if [ "$host" = - ]; then
         "$@" </dev/null >"$T/$name.log" 2>&1 &
     else
