@@ -52,7 +52,12 @@ start_forward() {
     started "$FORWARD"
 }
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
+# gone PID: it has ended, whether or not somebody has taken note of that
+gone() {
+    local state
+    state=$(sed -n 's/^State:[^A-Z]*\([A-Z]\).*/\1/p' "/proc/$1/status" 2>/dev/null)
+    [ -z "$state" ] || [ "$state" = Z ] || [ "$state" = X ]
+}
 
 end_forward() {
     kill -TERM "$FORWARD"
