@@ -638,6 +638,12 @@ fail:
 	return NULL;
 }
 
+static void free_event(struct event *ev)
+{
+	if (ev)
+		event_free(ev);
+}
+
 void migrate_free(struct migrate *m)
 {
 	struct event **events[] = {&m->ev_tick,	  &m->ev_timeout, &m->ev_suspect,
