@@ -8,11 +8,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum type { T_STRING, T_LINE, T_INT, T_BOOL, T_OBJECT, T_ARRAY };
+enum type { T_STRING, T_LINE, T_NAME, T_INT, T_BOOL, T_OBJECT, T_ARRAY };
 
 enum need { OPTIONAL, REQUIRED };
 
-/* T_LINE: a string without control characters. max: bytes of a string, an integer's
+/* T_LINE: a string without control characters. T_NAME: one that is safe as a part of a
+ * file's name: letters, digits, . _ -, the first no dot. max: bytes of a string, an integer's
  * greatest value, elements of an array. of: an object's fields; an array's single
  * element, described by of[0] without a name. */
 struct field {
@@ -25,9 +26,11 @@ struct field {
 
 enum { NAME_MAX_LEN = 255, PATH_MAX_LEN = 4096, ARG_MAX_LEN = 256 * 1024, ARGS_MAX = 4096 };
 
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 #define INT_ANY ((uint64_t)INT64_MAX)
 
 static const struct field arg[] = {{"", T_STRING, REQUIRED, ARG_MAX_LEN, NULL}};
+static const struct field disk_name[] = {{"", T_NAME, REQUIRED, NAME_MAX_LEN, NULL}};
 static const struct field name[] = {{"", T_LINE, REQUIRED, NAME_MAX_LEN, NULL}};
 static const struct field note[] = {{"", T_LINE, REQUIRED, 1024, NULL}};
 
@@ -41,7 +44,7 @@ static const struct field qcow2[] = {
 };
 
 static const struct field disk_fields[] = {
-    {"name", T_LINE, REQUIRED, NAME_MAX_LEN, NULL},
+    {"name", T_NAME, REQUIRED, NAME_MAX_LEN, NULL},
     {"device", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"qdev", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL},
     {"node", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
@@ -95,7 +98,7 @@ static const struct field begin[] = {
 
 static const struct field prepared[] = {
     {"vm", T_OBJECT, REQUIRED, 0, dest_vm},
-    {"disks", T_ARRAY, REQUIRED, COOKIE_DISKS_MAX, name},
+    {"disks", T_ARRAY, REQUIRED, COOKIE_DISKS_MAX, disk_name},
     {"notes", T_ARRAY, REQUIRED, 1024, note},
     {NULL, 0, 0, 0, NULL},
 };
@@ -173,6 +176,8 @@ static int check_string(const json_t *v, const struct field *f, const char *wher
 		return bad(e, where, "is too long");
 	if (strlen(s) != json_string_length(v))
 		return bad(e, where, "holds a zero byte");
+	if (f->type == T_NAME && (!*s || *s == '.' || s[strspn(s, NAME_CHARS)]))
+		return bad(e, where, "is not a plain name");
 	for (; f->type == T_LINE && *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			return bad(e, where, "holds a control character");
@@ -190,6 +195,7 @@ static int check_value(const json_t *v, const struct field *f, const char *where
 	switch (f->type) {
 	case T_STRING:
 	case T_LINE:
+	case T_NAME:
 		return check_string(v, f, where, e);
 	case T_INT:
 		if (!json_is_integer(v))

@@ -22,7 +22,7 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_STATUS, Q_VERSION, Q_BLOCK, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET };
+enum { Q_VERSION, Q_BLOCK, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET };
 
 static void next_image(struct job *j);
 static void connect_monitor(struct job *j);
@@ -403,8 +403,6 @@ static int compare(struct job *j, struct qmp_batch *b, struct err *e)
 static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct job *j = ctx;
-	const json_t *state = qmp_batch_result(b, Q_STATUS);
-	const char *status = json_string_value(json_object_get(state, "status"));
 	const json_t *v = json_object_get(qmp_batch_result(b, Q_VERSION), "qemu");
 	struct err why = *e;
 
@@ -434,7 +432,8 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		job_export(j);
 }
 
-void job_twin_ready(struct job *j)
+/* What is asked and set once it is known that it waits. */
+static void ask(struct job *j)
 {
 	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
 	struct qmp_batch *b = qmp_batch_new();
@@ -443,7 +442,6 @@ void job_twin_ready(struct job *j)
 	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++)
 		json_array_append_new(caps,
 				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
-	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-memory-size-summary", NULL);
@@ -457,6 +455,32 @@ void job_twin_ready(struct job *j)
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
 	qmp_batch_add(b, QMP_MAY, "stop", NULL);
 	qmp_batch_run(b, j->qmp, on_asked, j);
+}
+
+/* Before anything else is said to a QEMU that we have not started: it may be running
+ * somebody's VM. */
+static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct job *j = ctx;
+	const char *status = json_string_value(json_object_get(result, "status"));
+	struct err why = *e;
+
+	(void)q;
+	if (j->state != JOB_PREPARING)
+		return;
+	if (!err_is_set(&why) && (!status || strcmp(status, "inmigrate") != 0))
+		err_set(&why, ERR_REFUSED, "the QEMU at %s on the destination does not wait for a "
+			"VM (state %s): start it with -incoming defer", j->twin.qmp,
+			status ? status : "unknown");
+	if (err_is_set(&why))
+		job_fail(j, &why);
+	else
+		ask(j);
+}
+
+void job_twin_ready(struct job *j)
+{
+	qmp_command(j->qmp, "query-status", NULL, on_status, j);
 }
 
 /* ---- the beginning ---- */

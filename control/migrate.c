@@ -646,15 +646,15 @@ static void free_event(struct event *ev)
 
 void migrate_free(struct migrate *m)
 {
-	struct event **events[] = {&m->ev_tick,	  &m->ev_timeout, &m->ev_suspect,
-				   &m->ev_answer, &m->ev_undo,	  &m->ev_end};
-
 	if (!m)
 		return;
 	m->ops = NULL;
-	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-		if (*events[i])
-			event_free(*events[i]);
+	free_event(m->ev_tick);
+	free_event(m->ev_timeout);
+	free_event(m->ev_suspect);
+	free_event(m->ev_answer);
+	free_event(m->ev_undo);
+	free_event(m->ev_end);
 	migrate_drop_relays(m, "the job is over");
 	talk_free(m->talk);
 	if (m->session && m->session_ready)

@@ -16,7 +16,7 @@ static const struct qargs_option options[] = {
     {"machine", true, QARGS_MACHINE, NULL},
     {"M", true, QARGS_MACHINE, NULL},
     {"cpu", true, QARGS_KEEP, NULL},
-    {"accel", true, QARGS_KEEP, NULL},
+    {"accel", true, QARGS_ACCEL, NULL},
     {"enable-kvm", false, QARGS_KEEP, NULL},
     {"smp", true, QARGS_KEEP, NULL},
     {"numa", true, QARGS_NUMA, NULL},

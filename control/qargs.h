@@ -18,6 +18,7 @@ enum qargs_rule {
 	QARGS_REFUSE, /* not to be reproduced elsewhere: refused by name */
 	/* rewritten: */
 	QARGS_MACHINE,
+	QARGS_ACCEL,
 	QARGS_NAME,
 	QARGS_MEMORY_BACKEND,
 	QARGS_NUMA,

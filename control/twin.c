@@ -33,6 +33,46 @@ const char *twin_base_name(struct twin_plan *p, const char *path)
 	return name;
 }
 
+void twin_private_path(struct twin_plan *p, const char *name, char *buf, size_t size)
+{
+	const char *dot = strrchr(name, '.');
+	size_t stem = dot && dot != name ? (size_t)(dot - name) : strlen(name);
+	char unique[256];
+
+	snprintf(unique, sizeof(unique), "%s", name);
+	for (unsigned n = 2; strvec_has(&p->used, unique); n++)
+		snprintf(unique, sizeof(unique), "%.*s-%u%s", (int)stem, name, n, name + stem);
+	strvec_push(&p->used, unique);
+	snprintf(buf, size, "%s/%s", p->t->dir, unique);
+}
+
+bool twin_is_host_path(const char *value)
+{
+	return *value == '/' || strstr(value, "../");
+}
+
+/* The part of path behind the last '/', all of it without one. */
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Whether the listed binary, or what it is a link to, is called name. */
+static bool is_called(const char *binary, const char *name)
+{
+	char *real;
+	bool is;
+
+	if (strcmp(base_of(binary), name) == 0)
+		return true;
+	real = realpath(binary, NULL);
+	is = real && strcmp(base_of(real), name) == 0;
+	free(real);
+	return is;
+}
+
 /* The listed binary of the same name as the source's, the same path first. */
 static const char *pick_binary(struct twin_plan *p)
 {
@@ -45,13 +85,11 @@ static const char *pick_binary(struct twin_plan *p)
 	deleted = strstr(exe, " (deleted)");
 	if (deleted)
 		*deleted = 0;
-	base = strrchr(exe, '/') ? strrchr(exe, '/') + 1 : exe;
+	base = base_of(exe);
 	for (const char *const *b = p->config->launch_binaries; b && *b; b++) {
-		const char *name = strrchr(*b, '/') ? strrchr(*b, '/') + 1 : *b;
-
 		if (strcmp(*b, exe) == 0)
 			return *b;
-		if (!found && strcmp(name, base) == 0)
+		if (!found && *base && is_called(*b, base))
 			found = *b;
 	}
 	if (!found)
@@ -65,7 +103,7 @@ static const char *pick_binary(struct twin_plan *p)
 static int name_dir(struct twin_plan *p, const char *job)
 {
 	/* Room for the longest socket's name in it. */
-	const size_t max = ADDR_UNIX_MAX - sizeof("/chardev-0123456789012345.sock");
+	const size_t max = ADDR_UNIX_MAX - sizeof("/chardev-0123456789012345-99.sock");
 	const char *name = *p->d->name ? p->d->name : "vm";
 	char clean[33];
 	size_t n = 0;
@@ -119,25 +157,56 @@ static int refuse_unless(struct twin_plan *p, const struct qargs_item *it,
 	return twin_refuse(p, it->option->name, it->value, why);
 }
 
-/* Audio has nobody to listen to it there. */
+/* Audio has nobody to listen to it there; the guest keeps its card. */
 static int audio(struct twin_plan *p, const struct qargs_item *it)
 {
-	struct qopts o = {0};
-	const char *id;
-	char text[300];
+	static const char *const keys[] = {"id", "model"};
+	struct qopts o = {0}, none = {0};
+	char *text = NULL;
+	int r = 0;
 
-	if (qopts_parse(&o, it->value, "driver") < 0)
-		return err_set(p->e, ERR_SPACE, "no memory for the command line");
-	id = qopts_get(&o, "id");
-	snprintf(text, sizeof(text), "driver=none%s%.200s", id ? ",id=" : "", id ? id : "");
-	twin_add(p, it->option->name, text);
+	if (qopts_parse(&o, it->value, "driver") < 0 || qopts_set(&none, "driver", "none") < 0)
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (qopts_get(&o, keys[i]) && qopts_set(&none, keys[i], qopts_get(&o, keys[i])) < 0)
+			r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (!r && !(text = qopts_text(&none)))
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (!r)
+		twin_add(p, it->option->name, text);
+	free(text);
 	qopts_fini(&o);
-	return 0;
+	qopts_fini(&none);
+	return r;
+}
+
+/* -global driver.property=value and driver=D,property=P,value=V: no property is to name a
+ * file there (romfile would show it to the guest). */
+static int global(struct twin_plan *p, const struct qargs_item *it)
+{
+	struct qopts o = {0};
+	const char *property;
+	int r = 0;
+
+	if (qopts_parse(&o, it->value, NULL) < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	property = qopts_get(&o, "property");
+	for (size_t i = 0; i < o.count && !r; i++)
+		if (twin_is_host_path(o.at[i].value) || strstr(it->value, ".romfile=") ||
+		    (property && strcmp(property, "romfile") == 0))
+			r = twin_refuse(p, "global", it->value,
+					"it names a file of the source host; " TWIN_ATTACH);
+	qopts_fini(&o);
+	if (!r)
+		twin_add(p, "global", it->value);
+	return r;
 }
 
 static int take(struct twin_plan *p, const struct qargs_item *it)
 {
 	static const char *const file_keys[] = {"file", "data", NULL};
+	static const char *const smbios_keys[] = {"file", "path", NULL};
+	static const char *const accel_keys[] = {"device", NULL};
 	static const char *const splash_keys[] = {"splash", NULL};
 	static const char *const replay_keys[] = {"rr", "rrfile", NULL};
 	static const char *const usb[] = {"tablet", "mouse", "keyboard", NULL};
@@ -146,10 +215,13 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 	if (!o)
 		return twin_image_option(p, it);
 	switch (o->rule) {
+	case QARGS_GLOBAL:
+		return global(p, it);
+	case QARGS_ACCEL:
+		return refuse_if(p, it, accel_keys, "it names a file of the source host");
 	case QARGS_KEEP:
 	case QARGS_NAME:
 	case QARGS_NUMA:
-	case QARGS_GLOBAL:
 		twin_add(p, o->name, it->value);
 		return 0;
 	case QARGS_DROP:
@@ -187,6 +259,7 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 				     it->value);
 		return 0;
 	case QARGS_SMBIOS:
+		return refuse_if(p, it, smbios_keys, "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_ACPITABLE:
 		return refuse_if(p, it, file_keys, "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_FW_CFG:
@@ -254,8 +327,13 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 		return r;
 	p.args = &args;
 	strvec_push(&t->argv, binary);
+	strvec_push(&p.used, "qmp.sock");
+	strvec_push(&p.used, "qemu.log");
 	for (size_t i = 0; r == 0 && i < args.count; i++)
 		r = take(&p, &args.at[i]);
+	/* The default may be another machine there. */
+	if (r == 0 && !p.has_machine && *d->machine)
+		twin_add(&p, "machine", d->machine);
 	if (r == 0 && !p.has_display) /* nobody's screen is there to open a window on */
 		twin_add(&p, "display", "none");
 	snprintf(monitor, sizeof(monitor), "unix:%s/qmp.sock,server=on,wait=off", t->dir);
@@ -263,8 +341,9 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 	twin_add(&p, "incoming", "defer");
 	twin_add(&p, "S", NULL);
 	qargs_fini(&args);
-	if (r == 0 && (t->argv.failed || t->notes.failed))
+	if (r == 0 && (t->argv.failed || t->notes.failed || p.used.failed))
 		r = err_set(e, ERR_SPACE, "no memory for the command line");
+	strvec_fini(&p.used);
 	return r;
 }
 

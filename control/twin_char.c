@@ -32,20 +32,22 @@ static int serial_of(const struct qargs *args, const char *id)
 	return -1;
 }
 
-/* DIR/NAME in buf, where id may hold what a file's name must not. */
-static void name_socket(const struct twin_plan *p, const char *id, char *buf, size_t size)
+/* DIR/NAME in buf, where id may hold what a file's name must not. suffix: ".sock", ".log" */
+static void name_chardev(struct twin_plan *p, const char *id, const char *suffix, char *buf,
+			 size_t size)
 {
 	int serial = serial_of(p->args, id);
-	char clean[17];
+	char clean[17], name[48];
 	size_t n = 0;
 
 	for (; *id && n < sizeof(clean) - 1; id++)
-		clean[n++] = *id == '/' || *id == '.' ? '_' : *id;
+		clean[n++] = (unsigned char)*id <= ' ' || strchr("/.,:", *id) ? '_' : *id;
 	clean[n] = 0;
 	if (serial >= 0)
-		snprintf(buf, size, "%s/serial%d.sock", p->t->dir, serial);
+		snprintf(name, sizeof(name), "serial%d%s", serial, suffix);
 	else
-		snprintf(buf, size, "%s/chardev-%s.sock", p->t->dir, clean);
+		snprintf(name, sizeof(name), "chardev-%s%s", clean, suffix);
+	twin_private_path(p, name, buf, size);
 }
 
 /* DIR/base name of path in buf. */
@@ -55,7 +57,7 @@ static int name_log(struct twin_plan *p, const char *path, char *buf, size_t siz
 
 	if (!name)
 		return p->e->code;
-	snprintf(buf, size, "%s/%s", p->t->dir, name);
+	twin_private_path(p, name, buf, size);
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static int socket_chardev(struct twin_plan *p, struct qopts *o, const char *id, 
 							"host; " TWIN_ATTACH);
 	for (size_t i = 0; i < sizeof(of_ports) / sizeof(of_ports[0]); i++)
 		qopts_remove(o, of_ports[i]);
-	name_socket(p, id, path, sizeof(path));
+	name_chardev(p, id, ".sock", path, sizeof(path));
 	if (qopts_set(o, "path", path) < 0 || qopts_set(o, "server", "on") < 0 ||
 	    qopts_set(o, "wait", "off") < 0)
 		return no_memory(p);
@@ -87,14 +89,11 @@ static int socket_chardev(struct twin_plan *p, struct qopts *o, const char *id, 
 /* A terminal's chardev becomes a log. */
 static int to_log(struct twin_plan *p, struct qopts *o, const char *id)
 {
-	char socket[256], path[256 + 8];
-	bool mux = qopts_is_on(o, "mux");
+	char path[256];
 
-	name_socket(p, id, socket, sizeof(socket));
-	snprintf(path, sizeof(path), "%.*s.log", (int)(strlen(socket) - 5), socket);
+	name_chardev(p, id, ".log", path, sizeof(path));
 	qopts_remove(o, "signal");
 	qopts_remove(o, "path");
-	(void)mux;
 	if (qopts_set(o, "backend", "file") < 0 || qopts_set(o, "path", path) < 0)
 		return no_memory(p);
 	strvec_pushf(&p->t->notes, "chardev %s writes to %s there, instead of a terminal", id, path);
@@ -165,8 +164,9 @@ static bool listens(const char *value)
 /* -serial and its like, written the old way. name: "serial0", "parallel0", ... */
 static int old_style(struct twin_plan *p, const char *option, const char *value, const char *name)
 {
-	char text[600], path[512];
+	char file[40], path[512], text[600];
 	const char *bare = begins(value, "mon:") ? value + 4 : value;
+	const char *mon = bare == value ? "" : "mon:";
 
 	if (strcmp(bare, "none") == 0 || strcmp(bare, "null") == 0 || begins(bare, "vc") ||
 	    begins(bare, "chardev:") || strcmp(bare, "msmouse") == 0) {
@@ -174,9 +174,11 @@ static int old_style(struct twin_plan *p, const char *option, const char *value,
 		return 0;
 	}
 	if (strcmp(bare, "stdio") == 0 || strcmp(bare, "pty") == 0 || begins(bare, "con:")) {
-		snprintf(text, sizeof(text), "file:%s/%s.log", p->t->dir, name);
+		snprintf(file, sizeof(file), "%s.log", name);
+		twin_private_path(p, file, path, sizeof(path));
+		snprintf(text, sizeof(text), "file:%s", path);
 		twin_add(p, option, text);
-		strvec_pushf(&p->t->notes, "-%s %s writes to %s there", option, value, text + 5);
+		strvec_pushf(&p->t->notes, "-%s %.40s writes to %s there", option, value, path);
 		return 0;
 	}
 	if (begins(bare, "file:")) {
@@ -189,11 +191,13 @@ static int old_style(struct twin_plan *p, const char *option, const char *value,
 	if ((begins(bare, "unix:") || begins(bare, "tcp:") || begins(bare, "telnet:") ||
 	     begins(bare, "websocket:")) &&
 	    listens(bare)) {
-		snprintf(text, sizeof(text), "unix:%s/%s.sock,server=on,wait=off", p->t->dir, name);
+		snprintf(file, sizeof(file), "%s.sock", name);
+		twin_private_path(p, file, path, sizeof(path));
+		snprintf(text, sizeof(text), "%sunix:%s,server=on,wait=off", mon, path);
 		twin_add(p, option, text);
 		if (!begins(bare, "unix:"))
-			strvec_pushf(&p->t->notes, "-%s listens on %s/%s.sock there, instead of a "
-				     "port", option, p->t->dir, name);
+			strvec_pushf(&p->t->notes, "-%s listens on %s there, instead of a port",
+				     option, path);
 		return 0;
 	}
 	return twin_refuse(p, option, value, "it is of the source host; " TWIN_ATTACH);
@@ -205,6 +209,8 @@ int twin_char(struct twin_plan *p, const char *option, const char *value)
 
 	if (strcmp(option, "serial") == 0)
 		snprintf(name, sizeof(name), "serial%u", p->serials++);
+	else if (strcmp(option, "parallel") == 0)
+		snprintf(name, sizeof(name), "parallel%u", p->parallels++);
 	else
 		snprintf(name, sizeof(name), "%.20s", option);
 	return old_style(p, option, value, name);
@@ -236,7 +242,7 @@ int twin_display(struct twin_plan *p, const char *value)
 int twin_nographic(struct twin_plan *p)
 {
 	bool serial = false, bare = false;
-	char text[300];
+	char path[256], text[300];
 
 	p->has_display = true;
 	twin_add(p, "display", "none");
@@ -249,7 +255,8 @@ int twin_nographic(struct twin_plan *p)
 	if (serial || bare)
 		return 0;
 	/* -nographic puts the first serial port on the terminal. */
-	snprintf(text, sizeof(text), "file:%s/serial0.log", p->t->dir);
+	twin_private_path(p, "serial0.log", path, sizeof(path));
+	snprintf(text, sizeof(text), "file:%s", path);
 	twin_add(p, "serial", text);
 	twin_add(p, "monitor", "none");
 	strvec_pushf(&p->t->notes, "-nographic: the serial port writes to %s there", text + 5);
@@ -258,14 +265,15 @@ int twin_nographic(struct twin_plan *p)
 
 int twin_vnc(struct twin_plan *p, const char *value)
 {
-	char text[300];
+	char path[256], text[300];
 
 	p->has_display = true;
 	if (strcmp(value, "none") == 0) {
 		twin_add(p, "vnc", value);
 		return 0;
 	}
-	snprintf(text, sizeof(text), "unix:%s/vnc.sock", p->t->dir);
+	twin_private_path(p, "vnc.sock", path, sizeof(path));
+	snprintf(text, sizeof(text), "unix:%s", path);
 	twin_add(p, "vnc", text);
 	strvec_pushf(&p->t->notes, "VNC listens on %s there, instead of a port", text + 5);
 	return 0;

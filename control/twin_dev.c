@@ -30,6 +30,7 @@ int twin_machine(struct twin_plan *p, const char *value)
 	struct qopts o = {0};
 	int r = 0;
 
+	p->has_machine = true;
 	if (qopts_parse(&o, value, "type") < 0)
 		return no_memory(p);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !r; i++)
@@ -37,7 +38,7 @@ int twin_machine(struct twin_plan *p, const char *value)
 			r = twin_refuse(p, "machine", value, "it names a file of the source host: "
 							     "write it as an option of its own");
 	/* An alias ("pc") may stand for another version there. */
-	if (r == 0 && qopts_get(&o, "type") && *p->d->machine &&
+	if (r == 0 && *p->d->machine &&
 	    qopts_set(&o, "type", p->d->machine) < 0)
 		r = no_memory(p);
 	if (r == 0)
@@ -54,44 +55,50 @@ static const char *const host_devices[] = {
     "rdma",	 "pvrdma",     "cxl-",	     "iommufd",	  "ap-",	"virtio-gpu-rutabaga",
 };
 
-static int check_device(struct twin_plan *p, const char *driver, const char *rom, const char *value)
+static int check_driver(struct twin_plan *p, const char *driver, const char *value)
 {
+	if (!driver)
+		return twin_refuse(p, "device", value, "it names no driver");
 	for (size_t i = 0; i < sizeof(host_devices) / sizeof(host_devices[0]); i++)
 		if (strncmp(driver, host_devices[i], strlen(host_devices[i])) == 0)
 			return twin_refuse(p, "device", value, "what is behind it is of the source "
-							       "host, and does not move");
-	if (rom && strchr(rom, '/'))
-		return twin_refuse(p, "device", value, "its romfile is a file of the source host");
+							       "host, and does not move; " TWIN_ATTACH);
 	return 0;
+}
+
+/* romfile, evdev, mdev, ...: whatever names a file would read one of this host. */
+static int check_property(struct twin_plan *p, const char *key, const char *s, const char *value)
+{
+	if (!s || !(twin_is_host_path(s) || (strcmp(key, "romfile") == 0 && strchr(s, '/'))))
+		return 0;
+	return twin_refuse(p, "device", value, "a property of it names a file of the source host; "
+					       TWIN_ATTACH);
 }
 
 int twin_device(struct twin_plan *p, const char *value)
 {
 	struct qopts o = {0};
-	const char *driver;
-	json_t *json;
+	json_t *json, *v;
+	const char *key;
 	int r;
 
 	if (*value == '{') {
-		json = json_loads(value, 0, NULL);
-		driver = json_string_value(json_object_get(json, "driver"));
-		r = driver ? check_device(p, driver,
-					  json_string_value(json_object_get(json, "romfile")),
-					  value) :
-			     twin_refuse(p, "device", value, "it names no driver");
+		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+		r = check_driver(p, json_string_value(json_object_get(json, "driver")), value);
+		json_object_foreach(json, key, v)
+			if (r == 0)
+				r = check_property(p, key, json_string_value(v), value);
 		json_decref(json);
-		if (r == 0)
-			twin_add(p, "device", value);
-		return r;
+	} else {
+		if (qopts_parse(&o, value, "driver") < 0)
+			return no_memory(p);
+		r = check_driver(p, qopts_get(&o, "driver"), value);
+		for (size_t i = 0; i < o.count && r == 0; i++)
+			r = check_property(p, o.at[i].key ? o.at[i].key : "", o.at[i].value, value);
+		qopts_fini(&o);
 	}
-	if (qopts_parse(&o, value, "driver") < 0)
-		return no_memory(p);
-	driver = qopts_get(&o, "driver");
-	r = driver ? check_device(p, driver, qopts_get(&o, "romfile"), value) :
-		     twin_refuse(p, "device", value, "it names no driver");
 	if (r == 0)
 		twin_add(p, "device", value);
-	qopts_fini(&o);
 	return r;
 }
 
@@ -118,13 +125,12 @@ static bool object_kept(const char *type)
 	return false;
 }
 
-static int check_object(struct twin_plan *p, const char *type, const char *file, const char *name,
-			const char *keyring)
+static int check_object(struct twin_plan *p, const char *type, const char *file, const char *name)
 {
 	/* The value may be a secret: the type alone is told. */
 	if (!type)
 		return twin_refuse(p, "object", "", "it names no type");
-	if (!object_kept(type) || keyring)
+	if (!object_kept(type))
 		return twin_refuse(p, "object", type, "it is of the source host; " TWIN_ATTACH);
 	if (file)
 		return twin_refuse(p, "object", type, "it reads a file of the source host");
@@ -141,16 +147,16 @@ int twin_object(struct twin_plan *p, const char *value)
 	int r;
 
 	if (*value == '{') {
-		json = json_loads(value, 0, NULL);
+		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
 		r = check_object(p, json_string_value(json_object_get(json, "qom-type")),
 				 json_string_value(json_object_get(json, "file")),
-				 json_string_value(json_object_get(json, "filename")), NULL);
+				 json_string_value(json_object_get(json, "filename")));
 		json_decref(json);
 	} else {
 		if (qopts_parse(&o, value, "qom-type") < 0)
 			return no_memory(p);
 		r = check_object(p, qopts_get(&o, "qom-type"), qopts_get(&o, "file"),
-				 qopts_get(&o, "filename"), NULL);
+				 qopts_get(&o, "filename"));
 		qopts_fini(&o);
 	}
 	if (r == 0)

@@ -16,8 +16,9 @@ struct twin_plan {
 	const struct vmdesc *d;
 	const struct service_config *config;
 	const struct qargs *args;
-	unsigned serials;     /* -serial options so far */
-	bool has_display;
+	unsigned serials, parallels; /* -serial, -parallel options so far */
+	bool has_display, has_machine;
+	struct strvec used; /* names given in the private folder */
 	struct err *e;
 };
 
@@ -42,6 +43,13 @@ int twin_machine(struct twin_plan *p, const char *value);
 void twin_add(struct twin_plan *p, const char *option, const char *value);
 /* Refuses -option value with why; returns the code. */
 int twin_refuse(struct twin_plan *p, const char *option, const char *value, const char *why);
+/* DIR/NAME in buf, where NAME was not used before in this plan; else DIR/NAME-2 and so on
+ * (before the suffix). */
+void twin_private_path(struct twin_plan *p, const char *name, char *buf, size_t size);
+/* Whether path is a file of the distribution's firmware, which is the same on every host. */
+bool twin_is_firmware(const char *path);
+/* Whether value names a file of the host as it stands: /path, or one with .. in it. */
+bool twin_is_host_path(const char *value);
 /* The part behind the last '/'; ERR_REFUSED (in p->e) for what is no file's name. */
 const char *twin_base_name(struct twin_plan *p, const char *path);
 

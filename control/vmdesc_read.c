@@ -319,6 +319,8 @@ static void choose_name(const json_t *disks, const char *device, const char *nod
 	} else {
 		snprintf(base, sizeof(base), "%s", *qdev && *qdev != '/' ? qdev : "disk");
 	}
+	if (base[0] == '.')
+		base[0] = '_';
 	for (i = 0; base[i]; i++)
 		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
 			    base[i]))
