@@ -409,11 +409,6 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	(void)q;
 	if (j->state != JOB_PREPARING)
 		return;
-	if (!err_is_set(&why) && (!status || strcmp(status, "inmigrate") != 0))
-		err_set(&why, ERR_REFUSED,
-			"the QEMU at %s on the destination does not wait for a "
-			"VM (state %s): start it with -incoming defer",
-			j->twin.qmp, status ? status : "unknown");
 	snprintf(j->twin.qemu_version, sizeof(j->twin.qemu_version), "%d.%d.%d",
 		 (int)json_integer_value(json_object_get(v, "major")),
 		 (int)json_integer_value(json_object_get(v, "minor")),
