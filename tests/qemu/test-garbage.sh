@@ -8,6 +8,7 @@ need openssl
 
 # adit serve keeps at most 256 handshakes at a time, the oldest gives way; each costs about 130 KiB, and as much again may
 # lie about in the allocator between one crowd and the next
+ASAN_OPTIONS+=:quarantine_size_mb=4
 GROWTH_MAX_KIB=98304 LOG_LINES_MAX=1500
 
 # echoes SOCKET: what goes in there comes back
