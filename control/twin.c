@@ -109,6 +109,10 @@ static int name_dir(struct twin_plan *p, const char *job)
 	size_t n = 0;
 	int len;
 
+	if (strchr(p->config->run_dir, ','))
+		return err_set(p->e, ERR_CONFIG, "a folder with a ',' in its name cannot be written "
+			       "in QEMU's options: choose another --run-dir than %s",
+			       p->config->run_dir);
 	if (strchr(name, '/'))
 		return err_set(p->e, ERR_REFUSED, "the VM's name \"%.64s\" has a '/' in it", name);
 	for (; *name && n < sizeof(clean) - 1; name++)

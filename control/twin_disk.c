@@ -14,7 +14,7 @@
 /* What may stand behind an image: files, and filters before them. */
 static const char *const drivers[] = {
     "raw",  "qcow2",	"qed",		"vdi",	   "vmdk",    "vpc",	  "vhdx",
-    "file", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
+    "file", "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
 };
 
 static bool driver_known(const char *driver)
@@ -44,8 +44,8 @@ static int add_image(struct twin *t, const char *path, const struct vmdesc_disk 
 	struct twin_image *more;
 
 	for (size_t i = 0; i < t->image_count; i++)
-		if (strcmp(t->images[i].path, path) == 0 && t->images[i].disk == disk)
-			return 0;
+		if (strcmp(t->images[i].path, path) == 0)
+			return 0; /* one file behind two drives */
 	more = realloc(t->images, (t->image_count + 1) * sizeof(*more));
 	if (!more)
 		return err_set(e, ERR_SPACE, "no memory for the images");
@@ -60,7 +60,8 @@ static int add_image(struct twin *t, const char *path, const struct vmdesc_disk 
 static bool taken(const struct twin *t, const char *path, const struct vmdesc_disk *disk)
 {
 	for (size_t i = 0; i < t->image_count; i++)
-		if (strcmp(t->images[i].path, path) == 0 && t->images[i].disk != disk)
+		if (strcmp(t->images[i].path, path) == 0 &&
+		    strcmp(t->images[i].disk->file, disk->file) != 0)
 			return true;
 	return false;
 }
@@ -92,23 +93,48 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 	return add_image(p->t, out, disk, p->e);
 }
 
-/* Rewrites the path of an image, which option names. */
-static int move(struct twin_plan *p, const char *option, const char *path, char *out, size_t size)
+bool twin_is_firmware(const char *path)
 {
-	const struct vmdesc_disk *disk;
-	const char *colon, *slash;
+	static const char *const folders[] = {"/usr/share/qemu/",    "/usr/share/seabios/",
+					      "/usr/share/OVMF/",    "/usr/share/AAVMF/",
+					      "/usr/share/edk2/",    "/usr/share/edk2-ovmf/",
+					      "/usr/share/ovmf/",    "/usr/share/qemu-efi-aarch64/"};
 
-	if (strncmp(path, "file:", 5) == 0)
-		path += 5;
-	colon = strchr(path, ':');
-	slash = strchr(path, '/');
-	if (colon && (!slash || colon < slash))
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strncmp(path, folders[i], strlen(folders[i])) == 0 && !strstr(path, "/.."))
+			return true;
+	return false;
+}
+
+/* Storage that is not a file: "nbd://...", "rbd:...", "json:...". */
+static bool is_remote(const char *path)
+{
+	return path[strcspn(path, ":/")] == ':';
+}
+
+static const char *plain(const char *path)
+{
+	return strncmp(path, "file:", 5) == 0 ? path + 5 : path;
+}
+
+/* Rewrites the path of an image, which option names. disk: whose it is; NULL: found by
+ * the path. */
+static int move(struct twin_plan *p, const char *option, const char *path,
+		const struct vmdesc_disk *disk, char *out, size_t size)
+{
+	path = plain(path);
+	if (is_remote(path))
 		return twin_refuse(p, option, path, "storage that is not a file is reached from "
 						    "each host; " TWIN_ATTACH);
-	disk = disk_of(p->d, path);
+	if (!disk)
+		disk = disk_of(p->d, path);
 	if (!disk)
 		return twin_refuse(p, option, path, "no drive of the running VM has this image any "
 						    "more; " TWIN_ATTACH);
+	if (disk->read_only && twin_is_firmware(path)) {
+		snprintf(out, size, "%s", path);
+		return 0;
+	}
 	return place(p, path, disk, out, size);
 }
 
@@ -128,7 +154,8 @@ static bool is_driver(const char *key)
 
 /* ---- key=value ---- */
 
-static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o, const char *text)
+static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
+			const struct vmdesc_disk *disk, const char *text)
 {
 	char path[4096];
 
@@ -138,6 +165,8 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 
 		if (!key)
 			continue;
+		if (is_driver(key) && strcmp(o->at[i].value, "host_device") == 0)
+			memcpy(o->at[i].value, "file", sizeof("file")); /* its copy is one */
 		if (is_driver(key) && !driver_known(o->at[i].value))
 			return twin_refuse(p, option, text, "storage of this kind is not moved by "
 							    "adit; " TWIN_ATTACH);
@@ -149,7 +178,7 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 		/* "file" of -blockdev is a node; of -drive a path, or empty. */
 		if (strcmp(key, "file") == 0 && (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
 			continue;
-		if (move(p, option, o->at[i].value, path, sizeof(path)) < 0)
+		if (move(p, option, o->at[i].value, disk, path, sizeof(path)) < 0)
 			return p->e->code;
 		value = strdup(path);
 		if (!value)
@@ -175,25 +204,56 @@ static int add_options(struct twin_plan *p, const char *option, const struct qop
 	return 0;
 }
 
+/* The medium of a drive may be another than at the start: taken out, changed, put in.
+ * Only -drive with an id of its own can be found again by it. */
+static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
+		       const char *value)
+{
+	const char *file = qopts_get(o, "file");
+	bool had = file && *file;
+
+	if (disk->empty) {
+		if (had && qopts_remove(o, "file"))
+			strvec_pushf(&p->t->notes, "drive %s is empty there, as it is now",
+				     disk->name);
+		return 0;
+	}
+	if (had && (disk_of(p->d, plain(file)) || !*disk->file))
+		return 0;
+	if (!disk->read_only)
+		return twin_refuse(p, "drive", value, "its image is another than at the VM's start (a "
+						      "snapshot?); " TWIN_ATTACH);
+	if (qopts_set(o, "file", disk->file) < 0 ||
+	    (*disk->format && qopts_set(o, "format", disk->format) < 0))
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	return 0;
+}
+
 int twin_drive(struct twin_plan *p, const char *value)
 {
-	const struct vmdesc_disk *disk;
+	const struct vmdesc_disk *disk = NULL;
 	struct qopts o = {0};
-	const char *file;
+	const char *file, *id;
 	int r = 0;
 
 	if (qopts_parse(&o, value, NULL) < 0)
 		return err_set(p->e, ERR_SPACE, "no memory for the command line");
-	file = qopts_get(&o, "file");
-	disk = file && *file ? disk_of(p->d, strncmp(file, "file:", 5) == 0 ? file + 5 : file) : NULL;
+	id = qopts_get(&o, "id");
+	if (id)
+		disk = vmdesc_by_device(p->d, id);
 	if (qopts_is_on(&o, "snapshot"))
 		r = twin_refuse(p, "drive", value, "its changes are in a temporary file that no "
 						   "image keeps; " TWIN_ATTACH);
-	else
-		r = rewrite_keys(p, "drive", &o, value);
+	else if (disk)
+		r = take_medium(p, &o, disk, value);
+	file = qopts_get(&o, "file");
+	if (!disk && file && *file)
+		disk = disk_of(p->d, plain(file));
+	if (r == 0)
+		r = rewrite_keys(p, "drive", &o, disk, value);
 	/* Never left to guessing: a raw disk may hold what looks like another format. */
-	if (r == 0 && disk && !qopts_get(&o, "format") && *disk->format &&
-	    qopts_set(&o, "format", disk->format) < 0)
+	if (r == 0 && disk && file && !qopts_get(&o, "format") && !qopts_get(&o, "driver") &&
+	    *disk->format && qopts_set(&o, "format", disk->format) < 0)
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	if (r == 0)
 		r = add_options(p, "drive", &o);
@@ -213,7 +273,7 @@ int twin_image_option(struct twin_plan *p, const struct qargs_item *it)
 	if (!disk)
 		return twin_refuse(p, option, it->value, "no drive of the running VM has this image "
 							 "any more; " TWIN_ATTACH);
-	if (move(p, option, it->value, path, sizeof(path)) < 0)
+	if (move(p, option, it->value, disk, path, sizeof(path)) < 0)
 		return p->e->code;
 	if (qopts_parse(&o, where, NULL) < 0 || qopts_set(&o, "file", path) < 0 ||
 	    (*disk->format && qopts_set(&o, "format", disk->format) < 0))
@@ -244,11 +304,13 @@ static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsign
 		} else if (json_is_object(v)) {
 			if (rewrite_json(p, v, text, depth + 1) < 0)
 				return p->e->code;
+		} else if (s && strcmp(key, "driver") == 0 && strcmp(s, "host_device") == 0) {
+			json_object_set_new(o, key, json_string("file")); /* its copy is one */
 		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
 			return twin_refuse(p, "blockdev", text, "storage of this kind is not moved "
 								"by adit; " TWIN_ATTACH);
 		} else if (s && strcmp(key, "filename") == 0) {
-			if (move(p, "blockdev", s, path, sizeof(path)) < 0)
+			if (move(p, "blockdev", s, NULL, path, sizeof(path)) < 0)
 				return p->e->code;
 			json_object_set_new(o, key, json_string(path));
 		}
@@ -285,7 +347,7 @@ int twin_blockdev(struct twin_plan *p, const char *value)
 		return blockdev_json(p, value);
 	if (qopts_parse(&o, value, "driver") < 0)
 		return err_set(p->e, ERR_SPACE, "no memory for the command line");
-	r = rewrite_keys(p, "blockdev", &o, value);
+	r = rewrite_keys(p, "blockdev", &o, NULL, value);
 	if (r == 0)
 		r = add_options(p, "blockdev", &o);
 	qopts_fini(&o);
@@ -314,20 +376,9 @@ int twin_host_file(struct twin_plan *p, const char *option, const char *value)
 
 int twin_firmware(struct twin_plan *p, const char *option, const char *value)
 {
-	static const char *const folders[] = {"/usr/share/qemu/",    "/usr/share/seabios/",
-					      "/usr/share/OVMF/",    "/usr/share/AAVMF/",
-					      "/usr/share/edk2/",    "/usr/share/edk2-ovmf/",
-					      "/usr/share/ovmf/",    "/usr/share/qemu-efi-aarch64/"};
-
-	if (!strchr(value, '/')) { /* in QEMU's own data folder */
-		twin_add(p, option, value);
-		return 0;
-	}
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		if (strncmp(value, folders[i], strlen(folders[i])) == 0 && !strstr(value, "/..")) {
-			twin_add(p, option, value);
-			return 0;
-		}
-	}
-	return twin_host_file(p, option, value);
+	/* without '/': in QEMU's own data folder */
+	if (strchr(value, '/') && !twin_is_firmware(value))
+		return twin_host_file(p, option, value);
+	twin_add(p, option, value);
+	return 0;
 }
