@@ -326,19 +326,35 @@ static void discard(struct link *l, uint8_t *buf)
 		linger_over(l);
 }
 
+/* What is read is used up before the next link has its turn: one buffer a thread, for
+ * as long as the thread lives. NULL when memory is short. */
+static uint8_t *input_buffer(void)
+{
+	static _Thread_local uint8_t *buf;
+
+	if (!buf)
+		buf = malloc(INPUT_BUFFER);
+	return buf;
+}
+
 static void input(struct link *l)
 {
-	/* What is read is used up before the next link has its turn: one buffer a thread. */
-	static _Thread_local uint8_t buf[INPUT_BUFFER];
+	uint8_t *buf = input_buffer();
 	struct transport *t = l->transport;
 	struct err e = ERR_INIT;
 	ssize_t n;
+
+	if (!buf) {
+		err_set(&e, ERR_SPACE, "no memory for what the peer sends");
+		end(l, &e);
+		return;
+	}
 
 	if (l->state == LINK_LINGER) {
 		discard(l, buf);
 		return;
 	}
-	n = t->ops->read(t, buf, sizeof(buf), &e);
+	n = t->ops->read(t, buf, INPUT_BUFFER, &e);
 	if (n == TRANSPORT_WANT_READ)
 		return;
 	if (n == TRANSPORT_WANT_WRITE) {
