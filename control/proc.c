@@ -60,24 +60,25 @@ static void on_pidfd(evutil_socket_t fd, short what, void *arg)
 	p->on_exit(p->ctx, p, status);
 }
 
-static void run_child(char *const *argv, int log_fd, int go_fd)
+static void run_child(char *const *argv, int log_fd, const int go[2])
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
 	sigset_t none;
-	char go;
-	int null = open("/dev/null", O_RDWR);
+	char word;
+	int go_fd, null = open("/dev/null", O_RDWR);
 
 	for (int sig = 1; sig < 32; sig++)
 		sigaction(sig, &act, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
+	close(go[1]); /* the parent's alone: its end is to be seen here */
 	log_fd = fcntl(log_fd, F_DUPFD, 10);
-	go_fd = fcntl(go_fd, F_DUPFD_CLOEXEC, 10);
+	go_fd = fcntl(go[0], F_DUPFD_CLOEXEC, 10);
 	dup2(null, 0);
 	dup2(log_fd, 1);
 	dup2(log_fd, 2);
-	if (read(go_fd, &go, 1) != 1)
+	if (read(go_fd, &word, 1) != 1)
 		_exit(127); /* nobody is left who knows of us */
 	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
 		for (int i = 3; i < 65536; i++)
@@ -106,7 +107,7 @@ struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 	p->ctx = ctx;
 	p->pid = fork();
 	if (p->pid == 0)
-		run_child(argv, log_fd, go[0]);
+		run_child(argv, log_fd, go);
 	close(go[0]);
 	if (p->pid < 0) {
 		err_set_sys(e, errno, "%s cannot be started", argv[0]);
