@@ -73,10 +73,14 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 {
 	const char *name = twin_base_name(p, source);
 	const char *const *dirs = p->config->images_dirs;
-	const char *dir = dirs[0];
+	const char *dir = dirs ? dirs[0] : NULL;
 
 	if (!name)
 		return p->e->code;
+	/* A source may call a drive empty whose image it names all the same. */
+	if (!dir)
+		return err_set(p->e, ERR_REFUSED, "there is no folder for the VM's images: start "
+			       "the destination's adit serve with --images DIR");
 	for (int again = 0; again < 2; again++) {
 		for (; *dirs; dirs++) {
 			snprintf(out, size, "%s/%s%s%s", *dirs, again ? disk->name : "",
