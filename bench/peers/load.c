@@ -129,8 +129,10 @@ static void sink(const char *path)
 		int c = accept(fd, NULL, NULL);
 		pthread_t t;
 
-		if (c < 0 || pthread_create(&t, NULL, serve, (void *)(intptr_t)c))
+		if (c < 0)
 			die("accept");
+		if (pthread_create(&t, NULL, serve, (void *)(intptr_t)c))
+			die("thread");
 		pthread_detach(t);
 	}
 }
