@@ -94,6 +94,9 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 			break;
 		dirs = p->config->images_dirs;
 	}
+	if (taken(p->t, out, disk))
+		return err_set(p->e, ERR_REFUSED, "the image of drive %s would be %.200s, which is "
+			       "another drive's already; " TWIN_ATTACH, disk->name, out);
 	return add_image(p->t, out, disk, p->e);
 }
 
