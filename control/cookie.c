@@ -79,7 +79,6 @@ static const struct field source_vm[] = {
     {"argv", T_ARRAY, OPTIONAL, ARGS_MAX, arg},
     {"plugged", T_ARRAY, OPTIONAL, 1024, name},
     {"unplugged", T_ARRAY, OPTIONAL, 1024, name},
-    {"block_jobs", T_ARRAY, OPTIONAL, 1024, name},
     {NULL, 0, 0, 0, NULL},
 };
 

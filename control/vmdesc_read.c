@@ -14,8 +14,8 @@
 #include "control/cookie.h"
 #include "control/qargs.h"
 #include "control/qmp.h"
-#include "control/qopts.h"
 #include "control/vmdesc.h"
+#include "control/vmdesc_devices.h"
 
 enum { CMDLINE_MAX = 900 * 1024 };
 
@@ -134,103 +134,6 @@ fail:
 	free(text);
 	json_decref(argv);
 	return (int)e->code;
-}
-
-/* ---- what was plugged in and out since the start ---- */
-
-/* The id in a -device value, which may be JSON. */
-static void device_id(const char *value, char *id, size_t size, bool *json_ok)
-{
-	id[0] = 0;
-	*json_ok = true;
-	if (*value == '{') {
-		json_t *o = json_loads(value, 0, NULL);
-
-		*json_ok = o != NULL;
-		snprintf(id, size, "%s", str(o, "id"));
-		json_decref(o);
-	} else {
-		struct qopts o;
-
-		if (qopts_parse(&o, value, "driver") == 0) {
-			const char *s = qopts_get(&o, "id");
-
-			snprintf(id, size, "%s", s ? s : "");
-			qopts_fini(&o);
-		}
-	}
-}
-
-static bool is_virtio_drive(const char *value)
-{
-	struct qopts o;
-	const char *s;
-	bool is;
-
-	if (qopts_parse(&o, value, NULL) < 0)
-		return false;
-	s = qopts_get(&o, "if");
-	is = s && strcmp(s, "virtio") == 0;
-	qopts_fini(&o);
-	return is;
-}
-
-static size_t count_children(const json_t *list)
-{
-	size_t n = 0, i;
-	const json_t *item;
-
-	json_array_foreach(list, i, item) n += strncmp(str(item, "type"), "child<", 6) == 0;
-	return n;
-}
-
-static void compare_devices(json_t *vm, const struct qargs *q, const json_t *peripheral,
-			    const json_t *anon)
-{
-	json_t *known = json_object(), *plugged = json_array(), *unplugged = json_array();
-	size_t unnamed = 0, i;
-	const json_t *item;
-	const char *key;
-	json_t *unused;
-
-	for (i = 0; i < q->count; i++) {
-		const struct qargs_option *o = q->at[i].option;
-		char id[256];
-		bool ok;
-
-		if (!o)
-			continue;
-		if (o->rule == QARGS_DEVICE) {
-			device_id(q->at[i].value, id, sizeof(id), &ok);
-			if (*id)
-				json_object_set_new(known, id, json_true());
-			else
-				unnamed++;
-		}
-		unnamed += o->rule == QARGS_USBDEVICE || !strcmp(o->name, "debugcon") ||
-			   !strcmp(o->name, "virtfs") || !strcmp(o->name, "watchdog") ||
-			   (o->rule == QARGS_DRIVE && is_virtio_drive(q->at[i].value));
-	}
-	json_array_foreach(peripheral, i, item)
-	{
-		const char *id = str(item, "name");
-
-		if (strncmp(str(item, "type"), "child<", 6) != 0)
-			continue;
-		if (json_object_get(known, id))
-			json_object_set_new(known, id, json_false());
-		else
-			json_array_append_new(plugged, json_string(id));
-	}
-	json_object_foreach(known, key, unused) if (json_is_true(unused))
-	    json_array_append_new(unplugged, json_string(key));
-	if (count_children(anon) > unnamed)
-		json_array_foreach(
-		    anon, i, item) if (strncmp(str(item, "type"), "child<", 6) == 0 && i >= unnamed)
-		    json_array_append_new(plugged, json_string(str(item, "type")));
-	json_object_set_new(vm, "plugged", plugged);
-	json_object_set_new(vm, "unplugged", unplugged);
-	json_decref(known);
 }
 
 /* ---- disks ---- */
@@ -496,7 +399,7 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	read_basics(b, rep.vm);
 	read_process(q, rep.vm, &args, &rep.argv_err);
 	if (!err_is_set(&rep.argv_err))
-		compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
+		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
 				qmp_batch_result(b, Q_ANON));
 	rep.disks = read_disks(qmp_batch_result(b, Q_BLOCK), qmp_batch_result(b, Q_NODES), &args,
 			       str(rep.vm, "cwd"));

@@ -122,6 +122,7 @@ static void test_cookie_refuses_a_head_that_does_not_fit(void **state)
 
 static void test_cookie_refuses_fields_that_are_wrong(void **state)
 {
+	static const char *const names[] = {"", ".", "..", "../x", "a/b", "a b", ".hidden", "a,b"};
 	char *big = malloc(9000);
 	json_t *m = make_begin(), *vm, *disk;
 
@@ -150,6 +151,13 @@ static void test_cookie_refuses_fields_that_are_wrong(void **state)
 	disk = json_array_get(json_object_get(m, "disks"), 0);
 	json_object_set_new(disk, "size", json_real(1.5));
 	REFUSED(m, COOKIE_SOURCE, "disks.size is not an integer");
+	/* a disk's name becomes a part of a file's name there */
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		m = make_begin();
+		disk = json_array_get(json_object_get(m, "disks"), 0);
+		json_object_set_new(disk, "name", json_string(names[i]));
+		REFUSED(m, COOKIE_SOURCE, "disks.name is not a plain name");
+	}
 	m = make_begin();
 	json_object_set_new(m, "disks", json_object());
 	REFUSED(m, COOKIE_SOURCE, "disks is not an array");

@@ -1,0 +1,343 @@
+/* The VM's description: read from a real QEMU, and read back by the destination. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/cookie.h"
+#include "control/qmp.h"
+#include "control/vmdesc.h"
+
+#define JOB "0123456789abcdef0123456789abcdef"
+
+struct rig {
+	struct event_base *base;
+	char dir[64], sock[96];
+	pid_t pid;
+	struct qmp *qmp;
+	int ready, ended, read;
+	struct err why;
+	struct vmdesc_report rep;
+};
+
+static void on_ready(void *ctx, struct qmp *q)
+{
+	(void)q;
+	((struct rig *)ctx)->ready = 1;
+}
+
+static void on_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	struct rig *r = ctx;
+
+	(void)q;
+	r->ended = 1;
+	r->why = *why;
+}
+
+static const struct qmp_ops qmp_ops = {on_ready, NULL, on_end};
+
+static void on_read(void *ctx, struct vmdesc_report *rep, const struct err *e)
+{
+	struct rig *r = ctx;
+
+	r->read++;
+	r->why = *e;
+	if (rep)
+		r->rep = *rep;
+}
+
+static void run(struct rig *r, const int *flag)
+{
+	for (int i = 0; i < 2000 && !*flag; i++) {
+		event_base_loop(r->base, EVLOOP_NONBLOCK);
+		usleep(5000);
+	}
+	assert_int_not_equal(*flag, 0);
+}
+
+/* Starts QEMU in a folder with disks a.raw and b.qcow2; "@" in words is the folder. */
+static void rig_up(struct rig *r, const char *words)
+{
+	char command[2048], *p = command, *end = command + sizeof(command);
+	struct err e = ERR_INIT;
+
+	memset(r, 0, sizeof(*r));
+	if (system("command -v qemu-system-x86_64 qemu-img >/dev/null") != 0) {
+		fputs("SKIP: there is no QEMU\n", stderr);
+		skip();
+	}
+	snprintf(r->dir, sizeof(r->dir), "/tmp/adit-test-vmdesc-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	snprintf(r->sock, sizeof(r->sock), "%s/q", r->dir);
+	snprintf(command, sizeof(command),
+		 "cd %s && qemu-img create -q -f raw a.raw 1M && qemu-img create -q -f qcow2 -o "
+		 "cluster_size=4k,extended_l2=off,refcount_bits=8 b.qcow2 2M && qemu-img create -q -f "
+		 "raw c.iso 64k",
+		 r->dir);
+	assert_int_equal(system(command), 0);
+	p += snprintf(p, (size_t)(end - p),
+		      "cd %s && exec qemu-system-x86_64 -accel tcg -M pc -m 16 -nodefaults "
+		      "-display none -S -name guest=my-vm -qmp unix:q,server=on,wait=off ",
+		      r->dir);
+	for (; *words && p < end - 80; words++) {
+		if (*words == '@')
+			p += snprintf(p, (size_t)(end - p), "%s", r->dir);
+		else
+			*p++ = *words;
+	}
+	*p = 0;
+	r->pid = fork();
+	if (r->pid == 0) {
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 2000 && access(r->sock, F_OK) < 0; i++)
+		usleep(10000);
+	r->base = event_base_new();
+	r->qmp = qmp_connect(r->base, r->sock, 20000, &qmp_ops, r, &e);
+	assert_non_null(r->qmp);
+	run(r, &r->ready);
+}
+
+static void read_vm(struct rig *r)
+{
+	vmdesc_report_fini(&r->rep);
+	r->read = 0;
+	vmdesc_read(r->qmp, on_read, r);
+	run(r, &r->read);
+	assert_int_equal(r->why.code, ERR_NONE);
+}
+
+static void rig_down(struct rig *r)
+{
+	char command[128];
+
+	vmdesc_report_fini(&r->rep);
+	qmp_free(r->qmp);
+	event_base_free(r->base);
+	kill(r->pid, SIGKILL);
+	waitpid(r->pid, NULL, 0);
+	snprintf(command, sizeof(command), "rm -r %s", r->dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* As the destination gets it: through a cookie. */
+static void to_there(struct rig *r, struct vmdesc *d)
+{
+	json_t *msg = cookie_new(COOKIE_BEGIN, JOB), *got;
+	enum cookie_kind kind;
+	struct err e = ERR_INIT;
+	char *line;
+
+	json_object_set(msg, "vm", r->rep.vm);
+	json_object_set(msg, "disks", r->rep.disks);
+	line = json_dumps(msg, JSON_COMPACT);
+	if (cookie_read(line, strlen(line), COOKIE_SOURCE, &kind, &got, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(vmdesc_parse(d, got, &e), 0);
+	json_decref(got);
+	json_decref(msg);
+	free(line);
+}
+
+static void wait_reply(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	(void)q;
+	(void)result;
+	assert_int_equal(e->code, ERR_NONE);
+	*(int *)ctx = 1;
+}
+
+static void command(struct rig *r, const char *name, json_t *args)
+{
+	int done = 0;
+
+	qmp_command(r->qmp, name, args, wait_reply, &done);
+	run(r, &done);
+}
+
+static void test_vmdesc_reads_a_vm(void **state)
+{
+	struct vmdesc_disk *k;
+	struct vmdesc d;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "-drive file=a.raw,format=raw,if=ide "
+		   "-blockdev driver=file,filename=@/b.qcow2,node-name=prot "
+		   "-blockdev driver=qcow2,file=prot,node-name=fmt "
+		   "-device virtio-blk-pci,drive=fmt,id=vd "
+		   "-drive if=none,id=cd,media=cdrom,file=c.iso -device ide-cd,drive=cd,bus=ide.1 "
+		   "-drive if=floppy");
+	read_vm(&r);
+	assert_int_equal(r.rep.argv_err.code, ERR_NONE);
+	to_there(&r, &d);
+	assert_string_equal(d.arch, "x86_64");
+	assert_string_equal(d.name, "my-vm");
+	assert_string_equal(d.status, "prelaunch");
+	assert_false(d.running);
+	assert_int_equal(d.memory, 16 << 20);
+	assert_int_equal(d.cpus, 1);
+	assert_string_equal(d.cwd, r.dir);
+	assert_non_null(strstr(d.exe, "qemu-system-x86_64"));
+	assert_true(strncmp(d.machine, "pc-i440fx-", 10) == 0); /* the alias is pinned */
+	assert_null(strstr(d.machine, "-machine"));
+	assert_string_equal(d.argv.at[1], "-accel");
+	assert_int_equal(d.plugged.count, 0);
+	assert_int_equal(d.unplugged.count, 0);
+	assert_int_equal(d.disk_count, 4);
+
+	k = (struct vmdesc_disk *)vmdesc_by_device(&d, "ide0-hd0");
+	assert_non_null(k);
+	assert_string_equal(k->name, "ide0-hd0");
+	assert_string_equal(k->format, "raw");
+	assert_string_equal(k->file, "a.raw");
+	assert_int_equal(k->size, 1 << 20);
+	assert_false(k->read_only || k->empty || k->removable || k->qcow2.known);
+	assert_true(strchr(k->file_id, ':') != NULL); /* found beside the working directory */
+
+	k = (struct vmdesc_disk *)vmdesc_by_node(&d, "fmt");
+	assert_non_null(k);
+	assert_string_equal(k->name, "fmt");
+	assert_string_equal(k->format, "qcow2");
+	assert_true(k->qcow2.known);
+	assert_int_equal(k->qcow2.cluster_size, 4096);
+	assert_int_equal(k->qcow2.refcount_bits, 8);
+	assert_string_equal(k->qcow2.compat, "1.1");
+
+	k = (struct vmdesc_disk *)vmdesc_by_device(&d, "cd");
+	assert_true(k && k->read_only && k->removable && !k->empty);
+	k = (struct vmdesc_disk *)vmdesc_by_device(&d, "floppy0");
+	assert_true(k && k->empty && k->size == 0);
+	assert_null(vmdesc_by_device(&d, ""));
+	assert_null(vmdesc_by_node(&d, "prot"));
+	vmdesc_fini(&d);
+	rig_down(&r);
+}
+
+static void test_vmdesc_sees_what_was_plugged(void **state)
+{
+	struct vmdesc d;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "-device virtio-rng-pci,id=rng -device '{\"driver\":\"virtio-balloon-pci\","
+		   "\"id\":\"balloon\"}' -device virtio-serial-pci -drive "
+		   "if=virtio,file=a.raw,format=raw -blockdev "
+		   "driver=qcow2,file.driver=file,file.filename=b.qcow2,node-name=idle");
+	read_vm(&r);
+	to_there(&r, &d);
+	assert_int_equal(d.plugged.count, 0);
+	assert_int_equal(d.unplugged.count, 0);
+	/* a node that no device uses yet is a disk as well */
+	assert_non_null(vmdesc_by_node(&d, "idle"));
+	assert_int_equal(d.disk_count, 2);
+	vmdesc_fini(&d);
+
+	command(&r, "device_add",
+		json_pack("{s:s,s:s}", "driver", "virtio-net-pci", "id", "late"));
+	read_vm(&r);
+	to_there(&r, &d);
+	assert_int_equal(d.plugged.count, 1);
+	assert_string_equal(d.plugged.at[0], "late");
+	vmdesc_fini(&d);
+	/* and one without a name */
+	command(&r, "device_add", json_pack("{s:s}", "driver", "virtio-net-pci"));
+	read_vm(&r);
+	to_there(&r, &d);
+	assert_int_equal(d.plugged.count, 2);
+	assert_string_equal(d.plugged.at[1], "virtio-net-pci");
+	vmdesc_fini(&d);
+	rig_down(&r);
+}
+
+static bool copies(const json_t *disks, const char *name)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach(disks, i, d)
+		if (strcmp(json_string_value(json_object_get(d, "name")), name) == 0)
+			return json_is_true(json_object_get(d, "copy"));
+	fail_msg("no disk %s", name);
+	return false;
+}
+
+static json_t *a_disk(const char *name, const char *node, int read_only, int empty)
+{
+	return json_pack("{s:s,s:s,s:i,s:b,s:b,s:b}", "name", name, "node", node, "size", 1,
+			 "read_only", read_only, "empty", empty, "copy", 0);
+}
+
+static void test_vmdesc_selects_disks(void **state)
+{
+	json_t *disks = json_array();
+	struct err e = ERR_INIT;
+
+	(void)state;
+	json_array_append_new(disks, a_disk("one", "n1", 0, 0));
+	json_array_append_new(disks, a_disk("two", "n2", 0, 0));
+	json_array_append_new(disks, a_disk("cd", "n3", 1, 0));
+	json_array_append_new(disks, a_disk("fd", "n4", 0, 1));
+	assert_int_equal(vmdesc_select(disks, "all", &e), 0);
+	assert_true(copies(disks, "one") && copies(disks, "two"));
+	assert_false(copies(disks, "cd") || copies(disks, "fd"));
+	assert_int_equal(vmdesc_select(disks, "none", &e), 0);
+	assert_false(copies(disks, "one") || copies(disks, "two"));
+	assert_int_equal(vmdesc_select(disks, "n2", &e), 0);
+	assert_true(!copies(disks, "one") && copies(disks, "two"));
+	assert_int_equal(vmdesc_select(disks, "n2,one", &e), 0);
+	assert_true(copies(disks, "one") && copies(disks, "two"));
+	assert_int_equal(vmdesc_select(disks, "one,three", &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "three"));
+	assert_int_equal(vmdesc_select(disks, "cd", &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "read-only"));
+	assert_int_equal(vmdesc_select(disks, "fd", &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "empty"));
+	assert_int_equal(vmdesc_select(disks, "on", &e), ERR_USAGE);
+	json_decref(disks);
+}
+
+static void test_vmdesc_is_forgotten_while_it_is_read(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "");
+	vmdesc_read(r.qmp, on_read, &r);
+	event_base_loop(r.base, EVLOOP_NONBLOCK);
+	qmp_forget(r.qmp);
+	for (int i = 0; i < 20; i++) {
+		event_base_loop(r.base, EVLOOP_NONBLOCK);
+		usleep(1000);
+	}
+	assert_int_equal(r.read, 0);
+	/* and again, ended by QEMU's death */
+	vmdesc_read(r.qmp, on_read, &r);
+	kill(r.pid, SIGKILL);
+	run(&r, &r.ended);
+	assert_int_equal(r.why.code, ERR_CLOSED);
+	rig_down(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_vmdesc_reads_a_vm),
+	    cmocka_unit_test(test_vmdesc_sees_what_was_plugged),
+	    cmocka_unit_test(test_vmdesc_selects_disks),
+	    cmocka_unit_test(test_vmdesc_is_forgotten_while_it_is_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
