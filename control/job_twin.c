@@ -22,7 +22,7 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_VERSION, Q_BLOCK, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET };
+enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET };
 
 static void next_image(struct job *j);
 static void connect_monitor(struct job *j);
@@ -132,6 +132,20 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 
 static void start_twin(struct job *j);
 
+/* Whether a job that is under way has planned for the same image: its twin does not hold
+ * QEMU's locks as long as it waits. */
+static bool is_planned(const struct job *j, const char *path)
+{
+	const struct job *other;
+
+	TAILQ_FOREACH(other, &j->service->jobs, listed)
+	for (size_t i = 0; other != j && other->state < JOB_RUNS && i < other->twin.image_count; i++)
+		if (strcmp(other->twin.images[i].path, path) == 0 &&
+		    other->twin.images[i].disk->copy)
+			return true;
+	return false;
+}
+
 static void next_image(struct job *j)
 {
 	struct twin_image *image;
@@ -144,6 +158,12 @@ static void next_image(struct job *j)
 		return;
 	}
 	image = &j->twin.images[j->image_at];
+	if (is_planned(j, image->path)) {
+		err_set(&e, ERR_REFUSED, "%s is in use by another migration to the destination",
+			image->path);
+		job_fail(j, &e);
+		return;
+	}
 	if (image_look(image->path, image->disk, vmdesc_is_here(&j->desc), &exists, &e) < 0) {
 		job_fail(j, &e);
 		return;
@@ -314,12 +334,30 @@ static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d
 	return NULL;
 }
 
+/* A node that no device uses yet has nothing but its name. */
+static const json_t *find_node(const json_t *nodes, const struct vmdesc_disk *d)
+{
+	size_t i;
+	const json_t *node;
+
+	json_array_foreach(nodes, i, node)
+	{
+		const char *name = json_string_value(json_object_get(node, "node-name"));
+
+		if (name && *d->node && strcmp(name, d->node) == 0)
+			return node;
+	}
+	return NULL;
+}
+
 /* Holds the twin's drive to the source's disk, and finds its node. */
-static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *block,
+static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_batch *b,
 		      struct err *e)
 {
-	const json_t *entry = find_drive(block, d);
-	const json_t *in = json_object_get(entry, "inserted");
+	const bool idle = !*d->device && !*d->qdev;
+	const json_t *entry = idle ? find_node(qmp_batch_result(b, Q_NODES), d) :
+				     find_drive(qmp_batch_result(b, Q_BLOCK), d);
+	const json_t *in = idle ? entry : json_object_get(entry, "inserted");
 	const json_t *image = json_object_get(in, "image");
 	const char *node = json_string_value(json_object_get(in, "node-name"));
 	const char *file = json_string_value(json_object_get(image, "filename"));
@@ -329,9 +367,12 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const json_t *
 
 	if (!entry)
 		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has no drive like %s (device "
+			       "the destination's QEMU has no drive like %s (%s "
 			       "%s): its configuration must be that of the source",
-			       d->name, *d->device ? d->device : d->qdev);
+			       d->name, idle ? "node" : "device",
+			       idle	  ? d->node :
+			       *d->device ? d->device :
+					    d->qdev);
 	if (!node)
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
 	if (json_is_true(json_object_get(in, "ro")))
@@ -420,7 +461,7 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		compare(j, b, &why);
 	for (size_t i = 0; !err_is_set(&why) && i < j->desc.disk_count; i++)
 		if (j->desc.disks[i].copy)
-			match_disk(j, &j->desc.disks[i], qmp_batch_result(b, Q_BLOCK), &why);
+			match_disk(j, &j->desc.disks[i], b, &why);
 	if (err_is_set(&why))
 		job_fail(j, &why);
 	else
@@ -439,6 +480,7 @@ static void ask(struct job *j)
 				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
 	qmp_batch_add(b, QMP_MAY, "query-memory-size-summary", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-cpus-fast", NULL);
 	qmp_batch_add(b, QMP_MAY, "qom-get",
