@@ -26,7 +26,8 @@ static int add_options(struct twin_plan *p, const char *option, const struct qop
 int twin_machine(struct twin_plan *p, const char *value)
 {
 	static const char *const files[] = {"kernel",  "initrd",  "dtb",    "dumpdtb",
-					    "firmware", "append", "igvm-cfg"};
+					    "firmware", "append", "igvm-cfg",
+					    "boot.splash"};
 	struct qopts o = {0};
 	int r = 0;
 
@@ -69,7 +70,10 @@ static int check_driver(struct twin_plan *p, const char *driver, const char *val
 /* romfile, evdev, mdev, ...: whatever names a file would read one of this host. */
 static int check_property(struct twin_plan *p, const char *key, const char *s, const char *value)
 {
-	if (!s || !(twin_is_host_path(s) || (strcmp(key, "romfile") == 0 && strchr(s, '/'))))
+	size_t len = strlen(key);
+	bool file = len >= 4 && strcmp(key + len - 4, "file") == 0; /* romfile, sdrfile, ... */
+
+	if (!s || !(twin_is_host_path(s) || (file && strchr(s, '/'))))
 		return 0;
 	return twin_refuse(p, "device", value, "a property of it names a file of the source host; "
 					       TWIN_ATTACH);
