@@ -20,14 +20,19 @@ connect() {
     echo "hello $1" >&4
     wait_until 10 "an exchange" grep -q "hello $1" "$T/client$1"
 }
+start_forward() {
+    # emptied here: the background job empties it too late for who reads it next
+    : >"$T/forward.log"
+    "$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "$pair" 2>>"$T/forward.log" &
+    forward=$!
+    started "$forward"
+    wait_until 10 "the session is up" grep -q forwarding "$T/forward.log"
+}
 sockets_of() { find "/proc/$1/fd" -lname 'socket:*' 2>/dev/null | wc -l; }
 
 # the serving side is killed
 start_serve --psk "$PSK" --allow-forward "unix:$T/target"
-"$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "$pair" 2>"$T/forward.log" &
-forward=$!
-started "$forward"
-wait_until 10 "the session is up" grep -q forwarding "$T/forward.log"
+start_forward
 connect 1
 kill -KILL "$SERVE"
 wait "$SERVE" 2>/dev/null
@@ -44,10 +49,7 @@ wait_until 5 "the server is told" gone "$(tail -n 1 "$T/servers")"
 # the forwarding side is killed
 start_serve --psk "$PSK" --allow-forward "unix:$T/target"
 sockets=$(sockets_of "$SERVE")
-"$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "$pair" 2>"$T/forward.log" &
-forward=$!
-started "$forward"
-wait_until 10 "the session is up" grep -q forwarding "$T/forward.log"
+start_forward
 connect 2
 kill -KILL "$forward"
 wait "$forward" 2>/dev/null
@@ -59,10 +61,7 @@ no_more_sockets() { [ "$(sockets_of "$SERVE")" = "$sockets" ]; }
 wait_until 5 "no socket is left" no_more_sockets
 
 # the serving side goes on; it is ended in order, and the other ends too
-"$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "$pair" 2>"$T/forward.log" &
-forward=$!
-started "$forward"
-wait_until 10 "the session is up" grep -q forwarding "$T/forward.log"
+start_forward
 connect 3
 kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with status $?"
@@ -73,10 +72,7 @@ wait_until 5 "the client is told" gone "$CLIENT"
 
 # what is killed with a stop stands still: the keepalive finds out
 start_serve --psk "$PSK" --allow-forward "unix:$T/target"
-"$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "$pair" 2>"$T/forward.log" &
-forward=$!
-started "$forward"
-wait_until 10 "the session is up" grep -q forwarding "$T/forward.log"
+start_forward
 connect 4
 kill -STOP "$SERVE"
 begin=$(now_ms)
