@@ -14,10 +14,24 @@ void twin_add(struct twin_plan *p, const char *option, const char *value)
 		strvec_push(&p->t->argv, value);
 }
 
+/* Whether an option's value may hold what is not to be shown. */
+static bool may_be_secret(const char *value)
+{
+	static const char *const words[] = {"passw", "secret", "ticket", "token", "cookie", "@"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasestr(value, words[i]))
+			return true;
+	return false;
+}
+
 int twin_refuse(struct twin_plan *p, const char *option, const char *value, const char *why)
 {
-	return err_set(p->e, ERR_REFUSED, "the VM cannot be launched on the destination: -%s %.120s: "
-		       "%s", option, value ? value : "", why);
+	if (!value || may_be_secret(value))
+		value = "";
+	return err_set(p->e, ERR_REFUSED,
+		       "the VM cannot be launched on the destination: -%s%s%.120s: %s", option,
+		       *value ? " " : "", value, why);
 }
 
 const char *twin_base_name(struct twin_plan *p, const char *path)
@@ -169,6 +183,9 @@ static int audio(struct twin_plan *p, const struct qargs_item *it)
 	char *text = NULL;
 	int r = 0;
 
+	if (*it->value == '{')
+		return twin_refuse(p, it->option->name, it->value, "adit does not read it as JSON; "
+				   TWIN_ATTACH);
 	if (qopts_parse(&o, it->value, "driver") < 0 || qopts_set(&none, "driver", "none") < 0)
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)

@@ -176,6 +176,8 @@ int twin_net(struct twin_plan *p, const char *option, const char *value)
 	const char *type;
 	int r = 0;
 
+	if (*value == '{')
+		return twin_refuse(p, option, value, "adit does not read it as JSON; " TWIN_ATTACH);
 	if (qopts_parse(&o, value, "type") < 0)
 		return no_memory(p);
 	type = qopts_get(&o, "type");
