@@ -1,0 +1,731 @@
+/* The twin's command line, from sources that are ordinary, odd or lying. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/twin.h"
+
+static char images[] = "/tmp/adit-twin-XXXXXX";
+
+#define JOB "0123456789abcdef0123456789abcdef"
+#define DIR "/run/t/vms/vm-01234567"
+
+struct plan {
+	const char *exe, *name, *cwd;
+	bool no_images;
+	json_t *disks;
+	const char *plugged;
+	/* what came out */
+	struct vmdesc d;
+	struct twin t;
+	struct err e;
+};
+
+static json_t *disk(const char *name, const char *file, const char *format)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", name, "device", name,
+			 "node", name, "file", file, "format", format, "size", (json_int_t)1048576,
+			 "read_only", 0, "empty", 0, "removable", 0, "copy", 1);
+}
+
+/* Plans the twin of a source with these arguments; words end with NULL. */
+static int plan_words(struct plan *p, const char *const *words)
+{
+	static const char *const binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
+	const char *const dirs[] = {images, NULL};
+	struct service_config config = {.allow_migrate = true,
+					.launch_binaries = binaries,
+					.images_dirs = p->no_images ? NULL : dirs,
+					.run_dir = "/run/t"};
+	json_t *argv = json_array(), *msg;
+	int r;
+
+	json_array_append_new(argv, json_string("qemu"));
+	for (; *words; words++)
+		json_array_append_new(argv, json_string(*words));
+	msg = json_pack("{s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o}", "vm", "machine", "pc-i440fx-7.2",
+			"name", p->name ? p->name : "vm", "exe",
+			p->exe ? p->exe : "/usr/bin/qemu-system-x86_64", "cwd",
+			p->cwd ? p->cwd : "/home/u", "qemu", "7.2.22", "argv", argv, "disks",
+			p->disks ? p->disks : json_array());
+	if (p->plugged)
+		json_object_set_new(json_object_get(msg, "vm"), "plugged",
+				    json_pack("[s]", p->plugged));
+	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
+	json_decref(msg);
+	r = twin_plan(&p->t, &p->d, &config, JOB, &p->e);
+	assert_int_equal(r, p->e.code);
+	assert_true(r == 0 || *p->e.text);
+	return r;
+}
+
+#define plan(p, ...) plan_words(p, (const char *const[]){__VA_ARGS__, NULL})
+
+static void plan_fini(struct plan *p)
+{
+	twin_fini(&p->t);
+	vmdesc_fini(&p->d);
+	memset(p, 0, sizeof(*p));
+}
+
+/* The value behind the nth option of this name (with its dash); NULL. */
+static const char *value(const struct plan *p, const char *option, unsigned n)
+{
+	for (size_t i = 1; i < p->t.argv.count; i++)
+		if (strcmp(p->t.argv.at[i], option) == 0 && n-- == 0)
+			return i + 1 < p->t.argv.count ? p->t.argv.at[i + 1] : "";
+	return NULL;
+}
+
+static bool noted(const struct plan *p, const char *part)
+{
+	for (size_t i = 0; i < p->t.notes.count; i++)
+		if (strstr(p->t.notes.at[i], part))
+			return true;
+	return false;
+}
+
+/* It becomes exactly this (out "": the option is left out); no note, no error. */
+static void becomes(const char *option, const char *in, const char *out)
+{
+	struct plan p = {0};
+
+	if (plan(&p, option, in) != 0)
+		fail_msg("%s %s: %s", option, in, p.e.text);
+	if (*out)
+		assert_string_equal(value(&p, option, 0), out);
+	else
+		assert_null(value(&p, option, 0));
+	plan_fini(&p);
+}
+
+/* It is refused by name, with a part of the reason. */
+static void refused(const char *option, const char *in, const char *part)
+{
+	struct plan p = {0};
+
+	if (plan(&p, option, in) == 0)
+		fail_msg("%s %s was taken", option, in);
+	assert_int_equal(p.e.code, ERR_REFUSED);
+	if (!strstr(p.e.text, option) || !strstr(p.e.text, part))
+		fail_msg("%s %s: %s", option, in, p.e.text);
+	plan_fini(&p);
+}
+
+static void test_twin_loses_no_option_that_it_keeps(void **state)
+{
+	static const char *const kept[][2] = {
+	    {"-cpu", "Skylake-Client,+vmx"},
+	    {"-smp", "4,sockets=1"},
+	    {"-m", "size=512M,slots=2,maxmem=1G"},
+	    {"-numa", "node,nodeid=0"},
+	    {"-name", "guest=a b,,c,debug-threads=on"},
+	    {"-uuid", "11111111-2222-3333-4444-555555555555"},
+	    {"-boot", "order=dc,menu=on"},
+	    {"-rtc", "base=utc,driftfix=slew"},
+	    {"-icount", "shift=auto,sleep=off"},
+	    {"-global", "PIIX4_PM.disable_s3=1"},
+	    {"-global", "driver=cfi.pflash01,property=secure,value=on"},
+	    {"-global", "virtio-net-pci.romfile="},
+	    {"-overcommit", "mem-lock=on"},
+	    {"-sandbox", "on,obsolete=deny"},
+	    {"-action", "panic=pause"},
+	    {"-smbios", "type=1,manufacturer=A,,B,serial=0"},
+	    {"-fw_cfg", "name=opt/x,string=a,,b"},
+	    {"-append", "root=/dev/vda console=ttyS0,115200 quoted=\"x\""},
+	    {"-vga", "qxl"},
+	    {"-k", "de"},
+	    {"-device", "virtio-net-pci,netdev=n,mac=52:54:00:00:00:01,romfile="},
+	    {"-device", "{\"driver\":\"virtio-balloon-pci\",\"id\":\"b\"}"},
+	    {"-object", "iothread,id=io0"},
+	    {"-object", "{\"qom-type\":\"rng-random\",\"id\":\"r\",\"filename\":\"/dev/urandom\"}"},
+	    {"-netdev", "type=user,id=n,net=10.0.2.0/24"},
+	    {"-chardev", "backend=null,id=c"},
+	    {"-chardev", "backend=ringbuf,id=c,size=64"},
+	    {"-mon", "chardev=c,mode=readline"},
+	    {"-serial", "none"},
+	    {"-serial", "chardev:c"},
+	    {"-usbdevice", "tablet"},
+	    {"-watchdog-action", "pause"},
+	    {"-bios", "bios-256k.bin"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		becomes(kept[i][0], kept[i][1], kept[i][1]);
+}
+
+static void test_twin_takes_a_whole_command_line(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.disks = json_pack("[o]", disk("d0", "/src/a.qcow2", "qcow2"));
+	assert_int_equal(plan(&p, "-enable-kvm", "-M", "pc,usb=off", "-m", "64", "-nodefaults",
+			      "--drive", "file=/src/a.qcow2,if=none,id=d0,cache=none,aio=native",
+			      "-device", "virtio-blk-pci,drive=d0", "-S", "-daemonize", "-pidfile",
+			      "/run/x.pid", "-incoming", "tcp:0:1", "-qmp", "unix:/q,server=on"),
+			 0);
+	assert_string_equal(p.t.argv.at[0], "/usr/bin/qemu-system-x86_64");
+	assert_non_null(value(&p, "-enable-kvm", 0));
+	assert_non_null(value(&p, "-nodefaults", 0));
+	assert_string_equal(value(&p, "-machine", 0), "type=pc-i440fx-7.2,usb=off");
+	assert_null(value(&p, "-machine", 1));
+	assert_string_equal(value(&p, "-device", 0), "virtio-blk-pci,drive=d0");
+	assert_non_null(strstr(value(&p, "-drive", 0), "if=none,id=d0,cache=none,aio=native"));
+	assert_non_null(strstr(value(&p, "-drive", 0), "format=qcow2"));
+	assert_null(strstr(value(&p, "-drive", 0), "/src/"));
+	assert_null(value(&p, "-daemonize", 0));
+	assert_null(value(&p, "-pidfile", 0));
+	assert_string_equal(value(&p, "-incoming", 0), "defer");
+	assert_null(value(&p, "-incoming", 1));
+	assert_string_equal(value(&p, "-qmp", 0), "unix:" DIR "/qmp.sock,server=on,wait=off");
+	assert_null(value(&p, "-qmp", 1));
+	assert_non_null(value(&p, "-S", 0));
+	assert_string_equal(value(&p, "-display", 0), "none");
+	assert_int_equal(p.t.image_count, 1);
+	plan_fini(&p);
+}
+
+static void test_twin_pins_the_machine(void **state)
+{
+	(void)state;
+	becomes("-machine", "pc,accel=tcg", "type=pc-i440fx-7.2,accel=tcg");
+	becomes("-machine", "accel=tcg,type=q35,usb=on", "accel=tcg,type=pc-i440fx-7.2,usb=on");
+	{
+		struct plan p = {0}; /* the default, or options alone */
+
+		assert_int_equal(plan(&p, "-m", "32"), 0);
+		assert_string_equal(value(&p, "-machine", 0), "pc-i440fx-7.2");
+		plan_fini(&p);
+		assert_int_equal(plan(&p, "-machine", "usb=on"), 0);
+		assert_non_null(strstr(value(&p, "-machine", 0), "type=pc-i440fx-7.2"));
+		assert_non_null(strstr(value(&p, "-machine", 0), "usb=on"));
+		plan_fini(&p);
+	}
+	refused("-machine", "pc,kernel=/etc/shadow", "file of the source");
+	refused("-machine", "pc,boot.splash=/etc/shadow", "file of the source");
+}
+
+static void test_twin_refuses_by_name(void **state)
+{
+	static const char *const all[][3] = {
+	    {"-never-heard-of", "x", "does not know"},
+	    {"-netdev", "tap,id=n,ifname=tap0", "network"},
+	    {"-netdev", "bridge,id=n,br=br0", "network"},
+	    {"-netdev", "vhost-user,id=n,chardev=c", "network"},
+	    {"-netdev", "socket,id=n,listen=:1", "network"},
+	    {"-nic", "tap", "network"},
+	    {"-net", "tap,script=/tmp/x", "network"},
+	    {"-netdev", "user,id=n,smb=/etc", "files"},
+	    {"-netdev", "user,id=n,tftp=/etc", "files"},
+	    {"-netdev", "{\"id\":\"a,type=user,b\",\"type\":\"tap\",\"script\":\"/tmp/x\"}", ""},
+	    {"-device", "vfio-pci,host=00:02.0", "does not move"},
+	    {"-device", "usb-host,hostbus=1", "does not move"},
+	    {"-device", "virtio-net-pci,driver=vfio-pci", "does not move"},
+	    {"-device", "{\"driver\":\"vfio-pci\"}", "does not move"},
+	    {"-device", "{'driver':'vfio-pci'}", ""},
+	    {"-device", "{\"driver\":\"e1000\",\"driver\":\"vfio-pci\"}", ""},
+	    {"-device", "vhost-user-fs-pci,chardev=c", "does not move"},
+	    {"-device", "e1000,romfile=/etc/shadow", "file"},
+	    {"-device", "e1000,romfile=etc/shadow", "file"},
+	    {"-device", "{\"driver\":\"e1000\",\"romfile\":\"/etc/shadow\"}", "file"},
+	    {"-device", "ipmi-bmc-sim,id=i,frudatafile=/etc/shadow", "file"},
+	    {"-device", "ipmi-bmc-sim,id=i,sdrfile=etc/shadow", "file"},
+	    {"-device", "canokey,file=/root/x", "file"},
+	    {"-device", "loader,file=/etc/shadow,addr=0", ""},
+	    {"-global", "e1000.romfile=/etc/shadow", "file"},
+	    {"-global", "driver=e1000,property=romfile,value=etc/shadow", "file"},
+	    {"-smbios", "type=11,path=/etc/shadow", "file"},
+	    {"-smbios", "file=/etc/shadow", "file"},
+	    {"-acpitable", "data=/etc/shadow", "file"},
+	    {"-fw_cfg", "name=opt/x,file=/etc/shadow", "file"},
+	    {"-boot", "splash=/etc/shadow", "file"},
+	    {"-icount", "shift=1,rr=record,rrfile=/tmp/x", "file"},
+	    {"-object", "memory-backend-file,id=m,mem-path=/dev/hugepages", "source host"},
+	    {"-object", "secret,id=s,file=/etc/shadow", "file"},
+	    {"-object", "rng-random,id=r,filename=/etc/shadow", "urandom"},
+	    {"-object", "tls-creds-x509,id=t,dir=/etc/pki", "source host"},
+	    {"-chardev", "socket,id=c,path=/run/other.sock", "connected"},
+	    {"-chardev", "socket,id=c,host=h,port=1,server=off", "connected"},
+	    {"-chardev", "pipe,id=c,path=/tmp/p", "source host"},
+	    {"-chardev", "udp,id=c,host=h,port=1", "source host"},
+	    {"-chardev", "file,id=c,path=/l,input-path=/etc/shadow", "reads"},
+	    {"-chardev", "file,id=c,path=/var/log/..", "not the path"},
+	    {"-serial", "/dev/ttyS0", "source host"},
+	    {"-serial", "unix:/run/x", "source host"},
+	    {"-serial", "pipe:/tmp/p", "source host"},
+	    {"-monitor", "tcp:host:1", "source host"},
+	    {"-drive", "file=nbd://h/x,if=none", "not a file"},
+	    {"-drive", "file=json:{\"driver\":\"nbd\"}", "not a file"},
+	    {"-drive", "file=http://h/x.iso", "not a file"},
+	    {"-drive", "file=fat:rw:/etc,format=raw", "not a file"},
+	    {"-drive", "file.driver=nbd,file.host=h", "not moved"},
+	    {"-drive", "driver=vvfat,dir=/etc", "not moved"},
+	    {"-drive", "file=/gone.raw,format=raw", "no drive"},
+	    {"-blockdev", "driver=nbd,node-name=n,server.type=inet", "not moved"},
+	    {"-blockdev",
+	     "{\"driver\":\"qcow2\",\"node-name\":\"n\",\"file\":{\"driver\":\"https\","
+	     "\"url\":\"https://h/x\"}}",
+	     "not moved"},
+	    {"-blockdev", "{\"driver\":\"file\",\"filename\":\"/etc/shadow\"}", "no drive"},
+	    {"-blockdev", "{\"driver\":\"file\"", "not a JSON object"},
+	    {"-blockdev", "{\"driver\":\"raw\",\"driver\":\"file\"}", "not a JSON object"},
+	    {"-kernel", "/boot/not-copied", "--images"},
+	    {"-initrd", "/boot/..", ""},
+	    {"-bios", "/root/mine.bin", "--images"},
+	    {"-bios", "/usr/share/qemu/../../../etc/shadow", "--images"},
+	    {"-spice", "port=1,password=geheim", "SPICE"},
+	    {"-usbdevice", "serial:/dev/ttyS0", "source host"},
+	    {"-fsdev", "local,id=f,path=/etc,security_model=none", "folder"},
+	    {"-plugin", "/tmp/evil.so", "program"},
+	    {"-readconfig", "/etc/x", "file"},
+	    {"-mem-path", "/dev/hugepages", "file"},
+	    {"-chroot", "/x", "folder"},
+	    {"-tpmdev", "passthrough,id=t,path=/dev/tpm0", "state"},
+	    {"-add-fd", "fd=3,set=1", "descriptor"},
+	    {"-accel", "kvm,device=/dev/other", ""},
+	    {"-netdev", "{\"type\":\"user\",\"id\":\"n\"}", "JSON"},
+	    {"-audiodev", "{\"driver\":\"wav\",\"path\":\"/tmp/x\"}", "JSON"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(all[i][0], "-initrd") == 0) {
+			struct plan p = {0}; /* "..": no file's name */
+
+			assert_int_equal(plan(&p, all[i][0], all[i][1]), ERR_REFUSED);
+			plan_fini(&p);
+		} else if (strcmp(all[i][2], "not the path") == 0) {
+			struct plan p = {0};
+
+			assert_int_equal(plan(&p, all[i][0], all[i][1]), ERR_REFUSED);
+			assert_non_null(strstr(p.e.text, "not the path"));
+			plan_fini(&p);
+		} else {
+			refused(all[i][0], all[i][1], all[i][2]);
+		}
+}
+
+/* The image that an option was given lies in the folder, and nothing names the source's. */
+static void check_image(struct plan *p, size_t i, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", images, name);
+	assert_true(p->t.image_count > i);
+	assert_string_equal(p->t.images[i].path, path);
+	for (size_t k = 0; k < p->t.argv.count; k++)
+		assert_null(strstr(p->t.argv.at[k], "/src/"));
+}
+
+static void test_twin_puts_images_into_the_folder(void **state)
+{
+	struct plan p = {0};
+	const char *nested = "{\"driver\":\"copy-on-read\",\"node-name\":\"top\",\"file\":"
+			     "{\"driver\":\"qcow2\",\"backing\":\"base\",\"file\":{\"driver\":"
+			     "\"file\",\"filename\":\"/src/deep/x.qcow2\"}}}";
+
+	(void)state;
+	p.disks = json_pack("[o]", disk("d", "/src/../etc/../src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/../etc/../src/x.raw,id=d"), 0);
+	check_image(&p, 0, "x.raw");
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/a,b=c.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "id=d,file=/src/a,,b=c.raw,serial=1,,2"), 0);
+	check_image(&p, 0, "a,b=c.raw");
+	assert_non_null(strstr(value(&p, "-drive", 0), "/a,,b=c.raw,serial=1,,2"));
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("top", "/src/deep/x.qcow2", "qcow2"));
+	assert_int_equal(plan(&p, "-blockdev", nested), 0);
+	check_image(&p, 0, "x.qcow2");
+	assert_non_null(strstr(value(&p, "-blockdev", 0), "\"backing\":null"));
+	plan_fini(&p);
+
+	p.cwd = "/src"; /* a relative name */
+	p.disks = json_pack("[o]", disk("d", "x.raw", "raw"));
+	assert_int_equal(plan(&p, "-hda", "x.raw"), 0);
+	check_image(&p, 0, "x.raw");
+	assert_non_null(strstr(value(&p, "-drive", 0), "media=disk"));
+	assert_non_null(strstr(value(&p, "-drive", 0), "format=raw"));
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "/src/x.raw"), 0); /* a bare name is -hda's */
+	check_image(&p, 0, "x.raw");
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/x\ny.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/x\ny.raw,id=d"), ERR_REFUSED);
+	assert_null(strchr(p.e.text, '\n'));
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/..", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/..,id=d"), ERR_REFUSED);
+	plan_fini(&p);
+}
+
+static void test_twin_tells_images_of_one_name_apart(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.disks =
+	    json_pack("[oo]", disk("d0", "/src/a/x.raw", "raw"), disk("d1", "/src/b/x.raw", "raw"));
+	assert_int_equal(
+	    plan(&p, "-drive", "file=/src/a/x.raw,id=d0", "-drive", "file=/src/b/x.raw,id=d1"), 0);
+	check_image(&p, 0, "x.raw");
+	check_image(&p, 1, "d1-x.raw");
+	assert_non_null(strstr(value(&p, "-drive", 1), "/d1-x.raw"));
+	plan_fini(&p);
+
+	/* the name that would tell them apart is another's */
+	p.disks = json_pack("[ooo]", disk("d0", "/src/a/d2-x.raw", "raw"),
+			    disk("d1", "/src/b/x.raw", "raw"), disk("d2", "/src/c/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/a/d2-x.raw,id=d0", "-drive",
+			      "file=/src/b/x.raw,id=d1", "-drive", "file=/src/c/x.raw,id=d2"),
+			 ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "d2-x.raw"));
+	plan_fini(&p);
+
+	p.disks = json_pack("[ooo]", disk("n", "/src/a/x.raw", "raw"),
+			    disk("n", "/src/b/x.raw", "raw"), disk("n", "/src/c/x.raw", "raw"));
+	assert_int_equal(
+	    plan(&p, "-hda", "/src/a/x.raw", "-hdb", "/src/b/x.raw", "-hdc", "/src/c/x.raw"),
+	    ERR_REFUSED);
+	plan_fini(&p);
+}
+
+static void test_twin_needs_a_folder_for_images(void **state)
+{
+	struct plan p = {0};
+	json_t *d = disk("d", "/src/x.raw", "raw");
+
+	(void)state;
+	p.no_images = true;
+	p.disks = json_pack("[O]", d);
+	assert_int_equal(plan(&p, "-hda", "/src/x.raw"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "--images"));
+	plan_fini(&p);
+	/* called empty, and named all the same */
+	json_object_set_new(d, "empty", json_true());
+	p.no_images = true;
+	p.disks = json_pack("[O]", d);
+	assert_int_equal(plan(&p, "-hda", "/src/x.raw"), ERR_REFUSED);
+	plan_fini(&p);
+	p.no_images = true;
+	assert_int_equal(plan(&p, "-kernel", "/boot/k"), ERR_REFUSED);
+	plan_fini(&p);
+	p.no_images = true;
+	assert_int_equal(plan(&p, "-m", "32"), 0);
+	plan_fini(&p);
+	json_decref(d);
+}
+
+static void test_twin_takes_what_the_guest_boots_from_the_folder(void **state)
+{
+	struct plan p = {0};
+	char path[256];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/vmlinuz", images);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(plan(&p, "-kernel", "/boot/../root/vmlinuz"), 0);
+	assert_string_equal(value(&p, "-kernel", 0), path);
+	plan_fini(&p);
+	unlink(path);
+}
+
+static void test_twin_makes_sockets_and_logs_private(void **state)
+{
+	static const char *const all[][3] = {
+	    {"-serial", "stdio", "file:" DIR "/serial0.log"},
+	    {"-serial", "mon:stdio", "file:" DIR "/serial0.log"},
+	    {"-serial", "pty", "file:" DIR "/serial0.log"},
+	    {"-serial", "file:/var/log/vm/../guest.log", "file:" DIR "/guest.log"},
+	    {"-serial", "unix:/run/s,server,nowait",
+	     "unix:" DIR "/serial0.sock,server=on,wait=off"},
+	    {"-serial", "tcp::4444,server=on", "unix:" DIR "/serial0.sock,server=on,wait=off"},
+	    {"-serial", "telnet::4444,server", "unix:" DIR "/serial0.sock,server=on,wait=off"},
+	    {"-monitor", "stdio", "none"},
+	    {"-monitor", "telnet:0.0.0.0:1,server,nowait",
+	     "unix:" DIR "/monitor.sock,server=on,wait=off"},
+	    {"-vnc", ":1,password=on", "unix:" DIR "/vnc.sock"},
+	    {"-vnc", "none", "none"},
+	    {"-chardev", "socket,id=c,path=/run/s,server=on,wait=off",
+	     "backend=socket,id=c,path=" DIR "/chardev-c.sock,server=on,wait=off"},
+	    {"-chardev", "socket,id=c,host=0.0.0.0,port=1,server,nowait,telnet",
+	     "backend=socket,id=c,path=" DIR "/chardev-c.sock,server=on,wait=off"},
+	    {"-chardev", "socket,id=c,fd=7",
+	     "backend=socket,id=c,path=" DIR "/chardev-c.sock,server=on,wait=off"},
+	    {"-chardev", "file,id=c,path=/x/y.log,append=on",
+	     "backend=file,id=c,path=" DIR "/y.log,append=on"},
+	    {"-chardev", "null,id=c,logfile=/x/y.log", "backend=null,id=c,logfile=" DIR "/y.log"},
+	    {"-audiodev", "pa,id=a,server=/run/pulse", "driver=none,id=a"},
+	    {"-audiodev", "pa,id=a,,driver=wav,,path=/etc/x",
+	     "driver=none,id=a,,driver=wav,,path=/etc/x"},
+	    {"-audio", "pa,model=hda", "driver=none,model=hda"},
+	    {"-display", "gtk,gl=on", "none"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		becomes(all[i][0], all[i][1], all[i][2]);
+}
+
+static void test_twin_keeps_sockets_apart(void **state)
+{
+	struct plan p = {0};
+	const char *a, *b;
+
+	(void)state;
+	assert_int_equal(plan(&p, "-chardev", "socket,id=virtio-serial-port0,path=/a,server=on",
+			      "-chardev", "socket,id=virtio-serial-port1,path=/b,server=on",
+			      "-chardev", "socket,id=a/b,path=/c,server=on", "-chardev",
+			      "socket,id=a.b,path=/d,server=on", "-chardev",
+			      "file,id=l,path=/var/log/qemu.log", "-chardev",
+			      "file,id=m,path=/x/qmp.sock", "-serial", "chardev:a/b", "-monitor",
+			      "unix:/m0,server", "-monitor", "unix:/m1,server"),
+			 0);
+	for (unsigned i = 0; (a = value(&p, "-chardev", i)); i++) {
+		const char *path = strstr(a, "path=");
+
+		assert_null(strstr(a, "/qemu.log"));
+		assert_null(strstr(a, "/qmp.sock"));
+		for (unsigned k = 0; k < i; k++)
+			assert_string_not_equal(strstr(value(&p, "-chardev", k), "path="), path);
+	}
+	a = value(&p, "-monitor", 0);
+	b = value(&p, "-monitor", 1);
+	assert_string_not_equal(a, b);
+	plan_fini(&p);
+}
+
+static void test_twin_counts_serial_ports(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	assert_int_equal(plan(&p, "-serial", "stdio", "-serial", "none", "-serial", "pty"), 0);
+	assert_string_equal(value(&p, "-serial", 0), "file:" DIR "/serial0.log");
+	assert_string_equal(value(&p, "-serial", 2), "file:" DIR "/serial2.log");
+	assert_true(noted(&p, "-serial stdio"));
+	plan_fini(&p);
+}
+
+static void test_twin_writes_nographic_out(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	assert_int_equal(plan(&p, "-nographic"), 0);
+	assert_null(value(&p, "-nographic", 0));
+	assert_string_equal(value(&p, "-display", 0), "none");
+	assert_null(value(&p, "-display", 1));
+	assert_string_equal(value(&p, "-serial", 0), "file:" DIR "/serial0.log");
+	assert_true(noted(&p, "-nographic"));
+	plan_fini(&p);
+	assert_int_equal(plan(&p, "-nographic", "-serial", "null"), 0);
+	assert_string_equal(value(&p, "-serial", 0), "null");
+	assert_null(value(&p, "-serial", 1));
+	plan_fini(&p);
+}
+
+static void test_twin_leaves_ports_out_and_says_so(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	assert_int_equal(plan(&p, "-netdev",
+			      "user,id=n,hostfwd=tcp::2222-:22,hostfwd=tcp::80-:80,guestfwd=tcp:"
+			      "10.0.2.1:1-cmd:/bin/sh",
+			      "-gdb", "tcp::1234", "-trace", "x"),
+			 0);
+	assert_string_equal(value(&p, "-netdev", 0), "type=user,id=n");
+	assert_true(noted(&p, "hostfwd"));
+	assert_true(noted(&p, "guestfwd"));
+	assert_null(value(&p, "-gdb", 0));
+	assert_true(noted(&p, "-gdb"));
+	assert_true(noted(&p, "-trace"));
+	plan_fini(&p);
+}
+
+static void test_twin_shows_no_secret(void **state)
+{
+	static const char *const all[][2] = {
+	    {"-object", "secret,id=s,data=geheim,file=/x"},
+	    {"-object", "secret_keyring,id=s,data=geheim"},
+	    {"-object", "{\"qom-type\":\"secret\",\"data\":\"geheim\",\"file\":\"/x\"}"},
+	    {"-spice", "port=1,password=geheim"},
+	    {"-iscsi", "user=me,password=geheim"},
+	    {"-drive", "file=https://me:geheim@h/x,if=none"},
+	    {"-blockdev", "{\"driver\":\"https\",\"password-secret\":\"geheim\"}"},
+	};
+	struct plan p = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		assert_int_equal(plan(&p, all[i][0], all[i][1]), ERR_REFUSED);
+		if (strstr(p.e.text, "geheim"))
+			fail_msg("%s", p.e.text);
+		plan_fini(&p);
+	}
+	becomes("-object", "secret,id=s,data=geheim", "secret,id=s,data=geheim");
+}
+
+static void test_twin_launches_only_what_is_listed(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.exe = "/usr/bin/evil";
+	assert_int_equal(plan(&p, "-m", "32"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "evil"));
+	assert_non_null(strstr(p.e.text, "--allow-launch"));
+	plan_fini(&p);
+	p.exe = "";
+	assert_int_equal(plan(&p, "-m", "32"), ERR_REFUSED);
+	plan_fini(&p);
+	p.exe = "/opt/qemu/bin/qemu-system-x86_64 (deleted)"; /* the same program elsewhere */
+	assert_int_equal(plan(&p, "-m", "32"), 0);
+	assert_string_equal(p.t.argv.at[0], "/usr/bin/qemu-system-x86_64");
+	plan_fini(&p);
+}
+
+static void test_twin_names_its_folder_safely(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.name = "../../etc";
+	assert_int_equal(plan(&p, "-m", "32"), ERR_REFUSED);
+	plan_fini(&p);
+	p.name = "..";
+	assert_int_equal(plan(&p, "-m", "32"), 0);
+	assert_string_equal(p.t.dir, "/run/t/vms/__-01234567");
+	plan_fini(&p);
+	p.name = "a name,server=on\nthat is much longer than a file's name in here";
+	assert_int_equal(plan(&p, "-m", "32"), 0);
+	assert_int_equal(
+	    strspn(p.t.dir + strlen("/run/t/vms/"), "abcdefghijklmnopqrstuvwxyz_-01234567"),
+	    strlen(p.t.dir + strlen("/run/t/vms/")));
+	plan_fini(&p);
+}
+
+static void test_twin_refuses_what_was_plugged_in(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.plugged = "net1";
+	assert_int_equal(plan(&p, "-m", "32"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "net1"));
+	assert_non_null(strstr(p.e.text, "--dest-qmp"));
+	plan_fini(&p);
+}
+
+static void test_twin_survives_odd_words(void **state)
+{
+	static const char *const options[] = {
+	    "-machine", "-drive",   "-blockdev",  "-hda",      "-chardev", "-serial", "-monitor",
+	    "-vnc",	"-device",  "-object",	  "-netdev",   "-net",	   "-nic",    "-audiodev",
+	    "-audio",	"-display", "-kernel",	  "-bios",     "-boot",	   "-smbios", "-global",
+	    "-L",	"-icount",  "-usbdevice", "-parallel", "-accel",   "-append", ""};
+	static const char *const words[] = {"",
+					    ",",
+					    ",,",
+					    "=",
+					    "=,",
+					    ",=,",
+					    "{",
+					    "{}",
+					    "[]",
+					    "{\"a\":{}}",
+					    "null",
+					    ":",
+					    "//",
+					    "/",
+					    ".",
+					    "..",
+					    "file=",
+					    "file=,file=",
+					    "id=",
+					    "unix:",
+					    "unix:,server",
+					    "stdio,",
+					    "%s%n",
+					    "\n",
+					    "\xc3\xa4",
+					    "socket,id=,server",
+					    "chardev:",
+					    "mon:",
+					    "con:",
+					    "file:",
+					    "vnc="};
+	char *longest = malloc(70000);
+
+	(void)state;
+	assert_non_null(longest);
+	memset(longest, 'a', 69999);
+	longest[69999] = 0;
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct plan p = {0};
+
+		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+			plan(&p, options[i], words[k]);
+			plan_fini(&p);
+			p.disks = json_pack("[oo]", disk("d", words[k], "raw"), disk("", "", ""));
+			plan(&p, options[i], words[k]);
+			plan_fini(&p);
+		}
+		plan(&p, options[i], longest);
+		plan_fini(&p);
+		plan(&p, options[i]); /* its value is missing */
+		plan_fini(&p);
+	}
+	free(longest);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_twin_loses_no_option_that_it_keeps),
+	    cmocka_unit_test(test_twin_takes_a_whole_command_line),
+	    cmocka_unit_test(test_twin_pins_the_machine),
+	    cmocka_unit_test(test_twin_refuses_by_name),
+	    cmocka_unit_test(test_twin_puts_images_into_the_folder),
+	    cmocka_unit_test(test_twin_tells_images_of_one_name_apart),
+	    cmocka_unit_test(test_twin_needs_a_folder_for_images),
+	    cmocka_unit_test(test_twin_takes_what_the_guest_boots_from_the_folder),
+	    cmocka_unit_test(test_twin_makes_sockets_and_logs_private),
+	    cmocka_unit_test(test_twin_keeps_sockets_apart),
+	    cmocka_unit_test(test_twin_counts_serial_ports),
+	    cmocka_unit_test(test_twin_writes_nographic_out),
+	    cmocka_unit_test(test_twin_leaves_ports_out_and_says_so),
+	    cmocka_unit_test(test_twin_shows_no_secret),
+	    cmocka_unit_test(test_twin_launches_only_what_is_listed),
+	    cmocka_unit_test(test_twin_names_its_folder_safely),
+	    cmocka_unit_test(test_twin_refuses_what_was_plugged_in),
+	    cmocka_unit_test(test_twin_survives_odd_words),
+	};
+	int r;
+
+	if (!mkdtemp(images))
+		return 1;
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(images);
+	return r;
+}
