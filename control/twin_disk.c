@@ -25,15 +25,21 @@ static bool driver_known(const char *driver)
 	return false;
 }
 
-/* The source's disk whose image path is, or NULL. */
-static const struct vmdesc_disk *disk_of(const struct vmdesc *d, const char *path)
+/* Whether path is the image that disk has now, both as the source names them. */
+static bool is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path)
 {
 	char full[4096];
 
 	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
 		 path);
+	return strcmp(disk->file, path) == 0 || strcmp(disk->file, full) == 0;
+}
+
+/* The source's disk whose image path is, or NULL. */
+static const struct vmdesc_disk *disk_of(const struct vmdesc *d, const char *path)
+{
 	for (size_t i = 0; i < d->disk_count; i++)
-		if (strcmp(d->disks[i].file, path) == 0 || strcmp(d->disks[i].file, full) == 0)
+		if (is_image_of(d, &d->disks[i], path))
 			return &d->disks[i];
 	return NULL;
 }
@@ -220,12 +226,17 @@ static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc
 	bool had = file && *file;
 
 	if (disk->empty) {
-		if (had && qopts_remove(o, "file"))
+		/* what is said of an image goes with it */
+		if (had) {
+			qopts_remove(o, "file");
+			qopts_remove(o, "format");
+			qopts_remove(o, "driver");
 			strvec_pushf(&p->t->notes, "drive %s is empty there, as it is now",
 				     disk->name);
+		}
 		return 0;
 	}
-	if (had && (disk_of(p->d, plain(file)) || !*disk->file))
+	if (had && (is_image_of(p->d, disk, plain(file)) || !*disk->file))
 		return 0;
 	if (!disk->read_only)
 		return twin_refuse(p, "drive", value, "its image is another than at the VM's start (a "

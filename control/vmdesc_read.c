@@ -16,6 +16,7 @@
 #include "control/qmp.h"
 #include "control/vmdesc.h"
 #include "control/vmdesc_devices.h"
+#include "control/vmdesc_disks.h"
 
 enum { CMDLINE_MAX = 900 * 1024 };
 
@@ -136,193 +137,6 @@ fail:
 	return (int)e->code;
 }
 
-/* ---- disks ---- */
-
-static bool is_filter(const char *drv)
-{
-	static const char *const filters[] = {"throttle",	   "copy-on-read", "preallocate",
-					      "copy-before-write", "mirror_top",   "commit_top",
-					      "backup-top",	   "blklogwrites", "compress"};
-
-	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++)
-		if (strcmp(drv, filters[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool is_protocol(const char *drv)
-{
-	static const char *const protocols[] = {"file", "host_device", "host_cdrom", "nbd",
-						"rbd",	"iscsi",       "ssh",	     "https",
-						"http", "io_uring",    "nvme",	     "gluster"};
-
-	for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++)
-		if (strcmp(drv, protocols[i]) == 0)
-			return true;
-	return false;
-}
-
-/* The node below a filter that has the format. */
-static const json_t *format_node(const json_t *inserted, const json_t *nodes)
-{
-	const json_t *node;
-	size_t i;
-
-	if (!is_filter(str(inserted, "drv")))
-		return inserted;
-	json_array_foreach(
-	    nodes, i, node) if (!is_filter(str(node, "drv")) && !is_protocol(str(node, "drv")) &&
-				strcmp(str(node, "file"), str(inserted, "file")) == 0) return node;
-	return inserted;
-}
-
-static json_t *read_qcow2(const json_t *image)
-{
-	const json_t *data = json_object_get(json_object_get(image, "format-specific"), "data");
-	static const struct {
-		const char *from, *to;
-	} keys[] = {{"compat", "compat"},
-		    {"refcount-bits", "refcount_bits"},
-		    {"extended-l2", "extended_l2"},
-		    {"lazy-refcounts", "lazy_refcounts"}};
-	json_t *q = json_object(), *v;
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		if ((v = json_object_get(data, keys[i].from)))
-			json_object_set(q, keys[i].to, v);
-	if ((v = json_object_get(image, "cluster-size")))
-		json_object_set(q, "cluster_size", v);
-	return q;
-}
-
-static bool name_is_taken(const json_t *disks, const char *name)
-{
-	const json_t *d;
-	size_t i;
-
-	json_array_foreach(disks, i, d) if (strcmp(str(d, "name"), name) == 0) return true;
-	return false;
-}
-
-/* A short name for people, NBD exports and streams. */
-static void choose_name(const json_t *disks, const char *device, const char *node, const char *qdev,
-			char *out, size_t size)
-{
-	static const char named[] = "/machine/peripheral/";
-	char base[64];
-	size_t i;
-
-	if (*device) {
-		snprintf(base, sizeof(base), "%s", device);
-	} else if (*node && *node != '#') {
-		snprintf(base, sizeof(base), "%s", node);
-	} else if (strncmp(qdev, named, sizeof(named) - 1) == 0) {
-		snprintf(base, sizeof(base), "%s", qdev + sizeof(named) - 1);
-		base[strcspn(base, "/")] = 0;
-	} else {
-		snprintf(base, sizeof(base), "%s", *qdev && *qdev != '/' ? qdev : "disk");
-	}
-	if (base[0] == '.')
-		base[0] = '_';
-	for (i = 0; base[i]; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
-			    base[i]))
-			base[i] = '_';
-	snprintf(out, size, "%s", base);
-	for (i = 2; name_is_taken(disks, out); i++)
-		snprintf(out, size, "%s-%zu", base, i);
-}
-
-static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, const json_t *nodes,
-		     const char *cwd)
-{
-	const json_t *fmt = inserted ? format_node(inserted, nodes) : NULL;
-	const json_t *image = json_object_get(fmt, "image"), *other;
-	const char *node = str(inserted, "node-name"), *device = str(info, "device");
-	const char *qdev = str(info, "qdev"), *file;
-	char name[96], id[64];
-	json_t *d;
-	size_t i;
-
-	choose_name(disks, device, node, qdev, name, sizeof(name));
-	d = json_pack("{s:s,s:I,s:b,s:b,s:b,s:b}", "name", name, "size",
-		      (json_int_t)json_integer_value(json_object_get(image, "virtual-size")),
-		      "read_only", inserted && json_is_true(json_object_get(inserted, "ro")),
-		      "empty", !inserted, "removable",
-		      json_is_true(json_object_get(info, "removable")), "copy", 0);
-	if (!d)
-		return;
-	set_str(d, "device", device);
-	set_str(d, "qdev", qdev);
-	set_str(d, "node", node);
-	set_str(d, "format", str(image, "format"));
-	file = str(inserted, "file");
-	set_str(d, "file", file);
-	if (*file && vmdesc_file_id(cwd, file, id, sizeof(id)) == 0)
-		set_str(d, "file_id", id);
-	if (strcmp(str(image, "format"), "qcow2") == 0)
-		json_object_set_new(d, "qcow2", read_qcow2(image));
-	json_array_foreach(disks, i, other) if (*node && strcmp(str(other, "node"), node) == 0 &&
-						!*str(other, "shared_with"))
-	    set_str(d, "shared_with", str(other, "name"));
-	json_array_append_new(disks, d);
-}
-
-/* Whether some -blockdev names node as its child: then it is no root. */
-static bool is_child(const struct qargs *q, const char *node)
-{
-	size_t len = strlen(node), seen = 0;
-
-	for (size_t i = 0; i < q->count; i++) {
-		const struct qargs_option *o = q->at[i].option;
-		const char *v = q->at[i].value;
-
-		if (!o || o->rule != QARGS_BLOCKDEV)
-			continue;
-		while ((v = strstr(v, node))) {
-			if (v > q->at[i].value && (v[-1] == '=' || v[-1] == '"'))
-				seen += v[len] == 0 || v[len] == ',' || v[len] == '"';
-			v += len;
-		}
-	}
-	return seen > 1;
-}
-
-/* A -blockdev that no device uses now: a later device_add may want its contents. */
-static void add_idle_nodes(json_t *disks, const struct qargs *q, const json_t *nodes,
-			   const char *cwd)
-{
-	const json_t *node, *d;
-	size_t i, k;
-
-	json_array_foreach(nodes, i, node)
-	{
-		const char *name = str(node, "node-name");
-		bool used = !*name || *name == '#' || is_child(q, name), listed = false;
-
-		json_array_foreach(disks, k, d) used = used || strcmp(str(d, "node"), name) == 0;
-		for (k = 0; k < q->count && !used; k++)
-			listed =
-			    listed || (q->at[k].option && q->at[k].option->rule == QARGS_BLOCKDEV &&
-				       strstr(q->at[k].value, name));
-		if (listed)
-			add_disk(disks, NULL, node, nodes, cwd);
-	}
-}
-
-static json_t *read_disks(const json_t *blocks, const json_t *nodes, const struct qargs *q,
-			  const char *cwd)
-{
-	json_t *disks = json_array();
-	const json_t *info;
-	size_t i;
-
-	json_array_foreach(blocks, i, info)
-	    add_disk(disks, info, json_object_get(info, "inserted"), nodes, cwd);
-	add_idle_nodes(disks, q, nodes, cwd);
-	return disks;
-}
-
 /* ---- all together ---- */
 
 static void read_basics(struct qmp_batch *b, json_t *vm)
@@ -400,9 +214,9 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	read_process(q, rep.vm, &args, &rep.argv_err);
 	if (!err_is_set(&rep.argv_err))
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
-				qmp_batch_result(b, Q_ANON));
-	rep.disks = read_disks(qmp_batch_result(b, Q_BLOCK), qmp_batch_result(b, Q_NODES), &args,
-			       str(rep.vm, "cwd"));
+				       qmp_batch_result(b, Q_ANON));
+	rep.disks = vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), qmp_batch_result(b, Q_NODES),
+				      &args, str(rep.vm, "cwd"));
 	qargs_fini(&args);
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));

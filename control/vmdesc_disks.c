@@ -1,0 +1,260 @@
+/*
+ * The drives of a VM, as QEMU on the source tells them: see vmdesc_disks.h. A drive is a
+ * root of the block graph: what a device has, and -blockdev nodes that none has yet.
+ */
+#include "control/vmdesc_disks.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/qopts.h"
+#include "control/vmdesc.h"
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static void set_str(json_t *o, const char *key, const char *s)
+{
+	if (s && *s)
+		json_object_set_new(o, key, json_string(s));
+}
+
+static bool is_filter(const char *drv)
+{
+	static const char *const filters[] = {"throttle",	   "copy-on-read", "preallocate",
+					      "copy-before-write", "mirror_top",   "commit_top",
+					      "backup-top",	   "blklogwrites", "compress"};
+
+	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++)
+		if (strcmp(drv, filters[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_protocol(const char *drv)
+{
+	static const char *const protocols[] = {"file", "host_device", "host_cdrom", "nbd",
+						"rbd",	"iscsi",       "ssh",	     "https",
+						"http", "io_uring",    "nvme",	     "gluster"};
+
+	for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++)
+		if (strcmp(drv, protocols[i]) == 0)
+			return true;
+	return false;
+}
+
+/* QEMU names a node that no plain name can stand for by its options, "json:{...}": the
+ * name of the file below it, or name itself. *format, of size bytes, is the driver above
+ * that file and below filters, "" when not known. */
+static void resolve_name(const char *name, char *file, char *format, size_t size)
+{
+	json_t *json = strncmp(name, "json:", 5) == 0 ? json_loads(name + 5, 0, NULL) : NULL;
+	const json_t *o = json, *below;
+
+	snprintf(file, size, "%s", json ? "" : name);
+	format[0] = 0;
+	for (unsigned depth = 0; o && depth < 16; depth++) {
+		const char *driver = str(o, "driver");
+
+		if (!*format && *driver && !is_filter(driver) && !is_protocol(driver))
+			snprintf(format, size, "%s", driver);
+		if (*str(o, "filename"))
+			snprintf(file, size, "%s", str(o, "filename"));
+		below = json_object_get(o, "file");
+		if (json_is_string(below))
+			snprintf(file, size, "%s", json_string_value(below));
+		o = below;
+	}
+	json_decref(json);
+}
+
+/* The node below a filter that has the format. */
+static const json_t *format_node(const json_t *inserted, const json_t *nodes, const char *file)
+{
+	const json_t *node;
+	size_t i;
+
+	if (!is_filter(str(inserted, "drv")))
+		return inserted;
+	json_array_foreach(nodes, i, node) if (!is_filter(str(node, "drv")) &&
+					       !is_protocol(str(node, "drv")) &&
+					       strcmp(str(node, "file"), file) == 0) return node;
+	return inserted;
+}
+
+static json_t *read_qcow2(const json_t *image)
+{
+	const json_t *data = json_object_get(json_object_get(image, "format-specific"), "data");
+	static const struct {
+		const char *from, *to;
+	} keys[] = {{"compat", "compat"},
+		    {"refcount-bits", "refcount_bits"},
+		    {"extended-l2", "extended_l2"},
+		    {"lazy-refcounts", "lazy_refcounts"}};
+	json_t *q = json_object(), *v;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if ((v = json_object_get(data, keys[i].from)))
+			json_object_set(q, keys[i].to, v);
+	if ((v = json_object_get(image, "cluster-size")))
+		json_object_set(q, "cluster_size", v);
+	return q;
+}
+
+static bool name_is_taken(const json_t *disks, const char *name)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach(disks, i, d) if (strcmp(str(d, "name"), name) == 0) return true;
+	return false;
+}
+
+/* A short name for people, NBD exports and streams. */
+static void choose_name(const json_t *disks, const char *device, const char *node, const char *qdev,
+			char *out, size_t size)
+{
+	static const char named[] = "/machine/peripheral/";
+	char base[64];
+	size_t i;
+
+	if (*device) {
+		snprintf(base, sizeof(base), "%s", device);
+	} else if (*node && *node != '#') {
+		snprintf(base, sizeof(base), "%s", node);
+	} else if (strncmp(qdev, named, sizeof(named) - 1) == 0) {
+		snprintf(base, sizeof(base), "%s", qdev + sizeof(named) - 1);
+		base[strcspn(base, "/")] = 0;
+	} else {
+		snprintf(base, sizeof(base), "%s", *qdev && *qdev != '/' ? qdev : "disk");
+	}
+	if (base[0] == '.')
+		base[0] = '_';
+	for (i = 0; base[i]; i++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
+			    base[i]))
+			base[i] = '_';
+	snprintf(out, size, "%s", base);
+	for (i = 2; name_is_taken(disks, out); i++)
+		snprintf(out, size, "%s-%zu", base, i);
+}
+
+static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, const json_t *nodes,
+		     const char *cwd)
+{
+	const char *node = str(inserted, "node-name"), *device = str(info, "device");
+	const char *qdev = str(info, "qdev");
+	char name[96], id[64], file[4096], format[4096];
+	const json_t *image, *other;
+	json_t *d;
+	size_t i;
+
+	resolve_name(str(inserted, "file"), file, format, sizeof(file));
+	image = json_object_get(inserted ? format_node(inserted, nodes, file) : NULL, "image");
+
+	choose_name(disks, device, node, qdev, name, sizeof(name));
+	d = json_pack("{s:s,s:I,s:b,s:b,s:b,s:b}", "name", name, "size",
+		      (json_int_t)json_integer_value(json_object_get(image, "virtual-size")),
+		      "read_only", inserted && json_is_true(json_object_get(inserted, "ro")),
+		      "empty", !inserted, "removable",
+		      json_is_true(json_object_get(info, "removable")), "copy", 0);
+	if (!d)
+		return;
+	set_str(d, "device", device);
+	set_str(d, "qdev", qdev);
+	set_str(d, "node", node);
+	set_str(d, "format", *format ? format : str(image, "format"));
+	set_str(d, "file", file);
+	if (*file && vmdesc_file_id(cwd, file, id, sizeof(id)) == 0)
+		set_str(d, "file_id", id);
+	if (strcmp(str(image, "format"), "qcow2") == 0)
+		json_object_set_new(d, "qcow2", read_qcow2(image));
+	json_array_foreach(disks, i, other) if (*node && strcmp(str(other, "node"), node) == 0 &&
+						!*str(other, "shared_with"))
+	    set_str(d, "shared_with", str(other, "name"));
+	json_array_append_new(disks, d);
+}
+
+/* Every string in o but the names of nodes: among them are the nodes that it refers to. */
+static void add_references(json_t *used, const json_t *o, unsigned depth)
+{
+	const char *key;
+	json_t *v;
+	size_t i;
+
+	if (depth > 16)
+		return;
+	json_array_foreach(o, i, v) add_references(used, v, depth + 1);
+	json_object_foreach((json_t *)o, key, v)
+	{
+		if (json_is_string(v) && strcmp(key, "node-name") != 0)
+			json_object_set_new(used, json_string_value(v), json_true());
+		else
+			add_references(used, v, depth + 1);
+	}
+}
+
+/* A -blockdev's own node goes to roots, those that it refers to go to used. */
+static void read_blockdev(const char *value, json_t *roots, json_t *used)
+{
+	json_t *json = NULL;
+	struct qopts o = {0};
+	const char *name;
+
+	if (*value == '{') {
+		json = json_loads(value, 0, NULL);
+		add_references(used, json, 0);
+		name = str(json, "node-name");
+	} else {
+		qopts_parse(&o, value, "driver");
+		for (size_t i = 0; i < o.count; i++)
+			if (o.at[i].key && strcmp(o.at[i].key, "node-name") != 0)
+				json_object_set_new(used, o.at[i].value, json_true());
+		name = qopts_get(&o, "node-name");
+	}
+	if (name && *name)
+		json_object_set_new(roots, name, json_true());
+	qopts_fini(&o);
+	json_decref(json);
+}
+
+/* A -blockdev that no device uses now: a later device_add may want its contents. */
+static void add_idle_nodes(json_t *disks, const struct qargs *q, const json_t *nodes,
+			   const char *cwd)
+{
+	json_t *roots = json_object(), *used = json_object();
+	const json_t *node, *d;
+	size_t i;
+
+	for (i = 0; i < q->count; i++)
+		if (q->at[i].option && q->at[i].option->rule == QARGS_BLOCKDEV)
+			read_blockdev(q->at[i].value, roots, used);
+	json_array_foreach(disks, i, d) json_object_set_new(used, str(d, "node"), json_true());
+	json_array_foreach(nodes, i, node)
+	{
+		const char *name = str(node, "node-name");
+
+		if (json_object_get(roots, name) && !json_object_get(used, name))
+			add_disk(disks, NULL, node, nodes, cwd);
+	}
+	json_decref(roots);
+	json_decref(used);
+}
+
+json_t *vmdesc_read_disks(const json_t *blocks, const json_t *nodes, const struct qargs *q,
+			  const char *cwd)
+{
+	json_t *disks = json_array();
+	const json_t *info;
+	size_t i;
+
+	json_array_foreach(blocks, i, info)
+	    add_disk(disks, info, json_object_get(info, "inserted"), nodes, cwd);
+	add_idle_nodes(disks, q, nodes, cwd);
+	return disks;
+}
