@@ -43,7 +43,8 @@ struct mig_disk {
 	struct stream_stats last; /* when the relay has gone */
 	uint64_t begun_ms, ended_ms;
 	uint64_t done, total;	  /* of the mirror, bytes */
-	bool added, ready, over;  /* node is there; BLOCK_JOB_READY; BLOCK_JOB_COMPLETED */
+	bool added, ready;	  /* node is there; BLOCK_JOB_READY */
+	bool over;		  /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
 struct migrate {

@@ -175,7 +175,6 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 	const char *error = json_string_value(json_object_get(data, "error"));
 	struct err e = ERR_INIT;
 
-	d->over = true;
 	d->ended_ms = clock_ms();
 	if (error || strcmp(name, "BLOCK_JOB_COMPLETED") != 0 || m->state != MIGRATE_SWITCHOVER) {
 		err_set(&e, ERR_QEMU, "copying disk %s to the destination failed: %s",
@@ -186,6 +185,8 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 		migrate_suspect(m, &e);
 		return;
 	}
+	/* Only a whole copy counts: with one that is not, the switchover never goes on. */
+	d->over = true;
 	if (all_over(m))
 		tell_disks_done(m);
 }
@@ -330,6 +331,14 @@ static void on_continued(void *ctx, struct qmp *q, json_t *result, const struct 
 
 void migrate_disks_closed(struct migrate *m)
 {
+	struct err e = ERR_INIT;
+
+	if (!all_over(m)) {
+		err_set(&e, ERR_PROTOCOL, "the destination closed its disks before their copies had "
+			"ended");
+		migrate_fail(m, &e);
+		return;
+	}
 	migrate_set_state(m, MIGRATE_DEVICE);
 	qmp_command(m->qmp, "migrate-continue", json_pack("{s:s}", "state", "pre-switchover"),
 		    on_continued, m);
