@@ -1,7 +1,8 @@
 /*
  * The guardian: see guardian.h. The parent writes records into a pipe, each a letter
  * and a text ended by NUL, and the child keeps them until the pipe closes: with C
- * (commit) before it, it just ends; without, it undoes all, the last first.
+ * (commit) before it, it just ends; without, it undoes all, the last first, but for
+ * what a K (keep) took back.
  *
  * The child is forked from a process with open sockets and secrets: the first thing
  * that it does is to close all descriptors but the pipe. It uses only what is safe
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +76,8 @@ static void kill_process(const char *text)
 	int pid = 0;
 	uint64_t until_ms = clock_ms() + GONE_MS;
 
-	if (sscanf(text, "%d %llu", &pid, &when) != 2 || pid <= 1 || started(pid) != when)
+	if (sscanf(text, "%d %llu", &pid, &when) != 2 || pid <= 1 || when == 0 ||
+	    started(pid) != when)
 		return;
 	kill(pid, SIGKILL);
 	/* What it has open is in use until it is really gone. */
@@ -92,6 +95,15 @@ static void undo_one(const char *record)
 		dir_remove(record + 1);
 }
 
+/* Whether a later record, from at on, takes this one back: "K" and the record itself. */
+static bool is_forgotten(const char *record, size_t at, size_t len)
+{
+	for (; at < len; at += strlen(records + at) + 1)
+		if (records[at] == 'K' && strcmp(records + at + 1, record) == 0)
+			return true;
+	return false;
+}
+
 /* From the last to the first: a process before the files that it has open. */
 static void undo_all(size_t len)
 {
@@ -102,7 +114,8 @@ static void undo_all(size_t len)
 
 		while (start > 0 && records[start - 1] != 0)
 			start--;
-		undo_one(records + start);
+		if (!is_forgotten(records + start, end, len))
+			undo_one(records + start);
 		end = start;
 	}
 }
@@ -208,7 +221,7 @@ static int tell(struct guardian *g, char kind, const char *text, struct err *e)
 	char record[4096];
 	int len = snprintf(record, sizeof(record), "%c%s", kind, text);
 
-	if (len < 0 || (size_t)len >= sizeof(record))
+	if (len < 0 || (size_t)len >= sizeof(record) - (kind != 'K'))
 		return err_set(e, ERR_LIMIT, "the path %.60s... is too long", text);
 	if (write(g->fd, record, (size_t)len + 1) != len + 1)
 		return err_set_sys(e, errno, "the guardian of the job does not answer");
@@ -223,6 +236,27 @@ int guardian_add_file(struct guardian *g, const char *path, struct err *e)
 int guardian_add_dir(struct guardian *g, const char *path, struct err *e)
 {
 	return tell(g, 'D', path, e);
+}
+
+/* Takes the record of kind and path back. */
+static int forget(struct guardian *g, char kind, const char *path, struct err *e)
+{
+	char text[4096];
+
+	if (!g)
+		return 0;
+	snprintf(text, sizeof(text), "%c%s", kind, path);
+	return tell(g, 'K', text, e);
+}
+
+int guardian_forget_file(struct guardian *g, const char *path, struct err *e)
+{
+	return forget(g, 'F', path, e);
+}
+
+int guardian_forget_dir(struct guardian *g, const char *path, struct err *e)
+{
+	return forget(g, 'D', path, e);
 }
 
 int guardian_add_process(struct guardian *g, pid_t pid, struct err *e)

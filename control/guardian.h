@@ -22,6 +22,11 @@ int guardian_add_file(struct guardian *g, const char *path, struct err *e);
 /* A folder to be removed with the sockets and plain files in it. Likewise. */
 int guardian_add_dir(struct guardian *g, const char *path, struct err *e);
 
+/* It was not made after all, and what has that name is somebody else's: it is left alone. g
+ * may be NULL. */
+int guardian_forget_file(struct guardian *g, const char *path, struct err *e);
+int guardian_forget_dir(struct guardian *g, const char *path, struct err *e);
+
 /* A process to be killed (SIGKILL): pid, and the time at which it started, so that a
  * number that was given anew is left alone. */
 int guardian_add_process(struct guardian *g, pid_t pid, struct err *e);

@@ -45,6 +45,7 @@ static int listen_nbd(struct job *j, struct err *e)
 
 		memcpy(dir, j->nbd_dir, sizeof(dir));
 		j->nbd_dir[0] = 0;
+		guardian_forget_dir(j->guardian, dir, NULL); /* another job's, perhaps */
 		return err_set_sys(e, error, "the folder %s cannot be made", dir);
 	}
 	snprintf(j->nbd_path, sizeof(j->nbd_path), "%s/nbd.sock", j->nbd_dir);

@@ -122,9 +122,12 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 	if (guardian_add_file(j->guardian, image->path, e) < 0)
 		return e->code;
 	fd = open(image->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set_sys(e, errno, "the image %s cannot be made on the destination",
-				   image->path);
+	if (fd < 0) {
+		err_set_sys(e, errno, "the image %s cannot be made on the destination", image->path);
+		/* Whatever has that name now, a link to nowhere perhaps, is not ours. */
+		guardian_forget_file(j->guardian, image->path, NULL);
+		return e->code;
+	}
 	image->created = true;
 	close(fd);
 	return 0;
@@ -221,8 +224,12 @@ static int make_folder(struct job *j, struct err *e)
 	}
 	if (guardian_add_dir(j->guardian, j->twin.dir, e) < 0)
 		return e->code;
-	if (mkdir(j->twin.dir, 0700) < 0)
-		return err_set_sys(e, errno, "the folder %s cannot be made", j->twin.dir);
+	if (mkdir(j->twin.dir, 0700) < 0) {
+		err_set_sys(e, errno, "the folder %s cannot be made", j->twin.dir);
+		/* The source chooses the job's id: it may be the folder of a VM that runs here. */
+		guardian_forget_dir(j->guardian, j->twin.dir, NULL);
+		return e->code;
+	}
 	j->twin.dir_made = true;
 	return 0;
 }
