@@ -23,6 +23,7 @@ struct qmp_batch {
 	struct item *items;
 	unsigned count, next;
 	bool running;
+	bool failed; /* memory was short while it was filled */
 	qmp_batch_end *fn;
 	void *ctx;
 	void *owned;
@@ -57,6 +58,8 @@ static unsigned add(struct qmp_batch *b, enum qmp_need need, const char *name, j
 	if (!items) {
 		json_decref(args);
 		fd_close(&fd);
+		if (b)
+			b->failed = true;
 		return 0;
 	}
 	b->items = items;
@@ -137,6 +140,16 @@ static void send_next(struct qmp_batch *b, struct qmp *q)
 
 void qmp_batch_run(struct qmp_batch *b, struct qmp *q, qmp_batch_end *fn, void *ctx)
 {
+	struct err e = ERR_INIT;
+
+	/* A command that is missing must not look like one that was carried out. */
+	if (!b || b->failed) {
+		err_set(&e, ERR_SPACE, "no memory for QEMU's commands");
+		if (fn)
+			fn(ctx, q, b, &e);
+		qmp_batch_free(b);
+		return;
+	}
 	b->fn = fn;
 	b->ctx = ctx;
 	b->running = true;
@@ -146,14 +159,14 @@ void qmp_batch_run(struct qmp_batch *b, struct qmp *q, qmp_batch_end *fn, void *
 
 json_t *qmp_batch_result(const struct qmp_batch *b, unsigned i)
 {
-	return i < b->count ? b->items[i].result : NULL;
+	return b && i < b->count ? b->items[i].result : NULL;
 }
 
 const struct err *qmp_batch_err(const struct qmp_batch *b, unsigned i)
 {
 	static const struct err none = ERR_INIT;
 
-	return i < b->count ? &b->items[i].err : &none;
+	return b && i < b->count ? &b->items[i].err : &none;
 }
 
 void qmp_i_batches_drop(struct qmp *q)
