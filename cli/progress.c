@@ -174,7 +174,7 @@ void progress_end(struct progress *p, const struct migrate_result *r)
 		return;
 	for (size_t i = 0; i < r->stream_count; i++)
 		bytes += r->streams[i].bytes;
-	printf("The VM runs on the destination.\n");
+	printf("The VM %s on the destination.\n", r->running ? "runs" : "is paused");
 	printf("  total time   %.1f s\n", (double)r->total_ms / 1000);
 	printf("  downtime     %" PRIu64 " ms\n", r->downtime_ms);
 	printf("  passes       %" PRIu64 "\n", r->passes);

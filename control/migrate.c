@@ -112,6 +112,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	r.total_ms = clock_ms() - m->start_ms;
 	if (m->stop_ms && m->running_there_ms)
 		r.downtime_ms = m->running_there_ms - m->stop_ms;
+	r.running = m->was_running;
 	r.passes = m->progress.passes;
 	r.there.qmp = qmp ? qmp : "";
 	r.there.dir = dir ? dir : "";
@@ -311,6 +312,11 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 
 	(void)t;
 	if (strcmp(job, m->id) != 0) {
+		/* Not its word on this job: whether the VM runs there is not known. */
+		if (m->state == MIGRATE_FINISH) {
+			lost_answer(m, "it spoke of another job");
+			return;
+		}
 		err_set(&e, ERR_PROTOCOL, "the destination spoke of another job than this one");
 		migrate_fail(m, &e);
 		return;
@@ -557,11 +563,29 @@ static void on_qmp_ready(void *ctx, struct qmp *q)
 	vmdesc_read(q, on_read, m);
 }
 
+/* The guest has been stopped: by somebody at the monitor, or for the switchover. */
+static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const char *status = json_string_value(json_object_get(result, "status"));
+
+	(void)q;
+	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 || m->state > MIGRATE_RAM)
+		return;
+	m->was_running = false;
+	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
+}
+
 static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
 {
 	struct migrate *m = ctx;
 
-	(void)q;
+	if (strcmp(name, "STOP") == 0 && m->described && m->state <= MIGRATE_RAM)
+		qmp_command(q, "query-status", NULL, on_stop_looked, m);
+	if (strcmp(name, "RESUME") == 0 && m->described && m->state <= MIGRATE_RAM) {
+		m->was_running = true;
+		m->stop_ms = 0;
+	}
 	if (strcmp(name, "STOP") == 0 && !m->stop_ms && m->state >= MIGRATE_RAM)
 		m->stop_ms = clock_ms();
 	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE)

@@ -50,6 +50,7 @@ struct migrate_stream {
 /* How it ended. Strings are the job's, valid in on_end. */
 struct migrate_result {
 	struct err err;		/* ERR_NONE: the VM runs on the destination */
+	bool running;		/* it ran, and runs; false: it was paused, and stays so */
 	bool unknown;		/* the destination's answer was lost: the VM is paused here */
 	uint64_t total_ms;
 	uint64_t downtime_ms;	/* from the guest's stop here to the word that it runs there */
