@@ -288,6 +288,27 @@ static void test_guardian_passes_over_a_process_that_has_gone(void **state)
 	assert_true(clock_ms() - begun_ms < 1000);
 }
 
+/* What turned out to have been there before is taken back; its like is not. */
+static void test_guardian_leaves_what_was_taken_back(void **state)
+{
+	struct err e = ERR_INIT;
+	struct guardian *g = guard_all(0);
+	char longer[80];
+
+	(void)state;
+	snprintf(longer, sizeof(longer), "%s-2", file);
+	make_all();
+	touch(longer);
+	assert_int_equal(guardian_add_file(g, longer, &e), 0);
+	assert_int_equal(guardian_forget_file(g, file, &e), 0);
+	assert_int_equal(guardian_forget_dir(g, dir, &e), 0);
+	guardian_undo(g);
+	assert_int_equal(access(file, F_OK), 0);
+	assert_int_equal(access(sock, F_OK), 0);
+	assert_int_not_equal(access(longer, F_OK), 0);
+	clean(0);
+}
+
 static void test_guardian_refuses_paths_that_are_too_long(void **state)
 {
 	struct err e = ERR_INIT;
@@ -388,6 +409,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_guardian_undoes_on_demand, name_all),
 	    cmocka_unit_test_setup(test_guardian_leaves_a_pid_given_anew_alone, name_all),
 	    cmocka_unit_test_setup(test_guardian_passes_over_a_process_that_has_gone, name_all),
+	    cmocka_unit_test_setup(test_guardian_leaves_what_was_taken_back, name_all),
 	    cmocka_unit_test_setup(test_guardian_refuses_paths_that_are_too_long, name_all),
 	    cmocka_unit_test_setup(test_guardian_keeps_many_records, name_all),
 	    cmocka_unit_test_setup(test_guardian_holds_no_descriptor, name_all),

@@ -95,7 +95,8 @@ static void test_qargs_agrees_with_the_qemu_that_is_here(void **state)
 		if (parse(&q, &e, 3, argv) < 0)
 			continue;
 		seen++;
-		if (has_value && !q.at[0].option->has_value)
+		/* (A longer name reaches to the column of the text.) */
+		if (has_value && strlen(name) < 14 && !q.at[0].option->has_value)
 			fail_msg("-%s takes a value: %s", name, line);
 		if (q.at[0].option->has_value)
 			assert_int_equal(q.count, 1);
