@@ -17,7 +17,7 @@
  * not shared from 200 (QEMU, block/file-posix.c). */
 enum { QEMU_LOCKS_FROM = 100, QEMU_LOCKS_LEN = 200 };
 
-static const char *const formats[] = {"raw", "qcow2", "qed", "vdi", "vmdk", "vpc", "vhdx"};
+static const char *const formats[] = {"raw", "qcow2", "qed", "vdi", "vpc", "vhdx"};
 
 static bool format_known(const char *format)
 {
@@ -36,6 +36,40 @@ static bool in_use(int fd)
 			     .l_len = QEMU_LOCKS_LEN};
 
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool image_in_use(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	bool used = fd >= 0 && in_use(fd);
+
+	fd_close(&fd);
+	return used;
+}
+
+static uint64_t number(const uint8_t *p, unsigned len)
+{
+	uint64_t v = 0;
+
+	while (len--)
+		v = v << 8 | *p++;
+	return v;
+}
+
+/* Whether fd's file, read as the format that it looks like, has QEMU open another one:
+ * a backing file (qcow2, QED) or an external data file (qcow2). What it looks like
+ * counts, not what the source says: a raw copy may be named as another format later. */
+static bool refers_elsewhere(int fd)
+{
+	uint8_t head[80] = {0};
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+
+	if (n >= 16 && memcmp(head, "QFI\xfb", 4) == 0)
+		return number(head + 8, 8) != 0 ||
+		       (number(head + 4, 4) >= 3 && (number(head + 72, 8) & 4));
+	if (n >= 24 && memcmp(head, "QED", 4) == 0)
+		return (head[16] & 1) != 0; /* little-endian features */
+	return false;
 }
 
 static int look_missing(const char *path, const struct vmdesc_disk *d, struct err *e)
@@ -70,6 +104,10 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 		 strcmp(id, d->file_id) == 0)
 		err_set(e, ERR_REFUSED, "%s is the very image that the source uses: give the "
 			"destination another --images folder", path);
+	else if (refers_elsewhere(fd))
+		err_set(e, ERR_REFUSED, "%s on the destination has a backing file or a data file, and "
+			"that may be any file of the host: start the VM there yourself and use "
+			"--dest-qmp, or make it an image of its own (qemu-img convert)", path);
 	else if (d->copy && in_use(fd))
 		err_set(e, ERR_REFUSED, "%s is in use by another process on the destination", path);
 	fd_close(&fd);

@@ -11,9 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What may stand behind an image: files, and filters before them. */
+/* What may stand behind an image: files, and filters before them. Not vmdk, whose
+ * contents name any other files as its parts. */
 static const char *const drivers[] = {
-    "raw",  "qcow2",	"qed",		"vdi",	   "vmdk",    "vpc",	  "vhdx",
+    "raw",  "qcow2",	"qed",		"vdi",	   "vpc",	  "vhdx",
     "file", "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
 };
 
