@@ -15,10 +15,15 @@
 /* Looks at path for disk d. *exists says whether it is there. same_host: the source runs
  * on this host too. Refused: not a file, in use by another process (QEMU's locks, which
  * a QEMU with -incoming defer does not look at itself), the source's own file for a disk
- * that is copied, or missing where it cannot be made (read-only media, disks that
+ * that is copied, an image that has a backing file or a data file (it is the contents that
+ * name those, and a peer may have written them), or missing where it cannot be made (read-only media, disks that
  * are not copied, formats that are not known). */
 int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
 	       struct err *e);
+
+/* Whether some process holds one of QEMU's locks on the file at path; false too where it
+ * cannot be opened. */
+bool image_in_use(const char *path);
 
 /* Holds the virtual size of the image at path to d: at least as large, and equal for a
  * medium that is read-only. ERR_SPACE with both sizes. */

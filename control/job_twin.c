@@ -57,7 +57,7 @@ static json_t *tool_output(struct job *j, int status, struct err *e)
 static void on_info(void *ctx, struct proc *p, int status)
 {
 	struct job *j = ctx;
-	struct twin_image *image = &j->twin.images[j->image_at];
+	const struct twin_image *image = &j->twin.images[j->image_at];
 	struct err e = ERR_INIT;
 	json_t *info = tool_output(j, status, &e);
 
@@ -73,6 +73,8 @@ static void on_info(void *ctx, struct proc *p, int status)
 			     &e) < 0) {
 		job_fail(j, &e);
 	} else {
+		if (image->disk->copy)
+			strvec_pushf(&j->twin.notes, "%s was there already and is overwritten", image->path);
 		j->image_at++;
 		next_image(j);
 	}
@@ -357,6 +359,28 @@ static const json_t *find_node(const json_t *nodes, const struct vmdesc_disk *d)
 	return NULL;
 }
 
+/* The file of a drive of the twin must be nobody else's: QEMU with -incoming does not
+ * look at locks, and the source's own file must not be copied onto itself. */
+static int check_file(struct job *j, const struct vmdesc_disk *d, const char *file, struct err *e)
+{
+	char proc[40], cwd[4096], full[sizeof(cwd) + 4100], id[64];
+	ssize_t n;
+
+	/* A relative name is one in QEMU's own folder. */
+	snprintf(proc, sizeof(proc), "/proc/%d/cwd", (int)qmp_peer_pid(j->qmp));
+	n = readlink(proc, cwd, sizeof(cwd) - 1);
+	cwd[n > 0 ? n : 0] = 0;
+	snprintf(full, sizeof(full), "%s%s%.4096s", *file == '/' ? "" : cwd, *file == '/' ? "" : "/",
+		 file);
+	if (vmdesc_is_here(&j->desc) && *d->file_id &&
+	    vmdesc_file_id("/", full, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
+		return err_set(e, ERR_REFUSED, "%s is the very image that the source uses: a copy needs "
+			       "another file", file);
+	if (image_in_use(full))
+		return err_set(e, ERR_REFUSED, "%s is in use by another process on the destination", file);
+	return 0;
+}
+
 /* Holds the twin's drive to the source's disk, and finds its node. */
 static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_batch *b,
 		      struct err *e)
@@ -370,7 +394,6 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_bat
 	const char *file = json_string_value(json_object_get(image, "filename"));
 	struct job_disk *k = &j->disks[j->disk_count];
 	uint64_t size = (uint64_t)json_integer_value(json_object_get(image, "virtual-size"));
-	char id[64];
 
 	if (!entry)
 		return err_set(e, ERR_QEMU,
@@ -387,12 +410,8 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_bat
 			       d->name);
 	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
-	if (file && vmdesc_is_here(&j->desc) && *d->file_id &&
-	    vmdesc_file_id("/", file, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
-		return err_set(e, ERR_REFUSED,
-			       "%s is the very image that the source uses: a copy "
-			       "needs another file",
-			       file);
+	if (file && check_file(j, d, file, e) < 0)
+		return e->code;
 	k->job = j;
 	k->desc = d;
 	snprintf(k->node, sizeof(k->node), "%s", node);
@@ -497,7 +516,7 @@ static void ask(struct job *j)
 		      json_pack("{s:o}", "capabilities", caps));
 	/* While it waits, this takes back that it runs by itself once all is there: the
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
-	qmp_batch_add(b, QMP_MAY, "stop", NULL);
+	qmp_batch_add(b, QMP_MUST, "stop", NULL);
 	qmp_batch_run(b, j->qmp, on_asked, j);
 }
 
