@@ -20,7 +20,6 @@
 
 enum {
 	BEGIN_MS = 15000,   /* from the talk's opening to BEGIN */
-	CONFIRM_MS = 60000, /* the source QEMU may take its time to end */
 	SUSPECT_MS = 700,
 };
 

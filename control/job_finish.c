@@ -13,7 +13,7 @@
 enum {
 	LOOK_MS = 5,	    /* between looks: the guest stands still meanwhile */
 	ARRIVE_MS = 20000,  /* the last of RAM and the devices */
-	RUN_MS = 20000,
+	CONFIRM_MS = 60000, /* the source QEMU may take its time to end */
 };
 
 static void look(struct job *j);
@@ -69,7 +69,7 @@ static void say_finished(struct job *j, const char *status)
 	job_set_state(j, JOB_RUNS);
 	job_say(j, msg);
 	log_info(&j->about, "the VM %s here", j->run ? "runs" : "is paused, as it was,");
-	job_wait(j, 60000);
+	job_wait(j, CONFIRM_MS);
 }
 
 static void on_cont(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)

@@ -6,7 +6,20 @@
 
 #include "base/clock.h"
 
-enum { PUT_BACK_MS = 1000 };
+enum {
+	PUT_BACK_MS = 1000,
+	JOBS_MAX = 64, /* each is processes and memory here */
+};
+
+static unsigned count_jobs(const struct service *s)
+{
+	const struct job *j;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	n++;
+	return n;
+}
 
 static void on_stream(void *ctx, struct session *session, struct stream *stream,
 		      enum stream_class class, const char *target)
@@ -25,6 +38,12 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 	}
 	if (class != STREAM_CONTROL) {
 		stream_refuse(stream, CODE_PROTOCOL, "a job's talk is of class control");
+		return;
+	}
+	if (count_jobs(s) >= JOBS_MAX) {
+		log_warn(&about, "refused: a migration, with %d under way already", JOBS_MAX);
+		stream_refuse(stream, CODE_LIMIT,
+			      "too many migrations are under way there: try again when one has ended");
 		return;
 	}
 	job_new(s, session, stream);
