@@ -288,7 +288,8 @@ void stream_free(struct stream *s)
 
 void stream_set_rate(struct stream *s, struct rate *r)
 {
-	s->rate = r;
+	if (s)
+		s->rate = r;
 }
 
 int stream_flushed(const struct stream *s)

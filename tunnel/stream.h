@@ -75,7 +75,7 @@ void stream_reset(struct stream *s, enum code code, const char *reason);
 void stream_free(struct stream *s);
 
 /* Holds what s sends to the rate limit r (borrowed, must outlive the stream;
- * NULL for none). Several streams may share one. */
+ * NULL for none). Several streams may share one. s may be NULL, as when it ended at once. */
 void stream_set_rate(struct stream *s, struct rate *r);
 
 /* A rate limit over any number of streams (R9). bytes_per_s 0: no limit. */
