@@ -38,15 +38,6 @@ static bool in_use(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-bool image_in_use(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	bool used = fd >= 0 && in_use(fd);
-
-	fd_close(&fd);
-	return used;
-}
-
 static uint64_t number(const uint8_t *p, unsigned len)
 {
 	uint64_t v = 0;

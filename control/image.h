@@ -21,10 +21,6 @@
 int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
 	       struct err *e);
 
-/* Whether some process holds one of QEMU's locks on the file at path; false too where it
- * cannot be opened. */
-bool image_in_use(const char *path);
-
 /* Holds the virtual size of the image at path to d: at least as large, and equal for a
  * medium that is read-only. ERR_SPACE with both sizes. */
 int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,

@@ -359,8 +359,9 @@ static const json_t *find_node(const json_t *nodes, const struct vmdesc_disk *d)
 	return NULL;
 }
 
-/* The file of a drive of the twin must be nobody else's: QEMU with -incoming does not
- * look at locks, and the source's own file must not be copied onto itself. */
+/* The source's own file must not be copied onto itself, and QEMU with -incoming does not
+ * look at locks. (Nor can we, here: a QEMU that waits again after a job that failed may
+ * hold them itself.) */
 static int check_file(struct job *j, const struct vmdesc_disk *d, const char *file, struct err *e)
 {
 	char proc[40], cwd[4096], full[sizeof(cwd) + 4100], id[64];
@@ -376,8 +377,6 @@ static int check_file(struct job *j, const struct vmdesc_disk *d, const char *fi
 	    vmdesc_file_id("/", full, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
 		return err_set(e, ERR_REFUSED, "%s is the very image that the source uses: a copy needs "
 			       "another file", file);
-	if (image_in_use(full))
-		return err_set(e, ERR_REFUSED, "%s is in use by another process on the destination", file);
 	return 0;
 }
 
