@@ -208,8 +208,12 @@ static void on_answer_timeout(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (m->state == MIGRATE_FINISH)
 		lost_answer(m, "no answer in time");
-	else if (m->state == MIGRATE_CONFIRM)
-		migrate_over(m); /* it runs there, and its source has been told to end */
+	if (m->state != MIGRATE_CONFIRM)
+		return;
+	if (!m->source_gone)
+		migrate_note(m, "the source QEMU has not ended within %d s: end it by hand, and never "
+				"resume it; the VM runs on the destination", QUIT_MS / 1000);
+	migrate_over(m); /* it runs there */
 }
 
 void migrate_finish(struct migrate *m)

@@ -78,6 +78,7 @@ struct migrate {
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
 	uint64_t ticks, last_sent, last_sent_ms;
+	uint64_t still_sent, still_since_ms; /* while the guest stands still: nothing was sent since */
 	struct migrate_progress progress;
 	double smooth_rate;
 

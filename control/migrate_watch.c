@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 
+enum { STILL_MS = 30000 };
+
 static uint64_t num(const json_t *o, const char *key)
 {
 	json_int_t v = json_integer_value(json_object_get(o, key));
@@ -123,14 +125,39 @@ static void measure(struct migrate *m)
 	m->progress.remaining_s = remaining(m);
 }
 
+/* A destination that hangs (its storage, its QEMU) while its adit lives must not keep
+ * the guest standing still: until FINISH nothing is lost by giving up. */
+static bool is_stuck(struct migrate *m)
+{
+	uint64_t now_ms = clock_ms(), sent = migrate_sent_bytes(m);
+
+	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
+		m->still_since_ms = 0;
+		return false;
+	}
+	if (!m->still_since_ms || sent != m->still_sent) {
+		m->still_sent = sent;
+		m->still_since_ms = now_ms;
+	}
+	return now_ms - m->still_since_ms >= STILL_MS;
+}
+
 void migrate_watch_tick(struct migrate *m)
 {
+	struct err e = ERR_INIT;
+
 	if (m->state >= MIGRATE_OVER || !m->ops)
 		return;
 	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE && m->qmp) {
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
 		if (m->state >= MIGRATE_RAM)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
+	}
+	if (is_stuck(m)) {
+		err_set(&e, ERR_TIMEOUT, "nothing has moved for %d s while the guest stands still (phase "
+			"%s): does the destination's storage hang?", STILL_MS / 1000, m->progress.phase);
+		migrate_fail(m, &e);
+		return;
 	}
 	if (++m->ticks % 2)
 		return;
