@@ -46,7 +46,8 @@ static const char help[] =
     "  -h, --help          this text\n"
     "\n"
     "Exit status: 0 the VM runs on the destination; 1 it does not, and one line on standard\n"
-    "error says why; 2 misuse.\n";
+    "error says why; 2 misuse. If the destination's very last word is lost, nobody may guess\n"
+    "whether it runs there: the status is 1, the VM stays paused here, and the line says so.\n";
 
 enum {
 	OPTION_QMP = OPTION_OWN,

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,16 @@ enum { PLAIN_EVERY = 5 /* seconds, where there is no terminal */ };
 void progress_init(struct progress *p, int json)
 {
 	*p = (struct progress){.json = json, .terminal = !json && isatty(STDERR_FILENO)};
+}
+
+/* Whether printing now would wait for a reader that stands still (Ctrl-S, a pager): the
+ * migration, and perhaps the guest, would stand still with it. What is said meanwhile is
+ * left out, but for the end. */
+static int would_wait(const struct progress *p)
+{
+	struct pollfd out = {.fd = p->json ? STDOUT_FILENO : STDERR_FILENO, .events = POLLOUT};
+
+	return poll(&out, 1, 0) == 0;
 }
 
 /* Removes the line that is redrawn, so that another can be printed. */
@@ -42,12 +53,14 @@ static void print_json(json_t *o)
 void progress_phase(struct progress *p, const char *phase)
 {
 	snprintf(p->phase, sizeof(p->phase), "%s", phase);
-	if (p->json)
+	if (p->json && !would_wait(p))
 		print_json(json_pack("{s:s,s:s}", "event", "phase", "phase", phase));
 }
 
 void progress_note(struct progress *p, const char *text)
 {
+	if (would_wait(p))
+		return;
 	if (p->json) {
 		print_json(json_pack("{s:s,s:s}", "event", "note", "text", text));
 		return;
@@ -104,6 +117,8 @@ void progress_tick(struct progress *p, const struct migrate_progress *m)
 {
 	char text[256];
 
+	if (would_wait(p))
+		return;
 	if (p->json) {
 		print_json(progress_json(m));
 		return;
