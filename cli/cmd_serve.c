@@ -126,6 +126,11 @@ static int check_path(const char *option, const char *path, int directory, struc
 		return err_set_sys(e, errno, "%s %s", option, path);
 	if (directory && !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_CONFIG, "%s %s: not a directory", option, path);
+	/* What is made in it could be swapped for a link before QEMU opens it. */
+	if (directory && (st.st_mode & S_IWOTH))
+		return err_set(e, ERR_CONFIG,
+			       "%s %s: everybody may write to that folder; chmod o-w it", option,
+			       path);
 	if (!directory && (!S_ISREG(st.st_mode) || access(path, X_OK) < 0))
 		return err_set(e, ERR_CONFIG, "%s %s: not a program that can be run", option, path);
 	return 0;

@@ -239,6 +239,15 @@ static void begin(struct job *j, const json_t *msg)
 	job_begin(j);
 }
 
+/* A note holds the source's own words: cut and made fit for a cookie. */
+static json_t *note_text(const char *note)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1, note);
+	return json_string(err_printable(text));
+}
+
 void job_prepared(struct job *j)
 {
 	json_t *msg = cookie_new(COOKIE_PREPARED, j->id), *vm, *disks = json_array(),
@@ -253,7 +262,7 @@ void job_prepared(struct job *j)
 	for (size_t i = 0; i < j->disk_count; i++)
 		json_array_append_new(disks, json_string(j->disks[i].desc->name));
 	for (size_t i = 0; i < j->twin.notes.count; i++)
-		json_array_append_new(notes, json_string(j->twin.notes.at[i]));
+		json_array_append_new(notes, note_text(j->twin.notes.at[i]));
 	json_object_set_new(msg, "vm", vm);
 	json_object_set_new(msg, "disks", disks);
 	json_object_set_new(msg, "notes", notes);

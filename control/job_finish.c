@@ -33,6 +33,9 @@ static void remove_made(struct job *j)
 			guardian_add_file(g, j->twin.images[i].path, &e);
 	if (j->twin.dir_made)
 		guardian_add_dir(g, j->twin.dir, &e);
+	/* The last told is the first undone: nothing of it writes any more when it says so. */
+	if (j->qemu)
+		guardian_add_process(g, proc_pid(j->qemu), &e);
 	guardian_undo(g);
 }
 
@@ -52,9 +55,9 @@ static void cannot_run(struct job *j, const struct err *e)
 		event_add(j->ev_reap, &(struct timeval){0});
 		return;
 	}
+	remove_made(j);
 	proc_kill(j->qemu);
 	j->qemu = NULL;
-	remove_made(j);
 	talk_send(j->talk, cookie_new_abort(j->id, &why), &ignored);
 	job_set_state(j, JOB_OVER);
 	event_add(j->ev_reap, &(struct timeval){.tv_sec = 5});

@@ -72,6 +72,9 @@ static void run_child(char *const *argv, int log_fd, const int go[2])
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
+	/* A bare file name in its words is not to find what lies where we were started. */
+	if (chdir("/") < 0)
+		_exit(127);
 	close(go[1]); /* the parent's alone: its end is to be seen here */
 	log_fd = fcntl(log_fd, F_DUPFD, 10);
 	go_fd = fcntl(go[0], F_DUPFD_CLOEXEC, 10);

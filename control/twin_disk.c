@@ -166,6 +166,15 @@ static bool is_driver(const char *key)
 	return strcmp(key, "driver") == 0 || (len > 7 && !strcmp(key + len - 7, ".driver"));
 }
 
+/* What would open an image that is locked. */
+static const char *const lock_keys[] = {"locking", "file.locking", "force-share",
+					"file.force-share"};
+
+static bool is_lock_key(const char *key)
+{
+	return strcmp(key, "locking") == 0 || strcmp(key, "force-share") == 0;
+}
+
 /* ---- key=value ---- */
 
 static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
@@ -200,6 +209,9 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 		free(o->at[i].value);
 		o->at[i].value = value;
 	}
+	/* An image that another QEMU writes to is not to be opened beside it. */
+	for (size_t i = 0; i < sizeof(lock_keys) / sizeof(lock_keys[0]); i++)
+		qopts_remove(o, lock_keys[i]);
 	/* The copy holds everything: no backing file is needed. */
 	qopts_remove_prefix(o, "backing.");
 	if (qopts_get(o, "backing"))
@@ -318,7 +330,9 @@ static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsign
 	{
 		const char *s = json_string_value(v);
 
-		if (strcmp(key, "backing") == 0) {
+		if (is_lock_key(key)) {
+			json_object_del(o, key);
+		} else if (strcmp(key, "backing") == 0) {
 			json_object_set_new(o, key, json_null());
 		} else if (json_is_object(v)) {
 			if (rewrite_json(p, v, text, depth + 1) < 0)
