@@ -104,7 +104,8 @@ static void line(const struct migrate_progress *m, char *buf, size_t size)
 	char rate[24], dirty[24], left[24], disks[24] = "", ram[24] = "";
 
 	if (m->disk_total)
-		snprintf(disks, sizeof(disks), "  disks %3d%%", percent(m->disk_done, m->disk_total));
+		snprintf(disks, sizeof(disks), "  disks %3d%%",
+			 percent(m->disk_done, m->disk_total));
 	if (m->ram_total)
 		snprintf(ram, sizeof(ram), "  RAM %3d%%", percent(m->ram_done, m->ram_total));
 	snprintf(buf, size, "%-10s%s%s  %s/s  %s left  dirty %s/s", m->phase, disks, ram,

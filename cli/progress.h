@@ -9,9 +9,9 @@
 
 /* Embedded; zeroed and json set. */
 struct progress {
-	int json;	     /* JSON lines on standard output, nothing for people */
-	int terminal;	     /* standard error is one: redraw */
-	int drawn;	     /* a line stands there, without its newline */
+	int json;     /* JSON lines on standard output, nothing for people */
+	int terminal; /* standard error is one: redraw */
+	int drawn;    /* a line stands there, without its newline */
 	unsigned ticks;
 	char phase[32];
 };

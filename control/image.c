@@ -66,11 +66,13 @@ static bool refers_elsewhere(int fd)
 static int look_missing(const char *path, const struct vmdesc_disk *d, struct err *e)
 {
 	if (!d->copy)
-		return err_set(e, ERR_REFUSED, "%s is missing on the destination: drive %s is %s, "
-			       "so its image must be there", path, d->name,
-			       d->read_only ? "read-only" : "not copied");
+		return err_set(e, ERR_REFUSED,
+			       "%s is missing on the destination: drive %s is %s, "
+			       "so its image must be there",
+			       path, d->name, d->read_only ? "read-only" : "not copied");
 	if (!format_known(d->format))
-		return err_set(e, ERR_REFUSED, "%s is missing on the destination, and images of "
+		return err_set(e, ERR_REFUSED,
+			       "%s is missing on the destination, and images of "
 			       "format %s are not made: make it there, %" PRIu64 " bytes large",
 			       path, d->format, d->size);
 	return 0;
@@ -89,16 +91,22 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 	if (fd < 0)
 		return err_set_sys(e, errno, "%s cannot be opened on the destination", path);
 	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
-		err_set(e, ERR_REFUSED, "%s on the destination is no image: neither a file nor a "
-			"block device", path);
+		err_set(e, ERR_REFUSED,
+			"%s on the destination is no image: neither a file nor a "
+			"block device",
+			path);
 	else if (d->copy && same_host && vmdesc_file_id("/", path, id, sizeof(id)) == 0 &&
 		 strcmp(id, d->file_id) == 0)
-		err_set(e, ERR_REFUSED, "%s is the very image that the source uses: give the "
-			"destination another --images folder", path);
+		err_set(e, ERR_REFUSED,
+			"%s is the very image that the source uses: give the "
+			"destination another --images folder",
+			path);
 	else if (refers_elsewhere(fd))
-		err_set(e, ERR_REFUSED, "%s on the destination has a backing file or a data file, and "
+		err_set(e, ERR_REFUSED,
+			"%s on the destination has a backing file or a data file, and "
 			"that may be any file of the host: start the VM there yourself and use "
-			"--dest-qmp, or make it an image of its own (qemu-img convert)", path);
+			"--dest-qmp, or make it an image of its own (qemu-img convert)",
+			path);
 	else if (d->copy && in_use(fd))
 		err_set(e, ERR_REFUSED, "%s is in use by another process on the destination", path);
 	fd_close(&fd);
@@ -109,13 +117,16 @@ int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t vir
 		     struct err *e)
 {
 	if (d->copy && virtual_size < d->size)
-		return err_set(e, ERR_SPACE, "%s on the destination is too small: %" PRIu64
+		return err_set(e, ERR_SPACE,
+			       "%s on the destination is too small: %" PRIu64
 			       " bytes, disk %s has %" PRIu64 "; make it larger (qemu-img resize) "
-			       "or remove it", path, virtual_size, d->name, d->size);
+			       "or remove it",
+			       path, virtual_size, d->name, d->size);
 	if (!d->copy && d->size && virtual_size != d->size)
-		return err_set(e, ERR_REFUSED, "%s on the destination is not what drive %s has: "
-			       "%" PRIu64 " bytes, not %" PRIu64, path, d->name, virtual_size,
-			       d->size);
+		return err_set(e, ERR_REFUSED,
+			       "%s on the destination is not what drive %s has: "
+			       "%" PRIu64 " bytes, not %" PRIu64,
+			       path, d->name, virtual_size, d->size);
 	return 0;
 }
 

@@ -16,8 +16,8 @@
  * on this host too. Refused: not a file, in use by another process (QEMU's locks, which
  * a QEMU with -incoming defer does not look at itself), the source's own file for a disk
  * that is copied, an image that has a backing file or a data file (it is the contents that
- * name those, and a peer may have written them), or missing where it cannot be made (read-only media, disks that
- * are not copied, formats that are not known). */
+ * name those, and a peer may have written them), or missing where it cannot be made (read-only
+ * media, disks that are not copied, formats that are not known). */
 int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
 	       struct err *e);
 

@@ -19,7 +19,7 @@
 #include "base/fd.h"
 
 enum {
-	BEGIN_MS = 15000,   /* from the talk's opening to BEGIN */
+	BEGIN_MS = 15000, /* from the talk's opening to BEGIN */
 	SUSPECT_MS = 700,
 };
 
@@ -321,8 +321,10 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 		err_set(&e, ERR_CLOSED, "the source went away");
 	if (j->state >= JOB_DECIDED) {
 		if (j->state != JOB_OVER)
-			log_warn(&j->about, "the source went away before it confirmed its end "
-					    "(%s); the VM runs here", e.text);
+			log_warn(&j->about,
+				 "the source went away before it confirmed its end "
+				 "(%s); the VM runs here",
+				 e.text);
 		if (j->state == JOB_RUNS)
 			over(j);
 		if (j->state == JOB_OVER && !j->putting_back)

@@ -127,8 +127,10 @@ static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 		return;
 	}
 	if ((migration && strcmp(migration, "failed") == 0) || clock_ms() > j->finish_until_ms) {
-		err_set(&why, ERR_QEMU, "not everything has arrived: the destination QEMU's "
-			"migration is in state %s", migration ? migration : "unknown");
+		err_set(&why, ERR_QEMU,
+			"not everything has arrived: the destination QEMU's "
+			"migration is in state %s",
+			migration ? migration : "unknown");
 		job_fail(j, &why);
 		return;
 	}

@@ -44,7 +44,7 @@ enum job_state {
 struct job_disk {
 	struct job *job;
 	const struct vmdesc_disk *desc;
-	char node[256]; /* in the twin */
+	char node[256];	 /* in the twin */
 	char window[32]; /* a node over its first desc->size bytes, where it is larger */
 	struct relay *relay;
 	bool connected;
@@ -80,13 +80,13 @@ struct job {
 	struct job_disk *disks;
 	size_t disk_count;
 	struct relay *ram;
-	bool incoming;	      /* migrate-incoming was sent */
+	bool incoming; /* migrate-incoming was sent */
 	char nbd_dir[160], nbd_path[180];
 	int nbd_fd;
 
-	bool putting_back;    /* the QEMU that waited is being put back as it was */
-	bool answer_due;      /* then the source is told ABORTED */
-	bool run;	      /* FINISH wants it to run */
+	bool putting_back; /* the QEMU that waited is being put back as it was */
+	bool answer_due;   /* then the source is told ABORTED */
+	bool run;	   /* FINISH wants it to run */
 	unsigned long long finish_until_ms;
 	struct err suspect;
 	struct event *ev_timer; /* one wait at a time, by state */

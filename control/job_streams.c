@@ -50,8 +50,10 @@ static int listen_nbd(struct job *j, struct err *e)
 	}
 	snprintf(j->nbd_path, sizeof(j->nbd_path), "%s/nbd.sock", j->nbd_dir);
 	if (strlen(j->nbd_path) > ADDR_UNIX_MAX)
-		return err_set(e, ERR_CONFIG, "%s is too long for a socket: choose a shorter "
-			       "--run-dir", j->nbd_path);
+		return err_set(e, ERR_CONFIG,
+			       "%s is too long for a socket: choose a shorter "
+			       "--run-dir",
+			       j->nbd_path);
 	snprintf(a.path, sizeof(a.path), "%.*s", ADDR_UNIX_MAX, j->nbd_path);
 	j->nbd_fd = fd_listen(&a, NBD_BACKLOG, e);
 	return j->nbd_fd < 0 ? (int)e->code : 0;
@@ -91,9 +93,9 @@ void job_export(struct job *j)
 	b = j->launched ? qmp_batch_new() : job_closing_batch(j, QMP_MAY);
 	/* (A QEMU that waits may still have what a job that was killed left in it.) */
 	qmp_batch_add_fd(b, QMP_MUST, "adit-nbd", dup(j->nbd_fd));
-	qmp_batch_add(b, QMP_MUST, "nbd-server-start",
-		      json_pack("{s:{s:s,s:{s:s}}}", "addr", "type", "fd", "data", "str",
-				"adit-nbd"));
+	qmp_batch_add(
+	    b, QMP_MUST, "nbd-server-start",
+	    json_pack("{s:{s:s,s:{s:s}}}", "addr", "type", "fd", "data", "str", "adit-nbd"));
 	for (size_t i = 0; i < j->disk_count; i++) {
 		const struct job_disk *d = &j->disks[i];
 
@@ -157,8 +159,8 @@ static void take_disk(struct job *j, struct session *s, struct stream *stream, c
 		if (strcmp(j->disks[i].desc->name, name) == 0)
 			d = &j->disks[i];
 	if (!d || d->connected) {
-		stream_refuse(stream, CODE_REFUSED, d ? "that disk has its stream already" :
-							"no such disk in this job");
+		stream_refuse(stream, CODE_REFUSED,
+			      d ? "that disk has its stream already" : "no such disk in this job");
 		return;
 	}
 	fd = connect_nbd(j, &e);

@@ -74,7 +74,8 @@ static void on_info(void *ctx, struct proc *p, int status)
 		job_fail(j, &e);
 	} else {
 		if (image->disk->copy)
-			strvec_pushf(&j->twin.notes, "%s was there already and is overwritten", image->path);
+			strvec_pushf(&j->twin.notes, "%s was there already and is overwritten",
+				     image->path);
 		j->image_at++;
 		next_image(j);
 	}
@@ -125,7 +126,8 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 		return e->code;
 	fd = open(image->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0) {
-		err_set_sys(e, errno, "the image %s cannot be made on the destination", image->path);
+		err_set_sys(e, errno, "the image %s cannot be made on the destination",
+			    image->path);
 		/* Whatever has that name now, a link to nowhere perhaps, is not ours. */
 		guardian_forget_file(j->guardian, image->path, NULL);
 		return e->code;
@@ -144,7 +146,8 @@ static bool is_planned(const struct job *j, const char *path)
 	const struct job *other;
 
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	for (size_t i = 0; other != j && other->state < JOB_RUNS && i < other->twin.image_count; i++)
+	for (size_t i = 0; other != j && other->state < JOB_RUNS && i < other->twin.image_count;
+	     i++)
 		if (strcmp(other->twin.images[i].path, path) == 0 &&
 		    other->twin.images[i].disk->copy)
 			return true;
@@ -371,12 +374,14 @@ static int check_file(struct job *j, const struct vmdesc_disk *d, const char *fi
 	snprintf(proc, sizeof(proc), "/proc/%d/cwd", (int)qmp_peer_pid(j->qmp));
 	n = readlink(proc, cwd, sizeof(cwd) - 1);
 	cwd[n > 0 ? n : 0] = 0;
-	snprintf(full, sizeof(full), "%s%s%.4096s", *file == '/' ? "" : cwd, *file == '/' ? "" : "/",
-		 file);
+	snprintf(full, sizeof(full), "%s%s%.4096s", *file == '/' ? "" : cwd,
+		 *file == '/' ? "" : "/", file);
 	if (vmdesc_is_here(&j->desc) && *d->file_id &&
 	    vmdesc_file_id("/", full, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
-		return err_set(e, ERR_REFUSED, "%s is the very image that the source uses: a copy needs "
-			       "another file", file);
+		return err_set(e, ERR_REFUSED,
+			       "%s is the very image that the source uses: a copy needs "
+			       "another file",
+			       file);
 	return 0;
 }
 
@@ -385,8 +390,8 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_bat
 		      struct err *e)
 {
 	const bool idle = !*d->device && !*d->qdev;
-	const json_t *entry = idle ? find_node(qmp_batch_result(b, Q_NODES), d) :
-				     find_drive(qmp_batch_result(b, Q_BLOCK), d);
+	const json_t *entry = idle ? find_node(qmp_batch_result(b, Q_NODES), d)
+				   : find_drive(qmp_batch_result(b, Q_BLOCK), d);
 	const json_t *in = idle ? entry : json_object_get(entry, "inserted");
 	const json_t *image = json_object_get(in, "image");
 	const char *node = json_string_value(json_object_get(in, "node-name"));
@@ -399,9 +404,9 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_bat
 			       "the destination's QEMU has no drive like %s (%s "
 			       "%s): its configuration must be that of the source",
 			       d->name, idle ? "node" : "device",
-			       idle	  ? d->node :
-			       *d->device ? d->device :
-					    d->qdev);
+			       idle	    ? d->node
+			       : *d->device ? d->device
+					    : d->qdev);
 	if (!node)
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
 	if (json_is_true(json_object_get(in, "ro")))
@@ -531,9 +536,10 @@ static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err
 	if (j->state != JOB_PREPARING)
 		return;
 	if (!err_is_set(&why) && (!status || strcmp(status, "inmigrate") != 0))
-		err_set(&why, ERR_REFUSED, "the QEMU at %s on the destination does not wait for a "
-			"VM (state %s): start it with -incoming defer", j->twin.qmp,
-			status ? status : "unknown");
+		err_set(&why, ERR_REFUSED,
+			"the QEMU at %s on the destination does not wait for a "
+			"VM (state %s): start it with -incoming defer",
+			j->twin.qmp, status ? status : "unknown");
 	if (err_is_set(&why))
 		job_fail(j, &why);
 	else

@@ -211,8 +211,10 @@ static void on_answer_timeout(evutil_socket_t fd, short what, void *ctx)
 	if (m->state != MIGRATE_CONFIRM)
 		return;
 	if (!m->source_gone)
-		migrate_note(m, "the source QEMU has not ended within %d s: end it by hand, and never "
-				"resume it; the VM runs on the destination", QUIT_MS / 1000);
+		migrate_note(m,
+			     "the source QEMU has not ended within %d s: end it by hand, and never "
+			     "resume it; the VM runs on the destination",
+			     QUIT_MS / 1000);
 	migrate_over(m); /* it runs there */
 }
 

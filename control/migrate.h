@@ -18,42 +18,42 @@ struct migrate;
 
 /* Strings and creds are borrowed for the life of the job. */
 struct migrate_config {
-	const char *qmp;	  /* the source QEMU's monitor, a unix socket */
+	const char *qmp; /* the source QEMU's monitor, a unix socket */
 	struct addr_dest dest;
 	struct creds *creds;
-	const char *dest_qmp;	  /* of a QEMU that waits there; NULL: have one launched */
-	const char *disks;	  /* "all", "none" or NODE,... */
-	uint64_t max_bandwidth;	  /* bytes a second over RAM and disks together; 0: no limit */
-	uint64_t downtime_ms;	  /* QEMU's downtime-limit; 0: as it is */
-	unsigned timeout_s;	  /* for the whole job; 0: none */
+	const char *dest_qmp;	/* of a QEMU that waits there; NULL: have one launched */
+	const char *disks;	/* "all", "none" or NODE,... */
+	uint64_t max_bandwidth; /* bytes a second over RAM and disks together; 0: no limit */
+	uint64_t downtime_ms;	/* QEMU's downtime-limit; 0: as it is */
+	unsigned timeout_s;	/* for the whole job; 0: none */
 };
 
 struct migrate_progress {
-	const char *phase;	   /* "begin", "prepare", "disks", "ram", "switchover", ... */
+	const char *phase; /* "begin", "prepare", "disks", "ram", "switchover", ... */
 	uint64_t elapsed_ms;
 	uint64_t disk_done, disk_total; /* bytes of all mirrors */
 	uint64_t ram_done, ram_total;	/* bytes; done is what the destination has of it now */
 	uint64_t ram_remaining;
-	uint64_t rate;		   /* bytes a second through the tunnel, of late */
-	uint64_t dirty_rate;	   /* bytes a second that the guest writes anew */
+	uint64_t rate;	     /* bytes a second through the tunnel, of late */
+	uint64_t dirty_rate; /* bytes a second that the guest writes anew */
 	uint64_t passes;
-	int64_t remaining_s;	   /* -1: not known */
+	int64_t remaining_s; /* -1: not known */
 };
 
 struct migrate_stream {
 	char name[64];
 	enum stream_class class;
-	uint64_t bytes;	  /* payload from source to destination */
-	uint64_t rate;	  /* mean, bytes a second, while it was open */
+	uint64_t bytes; /* payload from source to destination */
+	uint64_t rate;	/* mean, bytes a second, while it was open */
 };
 
 /* How it ended. Strings are the job's, valid in on_end. */
 struct migrate_result {
-	struct err err;		/* ERR_NONE: the VM runs on the destination */
-	bool running;		/* it ran, and runs; false: it was paused, and stays so */
-	bool unknown;		/* the destination's answer was lost: the VM is paused here */
+	struct err err; /* ERR_NONE: the VM runs on the destination */
+	bool running;	/* it ran, and runs; false: it was paused, and stays so */
+	bool unknown;	/* the destination's answer was lost: the VM is paused here */
 	uint64_t total_ms;
-	uint64_t downtime_ms;	/* from the guest's stop here to the word that it runs there */
+	uint64_t downtime_ms; /* from the guest's stop here to the word that it runs there */
 	uint64_t passes;
 	const struct migrate_stream *streams;
 	size_t stream_count;

@@ -42,9 +42,9 @@ struct mig_disk {
 	struct relay *relay;
 	struct stream_stats last; /* when the relay has gone */
 	uint64_t begun_ms, ended_ms;
-	uint64_t done, total;	  /* of the mirror, bytes */
-	bool added, ready;	  /* node is there; BLOCK_JOB_READY */
-	bool over;		  /* BLOCK_JOB_COMPLETED in the switchover, without an error */
+	uint64_t done, total; /* of the mirror, bytes */
+	bool added, ready;    /* node is there; BLOCK_JOB_READY */
+	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
 struct migrate {
@@ -78,14 +78,15 @@ struct migrate {
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
 	uint64_t ticks, last_sent, last_sent_ms;
-	uint64_t still_sent, still_since_ms; /* while the guest stands still: nothing was sent since */
+	uint64_t still_sent,
+	    still_since_ms; /* while the guest stands still: nothing was sent since */
 	struct migrate_progress progress;
 	double smooth_rate;
 
-	struct err err;	     /* the first failure */
-	struct err suspect;  /* a failure for which a better reason may still come */
+	struct err err;	    /* the first failure */
+	struct err suspect; /* a failure for which a better reason may still come */
 	bool cancelled, told_abort, aborted_there, undo_done_here, quit_sent, source_gone;
-	bool looking;		  /* a look at QEMU's state is under way */
+	bool looking; /* a look at QEMU's state is under way */
 	uint64_t undo_until_ms;
 	bool unknown;
 	struct migrate_stream *result_streams;

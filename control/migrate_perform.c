@@ -59,8 +59,8 @@ static int begin_mirror(struct migrate *m, struct mig_disk *d, struct qmp_batch 
 	snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
 	if (fd_socketpair(pair, e) < 0)
 		return e->code;
-	d->relay = relay_open(m->base, m->session, STREAM_DISK, target, pair[0],
-			      on_disk_relay_end, d, e);
+	d->relay =
+	    relay_open(m->base, m->session, STREAM_DISK, target, pair[0], on_disk_relay_end, d, e);
 	if (!d->relay) {
 		fd_close(&pair[1]);
 		return e->code;
@@ -169,8 +169,7 @@ static void tell_disks_done(struct migrate *m)
 }
 
 /* BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED of one of ours. */
-static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
-			const json_t *data)
+static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name, const json_t *data)
 {
 	const char *error = json_string_value(json_object_get(data, "error"));
 	struct err e = ERR_INIT;
@@ -180,8 +179,10 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 		err_set(&e, ERR_QEMU, "copying disk %s to the destination failed: %s",
 			d->desc->name, error ? error : "its mirror ended before the switchover");
 		if (error && strstr(error, "No space left"))
-			err_set(&e, ERR_SPACE, "copying disk %s failed: no space left on the "
-				"destination for it; make room there", d->desc->name);
+			err_set(&e, ERR_SPACE,
+				"copying disk %s failed: no space left on the "
+				"destination for it; make room there",
+				d->desc->name);
 		migrate_suspect(m, &e);
 		return;
 	}
@@ -224,9 +225,9 @@ static void on_migrate_sent(void *ctx, struct qmp *q, struct qmp_batch *b, const
 static json_t *capabilities(const struct migrate *m)
 {
 	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
-	static const char *const off[] = {"multifd",	  "postcopy-ram", "postcopy-preempt",
-					  "zero-copy-send", "x-colo",	  "background-snapshot",
-					  "rdma-pin-all", "mapped-ram",	  "x-ignore-shared",
+	static const char *const off[] = {"multifd",	    "postcopy-ram", "postcopy-preempt",
+					  "zero-copy-send", "x-colo",	    "background-snapshot",
+					  "rdma-pin-all",   "mapped-ram",   "x-ignore-shared",
 					  "block"};
 	json_t *list = json_array();
 	size_t i, k;
@@ -240,9 +241,10 @@ static json_t *capabilities(const struct migrate *m)
 		const char *name = json_string_value(json_object_get(cap, "capability"));
 
 		for (k = 0; name && k < sizeof(off) / sizeof(off[0]); k++)
-			if (strcmp(name, off[k]) == 0 && json_is_true(json_object_get(cap, "state")))
-				json_array_append_new(list, json_pack("{s:s,s:b}", "capability",
-								      name, "state", 0));
+			if (strcmp(name, off[k]) == 0 &&
+			    json_is_true(json_object_get(cap, "state")))
+				json_array_append_new(
+				    list, json_pack("{s:s,s:b}", "capability", name, "state", 0));
 	}
 	return list;
 }
@@ -261,8 +263,8 @@ static void begin_ram(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
-	m->ram = relay_open(m->base, m->session, STREAM_RAM, target, pair[0], on_ram_relay_end, m,
-			    &e);
+	m->ram =
+	    relay_open(m->base, m->session, STREAM_RAM, target, pair[0], on_ram_relay_end, m, &e);
 	b = m->ram ? qmp_batch_new() : NULL;
 	if (!b) {
 		fd_close(&pair[1]);
@@ -334,7 +336,8 @@ void migrate_disks_closed(struct migrate *m)
 	struct err e = ERR_INIT;
 
 	if (!all_over(m)) {
-		err_set(&e, ERR_PROTOCOL, "the destination closed its disks before their copies had "
+		err_set(&e, ERR_PROTOCOL,
+			"the destination closed its disks before their copies had "
 			"ended");
 		migrate_fail(m, &e);
 		return;

@@ -17,9 +17,9 @@
 
 enum {
 	UNDO_EVERY_MS = 100,
-	UNDO_MS = 12000,   /* of QEMU's own */
-	LOOK_MS = 2000,	   /* between looks at the clock while QEMU does not answer */
-	THERE_MS = 5000,   /* for the destination's word that it is clean */
+	UNDO_MS = 12000, /* of QEMU's own */
+	LOOK_MS = 2000,	 /* between looks at the clock while QEMU does not answer */
+	THERE_MS = 5000, /* for the destination's word that it is clean */
 };
 
 enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS };

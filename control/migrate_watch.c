@@ -79,9 +79,9 @@ static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct 
 		return;
 	m->progress.ram_total = num(ram, "total");
 	m->progress.ram_remaining = num(ram, "remaining");
-	m->progress.ram_done = m->progress.ram_total > m->progress.ram_remaining ?
-				   m->progress.ram_total - m->progress.ram_remaining :
-				   0;
+	m->progress.ram_done = m->progress.ram_total > m->progress.ram_remaining
+				   ? m->progress.ram_total - m->progress.ram_remaining
+				   : 0;
 	m->progress.dirty_rate = num(ram, "dirty-pages-rate") * num(ram, "page-size");
 	if (num(ram, "dirty-sync-count") > m->progress.passes)
 		m->progress.passes = num(ram, "dirty-sync-count");
@@ -154,8 +154,10 @@ void migrate_watch_tick(struct migrate *m)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	}
 	if (is_stuck(m)) {
-		err_set(&e, ERR_TIMEOUT, "nothing has moved for %d s while the guest stands still (phase "
-			"%s): does the destination's storage hang?", STILL_MS / 1000, m->progress.phase);
+		err_set(&e, ERR_TIMEOUT,
+			"nothing has moved for %d s while the guest stands still (phase "
+			"%s): does the destination's storage hang?",
+			STILL_MS / 1000, m->progress.phase);
 		migrate_fail(m, &e);
 		return;
 	}

@@ -92,8 +92,7 @@ static void run_child(char *const *argv, int log_fd, const int go[2])
 }
 
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
-			struct guardian *guardian, proc_on_exit *on_exit, void *ctx,
-			struct err *e)
+			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e)
 {
 	struct proc *p = calloc(1, sizeof(*p));
 	int go[2] = {-1, -1};

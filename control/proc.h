@@ -17,8 +17,7 @@ typedef void proc_on_exit(void *ctx, struct proc *p, int status);
  * descriptor of ours: standard input from /dev/null, output and errors to log_fd
  * (borrowed). guardian, if given, knows of the process before it does anything. */
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
-			struct guardian *guardian, proc_on_exit *on_exit, void *ctx,
-			struct err *e);
+			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e);
 
 pid_t proc_pid(const struct proc *p);
 

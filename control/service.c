@@ -42,8 +42,9 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 	}
 	if (count_jobs(s) >= JOBS_MAX) {
 		log_warn(&about, "refused: a migration, with %d under way already", JOBS_MAX);
-		stream_refuse(stream, CODE_LIMIT,
-			      "too many migrations are under way there: try again when one has ended");
+		stream_refuse(
+		    stream, CODE_LIMIT,
+		    "too many migrations are under way there: try again when one has ended");
 		return;
 	}
 	job_new(s, session, stream);

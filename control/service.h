@@ -17,8 +17,8 @@ struct service;
 struct service_config {
 	bool allow_migrate;
 	const char *const *launch_binaries; /* absolute paths, NULL at the end; NULL: none */
-	const char *const *images_dirs;     /* likewise */
-	const char *run_dir;	      /* private folder, there already */
+	const char *const *images_dirs;	    /* likewise */
+	const char *run_dir;		    /* private folder, there already */
 };
 
 /* Registers with router (which must outlive it). Without allow_migrate it is there to

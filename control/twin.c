@@ -107,9 +107,11 @@ static const char *pick_binary(struct twin_plan *p)
 			found = *b;
 	}
 	if (!found)
-		err_set(p->e, ERR_REFUSED, "the source runs %s, which is not to be launched there: "
+		err_set(p->e, ERR_REFUSED,
+			"the source runs %s, which is not to be launched there: "
 			"start the destination's adit serve with --allow-launch and that binary's "
-			"path", *base ? base : "a program without a name");
+			"path",
+			*base ? base : "a program without a name");
 	return found;
 }
 
@@ -124,22 +126,23 @@ static int name_dir(struct twin_plan *p, const char *job)
 	int len;
 
 	if (strchr(p->config->run_dir, ','))
-		return err_set(p->e, ERR_CONFIG, "a folder with a ',' in its name cannot be written "
+		return err_set(p->e, ERR_CONFIG,
+			       "a folder with a ',' in its name cannot be written "
 			       "in QEMU's options: choose another --run-dir than %s",
 			       p->config->run_dir);
 	if (strchr(name, '/'))
 		return err_set(p->e, ERR_REFUSED, "the VM's name \"%.64s\" has a '/' in it", name);
 	for (; *name && n < sizeof(clean) - 1; name++)
 		clean[n++] = (*name >= '0' && *name <= '9') || (*name >= 'A' && *name <= 'Z') ||
-					     (*name >= 'a' && *name <= 'z') || *name == '-' ||
-					     *name == '_' ?
-				 *name :
-				 '_';
+				     (*name >= 'a' && *name <= 'z') || *name == '-' || *name == '_'
+				 ? *name
+				 : '_';
 	clean[n] = 0;
 	len = snprintf(p->t->dir, sizeof(p->t->dir), "%s/vms/%s-%.8s", p->config->run_dir, clean,
 		       job);
 	if (len < 0 || (size_t)len > max || (size_t)len >= sizeof(p->t->dir))
-		return err_set(p->e, ERR_CONFIG, "%s/vms/%s-... is too long for sockets: start the "
+		return err_set(p->e, ERR_CONFIG,
+			       "%s/vms/%s-... is too long for sockets: start the "
 			       "destination's adit serve with a shorter --run-dir",
 			       p->config->run_dir, clean);
 	snprintf(p->t->qmp, sizeof(p->t->qmp), "%s/qmp.sock", p->t->dir);
@@ -184,8 +187,8 @@ static int audio(struct twin_plan *p, const struct qargs_item *it)
 	int r = 0;
 
 	if (*it->value == '{')
-		return twin_refuse(p, it->option->name, it->value, "adit does not read it as JSON; "
-				   TWIN_ATTACH);
+		return twin_refuse(p, it->option->name, it->value,
+				   "adit does not read it as JSON; " TWIN_ATTACH);
 	if (qopts_parse(&o, it->value, "driver") < 0 || qopts_set(&none, "driver", "none") < 0)
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -265,15 +268,18 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		if (strncmp(it->value, "/usr/share/", 11) == 0 && !strstr(it->value, ".."))
 			twin_add(p, o->name, it->value);
 		else
-			strvec_pushf(&p->t->notes, "-L %s: the destination's own data folder is used",
-				     it->value);
+			strvec_pushf(&p->t->notes,
+				     "-L %s: the destination's own data folder is used", it->value);
 		return 0;
 	case QARGS_SMBIOS:
-		return refuse_if(p, it, smbios_keys, "it reads a file of the source host; " TWIN_ATTACH);
+		return refuse_if(p, it, smbios_keys,
+				 "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_ACPITABLE:
-		return refuse_if(p, it, file_keys, "it reads a file of the source host; " TWIN_ATTACH);
+		return refuse_if(p, it, file_keys,
+				 "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_FW_CFG:
-		return refuse_if(p, it, file_keys, "it reads a file of the source host; " TWIN_ATTACH);
+		return refuse_if(p, it, file_keys,
+				 "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_ICOUNT:
 		return refuse_if(p, it, replay_keys, "it records to a file of the source host");
 	case QARGS_NET:
@@ -307,9 +313,10 @@ static int check_plugged(struct twin_plan *p)
 
 	if (!v->count)
 		return 0;
-	return err_set(p->e, ERR_REFUSED, "device %s was %s after the VM was started, so its command "
-		       "line does not make it whole: " TWIN_ATTACH, v->at[0],
-		       p->d->plugged.count ? "plugged in" : "unplugged");
+	return err_set(p->e, ERR_REFUSED,
+		       "device %s was %s after the VM was started, so its command "
+		       "line does not make it whole: " TWIN_ATTACH,
+		       v->at[0], p->d->plugged.count ? "plugged in" : "unplugged");
 }
 
 int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
@@ -329,7 +336,8 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 		for (size_t i = 0; i < d->disk_count; i++)
 			needs = needs || !d->disks[i].empty;
 		if (needs)
-			return err_set(e, ERR_REFUSED, "there is no folder for the VM's images: start "
+			return err_set(e, ERR_REFUSED,
+				       "there is no folder for the VM's images: start "
 				       "the destination's adit serve with --images DIR");
 	}
 	r = qargs_parse(&args, d->argv.at, d->argv.count, e);

@@ -28,13 +28,13 @@ struct twin_image {
 /* Embedded; zeroed is empty. */
 struct twin {
 	struct strvec argv;
-	char dir[TWIN_DIR_MAX];	 /* its private folder, which is not made here */
+	char dir[TWIN_DIR_MAX]; /* its private folder, which is not made here */
 	bool dir_made;
-	char qmp[4096];		 /* its monitor */
-	char qemu_version[32];	 /* as it says itself */
+	char qmp[4096];	       /* its monitor */
+	char qemu_version[32]; /* as it says itself */
 	struct twin_image *images;
 	size_t image_count;
-	struct strvec notes;	 /* what is different from the source, for a person */
+	struct strvec notes; /* what is different from the source, for a person */
 };
 
 /* Plans the twin of d under the rules of config. job is the job's id. ERR_REFUSED names

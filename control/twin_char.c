@@ -63,17 +63,19 @@ static int name_log(struct twin_plan *p, const char *path, char *buf, size_t siz
 
 static int socket_chardev(struct twin_plan *p, struct qopts *o, const char *id, const char *value)
 {
-	static const char *const of_ports[] = {"host", "port", "to", "ipv4", "ipv6", "nodelay",
-					       "delay", "telnet", "tn3270", "websocket", "tls-creds",
-					       "tls-authz", "fd", "reconnect", "reconnect-ms",
-					       "abstract", "tight", "server", "wait", "nowait"};
+	static const char *const of_ports[] = {"host",	 "port",      "to",	      "ipv4",
+					       "ipv6",	 "nodelay",   "delay",	      "telnet",
+					       "tn3270", "websocket", "tls-creds",    "tls-authz",
+					       "fd",	 "reconnect", "reconnect-ms", "abstract",
+					       "tight",	 "server",    "wait",	      "nowait"};
 	bool server = qopts_is_on(o, "server") || qopts_get(o, "fd");
 	bool port = qopts_get(o, "port") || qopts_get(o, "fd");
 	char path[256];
 
 	if (!server)
-		return twin_refuse(p, "chardev", value, "it is connected to a program of the source "
-							"host; " TWIN_ATTACH);
+		return twin_refuse(p, "chardev", value,
+				   "it is connected to a program of the source "
+				   "host; " TWIN_ATTACH);
 	for (size_t i = 0; i < sizeof(of_ports) / sizeof(of_ports[0]); i++)
 		qopts_remove(o, of_ports[i]);
 	name_chardev(p, id, ".sock", path, sizeof(path));
@@ -96,7 +98,8 @@ static int to_log(struct twin_plan *p, struct qopts *o, const char *id)
 	qopts_remove(o, "path");
 	if (qopts_set(o, "backend", "file") < 0 || qopts_set(o, "path", path) < 0)
 		return no_memory(p);
-	strvec_pushf(&p->t->notes, "chardev %s writes to %s there, instead of a terminal", id, path);
+	strvec_pushf(&p->t->notes, "chardev %s writes to %s there, instead of a terminal", id,
+		     path);
 	return 0;
 }
 

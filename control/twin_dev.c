@@ -25,9 +25,8 @@ static int add_options(struct twin_plan *p, const char *option, const struct qop
 
 int twin_machine(struct twin_plan *p, const char *value)
 {
-	static const char *const files[] = {"kernel",  "initrd",  "dtb",    "dumpdtb",
-					    "firmware", "append", "igvm-cfg",
-					    "boot.splash"};
+	static const char *const files[] = {"kernel",	"initrd", "dtb",      "dumpdtb",
+					    "firmware", "append", "igvm-cfg", "boot.splash"};
 	struct qopts o = {0};
 	int r = 0;
 
@@ -36,11 +35,11 @@ int twin_machine(struct twin_plan *p, const char *value)
 		return no_memory(p);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !r; i++)
 		if (qopts_get(&o, files[i]))
-			r = twin_refuse(p, "machine", value, "it names a file of the source host: "
-							     "write it as an option of its own");
+			r = twin_refuse(p, "machine", value,
+					"it names a file of the source host: "
+					"write it as an option of its own");
 	/* An alias ("pc") may stand for another version there. */
-	if (r == 0 && *p->d->machine &&
-	    qopts_set(&o, "type", p->d->machine) < 0)
+	if (r == 0 && *p->d->machine && qopts_set(&o, "type", p->d->machine) < 0)
 		r = no_memory(p);
 	if (r == 0)
 		r = add_options(p, "machine", &o);
@@ -50,10 +49,12 @@ int twin_machine(struct twin_plan *p, const char *value)
 
 /* Devices behind which is something of the source host. */
 static const char *const host_devices[] = {
-    "vfio",	 "usb-host",   "vhost",	     "ivshmem",	  "pci-assign", "usb-mtp",
-    "virtio-9p", "usb-redir",  "u2f-passthru", "u2f-emulated", "ccid-card", "virtio-input-host",
-    "scsi-generic", "scsi-block", "loader",   "guest-loader", "tpm-",	"xen-",
-    "rdma",	 "pvrdma",     "cxl-",	     "iommufd",	  "ap-",	"virtio-gpu-rutabaga",
+    "vfio",	    "usb-host",	    "vhost",	 "ivshmem",
+    "pci-assign",   "usb-mtp",	    "virtio-9p", "usb-redir",
+    "u2f-passthru", "u2f-emulated", "ccid-card", "virtio-input-host",
+    "scsi-generic", "scsi-block",   "loader",	 "guest-loader",
+    "tpm-",	    "xen-",	    "rdma",	 "pvrdma",
+    "cxl-",	    "iommufd",	    "ap-",	 "virtio-gpu-rutabaga",
 };
 
 static int check_driver(struct twin_plan *p, const char *driver, const char *value)
@@ -62,8 +63,9 @@ static int check_driver(struct twin_plan *p, const char *driver, const char *val
 		return twin_refuse(p, "device", value, "it names no driver");
 	for (size_t i = 0; i < sizeof(host_devices) / sizeof(host_devices[0]); i++)
 		if (strncmp(driver, host_devices[i], strlen(host_devices[i])) == 0)
-			return twin_refuse(p, "device", value, "what is behind it is of the source "
-							       "host, and does not move; " TWIN_ATTACH);
+			return twin_refuse(p, "device", value,
+					   "what is behind it is of the source "
+					   "host, and does not move; " TWIN_ATTACH);
 	return 0;
 }
 
@@ -75,8 +77,8 @@ static int check_property(struct twin_plan *p, const char *key, const char *s, c
 
 	if (!s || !(twin_is_host_path(s) || (file && strchr(s, '/'))))
 		return 0;
-	return twin_refuse(p, "device", value, "a property of it names a file of the source host; "
-					       TWIN_ATTACH);
+	return twin_refuse(p, "device", value,
+			   "a property of it names a file of the source host; " TWIN_ATTACH);
 }
 
 int twin_device(struct twin_plan *p, const char *value)
@@ -89,9 +91,8 @@ int twin_device(struct twin_plan *p, const char *value)
 	if (*value == '{') {
 		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
 		r = check_driver(p, json_string_value(json_object_get(json, "driver")), value);
-		json_object_foreach(json, key, v)
-			if (r == 0)
-				r = check_property(p, key, json_string_value(v), value);
+		json_object_foreach(json, key, v) if (r == 0) r =
+		    check_property(p, key, json_string_value(v), value);
 		json_decref(json);
 	} else {
 		if (qopts_parse(&o, value, "driver") < 0)
@@ -108,20 +109,12 @@ int twin_device(struct twin_plan *p, const char *value)
 
 static bool object_kept(const char *type)
 {
-	static const char *const kept[] = {"iothread",
-					   "memory-backend-ram",
-					   "memory-backend-memfd",
-					   "throttle-group",
-					   "rng-builtin",
-					   "rng-random",
-					   "secret",
-					   "thread-context",
-					   "main-loop",
-					   "can-bus",
-					   "cryptodev-backend",
-					   "cryptodev-backend-builtin",
-					   "authz-simple",
-					   "authz-list"};
+	static const char *const kept[] = {
+	    "iothread",	      "memory-backend-ram", "memory-backend-memfd",
+	    "throttle-group", "rng-builtin",	    "rng-random",
+	    "secret",	      "thread-context",	    "main-loop",
+	    "can-bus",	      "cryptodev-backend",  "cryptodev-backend-builtin",
+	    "authz-simple",   "authz-list"};
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (strcmp(type, kept[i]) == 0)
@@ -139,8 +132,9 @@ static int check_object(struct twin_plan *p, const char *type, const char *file,
 	if (file)
 		return twin_refuse(p, "object", type, "it reads a file of the source host");
 	if (name && strcmp(name, "/dev/urandom") != 0 && strcmp(name, "/dev/random") != 0)
-		return twin_refuse(p, "object", type, "random bytes are taken from /dev/urandom or "
-						      "/dev/random only");
+		return twin_refuse(p, "object", type,
+				   "random bytes are taken from /dev/urandom or "
+				   "/dev/random only");
 	return 0;
 }
 
@@ -183,13 +177,14 @@ int twin_net(struct twin_plan *p, const char *option, const char *value)
 	type = qopts_get(&o, "type");
 	if (!type || (strcmp(type, "user") != 0 && strcmp(type, "none") != 0 &&
 		      strcmp(type, "nic") != 0 && strcmp(type, "hubport") != 0)) {
-		r = twin_refuse(p, option, value, "this network is of the source host; " TWIN_ATTACH);
+		r = twin_refuse(p, option, value,
+				"this network is of the source host; " TWIN_ATTACH);
 		goto out;
 	}
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !r; i++)
 		if (qopts_get(&o, files[i]))
-			r = twin_refuse(p, option, value, "it reads files of the source host; "
-				    TWIN_ATTACH);
+			r = twin_refuse(p, option, value,
+					"it reads files of the source host; " TWIN_ATTACH);
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && !r; i++)
 		if (qopts_remove(&o, ports[i]))
 			strvec_pushf(&p->t->notes, "-%s: %s is left out: QEMU opens no port there",

@@ -14,8 +14,8 @@
 /* What may stand behind an image: files, and filters before them. Not vmdk, whose
  * contents name any other files as its parts. */
 static const char *const drivers[] = {
-    "raw",  "qcow2",	"qed",		"vdi",	   "vpc",	  "vhdx",
-    "file", "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
+    "raw",	   "qcow2",    "qed",	       "vdi",	  "vpc",      "vhdx",	     "file",
+    "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
 };
 
 static bool driver_known(const char *driver)
@@ -86,7 +86,8 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 		return p->e->code;
 	/* A source may call a drive empty whose image it names all the same. */
 	if (!dir)
-		return err_set(p->e, ERR_REFUSED, "there is no folder for the VM's images: start "
+		return err_set(p->e, ERR_REFUSED,
+			       "there is no folder for the VM's images: start "
 			       "the destination's adit serve with --images DIR");
 	for (int again = 0; again < 2; again++) {
 		for (; *dirs; dirs++) {
@@ -102,17 +103,19 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 		dirs = p->config->images_dirs;
 	}
 	if (taken(p->t, out, disk))
-		return err_set(p->e, ERR_REFUSED, "the image of drive %s would be %.200s, which is "
-			       "another drive's already; " TWIN_ATTACH, disk->name, out);
+		return err_set(p->e, ERR_REFUSED,
+			       "the image of drive %s would be %.200s, which is "
+			       "another drive's already; " TWIN_ATTACH,
+			       disk->name, out);
 	return add_image(p->t, out, disk, p->e);
 }
 
 bool twin_is_firmware(const char *path)
 {
-	static const char *const folders[] = {"/usr/share/qemu/",    "/usr/share/seabios/",
-					      "/usr/share/OVMF/",    "/usr/share/AAVMF/",
-					      "/usr/share/edk2/",    "/usr/share/edk2-ovmf/",
-					      "/usr/share/ovmf/",    "/usr/share/qemu-efi-aarch64/"};
+	static const char *const folders[] = {"/usr/share/qemu/", "/usr/share/seabios/",
+					      "/usr/share/OVMF/", "/usr/share/AAVMF/",
+					      "/usr/share/edk2/", "/usr/share/edk2-ovmf/",
+					      "/usr/share/ovmf/", "/usr/share/qemu-efi-aarch64/"};
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
 		if (strncmp(path, folders[i], strlen(folders[i])) == 0 && !strstr(path, "/.."))
@@ -138,13 +141,15 @@ static int move(struct twin_plan *p, const char *option, const char *path,
 {
 	path = plain(path);
 	if (is_remote(path))
-		return twin_refuse(p, option, path, "storage that is not a file is reached from "
-						    "each host; " TWIN_ATTACH);
+		return twin_refuse(p, option, path,
+				   "storage that is not a file is reached from "
+				   "each host; " TWIN_ATTACH);
 	if (!disk)
 		disk = disk_of(p->d, path);
 	if (!disk)
-		return twin_refuse(p, option, path, "no drive of the running VM has this image any "
-						    "more; " TWIN_ATTACH);
+		return twin_refuse(p, option, path,
+				   "no drive of the running VM has this image any "
+				   "more; " TWIN_ATTACH);
 	if (disk->read_only && twin_is_firmware(path)) {
 		snprintf(out, size, "%s", path);
 		return 0;
@@ -191,15 +196,18 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 		if (is_driver(key) && strcmp(o->at[i].value, "host_device") == 0)
 			memcpy(o->at[i].value, "file", sizeof("file")); /* its copy is one */
 		if (is_driver(key) && !driver_known(o->at[i].value))
-			return twin_refuse(p, option, text, "storage of this kind is not moved by "
-							    "adit; " TWIN_ATTACH);
+			return twin_refuse(p, option, text,
+					   "storage of this kind is not moved by "
+					   "adit; " TWIN_ATTACH);
 		if (strcmp(key, "format") == 0 && !driver_known(o->at[i].value))
-			return twin_refuse(p, option, text, "an image of this format is not moved "
-							    "by adit; " TWIN_ATTACH);
+			return twin_refuse(p, option, text,
+					   "an image of this format is not moved "
+					   "by adit; " TWIN_ATTACH);
 		if (!is_filename(key) && strcmp(key, "file") != 0)
 			continue;
 		/* "file" of -blockdev is a node; of -drive a path, or empty. */
-		if (strcmp(key, "file") == 0 && (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
+		if (strcmp(key, "file") == 0 &&
+		    (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
 			continue;
 		if (move(p, option, o->at[i].value, disk, path, sizeof(path)) < 0)
 			return p->e->code;
@@ -252,8 +260,9 @@ static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc
 	if (had && (is_image_of(p->d, disk, plain(file)) || !*disk->file))
 		return 0;
 	if (!disk->read_only)
-		return twin_refuse(p, "drive", value, "its image is another than at the VM's start (a "
-						      "snapshot?); " TWIN_ATTACH);
+		return twin_refuse(p, "drive", value,
+				   "its image is another than at the VM's start (a "
+				   "snapshot?); " TWIN_ATTACH);
 	if (qopts_set(o, "file", disk->file) < 0 ||
 	    (*disk->format && qopts_set(o, "format", disk->format) < 0))
 		return err_set(p->e, ERR_SPACE, "no memory for the command line");
@@ -273,8 +282,9 @@ int twin_drive(struct twin_plan *p, const char *value)
 	if (id)
 		disk = vmdesc_by_device(p->d, id);
 	if (qopts_is_on(&o, "snapshot"))
-		r = twin_refuse(p, "drive", value, "its changes are in a temporary file that no "
-						   "image keeps; " TWIN_ATTACH);
+		r = twin_refuse(p, "drive", value,
+				"its changes are in a temporary file that no "
+				"image keeps; " TWIN_ATTACH);
 	else if (disk)
 		r = take_medium(p, &o, disk, value);
 	file = qopts_get(&o, "file");
@@ -302,8 +312,9 @@ int twin_image_option(struct twin_plan *p, const struct qargs_item *it)
 	int r;
 
 	if (!disk)
-		return twin_refuse(p, option, it->value, "no drive of the running VM has this image "
-							 "any more; " TWIN_ATTACH);
+		return twin_refuse(p, option, it->value,
+				   "no drive of the running VM has this image "
+				   "any more; " TWIN_ATTACH);
 	if (move(p, option, it->value, disk, path, sizeof(path)) < 0)
 		return p->e->code;
 	if (qopts_parse(&o, where, NULL) < 0 || qopts_set(&o, "file", path) < 0 ||
@@ -340,8 +351,9 @@ static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsign
 		} else if (s && strcmp(key, "driver") == 0 && strcmp(s, "host_device") == 0) {
 			json_object_set_new(o, key, json_string("file")); /* its copy is one */
 		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
-			return twin_refuse(p, "blockdev", text, "storage of this kind is not moved "
-								"by adit; " TWIN_ATTACH);
+			return twin_refuse(p, "blockdev", text,
+					   "storage of this kind is not moved "
+					   "by adit; " TWIN_ATTACH);
 		} else if (s && strcmp(key, "filename") == 0) {
 			if (move(p, "blockdev", s, NULL, path, sizeof(path)) < 0)
 				return p->e->code;
@@ -403,8 +415,9 @@ int twin_host_file(struct twin_plan *p, const char *option, const char *value)
 			return 0;
 		}
 	}
-	return twin_refuse(p, option, value, "that file is taken from the destination's --images "
-					     "folder, and is not there: copy it there");
+	return twin_refuse(p, option, value,
+			   "that file is taken from the destination's --images "
+			   "folder, and is not there: copy it there");
 }
 
 int twin_firmware(struct twin_plan *p, const char *option, const char *value)

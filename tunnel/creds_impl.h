@@ -19,10 +19,10 @@ struct creds_set {
 	atomic_uint refs;
 	enum creds_kind kind;
 	enum creds_role role;
-	SSL_CTX *ctx;                    /* NULL for CREDS_NONE */
-	struct creds_psk *psk;           /* CREDS_PSK: the file's keys */
+	SSL_CTX *ctx;			 /* NULL for CREDS_NONE */
+	struct creds_psk *psk;		 /* CREDS_PSK: the file's keys */
 	const struct creds_psk_key *own; /* CREDS_PSK, client: the key that it shows */
-	char *where;                     /* the file or the directory, for sentences */
+	char *where;			 /* the file or the directory, for sentences */
 };
 
 /* The set now in force, with a reference for the caller. */

@@ -1,9 +1,10 @@
-/* The disks' work, whatever they hang on: chunks of eight numbered sectors, written in turn over the disk, each
- * read and checked before it is written anew. As with RAM, one count says what every sector must hold. */
+/* The disks' work, whatever they hang on: chunks of eight numbered sectors, written in turn over
+ * the disk, each read and checked before it is written anew. As with RAM, one count says what every
+ * sector must hold. */
 #include "guest.h"
 
 #define WORDS (SECTOR_BYTES / 4)
-#define MAGIC 0x54494441u           /* "ADIT" */
+#define MAGIC 0x54494441u /* "ADIT" */
 
 struct disk disks[MAX_DISKS];
 uint32_t disk_count;
@@ -13,100 +14,111 @@ static uint32_t buffer[CHUNK_BYTES / 4] __attribute__((aligned(4096)));
 
 struct disk *disk_add(const char *name, uint32_t sectors)
 {
-    if (disk_count == MAX_DISKS || sectors < CHUNK_SECTORS || !option_lists(wanted_disks, name))
-        return 0;
-    struct disk *d = &disks[disk_count];
-    d->index = disk_count++;
-    d->sectors = sectors;
-    for (int i = 0; i < 7 && name[i]; i++)
-        d->name[i] = name[i];
-    return d;
+	if (disk_count == MAX_DISKS || sectors < CHUNK_SECTORS || !option_lists(wanted_disks, name))
+		return 0;
+	struct disk *d = &disks[disk_count];
+	d->index = disk_count++;
+	d->sectors = sectors;
+	for (int i = 0; i < 7 && name[i]; i++)
+		d->name[i] = name[i];
+	return d;
 }
 
 void disk_init(const char *wanted, uint32_t sectors, int spread)
 {
-    wanted_disks = wanted;
-    ide_probe();
-    virtio_probe();
-    for (uint32_t i = 0; i < disk_count; i++) {
-        struct disk *d = &disks[i];
-        uint32_t room = d->sectors / CHUNK_SECTORS;
-        d->chunks = sectors / CHUNK_SECTORS;
-        if (d->chunks > room)
-            d->chunks = room;
-        if (!d->chunks)
-            d->chunks = 1;
-        d->stride = spread ? room / d->chunks * CHUNK_SECTORS : CHUNK_SECTORS;
-    }
+	wanted_disks = wanted;
+	ide_probe();
+	virtio_probe();
+	for (uint32_t i = 0; i < disk_count; i++) {
+		struct disk *d = &disks[i];
+		uint32_t room = d->sectors / CHUNK_SECTORS;
+		d->chunks = sectors / CHUNK_SECTORS;
+		if (d->chunks > room)
+			d->chunks = room;
+		if (!d->chunks)
+			d->chunks = 1;
+		d->stride = spread ? room / d->chunks * CHUNK_SECTORS : CHUNK_SECTORS;
+	}
 }
 
 static uint32_t word_at(const struct disk *d, uint32_t lba, uint32_t generation, uint32_t i)
 {
-    switch (i) {
-    case 0: return MAGIC;
-    case 1: return d->index;
-    case 2: return lba;
-    case 3: return generation;
-    default: return ((lba * 0x9e3779b1u) ^ (generation * 0x85ebca6bu) ^ d->index) + i * 0xc2b2ae35u;
-    }
+	switch (i) {
+	case 0:
+		return MAGIC;
+	case 1:
+		return d->index;
+	case 2:
+		return lba;
+	case 3:
+		return generation;
+	default:
+		return ((lba * 0x9e3779b1u) ^ (generation * 0x85ebca6bu) ^ d->index) +
+		       i * 0xc2b2ae35u;
+	}
 }
 
-static void found_bad(const struct disk *d, uint32_t lba, const char *what, uint32_t want, uint32_t got)
+static void found_bad(const struct disk *d, uint32_t lba, const char *what, uint32_t want,
+		      uint32_t got)
 {
-    struct text t = {.len = 0};
-    text_str(&t, "BAD disk=");
-    text_num(&t, d->index);
-    text_str(&t, " lba=");
-    text_num(&t, lba);
-    text_str(&t, " ");
-    text_str(&t, what);
-    text_str(&t, " want=");
-    text_hex(&t, want);
-    text_str(&t, " got=");
-    text_hex(&t, got);
-    report_bad(&t);
+	struct text t = {.len = 0};
+	text_str(&t, "BAD disk=");
+	text_num(&t, d->index);
+	text_str(&t, " lba=");
+	text_num(&t, lba);
+	text_str(&t, " ");
+	text_str(&t, what);
+	text_str(&t, " want=");
+	text_hex(&t, want);
+	text_str(&t, " got=");
+	text_hex(&t, got);
+	report_bad(&t);
 }
 
 static void check(struct disk *d, uint32_t chunk, uint32_t generation)
 {
-    static const char *const word_names[] = {"magic", "disk", "number", "generation"};
-    uint32_t lba = chunk * d->stride;
-    cpu_flush_tlb();
-    if (d->read(d, lba, buffer))
-        return found_bad(d, lba, "read error", 0, 0);
-    for (uint32_t s = 0; s < CHUNK_SECTORS; s++)
-        for (uint32_t i = 0; i < WORDS; i++) {
-            uint32_t want = word_at(d, lba + s, generation, i), got = buffer[s * WORDS + i];
-            if (got != want)
-                return found_bad(d, lba + s, i < 4 ? word_names[i] : "data", want, got);
-        }
+	static const char *const word_names[] = {"magic", "disk", "number", "generation"};
+	uint32_t lba = chunk * d->stride;
+	cpu_flush_tlb();
+	if (d->read(d, lba, buffer))
+		return found_bad(d, lba, "read error", 0, 0);
+	for (uint32_t s = 0; s < CHUNK_SECTORS; s++)
+		for (uint32_t i = 0; i < WORDS; i++) {
+			uint32_t want = word_at(d, lba + s, generation, i),
+				 got = buffer[s * WORDS + i];
+			if (got != want)
+				return found_bad(d, lba + s, i < 4 ? word_names[i] : "data", want,
+						 got);
+		}
 }
 
 void disk_step(struct disk *d)
 {
-    uint32_t chunk = d->writes % d->chunks, pass = d->writes / d->chunks, lba = chunk * d->stride;
-    if (pass)
-        check(d, chunk, pass);
-    cpu_flush_tlb();
-    for (uint32_t s = 0; s < CHUNK_SECTORS; s++)
-        for (uint32_t i = 0; i < WORDS; i++)
-            buffer[s * WORDS + i] = word_at(d, lba + s, pass + 1, i);
-    if (d->write(d, lba, buffer))
-        found_bad(d, lba, "write error", 0, 0);
-    d->writes++;
+	uint32_t chunk = d->writes % d->chunks, pass = d->writes / d->chunks,
+		 lba = chunk * d->stride;
+	if (pass)
+		check(d, chunk, pass);
+	cpu_flush_tlb();
+	for (uint32_t s = 0; s < CHUNK_SECTORS; s++)
+		for (uint32_t i = 0; i < WORDS; i++)
+			buffer[s * WORDS + i] = word_at(d, lba + s, pass + 1, i);
+	if (d->write(d, lba, buffer))
+		found_bad(d, lba, "write error", 0, 0);
+	d->writes++;
 }
 
 uint32_t disk_verify(struct disk *d)
 {
-    uint32_t pass = d->writes / d->chunks, next = d->writes % d->chunks, n = pass ? d->chunks : next;
-    for (uint32_t i = 0; i < n; i++) {
-        check(d, i, i < next ? pass + 1 : pass);
-        service();
-    }
-    return n * CHUNK_SECTORS;
+	uint32_t pass = d->writes / d->chunks, next = d->writes % d->chunks,
+		 n = pass ? d->chunks : next;
+	for (uint32_t i = 0; i < n; i++) {
+		check(d, i, i < next ? pass + 1 : pass);
+		service();
+	}
+	return n * CHUNK_SECTORS;
 }
 
 uint32_t disk_written_sectors(const struct disk *d)
 {
-    return d->writes * CHUNK_SECTORS;
+	return d->writes * CHUNK_SECTORS;
 }

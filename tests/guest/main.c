@@ -1,15 +1,15 @@
 /* A guest that knows whether it is whole.
  *
- * It dirties RAM with pages that carry their number and generation, writes numbered sectors to every disk that it
- * finds, and checks each page and sector before it writes it anew. It speaks on the first serial port:
+ * It dirties RAM with pages that carry their number and generation, writes numbered sectors to
+ * every disk that it finds, and checks each page and sector before it writes it anew. It speaks on
+ * the first serial port:
  *
- *   READY ram=4096 rate=1000 disk0=ide0m:131072:4096:32 ...   up; a disk's name, sectors, chunks written in turn,
- *                                                             and the distance of two chunks in sectors
- *   HB 17 t=212 pass=3 pages=14000 disk0=960 ... ok           a few times a second; a count, ticks of 10 ms, RAM
- *                                                             passes, pages and sectors written; then "ok", or the
- *                                                             first bad thing found, which stays there for ever
- *   pass 3 ok                                                 every page was found right in a whole pass
- *   BAD page=7 ... / BAD disk=0 lba=64 ...                    once, when it is found
+ *   READY ram=4096 rate=1000 disk0=ide0m:131072:4096:32 ...   up; a disk's name, sectors, chunks
+ * written in turn, and the distance of two chunks in sectors HB 17 t=212 pass=3 pages=14000
+ * disk0=960 ... ok           a few times a second; a count, ticks of 10 ms, RAM passes, pages and
+ * sectors written; then "ok", or the first bad thing found, which stays there for ever pass 3 ok
+ * every page was found right in a whole pass BAD page=7 ... / BAD disk=0 lba=64 ... once, when it
+ * is found
  *
  * and listens there, one character a command:
  *
@@ -18,9 +18,10 @@
  *   r  go on with both:                         RUNNING
  *   v  check all RAM and every sector written:  VERIFY ok ram=4096 disk0=512 ... / VERIFY BAD ...
  *
- * Options of the command line: ram=MiB dirtied (16), rate=pages a second or max (1000), disks=all, none or names
- * such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the disk or at its beginning (1),
- * diskrate=chunks of eight sectors a second on each disk or max (20), hb=heartbeats a second (8). */
+ * Options of the command line: ram=MiB dirtied (16), rate=pages a second or max (1000), disks=all,
+ * none or names such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the
+ * disk or at its beginning (1), diskrate=chunks of eight sectors a second on each disk or max (20),
+ * hb=heartbeats a second (8). */
 #include "guest.h"
 
 static struct text first_bad;
@@ -29,190 +30,198 @@ static int disks_quiet, ram_still, verify_asked, quiet_asked;
 
 void report_bad(const struct text *t)
 {
-    if (first_bad.len)
-        return;
-    first_bad = *t;
-    serial_puts(t->s);
-    serial_puts("\n");
+	if (first_bad.len)
+		return;
+	first_bad = *t;
+	serial_puts(t->s);
+	serial_puts("\n");
 }
 
 static void list_disks(struct text *t)
 {
-    for (uint32_t i = 0; i < disk_count; i++) {
-        text_str(t, " disk");
-        text_num(t, i);
-        text_str(t, "=");
-        text_num(t, disk_written_sectors(&disks[i]));
-    }
+	for (uint32_t i = 0; i < disk_count; i++) {
+		text_str(t, " disk");
+		text_num(t, i);
+		text_str(t, "=");
+		text_num(t, disk_written_sectors(&disks[i]));
+	}
 }
 
 static void heartbeat(void)
 {
-    struct text t = {.len = 0};
-    text_str(&t, "HB ");
-    text_num(&t, ++heartbeats);
-    text_str(&t, " t=");
-    text_num(&t, cpu_ticks());
-    text_str(&t, " pass=");
-    text_num(&t, ram_passes());
-    text_str(&t, " pages=");
-    text_num(&t, ram_writes());
-    list_disks(&t);
-    text_str(&t, " ");
-    text_str(&t, first_bad.len ? first_bad.s : "ok");
-    text_str(&t, "\n");
-    serial_puts(t.s);
-    if (ram_passes() > announced_passes + 1 && !first_bad.len) {
-        /* pass N is known to be right when pass N + 1 has read it all */
-        announced_passes = ram_passes() - 1;
-        t.len = 0;
-        text_str(&t, "pass ");
-        text_num(&t, announced_passes);
-        text_str(&t, " ok\n");
-        serial_puts(t.s);
-    }
+	struct text t = {.len = 0};
+	text_str(&t, "HB ");
+	text_num(&t, ++heartbeats);
+	text_str(&t, " t=");
+	text_num(&t, cpu_ticks());
+	text_str(&t, " pass=");
+	text_num(&t, ram_passes());
+	text_str(&t, " pages=");
+	text_num(&t, ram_writes());
+	list_disks(&t);
+	text_str(&t, " ");
+	text_str(&t, first_bad.len ? first_bad.s : "ok");
+	text_str(&t, "\n");
+	serial_puts(t.s);
+	if (ram_passes() > announced_passes + 1 && !first_bad.len) {
+		/* pass N is known to be right when pass N + 1 has read it all */
+		announced_passes = ram_passes() - 1;
+		t.len = 0;
+		text_str(&t, "pass ");
+		text_num(&t, announced_passes);
+		text_str(&t, " ok\n");
+		serial_puts(t.s);
+	}
 }
 
 void service(void)
 {
-    int c;
-    while ((c = serial_getc()) >= 0) {
-        switch (c) {
-        case 'q': quiet_asked = 1; break;
-        case 's':
-            ram_still = 1;
-            struct text t = {.len = 0};
-            text_str(&t, "STILL pages=");
-            text_num(&t, ram_writes());
-            text_str(&t, "\n");
-            serial_puts(t.s);
-            break;
-        case 'r':
-            disks_quiet = ram_still = 0;
-            serial_puts("RUNNING\n");
-            break;
-        case 'v': verify_asked = 1; break;
-        default: break;
-        }
-    }
-    if (cpu_ticks() - last_heartbeat >= heartbeat_ticks) {
-        last_heartbeat = cpu_ticks();
-        heartbeat();
-    }
+	int c;
+	while ((c = serial_getc()) >= 0) {
+		switch (c) {
+		case 'q':
+			quiet_asked = 1;
+			break;
+		case 's':
+			ram_still = 1;
+			struct text t = {.len = 0};
+			text_str(&t, "STILL pages=");
+			text_num(&t, ram_writes());
+			text_str(&t, "\n");
+			serial_puts(t.s);
+			break;
+		case 'r':
+			disks_quiet = ram_still = 0;
+			serial_puts("RUNNING\n");
+			break;
+		case 'v':
+			verify_asked = 1;
+			break;
+		default:
+			break;
+		}
+	}
+	if (cpu_ticks() - last_heartbeat >= heartbeat_ticks) {
+		last_heartbeat = cpu_ticks();
+		heartbeat();
+	}
 }
 
 static void quiet(void)
 {
-    struct text t = {.len = 0};
-    quiet_asked = 0;
-    disks_quiet = 1;
-    text_str(&t, "QUIET");
-    for (uint32_t i = 0; i < disk_count; i++)
-        if (disks[i].flush(&disks[i]))
-            text_str(&t, " flush failed");
-    list_disks(&t);
-    text_str(&t, "\n");
-    serial_puts(t.s);
+	struct text t = {.len = 0};
+	quiet_asked = 0;
+	disks_quiet = 1;
+	text_str(&t, "QUIET");
+	for (uint32_t i = 0; i < disk_count; i++)
+		if (disks[i].flush(&disks[i]))
+			text_str(&t, " flush failed");
+	list_disks(&t);
+	text_str(&t, "\n");
+	serial_puts(t.s);
 }
 
 static void verify(void)
 {
-    struct text t = {.len = 0};
-    verify_asked = 0;
-    uint32_t pages = ram_verify(), sectors[MAX_DISKS];
-    for (uint32_t i = 0; i < disk_count; i++)
-        sectors[i] = disk_verify(&disks[i]);
-    text_str(&t, "VERIFY ");
-    text_str(&t, first_bad.len ? first_bad.s : "ok");
-    text_str(&t, " ram=");
-    text_num(&t, pages);
-    for (uint32_t i = 0; i < disk_count; i++) {
-        text_str(&t, " disk");
-        text_num(&t, i);
-        text_str(&t, "=");
-        text_num(&t, sectors[i]);
-    }
-    text_str(&t, "\n");
-    serial_puts(t.s);
+	struct text t = {.len = 0};
+	verify_asked = 0;
+	uint32_t pages = ram_verify(), sectors[MAX_DISKS];
+	for (uint32_t i = 0; i < disk_count; i++)
+		sectors[i] = disk_verify(&disks[i]);
+	text_str(&t, "VERIFY ");
+	text_str(&t, first_bad.len ? first_bad.s : "ok");
+	text_str(&t, " ram=");
+	text_num(&t, pages);
+	for (uint32_t i = 0; i < disk_count; i++) {
+		text_str(&t, " disk");
+		text_num(&t, i);
+		text_str(&t, "=");
+		text_num(&t, sectors[i]);
+	}
+	text_str(&t, "\n");
+	serial_puts(t.s);
 }
 
 static void announce(uint32_t rate)
 {
-    struct text t = {.len = 0};
-    text_str(&t, "READY ram=");
-    text_num(&t, ram_pages());
-    text_str(&t, " rate=");
-    text_num(&t, rate);
-    for (uint32_t i = 0; i < disk_count; i++) {
-        text_str(&t, " disk");
-        text_num(&t, i);
-        text_str(&t, "=");
-        text_str(&t, disks[i].name);
-        text_str(&t, ":");
-        text_num(&t, disks[i].sectors);
-        text_str(&t, ":");
-        text_num(&t, disks[i].chunks);
-        text_str(&t, ":");
-        text_num(&t, disks[i].stride);
-    }
-    text_str(&t, "\n");
-    serial_puts(t.s);
+	struct text t = {.len = 0};
+	text_str(&t, "READY ram=");
+	text_num(&t, ram_pages());
+	text_str(&t, " rate=");
+	text_num(&t, rate);
+	for (uint32_t i = 0; i < disk_count; i++) {
+		text_str(&t, " disk");
+		text_num(&t, i);
+		text_str(&t, "=");
+		text_str(&t, disks[i].name);
+		text_str(&t, ":");
+		text_num(&t, disks[i].sectors);
+		text_str(&t, ":");
+		text_num(&t, disks[i].chunks);
+		text_str(&t, ":");
+		text_num(&t, disks[i].stride);
+	}
+	text_str(&t, "\n");
+	serial_puts(t.s);
 }
 
-/* What may be done up to this tick of something that is done RATE times a second; never more than a tenth of a
- * second's worth saved up, so that a pause is not followed by a storm. */
+/* What may be done up to this tick of something that is done RATE times a second; never more than a
+ * tenth of a second's worth saved up, so that a pause is not followed by a storm. */
 static uint32_t earned(uint32_t budget, uint32_t *rest, uint32_t rate, uint32_t ticks)
 {
-    *rest += rate * ticks;
-    budget += *rest / HZ;
-    *rest %= HZ;
-    uint32_t most = rate / 10 + 1;
-    return budget > most ? most : budget;
+	*rest += rate * ticks;
+	budget += *rest / HZ;
+	*rest %= HZ;
+	uint32_t most = rate / 10 + 1;
+	return budget > most ? most : budget;
 }
 
 static void work(uint32_t rate, uint32_t disk_rate)
 {
-    uint32_t seen = cpu_ticks(), ram_budget = 0, ram_rest = 0, disk_rest[MAX_DISKS] = {0};
-    for (;;) {
-        uint32_t now = cpu_ticks(), passed = now - seen > HZ ? HZ : now - seen;
-        int idle = 1;
-        seen = now;
-        ram_budget = rate == UINT32_MAX ? 64 : earned(ram_budget, &ram_rest, rate, passed);
-        for (uint32_t n = 0; n < 64 && ram_budget && !ram_still && ram_pages(); n++, ram_budget--) {
-            ram_step();
-            idle = 0;
-        }
-        for (uint32_t i = 0; i < disk_count; i++) {
-            struct disk *d = &disks[i];
-            d->budget = disk_rate == UINT32_MAX ? 1 : earned(d->budget, &disk_rest[i], disk_rate, passed);
-            if (!disks_quiet && d->budget) {
-                d->budget--;
-                disk_step(d);
-                idle = 0;
-            }
-        }
-        service();
-        if (quiet_asked)
-            quiet();
-        if (verify_asked)
-            verify();
-        if (idle)
-            cpu_idle();
-    }
+	uint32_t seen = cpu_ticks(), ram_budget = 0, ram_rest = 0, disk_rest[MAX_DISKS] = {0};
+	for (;;) {
+		uint32_t now = cpu_ticks(), passed = now - seen > HZ ? HZ : now - seen;
+		int idle = 1;
+		seen = now;
+		ram_budget = rate == UINT32_MAX ? 64 : earned(ram_budget, &ram_rest, rate, passed);
+		for (uint32_t n = 0; n < 64 && ram_budget && !ram_still && ram_pages();
+		     n++, ram_budget--) {
+			ram_step();
+			idle = 0;
+		}
+		for (uint32_t i = 0; i < disk_count; i++) {
+			struct disk *d = &disks[i];
+			d->budget = disk_rate == UINT32_MAX
+					? 1
+					: earned(d->budget, &disk_rest[i], disk_rate, passed);
+			if (!disks_quiet && d->budget) {
+				d->budget--;
+				disk_step(d);
+				idle = 0;
+			}
+		}
+		service();
+		if (quiet_asked)
+			quiet();
+		if (verify_asked)
+			verify();
+		if (idle)
+			cpu_idle();
+	}
 }
 
 void guest_run(const char *options, void *ram, uint32_t room_mib)
 {
-    uint32_t ram_mib = option_num(options, "ram", 16), rate = option_num(options, "rate", 1000);
-    if (ram_mib > room_mib) {
-        serial_puts("BAD ram= is more than there is room for\n");
-        return;
-    }
-    ram_init(ram, ram_mib << 8);
-    disk_init(option_find(options, "disks"), option_num(options, "sectors", 4096),
-              option_num(options, "spread", 1) != 0);
-    uint32_t hb = option_num(options, "hb", 8);
-    heartbeat_ticks = hb && hb < HZ ? HZ / hb : 1;
-    announce(rate);
-    work(rate, option_num(options, "diskrate", 20));
+	uint32_t ram_mib = option_num(options, "ram", 16), rate = option_num(options, "rate", 1000);
+	if (ram_mib > room_mib) {
+		serial_puts("BAD ram= is more than there is room for\n");
+		return;
+	}
+	ram_init(ram, ram_mib << 8);
+	disk_init(option_find(options, "disks"), option_num(options, "sectors", 4096),
+		  option_num(options, "spread", 1) != 0);
+	uint32_t hb = option_num(options, "hb", 8);
+	heartbeat_ticks = hb && hb < HZ ? HZ / hb : 1;
+	announce(rate);
+	work(rate, option_num(options, "diskrate", 20));
 }

@@ -1,24 +1,45 @@
-/* virtio-blk over legacy virtio-pci (a transitional device will do), one request at a time, polled. Names follow
- * the order of the PCI slots: vd0, vd1 and so on. Read-only disks are left alone. */
+/* virtio-blk over legacy virtio-pci (a transitional device will do), one request at a time, polled.
+ * Names follow the order of the PCI slots: vd0, vd1 and so on. Read-only disks are left alone. */
 #include "guest.h"
 
 #define RING 256u
 #define SPINS 20000u
 
-enum { REG_FEATURES = 0, REG_DRIVER_FEATURES = 4, REG_QUEUE_PAGE = 8, REG_QUEUE_SIZE = 12, REG_QUEUE_SELECT = 14,
-       REG_NOTIFY = 16, REG_STATUS = 18, REG_CAPACITY = 20 };
+enum {
+	REG_FEATURES = 0,
+	REG_DRIVER_FEATURES = 4,
+	REG_QUEUE_PAGE = 8,
+	REG_QUEUE_SIZE = 12,
+	REG_QUEUE_SELECT = 14,
+	REG_NOTIFY = 16,
+	REG_STATUS = 18,
+	REG_CAPACITY = 20
+};
 enum { FEATURE_READ_ONLY = 1u << 5, FEATURE_FLUSH = 1u << 9 };
 enum { DESC_NEXT = 1, DESC_WRITE = 2 };
 enum { REQUEST_IN = 0, REQUEST_OUT = 1, REQUEST_FLUSH = 4 };
 
-struct desc { uint32_t addr, addr_high, len; uint16_t flags, next; };
+struct desc {
+	uint32_t addr, addr_high, len;
+	uint16_t flags, next;
+};
 struct ring {
-    struct desc desc[RING];
-    struct { uint16_t flags, idx, ring[RING], event; } avail;
-    uint8_t pad[PAGE_BYTES - 6 - 2 * RING];
-    struct { uint16_t flags, idx; struct { uint32_t id, len; } ring[RING]; uint16_t event; } used;
+	struct desc desc[RING];
+	struct {
+		uint16_t flags, idx, ring[RING], event;
+	} avail;
+	uint8_t pad[PAGE_BYTES - 6 - 2 * RING];
+	struct {
+		uint16_t flags, idx;
+		struct {
+			uint32_t id, len;
+		} ring[RING];
+		uint16_t event;
+	} used;
 } __attribute__((aligned(4096)));
-struct header { uint32_t type, ioprio, sector, sector_high; };
+struct header {
+	uint32_t type, ioprio, sector, sector_high;
+};
 
 static struct ring rings[MAX_DISKS];
 static struct header header;
@@ -27,77 +48,88 @@ static uint32_t ring_count, name_count;
 
 static int request(struct disk *d, uint32_t type, uint32_t lba, const void *buf)
 {
-    struct ring *r = &rings[d->unit];
-    uint16_t last = buf ? 2 : 1;
-    header = (struct header){type, 0, lba, 0};
-    result = 0xff;
-    r->desc[0] = (struct desc){(uint32_t)&header, 0, sizeof header, DESC_NEXT, 1};
-    if (buf)
-        r->desc[1] = (struct desc){(uint32_t)buf, 0, CHUNK_BYTES,
-                                   (uint16_t)(DESC_NEXT | (type == REQUEST_IN ? DESC_WRITE : 0)), 2};
-    r->desc[last] = (struct desc){(uint32_t)&result, 0, 1, DESC_WRITE, 0};
-    r->avail.flags = 1;             /* no interrupts */
-    r->avail.ring[r->avail.idx % RING] = 0;
-    __sync_synchronize();
-    r->avail.idx++;
-    __sync_synchronize();
-    outw(d->port + REG_NOTIFY, 0);
-    volatile uint16_t *done = &r->used.idx;
-    for (uint32_t n = 0; *done != r->avail.idx; n++)
-        if (n > SPINS) {
-            service();
-            cpu_idle();
-        }
-    __sync_synchronize();
-    return result ? -1 : 0;
+	struct ring *r = &rings[d->unit];
+	uint16_t last = buf ? 2 : 1;
+	header = (struct header){type, 0, lba, 0};
+	result = 0xff;
+	r->desc[0] = (struct desc){(uint32_t)&header, 0, sizeof header, DESC_NEXT, 1};
+	if (buf)
+		r->desc[1] =
+		    (struct desc){(uint32_t)buf, 0, CHUNK_BYTES,
+				  (uint16_t)(DESC_NEXT | (type == REQUEST_IN ? DESC_WRITE : 0)), 2};
+	r->desc[last] = (struct desc){(uint32_t)&result, 0, 1, DESC_WRITE, 0};
+	r->avail.flags = 1; /* no interrupts */
+	r->avail.ring[r->avail.idx % RING] = 0;
+	__sync_synchronize();
+	r->avail.idx++;
+	__sync_synchronize();
+	outw(d->port + REG_NOTIFY, 0);
+	volatile uint16_t *done = &r->used.idx;
+	for (uint32_t n = 0; *done != r->avail.idx; n++)
+		if (n > SPINS) {
+			service();
+			cpu_idle();
+		}
+	__sync_synchronize();
+	return result ? -1 : 0;
 }
 
-static int virtio_read(struct disk *d, uint32_t lba, void *buf) { return request(d, REQUEST_IN, lba, buf); }
-static int virtio_write(struct disk *d, uint32_t lba, const void *buf) { return request(d, REQUEST_OUT, lba, buf); }
-static int virtio_flush(struct disk *d) { return d->can_flush ? request(d, REQUEST_FLUSH, 0, 0) : 0; }
+static int virtio_read(struct disk *d, uint32_t lba, void *buf)
+{
+	return request(d, REQUEST_IN, lba, buf);
+}
+static int virtio_write(struct disk *d, uint32_t lba, const void *buf)
+{
+	return request(d, REQUEST_OUT, lba, buf);
+}
+static int virtio_flush(struct disk *d)
+{
+	return d->can_flush ? request(d, REQUEST_FLUSH, 0, 0) : 0;
+}
 
 static uint32_t pci_read(uint32_t slot, uint32_t reg)
 {
-    outl(0xcf8, 0x80000000u | slot << 11 | reg);
-    return inl(0xcfc);
+	outl(0xcf8, 0x80000000u | slot << 11 | reg);
+	return inl(0xcfc);
 }
 
 static void pci_write(uint32_t slot, uint32_t reg, uint32_t v)
 {
-    outl(0xcf8, 0x80000000u | slot << 11 | reg);
-    outl(0xcfc, v);
+	outl(0xcf8, 0x80000000u | slot << 11 | reg);
+	outl(0xcfc, v);
 }
 
 static void probe_slot(uint32_t slot)
 {
-    char name[] = "vd0";
-    name[2] = (char)('0' + name_count++);
-    pci_write(slot, 4, pci_read(slot, 4) | 5);      /* I/O and bus mastering */
-    uint16_t base = (uint16_t)(pci_read(slot, 0x10) & ~3u);
-    outb(base + REG_STATUS, 0);
-    outb(base + REG_STATUS, 3);
-    uint32_t features = inl(base + REG_FEATURES);
-    outw(base + REG_QUEUE_SELECT, 0);
-    if ((features & FEATURE_READ_ONLY) || inw(base + REG_QUEUE_SIZE) != RING || ring_count == MAX_DISKS)
-        return;
-    uint32_t sectors = inl(base + REG_CAPACITY + 4) ? UINT32_MAX : inl(base + REG_CAPACITY);
-    struct disk *d = disk_add(name, sectors);
-    if (!d)
-        return;
-    outl(base + REG_DRIVER_FEATURES, features & FEATURE_FLUSH);
-    d->can_flush = (features & FEATURE_FLUSH) != 0;
-    d->unit = (uint8_t)ring_count++;
-    d->port = base;
-    d->read = virtio_read;
-    d->write = virtio_write;
-    d->flush = virtio_flush;
-    outl(base + REG_QUEUE_PAGE, (uint32_t)&rings[d->unit] / PAGE_BYTES);
-    outb(base + REG_STATUS, 7);
+	char name[] = "vd0";
+	name[2] = (char)('0' + name_count++);
+	pci_write(slot, 4, pci_read(slot, 4) | 5); /* I/O and bus mastering */
+	uint16_t base = (uint16_t)(pci_read(slot, 0x10) & ~3u);
+	outb(base + REG_STATUS, 0);
+	outb(base + REG_STATUS, 3);
+	uint32_t features = inl(base + REG_FEATURES);
+	outw(base + REG_QUEUE_SELECT, 0);
+	if ((features & FEATURE_READ_ONLY) || inw(base + REG_QUEUE_SIZE) != RING ||
+	    ring_count == MAX_DISKS)
+		return;
+	uint32_t sectors = inl(base + REG_CAPACITY + 4) ? UINT32_MAX : inl(base + REG_CAPACITY);
+	struct disk *d = disk_add(name, sectors);
+	if (!d)
+		return;
+	outl(base + REG_DRIVER_FEATURES, features & FEATURE_FLUSH);
+	d->can_flush = (features & FEATURE_FLUSH) != 0;
+	d->unit = (uint8_t)ring_count++;
+	d->port = base;
+	d->read = virtio_read;
+	d->write = virtio_write;
+	d->flush = virtio_flush;
+	outl(base + REG_QUEUE_PAGE, (uint32_t)&rings[d->unit] / PAGE_BYTES);
+	outb(base + REG_STATUS, 7);
 }
 
 void virtio_probe(void)
 {
-    for (uint32_t slot = 0; slot < 32; slot++)
-        if (pci_read(slot, 0) == 0x10011af4u)
-            probe_slot(slot);
+	for (uint32_t slot = 0; slot < 32; slot++)
+		if (pci_read(slot, 0) == 0x10011af4u)
+			probe_slot(slot);
 }

@@ -79,11 +79,12 @@ static void rig_up(struct rig *r, const char *words)
 	snprintf(r->dir, sizeof(r->dir), "/tmp/adit-test-vmdesc-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
 	snprintf(r->sock, sizeof(r->sock), "%s/q", r->dir);
-	snprintf(command, sizeof(command),
-		 "cd %s && qemu-img create -q -f raw a.raw 1M && qemu-img create -q -f qcow2 -o "
-		 "cluster_size=4k,extended_l2=off,refcount_bits=8 b.qcow2 2M && qemu-img create -q -f "
-		 "raw c.iso 64k",
-		 r->dir);
+	snprintf(
+	    command, sizeof(command),
+	    "cd %s && qemu-img create -q -f raw a.raw 1M && qemu-img create -q -f qcow2 -o "
+	    "cluster_size=4k,extended_l2=off,refcount_bits=8 b.qcow2 2M && qemu-img create -q -f "
+	    "raw c.iso 64k",
+	    r->dir);
 	assert_int_equal(system(command), 0);
 	p += snprintf(p, (size_t)(end - p),
 		      "cd %s && exec qemu-system-x86_64 -accel tcg -M pc -m 16 -nodefaults "
@@ -244,8 +245,7 @@ static void test_vmdesc_sees_what_was_plugged(void **state)
 	assert_int_equal(d.disk_count, 2);
 	vmdesc_fini(&d);
 
-	command(&r, "device_add",
-		json_pack("{s:s,s:s}", "driver", "virtio-net-pci", "id", "late"));
+	command(&r, "device_add", json_pack("{s:s,s:s}", "driver", "virtio-net-pci", "id", "late"));
 	read_vm(&r);
 	to_there(&r, &d);
 	assert_int_equal(d.plugged.count, 1);
@@ -266,9 +266,9 @@ static bool copies(const json_t *disks, const char *name)
 	const json_t *d;
 	size_t i;
 
-	json_array_foreach(disks, i, d)
-		if (strcmp(json_string_value(json_object_get(d, "name")), name) == 0)
-			return json_is_true(json_object_get(d, "copy"));
+	json_array_foreach(disks, i,
+			   d) if (strcmp(json_string_value(json_object_get(d, "name")), name) ==
+				  0) return json_is_true(json_object_get(d, "copy"));
 	fail_msg("no disk %s", name);
 	return false;
 }

@@ -1,5 +1,6 @@
-/* The same work as the bare-metal guest's, as the first and only process of a Linux: what talks to the machine
- * there goes through the kernel here. Its disks are the virtio disks, vd0 being /dev/vda and so on. */
+/* The same work as the bare-metal guest's, as the first and only process of a Linux: what talks to
+ * the machine there goes through the kernel here. Its disks are the virtio disks, vd0 being
+ * /dev/vda and so on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -22,111 +23,121 @@ static int disk_fd[MAX_DISKS];
 
 void serial_puts(const char *s)
 {
-    for (size_t n = strlen(s); n;) {
-        ssize_t w = write(tty, s, n);
-        if (w < 0 && errno != EINTR)
-            return;
-        if (w > 0) {
-            s += w;
-            n -= (size_t)w;
-        }
-    }
+	for (size_t n = strlen(s); n;) {
+		ssize_t w = write(tty, s, n);
+		if (w < 0 && errno != EINTR)
+			return;
+		if (w > 0) {
+			s += w;
+			n -= (size_t)w;
+		}
+	}
 }
 
 int serial_getc(void)
 {
-    unsigned char c;
-    return read(tty, &c, 1) == 1 ? c : -1;
+	unsigned char c;
+	return read(tty, &c, 1) == 1 ? c : -1;
 }
 
 uint32_t cpu_ticks(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint32_t)t.tv_sec * HZ + (uint32_t)t.tv_nsec / (1000000000u / HZ);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint32_t)t.tv_sec * HZ + (uint32_t)t.tv_nsec / (1000000000u / HZ);
 }
 
 void cpu_idle(void)
 {
-    nanosleep(&(struct timespec){0, 1000000000 / HZ}, NULL);
+	nanosleep(&(struct timespec){0, 1000000000 / HZ}, NULL);
 }
 
-void cpu_flush_tlb(void) {}
+void cpu_flush_tlb(void)
+{
+}
 
 static int linux_read(struct disk *d, uint32_t lba, void *buf)
 {
-    return pread(disk_fd[d->unit], buf, CHUNK_BYTES, (off_t)lba * SECTOR_BYTES) == CHUNK_BYTES ? 0 : -1;
+	return pread(disk_fd[d->unit], buf, CHUNK_BYTES, (off_t)lba * SECTOR_BYTES) == CHUNK_BYTES
+		   ? 0
+		   : -1;
 }
 
 static int linux_write(struct disk *d, uint32_t lba, const void *buf)
 {
-    return pwrite(disk_fd[d->unit], buf, CHUNK_BYTES, (off_t)lba * SECTOR_BYTES) == CHUNK_BYTES ? 0 : -1;
+	return pwrite(disk_fd[d->unit], buf, CHUNK_BYTES, (off_t)lba * SECTOR_BYTES) == CHUNK_BYTES
+		   ? 0
+		   : -1;
 }
 
 static int linux_flush(struct disk *d)
 {
-    return fsync(disk_fd[d->unit]);
+	return fsync(disk_fd[d->unit]);
 }
 
-void ide_probe(void) {}
+void ide_probe(void)
+{
+}
 
 void virtio_probe(void)
 {
-    char path[] = "/dev/vda", name[] = "vd0";
-    for (uint8_t i = 0; i < MAX_DISKS; i++, path[7]++, name[2]++) {
-        unsigned long long bytes;
-        int fd = open(path, O_RDWR | O_DIRECT);
-        if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
-            continue;
-        struct disk *d = disk_add(name, (uint32_t)(bytes / SECTOR_BYTES));
-        if (!d)
-            continue;
-        disk_fd[i] = fd;
-        d->unit = i;
-        d->read = linux_read;
-        d->write = linux_write;
-        d->flush = linux_flush;
-    }
+	char path[] = "/dev/vda", name[] = "vd0";
+	for (uint8_t i = 0; i < MAX_DISKS; i++, path[7]++, name[2]++) {
+		unsigned long long bytes;
+		int fd = open(path, O_RDWR | O_DIRECT);
+		if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
+			continue;
+		struct disk *d = disk_add(name, (uint32_t)(bytes / SECTOR_BYTES));
+		if (!d)
+			continue;
+		disk_fd[i] = fd;
+		d->unit = i;
+		d->read = linux_read;
+		d->write = linux_write;
+		d->flush = linux_flush;
+	}
 }
 
 static void load_modules(void)
 {
-    static const char *const names[] = {"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
-                                        "virtio_pci", "virtio_blk"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char path[64];
-        snprintf(path, sizeof path, "/%s.ko", names[i]);
-        int fd = open(path, O_RDONLY);
-        if (fd >= 0)                /* one that is built into the kernel has no file */
-            syscall(SYS_finit_module, fd, "", 0);
-        close(fd);
-    }
+	static const char *const names[] = {
+	    "virtio_ring",	     "virtio",	   "virtio_pci_legacy_dev",
+	    "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[64];
+		snprintf(path, sizeof path, "/%s.ko", names[i]);
+		int fd = open(path, O_RDONLY);
+		if (fd >= 0) /* one that is built into the kernel has no file */
+			syscall(SYS_finit_module, fd, "", 0);
+		close(fd);
+	}
 }
 
 int main(void)
 {
-    static char options[2048] = " ";
-    mkdir("/dev", 0755);
-    mkdir("/proc", 0755);
-    mount("dev", "/dev", "devtmpfs", 0, NULL);
-    mount("proc", "/proc", "proc", 0, NULL);
-    tty = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
-    struct termios t;
-    tcgetattr(tty, &t);
-    cfmakeraw(&t);
-    t.c_cc[VMIN] = 0;               /* a read never waits */
-    t.c_cc[VTIME] = 0;
-    tcsetattr(tty, TCSANOW, &t);
-    int fd = open("/proc/cmdline", O_RDONLY);
-    if (read(fd, options + 1, sizeof options - 2) < 0)
-        serial_puts("BAD no command line\n");
-    load_modules();
-    usleep(200000);                 /* the disks' nodes come a little after the driver */
-    uint32_t mib = option_num(options, "ram", 16);
-    void *ram = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ram != MAP_FAILED)
-        guest_run(options, ram, mib);
-    serial_puts("BAD the guest's work ended\n");
-    reboot(RB_POWER_OFF);
-    return 1;
+	static char options[2048] = " ";
+	mkdir("/dev", 0755);
+	mkdir("/proc", 0755);
+	mount("dev", "/dev", "devtmpfs", 0, NULL);
+	mount("proc", "/proc", "proc", 0, NULL);
+	tty = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
+	struct termios t;
+	tcgetattr(tty, &t);
+	cfmakeraw(&t);
+	t.c_cc[VMIN] = 0; /* a read never waits */
+	t.c_cc[VTIME] = 0;
+	tcsetattr(tty, TCSANOW, &t);
+	int fd = open("/proc/cmdline", O_RDONLY);
+	if (read(fd, options + 1, sizeof options - 2) < 0)
+		serial_puts("BAD no command line\n");
+	load_modules();
+	usleep(200000); /* the disks' nodes come a little after the driver */
+	uint32_t mib = option_num(options, "ram", 16);
+	void *ram = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ram != MAP_FAILED)
+		guest_run(options, ram, mib);
+	serial_puts("BAD the guest's work ended\n");
+	reboot(RB_POWER_OFF);
+	return 1;
 }
