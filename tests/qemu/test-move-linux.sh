@@ -14,7 +14,8 @@ guest_wait a '^READY.* disk1=vd1' 60 >/dev/null
 guest_reaches a disk1 300 60
 listeners_watch_start
 firewall_reset
-adit_migrate a
+# QEMU 7.2 without KVM corrupts RAM by itself after four passes; with this limit two or three do
+adit_migrate a --downtime-limit 8000
 listeners_watch_end
 move_succeeded a twin raw:virtio qcow2:virtio
 firewall_expect_connections 1
