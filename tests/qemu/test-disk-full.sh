@@ -6,7 +6,7 @@
 . "$TESTS_QEMU/fault.sh"
 
 mkdir "$T/images"
-mount -t tmpfs -o size=40m none "$T/images"
+mount -t tmpfs -o size=40m,mode=755 none "$T/images"
 move_hosts
 adit_serve_launch
 fault_vm a
