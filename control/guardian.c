@@ -172,6 +172,9 @@ static void run_child(int fd, int done)
 	fd = fcntl(fd, F_DUPFD, 10);
 	done = fcntl(done, F_DUPFD, 10);
 	close_others(&fd, &done);
+	/* From here on what ends the parent, or its whole group, does not end us. */
+	if (write(done, "r", 1) != 1)
+		_exit(1);
 	child(fd);
 	_exit(0);
 }
@@ -182,6 +185,8 @@ struct guardian *guardian_new(struct err *e)
 {
 	struct guardian *g = calloc(1, sizeof(*g));
 	int down[2] = {-1, -1}, up[2] = {-1, -1};
+	ssize_t n;
+	char ready;
 	pid_t pid;
 
 	if (!g || pipe2(down, O_CLOEXEC) < 0 || pipe2(up, O_CLOEXEC) < 0) {
@@ -201,8 +206,15 @@ struct guardian *guardian_new(struct err *e)
 	}
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	close(down[0]);
-	close(up[1]);
+	fd_close(&down[0]);
+	fd_close(&up[1]);
+	/* Nothing is made before it stands on its own feet. */
+	while ((n = read(up[0], &ready, 1)) < 0 && errno == EINTR)
+		;
+	if (n != 1) {
+		err_set(e, ERR_SYSTEM, "the guardian of the job did not start");
+		goto fail;
+	}
 	g->fd = down[1];
 	g->done = up[0];
 	return g;
