@@ -90,7 +90,6 @@ static int take_pair(struct run *r, const char *text, struct err *e)
 
 static int take_option(struct run *r, int c, const char *value, struct err *e)
 {
-	enum log_level level;
 	int rc;
 
 	switch (c) {
@@ -103,10 +102,7 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 		r->pid_file = value;
 		return 0;
 	case OPTION_LOG_LEVEL:
-		rc = usage_parse_log_level(&level, value, e);
-		if (rc == 0)
-			log_set_level(level);
-		return rc;
+		return usage_take_log_level(value, e);
 	default:
 		rc = creds_options_take(&r->creds_options, c, value, e);
 		return rc < 0 ? rc : 0;

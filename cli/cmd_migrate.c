@@ -89,7 +89,6 @@ static int take_number(uint64_t *out, const char *name, const char *text, uint64
 
 static int take_option(struct run *r, int c, const char *value, struct err *e)
 {
-	enum log_level level;
 	uint64_t n = 0;
 	int rc;
 
@@ -119,10 +118,7 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 		r->config.timeout_s = (unsigned)n;
 		return rc;
 	case OPTION_LOG_LEVEL:
-		rc = usage_parse_log_level(&level, value, e);
-		if (rc == 0)
-			log_set_level(level);
-		return rc;
+		return usage_take_log_level(value, e);
 	default:
 		rc = creds_options_take(&r->creds_options, c, value, e);
 		return rc < 0 ? rc : 0;

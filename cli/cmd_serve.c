@@ -81,7 +81,6 @@ struct serve {
 
 static int take_option(struct serve *v, int c, const char *value, struct err *e)
 {
-	enum log_level level;
 	int rc;
 
 	switch (c) {
@@ -105,10 +104,7 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 		snprintf(v->run_dir, sizeof(v->run_dir), "%s", value);
 		return 0;
 	case OPTION_LOG_LEVEL:
-		rc = usage_parse_log_level(&level, value, e);
-		if (rc == 0)
-			log_set_level(level);
-		return rc;
+		return usage_take_log_level(value, e);
 	default:
 		rc = creds_options_take(&v->creds_options, c, value, e);
 		return rc < 0 ? rc : 0;

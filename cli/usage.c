@@ -56,7 +56,7 @@ int usage_help(const char *text)
 	return EXIT_SUCCESS;
 }
 
-int usage_parse_log_level(enum log_level *level, const char *text, struct err *e)
+int usage_take_log_level(const char *text, struct err *e)
 {
 	static const struct {
 		const char *name;
@@ -70,7 +70,7 @@ int usage_parse_log_level(enum log_level *level, const char *text, struct err *e
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
 		if (strcmp(levels[i].name, text) == 0) {
-			*level = levels[i].level;
+			log_set_level(levels[i].level);
 			return 0;
 		}
 	}

@@ -16,8 +16,6 @@ enum {
 	CONFIRM_MS = 60000, /* the source QEMU may take its time to end */
 };
 
-static void look(struct job *j);
-
 /* Removes what was made here when the guardian has been dismissed already. */
 static void remove_made(struct job *j)
 {

@@ -247,7 +247,6 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		return twin_refuse(p, o->name, it->value, o->text);
 	case QARGS_MACHINE:
 		return twin_machine(p, it->value);
-	case QARGS_MEMORY_BACKEND:
 	case QARGS_OBJECT:
 		return twin_object(p, it->value);
 	case QARGS_BOOT:
