@@ -45,7 +45,7 @@ struct pair {
 struct run {
 	/* what the options say */
 	struct addr_dest dest;
-	struct creds_options creds_options;
+	struct auth auth;
 	struct pair *pairs;
 	size_t pair_count;
 	int in_background;
@@ -104,7 +104,7 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&r->creds_options, c, value, e);
+		rc = creds_options_take(&r->auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -218,7 +218,7 @@ static int start(struct run *r, struct err *e)
 {
 	struct session_config config;
 
-	r->creds = creds_options_load_client(&r->creds_options, &r->dest, e);
+	r->creds = auth_load_client(&r->auth, &r->dest, e);
 	if (!r->creds)
 		return e->code;
 	if (r->in_background && background_fork(&r->background, e) < 0)

@@ -62,12 +62,10 @@ enum {
 
 struct run {
 	struct migrate_config config;
-	struct creds_options creds_options;
 	int json;
 
 	struct event_base *base;
 	struct event *signals[3];
-	struct creds *creds;
 	struct migrate *job;
 	struct progress progress;
 	int status;
@@ -100,27 +98,30 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 		r->config.dest_qmp = value;
 		return 0;
 	case OPTION_DISKS:
-		r->config.disks = value;
+		if (strcmp(value, "none") == 0)
+			r->config.storage = MIGRATE_STORAGE_NONE;
+		else if (strcmp(value, "all") != 0)
+			r->config.disks = value;
 		return *value ? 0 : err_set(e, ERR_USAGE, "--disks: all, none, or NODE,...");
 	case OPTION_JSON:
 		r->json = 1;
 		return 0;
 	case OPTION_MAX_BANDWIDTH:
-		if (size_parse_rate(&r->config.max_bandwidth, value, e) < 0) {
+		if (size_parse_rate(&r->config.limits.max_bandwidth, value, e) < 0) {
 			err_prefix(e, "--max-bandwidth");
 			return e->code;
 		}
 		return 0;
 	case OPTION_DOWNTIME:
-		return take_number(&r->config.downtime_ms, "--downtime-limit", value, 2000000, e);
+		return take_number(&r->config.limits.downtime_ms, "--downtime-limit", value, 2000000, e);
 	case OPTION_TIMEOUT:
 		rc = take_number(&n, "--timeout", value, 10000000, e);
-		r->config.timeout_s = (unsigned)n;
+		r->config.limits.timeout_s = (unsigned)n;
 		return rc;
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&r->creds_options, c, value, e);
+		rc = creds_options_take(&r->config.auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -159,8 +160,7 @@ static int parse(struct run *r, int argc, char **argv)
 		return usage_error("migrate", "DEST is missing");
 	if (argc - optind > 1)
 		return usage_error("migrate", "one DEST, not also \"%s\"", argv[optind + 1]);
-	if (addr_parse_dest(&r->config.dest, argv[optind], &e) < 0)
-		return usage_fail("migrate", &e);
+	r->config.dest = argv[optind];
 	return -1;
 }
 
@@ -210,10 +210,6 @@ static int start(struct run *r, struct err *e)
 {
 	static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
 
-	r->creds = creds_options_load_client(&r->creds_options, &r->config.dest, e);
-	if (!r->creds)
-		return e->code;
-	r->config.creds = r->creds;
 	r->base = event_base_new();
 	if (!r->base)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
@@ -239,12 +235,11 @@ static void stop(struct run *r)
 		session_linger(r->base);
 		event_base_free(r->base);
 	}
-	creds_free(r->creds);
 }
 
 int cmd_migrate(int argc, char **argv)
 {
-	struct run r = {.config = {.disks = "all"}, .status = EXIT_FAILURE};
+	struct run r = {.status = EXIT_FAILURE};
 	struct err e = ERR_INIT;
 	int status;
 

@@ -66,7 +66,7 @@ struct words {
 struct serve {
 	/* what the options say */
 	struct addr listen;
-	struct creds_options creds_options;
+	struct auth auth;
 	struct words forwards, launch, images;
 	int allow_migrate;
 	char run_dir[ADDR_UNIX_MAX];
@@ -106,7 +106,7 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&v->creds_options, c, value, e);
+		rc = creds_options_take(&v->auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -204,7 +204,7 @@ static void on_hangup(evutil_socket_t signum, short what, void *ctx)
 
 	(void)signum;
 	(void)what;
-	creds_options_describe(&v->creds_options, text, sizeof(text));
+	creds_options_describe(&v->auth, text, sizeof(text));
 	if (creds_reload(v->creds, &e) < 0)
 		log_error(NULL, "the old credentials stay in force: %s", e.text);
 	else
@@ -255,7 +255,7 @@ static int start(struct serve *v, struct err *e)
 		rc = prepare_run_dir(v, e);
 	if (rc < 0)
 		return rc;
-	v->creds = creds_options_load_server(&v->creds_options, e);
+	v->creds = auth_load_server(&v->auth, e);
 	if (!v->creds)
 		return e->code;
 	v->base = event_base_new();
@@ -284,11 +284,11 @@ static void announce(const struct serve *v)
 	if (!v->forwards.count && !v->allow_migrate)
 		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
 			       "--allow-migrate in adit serve --help");
-	if (v->creds_options.insecure)
+	if (v->auth.insecure)
 		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
 	log_info(NULL, strchr(host, ':') ? "listening on [%s]:%u (%s)" : "listening on %s:%u (%s)",
 		 host, listener_port(v->listener),
-		 creds_options_describe(&v->creds_options, text, sizeof(text)));
+		 creds_options_describe(&v->auth, text, sizeof(text)));
 }
 
 /* Ends in order: no new sessions, no jobs, no sessions; then lets the farewells out. */

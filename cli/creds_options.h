@@ -4,10 +4,9 @@
 
 #include <getopt.h>
 
-#include "base/addr.h"
 #include "base/err.h"
 #include "cli/usage.h"
-#include "tunnel/creds.h"
+#include "control/auth.h"
 
 enum {
 	CREDS_OPTION_PSK = OPTION_CREDS,
@@ -38,26 +37,11 @@ enum {
 	"  --insecure          neither encryption nor authentication: whoever reaches the\n"       \
 	"                      port may do all that is allowed here\n"
 
-/* Zeroed: none given. The strings are borrowed from argv. */
-struct creds_options {
-	const char *psk;
-	const char *tls_creds;
-	int insecure;
-};
-
 /* Takes what getopt_long returned: 1 when it was one of ours, 0 when not, ERR_USAGE
- * when it clashes with another. */
-int creds_options_take(struct creds_options *o, int option, const char *value, struct err *e);
-
-/* Loads a server's credentials. NULL with ERR_USAGE when none was given. */
-struct creds *creds_options_load_server(const struct creds_options *o, struct err *e);
-
-/* Loads a client's, for dest: its scheme must fit them, and its identity is the key's
- * that is used. NULL with ERR_USAGE or what creds_load_* says. */
-struct creds *creds_options_load_client(const struct creds_options *o, const struct addr_dest *dest,
-					struct err *e);
+ * when it clashes with another. The strings are borrowed from argv. */
+int creds_options_take(struct auth *a, int option, const char *value, struct err *e);
 
 /* "psk FILE", "tls-creds DIR" or "insecure", for the log. Returns buf. */
-char *creds_options_describe(const struct creds_options *o, char *buf, size_t size);
+char *creds_options_describe(const struct auth *a, char *buf, size_t size);
 
 #endif

@@ -92,6 +92,14 @@ static const struct field begin[] = {
     {"vm", T_OBJECT, REQUIRED, 0, source_vm},
     {"disks", T_ARRAY, REQUIRED, COOKIE_DISKS_MAX, disk},
     {"dest_qmp", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL},
+    {"storage", T_LINE, OPTIONAL, 16, NULL},
+    {"rename", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
+    {"persistent", T_BOOL, OPTIONAL, 0, NULL},
+    {"multifd", T_INT, OPTIONAL, 255, NULL},
+    {"compression", T_LINE, OPTIONAL, 16, NULL},
+    {"xbzrle", T_BOOL, OPTIONAL, 0, NULL},
+    {"postcopy", T_BOOL, OPTIONAL, 0, NULL},
+    {"preempt", T_BOOL, OPTIONAL, 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -99,6 +107,7 @@ static const struct field prepared[] = {
     {"vm", T_OBJECT, REQUIRED, 0, dest_vm},
     {"disks", T_ARRAY, REQUIRED, COOKIE_DISKS_MAX, disk_name},
     {"notes", T_ARRAY, REQUIRED, 1024, note},
+    {"host", T_NAME, REQUIRED, 32, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -106,6 +115,7 @@ static const struct field empty[] = {{NULL, 0, 0, 0, NULL}};
 
 static const struct field finish[] = {
     {"run", T_BOOL, REQUIRED, 0, NULL},
+    {"postcopy", T_BOOL, OPTIONAL, 0, NULL},
     {"status", T_LINE, REQUIRED, 64, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -116,8 +126,37 @@ static const struct field finished[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static const struct field confirm[] = {
+static const struct field ended[] = {
     {"source", T_LINE, REQUIRED, 64, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static const struct field recover[] = {
+    {"state", T_LINE, REQUIRED, 64, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static const struct field recovered[] = {
+    {"outcome", T_LINE, REQUIRED, 16, NULL},
+    {"host", T_NAME, REQUIRED, 32, NULL},
+    {"runs", T_BOOL, OPTIONAL, 0, NULL},
+    {"status", T_LINE, OPTIONAL, 64, NULL},
+    {"postcopy", T_BOOL, OPTIONAL, 0, NULL},
+    {"reason", T_LINE, OPTIONAL, ERR_TEXT_MAX, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static const struct field finding_fields[] = {
+    {"check", T_NAME, REQUIRED, 64, NULL},
+    {"level", T_LINE, REQUIRED, 16, NULL},
+    {"text", T_LINE, REQUIRED, ERR_TEXT_MAX, NULL},
+    {"mend", T_LINE, OPTIONAL, ERR_TEXT_MAX, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+static const struct field finding[] = {{"", T_OBJECT, REQUIRED, 0, finding_fields}};
+
+static const struct field checked[] = {
+    {"findings", T_ARRAY, REQUIRED, 1024, finding},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -146,8 +185,13 @@ static const struct {
     [COOKIE_DISKS_CLOSED] = {"disks-closed", "perform", FROM_DEST, empty},
     [COOKIE_FINISH] = {"finish", "perform", FROM_SOURCE, finish},
     [COOKIE_FINISHED] = {"finished", "finish", FROM_DEST, finished},
-    [COOKIE_CONFIRM] = {"confirm", "confirm", FROM_SOURCE, confirm},
+    [COOKIE_CONFIRM] = {"confirm", "confirm", FROM_SOURCE, empty},
     [COOKIE_CONFIRMED] = {"confirmed", "confirm", FROM_DEST, empty},
+    [COOKIE_ENDED] = {"ended", "confirm", FROM_SOURCE, ended},
+    [COOKIE_RECOVER] = {"recover", "recover", FROM_SOURCE, recover},
+    [COOKIE_RECOVERED] = {"recovered", "recover", FROM_DEST, recovered},
+    [COOKIE_CHECK] = {"check", "check", FROM_SOURCE, begin},
+    [COOKIE_CHECKED] = {"checked", "check", FROM_DEST, checked},
     [COOKIE_ABORT] = {"abort", "abort", FROM_SOURCE | FROM_DEST, abort_fields},
     [COOKIE_ABORTED] = {"aborted", "abort", FROM_DEST, aborted},
 };

@@ -30,8 +30,13 @@ enum cookie_kind {
 	COOKIE_DISKS_CLOSED, /* destination: they are closed */
 	COOKIE_FINISH,	     /* source: RAM is over; run it */
 	COOKIE_FINISHED,     /* destination: the decision: it runs here from now on */
-	COOKIE_CONFIRM,	     /* source: its VM has ended */
-	COOKIE_CONFIRMED,    /* destination: the job is forgotten here */
+	COOKIE_CONFIRM,	     /* source: it knows, and will end its VM if that one still lives */
+	COOKIE_CONFIRMED,    /* destination: it does; the source VM is to end */
+	COOKIE_ENDED,	     /* source: it has ended; the job may be forgotten */
+	COOKIE_RECOVER,	     /* source, instead of BEGIN: what became of that job? */
+	COOKIE_RECOVERED,    /* destination: it runs here; it never will; or it cannot say yet */
+	COOKIE_CHECK,	     /* source, instead of BEGIN: would this VM be taken? */
+	COOKIE_CHECKED,	     /* destination: what it found; nothing was made */
 	COOKIE_ABORT,	     /* either: the job has failed, and why */
 	COOKIE_ABORTED,	     /* destination: it does not run here and never will */
 };

@@ -266,6 +266,7 @@ void job_prepared(struct job *j)
 	json_object_set_new(msg, "vm", vm);
 	json_object_set_new(msg, "disks", disks);
 	json_object_set_new(msg, "notes", notes);
+	json_object_set_new(msg, "host", json_string("00000000000000000000000000000000"));
 	job_set_state(j, JOB_READY);
 	job_say(j, msg);
 }

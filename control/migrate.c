@@ -164,7 +164,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 	if (m->state >= MIGRATE_FINISH)
 		return; /* it is being decided: no time limit undoes that */
 	err_set(&e, ERR_TIMEOUT, "not done within %u s (--timeout), in phase %s",
-		m->config.timeout_s, state_names[m->state]);
+		m->config.limits.timeout_s, state_names[m->state]);
 	migrate_fail(m, &e);
 }
 
@@ -175,15 +175,16 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	migrate_watch_tick(ctx);
 }
 
-void migrate_cancel(struct migrate *m)
+bool migrate_cancel(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
 	m->cancelled = true;
 	if (m->state >= MIGRATE_FINISH)
-		return;
+		return m->state == MIGRATE_UNDO;
 	err_set(&e, ERR_CANCELLED, "cancelled");
 	migrate_fail(m, &e);
+	return true;
 }
 
 /* ---- Finish and Confirm ---- */
@@ -242,7 +243,6 @@ static void confirm(struct migrate *m)
 	struct err e = ERR_INIT;
 	json_t *msg = cookie_new(COOKIE_CONFIRM, m->id);
 
-	json_object_set_new(msg, "source", json_string("ended"));
 	if (talk_send(m->talk, msg, &e) < 0)
 		migrate_over(m);
 	else
@@ -381,7 +381,7 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 		/* A refusal is the destination's own sentence; all else is about the way there. */
 		if (e.code == ERR_CLOSED || e.code == ERR_TIMEOUT || e.code == ERR_PROTOCOL)
 			err_prefix(&e, "the connection to the destination %s is lost",
-				   m->config.dest.host);
+				   m->dest.host);
 		migrate_fail(m, &e);
 	}
 }
@@ -451,8 +451,7 @@ static void prepare(struct migrate *m)
 
 	migrate_set_state(m, MIGRATE_PREPARE);
 	session_config_default(&config);
-	m->session = session_connect(m->base, &m->config.dest, m->config.creds, &config,
-				     &session_ops, m, &e);
+	m->session = session_connect(m->base, &m->dest, m->creds, &config, &session_ops, m, &e);
 	if (!m->session)
 		migrate_fail(m, &e);
 }
@@ -543,7 +542,11 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 		return;
 	}
 	m->report = *r;
-	if (vmdesc_select(m->report.disks, m->config.disks, &e) < 0) {
+	if (vmdesc_select(m->report.disks,
+			  m->config.storage == MIGRATE_STORAGE_NONE ? "none"
+			  : m->config.disks			    ? m->config.disks
+								    : "all",
+			  &e) < 0) {
 		migrate_fail(m, &e);
 		return;
 	}
@@ -625,6 +628,29 @@ static const struct qmp_ops qmp_ops = {on_qmp_ready, on_qmp_event, on_qmp_end};
 
 /* ---- life ---- */
 
+/* The events, the rate, the wish: all that needs memory and no word of anybody. */
+static int set_up(struct migrate *m, const struct migrate_config *config, struct err *e)
+{
+	m->wish = migrate_config_to_json(config);
+	if (!m->wish || migrate_config_from_json(&m->config, m->wish, e) < 0)
+		return err_set(e, ERR_SPACE, "no memory for a job");
+	m->start_ms = clock_ms();
+	m->progress.phase = state_names[MIGRATE_BEGIN];
+	m->progress.remaining_s = -1;
+	m->about.job = m->id;
+	m->rate = rate_new(config->limits.max_bandwidth);
+	m->ev_tick = event_new(m->base, -1, EV_PERSIST, on_tick, m);
+	m->ev_timeout = evtimer_new(m->base, on_timeout, m);
+	m->ev_suspect = evtimer_new(m->base, on_suspect, m);
+	m->ev_answer = evtimer_new(m->base, on_answer_timeout, m);
+	m->ev_undo = evtimer_new(m->base, migrate_undo_due, m);
+	m->ev_end = evtimer_new(m->base, on_end, m);
+	if (!m->rate || !m->ev_tick || !m->ev_timeout || !m->ev_suspect || !m->ev_answer ||
+	    !m->ev_undo || !m->ev_end)
+		return err_set(e, ERR_SPACE, "no memory for a job");
+	return 0;
+}
+
 struct migrate *migrate_start(struct event_base *base, const struct migrate_config *config,
 			      const struct migrate_ops *ops, void *ctx, struct err *e)
 {
@@ -635,37 +661,34 @@ struct migrate *migrate_start(struct event_base *base, const struct migrate_conf
 		return NULL;
 	}
 	m->base = base;
-	m->config = *config;
 	m->ops = ops;
 	m->ctx = ctx;
-	m->about.job = m->id;
-	m->start_ms = clock_ms();
-	m->progress.phase = state_names[MIGRATE_BEGIN];
-	m->progress.remaining_s = -1;
-	if (cookie_make_job(m->id, e) < 0)
+	if (migrate_config_check(config, e) < 0 || cookie_make_job(m->id, e) < 0 ||
+	    set_up(m, config, e) < 0 || addr_parse_dest(&m->dest, m->config.dest, e) < 0)
 		goto fail;
-	m->rate = rate_new(config->max_bandwidth);
-	m->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, m);
-	m->ev_timeout = evtimer_new(base, on_timeout, m);
-	m->ev_suspect = evtimer_new(base, on_suspect, m);
-	m->ev_answer = evtimer_new(base, on_answer_timeout, m);
-	m->ev_undo = evtimer_new(base, migrate_undo_due, m);
-	m->ev_end = evtimer_new(base, on_end, m);
-	if (!m->rate || !m->ev_tick || !m->ev_timeout || !m->ev_suspect || !m->ev_answer ||
-	    !m->ev_undo || !m->ev_end) {
-		err_set(e, ERR_SPACE, "no memory for a job");
+	m->creds = auth_load_client(&m->config.auth, &m->dest, e);
+	if (!m->creds)
 		goto fail;
-	}
-	m->qmp = qmp_connect(base, config->qmp, 0, &qmp_ops, m, e);
+	m->qmp = qmp_connect(base, m->config.qmp, 0, &qmp_ops, m, e);
 	if (!m->qmp)
 		goto fail;
 	arm(m->ev_tick, 500);
-	if (config->timeout_s)
-		event_add(m->ev_timeout, &(struct timeval){.tv_sec = config->timeout_s});
+	if (config->limits.timeout_s)
+		event_add(m->ev_timeout, &(struct timeval){.tv_sec = config->limits.timeout_s});
 	return m;
 fail:
 	migrate_free(m);
 	return NULL;
+}
+
+const char *migrate_id(const struct migrate *m)
+{
+	return m->id;
+}
+
+const struct migrate_progress *migrate_progress(const struct migrate *m)
+{
+	return &m->progress;
 }
 
 static void free_event(struct event *ev)
@@ -699,5 +722,7 @@ void migrate_free(struct migrate *m)
 	json_decref(m->prepared);
 	free(m->disks);
 	free(m->result_streams);
+	creds_free(m->creds);
+	json_decref(m->wish);
 	free(m);
 }

@@ -1,6 +1,7 @@
 /*
  * A migration as the source steers it: Begin, Prepare, Perform, Finish, Confirm
- * (docs/phases.md). One object is one job.
+ * (docs/phases.md). One object is one job. The command line, the API and libadit all
+ * start, watch, change and cancel it through this header.
  */
 #ifndef ADIT_CONTROL_MIGRATE_H
 #define ADIT_CONTROL_MIGRATE_H
@@ -10,22 +11,51 @@
 
 #include "base/addr.h"
 #include "base/err.h"
-#include "tunnel/creds.h"
+#include "control/auth.h"
 #include "tunnel/stream.h"
 
 struct event_base;
 struct migrate;
 
-/* Strings and creds are borrowed for the life of the job. */
-struct migrate_config {
-	const char *qmp; /* the source QEMU's monitor, a unix socket */
-	struct addr_dest dest;
-	struct creds *creds;
-	const char *dest_qmp;	/* of a QEMU that waits there; NULL: have one launched */
-	const char *disks;	/* "all", "none" or NODE,... */
+enum migrate_on_timeout {
+	MIGRATE_ABORT,	  /* give up: the VM runs on here */
+	MIGRATE_SUSPEND,  /* pause the guest, so that it converges; it is resumed there */
+	MIGRATE_POSTCOPY, /* let it run there at once, and fetch the rest (needs postcopy) */
+};
+
+enum migrate_storage {
+	MIGRATE_STORAGE_ALL,  /* whole disks */
+	MIGRATE_STORAGE_INC,  /* the top image of each, over a backing file that both have */
+	MIGRATE_STORAGE_NONE, /* shared storage: nothing is copied */
+};
+
+/* What may be changed while it runs. */
+struct migrate_limits {
 	uint64_t max_bandwidth; /* bytes a second over RAM and disks together; 0: no limit */
 	uint64_t downtime_ms;	/* QEMU's downtime-limit; 0: as it is */
-	unsigned timeout_s;	/* for the whole job; 0: none */
+	unsigned timeout_s;	/* for the whole job, from its start; 0: none */
+	enum migrate_on_timeout on_timeout;
+};
+
+/* All strings are copied by migrate_start. Zeroed members are the defaults. */
+struct migrate_config {
+	const char *qmp;	  /* the source QEMU's monitor, a unix socket */
+	const char *dest;	  /* the destination as the user wrote it: tls://[ID@]HOST[:PORT] */
+	const char *dest_address; /* HOST[:PORT] to connect to instead; dest still names it */
+	struct auth auth;
+	const char *state_dir; /* journal_prepare's; needed */
+	const char *dest_qmp;  /* of a QEMU that waits there; NULL: have one launched */
+	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
+	enum migrate_storage storage;
+	const char *rename; /* the VM's name there */
+	bool offline;	    /* the guest is paused first, and resumed there */
+	bool persistent;    /* the destination keeps how to start it again */
+	bool keep_source;   /* the source QEMU is not ended; it stays paused for good */
+	struct migrate_limits limits;
+	unsigned multifd;	 /* channels; 0: off */
+	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */
+	bool auto_converge, xbzrle;
+	bool postcopy; /* allowed: begun by migrate_start_postcopy or on_timeout */
 };
 
 struct migrate_progress {
@@ -47,11 +77,19 @@ struct migrate_stream {
 	uint64_t rate;	/* mean, bytes a second, while it was open */
 };
 
+/* Of the job's session, for those who watch it. */
+struct migrate_session {
+	char peer[256], address[128];
+	uint64_t sent_bytes, received_bytes, rtt_us, granted_bytes, retained_bytes;
+	unsigned streams;
+};
+
 /* How it ended. Strings are the job's, valid in on_end. */
 struct migrate_result {
 	struct err err; /* ERR_NONE: the VM runs on the destination */
 	bool running;	/* it ran, and runs; false: it was paused, and stays so */
-	bool unknown;	/* the destination's answer was lost: the VM is paused here */
+	bool unknown;	/* the destination's answer was lost: the VM is paused here, and the job
+			 * waits in the journal for `adit recover` */
 	uint64_t total_ms;
 	uint64_t downtime_ms; /* from the guest's stop here to the word that it runs there */
 	uint64_t passes;
@@ -74,13 +112,41 @@ struct migrate_ops {
 };
 
 /* Begins. config is copied; ops and ctx are borrowed until migrate_free. What goes
- * wrong comes as on_end, from the loop. NULL when memory is short or config is misused. */
+ * wrong comes as on_end, from the loop. NULL with ERR_USAGE (words that do not go together,
+ * each named), ERR_CONFIG, ERR_AUTH or ERR_SPACE. */
 struct migrate *migrate_start(struct event_base *base, const struct migrate_config *config,
 			      const struct migrate_ops *ops, void *ctx, struct err *e);
 
+/* Takes an unfinished job of the journal to its end (control/recover.h has the words for a
+ * person): what was not announced is undone, what was decided is done; where only the
+ * destination knows, it is asked. ERR_REFUSED when another process steers it. */
+struct migrate *migrate_resume(struct event_base *base, const char *state_dir, const char *job,
+			       const struct migrate_ops *ops, void *ctx, struct err *e);
+
+/* The job's id; the job's. */
+const char *migrate_id(const struct migrate *m);
+
+/* The phase by name, and the progress as it is now; the job's. */
+const struct migrate_progress *migrate_progress(const struct migrate *m);
+
+/* The streams so far, at most max; returns how many. */
+size_t migrate_streams(const struct migrate *m, struct migrate_stream *out, size_t max);
+
+/* Zeroed while there is no session. */
+void migrate_session(const struct migrate *m, struct migrate_session *out);
+
+/* The limits in force, and new ones, whole. ERR_REFUSED past the switchover; ERR_USAGE for
+ * what the job was not started for (postcopy). */
+const struct migrate_limits *migrate_limits(const struct migrate *m);
+int migrate_set_limits(struct migrate *m, const struct migrate_limits *limits, struct err *e);
+
+/* The guest is to run on the destination at once. ERR_USAGE without config.postcopy,
+ * ERR_REFUSED in a phase where that cannot be (any but ram). */
+int migrate_start_postcopy(struct migrate *m, struct err *e);
+
 /* Asks for the end: the VM runs on here. Past the point where the destination may run
- * it, there is nothing to cancel any more and the job goes on to its end. */
-void migrate_cancel(struct migrate *m);
+ * it, there is nothing to cancel any more and the job goes on to its end: returns false. */
+bool migrate_cancel(struct migrate *m);
 
 void migrate_free(struct migrate *m);
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "control/cookie.h"
 #include "control/migrate.h"
+#include "control/migrate_config.h"
 #include "control/qmp.h"
 #include "control/talk.h"
 #include "control/vmdesc.h"
@@ -49,7 +50,10 @@ struct mig_disk {
 
 struct migrate {
 	struct event_base *base;
+	json_t *wish;		      /* what config's strings are borrowed from */
 	struct migrate_config config;
+	struct addr_dest dest;
+	struct creds *creds;
 	const struct migrate_ops *ops; /* NULL once on_end was called */
 	void *ctx;
 	enum migrate_state state;

@@ -276,9 +276,9 @@ static void begin_ram(struct migrate *m)
 	stream_set_rate(relay_stream(m->ram), m->rate);
 	m->ram_begun_ms = clock_ms();
 	params = json_pack("{s:I}", "max-bandwidth", QEMU_BANDWIDTH_MAX);
-	if (m->config.downtime_ms)
+	if (m->config.limits.downtime_ms)
 		json_object_set_new(params, "downtime-limit",
-				    json_integer((json_int_t)m->config.downtime_ms));
+				    json_integer((json_int_t)m->config.limits.downtime_ms));
 	m->settings_changed = m->migrating = true;
 	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", capabilities(m)));

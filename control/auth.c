@@ -1,0 +1,86 @@
+/* Which credentials a side uses: see auth.h. The messages name options of the command
+ * line, which is where nearly all of these come from. */
+#include "control/auth.h"
+
+#include <string.h>
+
+static const char *option(const struct auth *a)
+{
+	return a->psk ? "--psk" : a->tls_creds ? "--tls-creds" : a->insecure ? "--insecure" : NULL;
+}
+
+bool auth_given(const struct auth *a)
+{
+	return option(a) != NULL;
+}
+
+static struct creds *load(const struct auth *a, enum creds_role role, const char *identity,
+			  struct err *e)
+{
+	if (a->psk)
+		return creds_load_psk(role, a->psk, identity, e);
+	if (a->tls_creds)
+		return creds_load_x509(role, a->tls_creds, e);
+	return creds_new_insecure(role);
+}
+
+struct creds *auth_load_server(const struct auth *a, struct err *e)
+{
+	if (!auth_given(a)) {
+		err_set(e, ERR_USAGE,
+			"one of --psk FILE, --tls-creds DIR and --insecure is needed");
+		return NULL;
+	}
+	return load(a, CREDS_SERVER, NULL, e);
+}
+
+struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e)
+{
+	int tls = strcmp(dest->scheme, "tls") == 0;
+
+	if (!tls && strcmp(dest->scheme, "tcp") != 0)
+		err_set(e, ERR_USAGE,
+			"%s:// is no scheme that is known here: write tls://HOST[:PORT]",
+			dest->scheme);
+	else if (tls && a->insecure)
+		err_set(e, ERR_USAGE, "--insecure and tls:// cannot go together: write tcp://");
+	else if (tls && !auth_given(a))
+		err_set(e, ERR_USAGE, "tls:// needs --psk FILE or --tls-creds DIR");
+	else if (!tls && auth_given(a) && !a->insecure)
+		err_set(e, ERR_USAGE, "%s and tcp:// cannot go together: write tls://", option(a));
+	else if (!tls && !a->insecure)
+		err_set(
+		    e, ERR_USAGE,
+		    "tcp:// neither encrypts nor authenticates: write tls://, or add --insecure "
+		    "here and on the other side");
+	else if (dest->identity[0] && !a->psk)
+		err_set(e, ERR_USAGE, "an identity in DEST (\"%s@\") goes with --psk only",
+			dest->identity);
+	else
+		return load(a, CREDS_CLIENT, dest->identity, e);
+	return NULL;
+}
+
+json_t *auth_to_json(const struct auth *a)
+{
+	json_t *v = json_object();
+
+	if (a->psk)
+		json_object_set_new(v, "psk", json_string(a->psk));
+	if (a->tls_creds)
+		json_object_set_new(v, "tls_creds", json_string(a->tls_creds));
+	if (a->insecure)
+		json_object_set_new(v, "insecure", json_true());
+	return v;
+}
+
+int auth_from_json(struct auth *a, const json_t *v, struct err *e)
+{
+	memset(a, 0, sizeof(*a));
+	a->psk = json_string_value(json_object_get(v, "psk"));
+	a->tls_creds = json_string_value(json_object_get(v, "tls_creds"));
+	a->insecure = json_is_true(json_object_get(v, "insecure"));
+	if (!!a->psk + !!a->tls_creds + a->insecure != 1)
+		return err_set(e, ERR_CONFIG, "one of psk, tls_creds and insecure is needed");
+	return 0;
+}

@@ -1,0 +1,36 @@
+/*
+ * Where a side's credentials are: named, not held, so that a job can say in its journal
+ * or in a program's request which ones it uses. At most one of the three is given.
+ */
+#ifndef ADIT_CONTROL_AUTH_H
+#define ADIT_CONTROL_AUTH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "tunnel/creds.h"
+
+/* Zeroed: none given. The strings are borrowed. */
+struct auth {
+	const char *psk;       /* a file of psktool's format */
+	const char *tls_creds; /* a folder of X.509 files */
+	bool insecure;
+};
+
+bool auth_given(const struct auth *a);
+
+/* A server's credentials. NULL with ERR_USAGE when none was given, or what
+ * creds_load_* says. */
+struct creds *auth_load_server(const struct auth *a, struct err *e);
+
+/* A client's, for dest: its scheme must fit them, and its identity is the key's that is
+ * used. NULL with ERR_USAGE or what creds_load_* says. */
+struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e);
+
+/* {"psk":FILE}, {"tls_creds":DIR} or {"insecure":true}, and back (a borrows from v). */
+json_t *auth_to_json(const struct auth *a);
+int auth_from_json(struct auth *a, const json_t *v, struct err *e);
+
+#endif

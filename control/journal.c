@@ -1,0 +1,275 @@
+/* The journal: see journal.h. Owned by whoever steers the job. It holds no secrets:
+ * credentials are named by the files that they are in. */
+#include "control/journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "control/cookie.h"
+
+enum { PATH_LEN = 512, RECORD_MAX = 8 * 1024 * 1024 };
+
+struct journal {
+	char dir[PATH_LEN];
+	char path[PATH_LEN + 64], tmp[PATH_LEN + 72], lock[PATH_LEN + 72];
+	int lock_fd;
+};
+
+static const char *const sides[] = {"source", "destination"};
+
+static int make_dir(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_set_sys(e, errno,
+				   "the folder for adit's state, %s, cannot be made "
+				   "(--state-dir names another)",
+				   path);
+	if (stat(path, &st) < 0)
+		return err_set_sys(e, errno, "the folder for adit's state, %s", path);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_CONFIG,
+			       "%s is to hold adit's state and is not a folder (--state-dir names "
+			       "another)",
+			       path);
+	return 0;
+}
+
+int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	char sub[PATH_LEN];
+	struct stat st;
+	int n;
+
+	if (given)
+		n = snprintf(buf, size, "%s", given);
+	else if (geteuid() == 0)
+		n = snprintf(buf, size, "/var/lib/adit");
+	else if (state && state[0] == '/')
+		n = snprintf(buf, size, "%s/adit", state);
+	else if (home && home[0] == '/')
+		n = snprintf(buf, size, "%s/.local/state/adit", home);
+	else
+		return err_set(e, ERR_USAGE,
+			       "no place for adit's state: there is no HOME, give --state-dir DIR");
+	if (n < 0 || (size_t)n >= size || (size_t)n > PATH_LEN - 32)
+		return err_set(e, ERR_USAGE, "--state-dir: the path is too long");
+	if (buf[0] != '/')
+		return err_set(e, ERR_USAGE, "--state-dir %s: give an absolute path", buf);
+	for (char *at = buf + 1; (at = strchr(at, '/')) != NULL; at++) {
+		*at = '\0';
+		if (mkdir(buf, 0755) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES) {
+			n = err_set_sys(e, errno, "the folder %s cannot be made", buf);
+			*at = '/';
+			return n;
+		}
+		*at = '/';
+	}
+	if (make_dir(buf, e) < 0)
+		return e->code;
+	if (stat(buf, &st) == 0 && (st.st_uid != geteuid() || (st.st_mode & 022)))
+		return err_set(
+		    e, ERR_CONFIG,
+		    "%s holds adit's state: it must belong to the user who runs adit and "
+		    "be writable for nobody else (chmod 0700 it, or give --state-dir)",
+		    buf);
+	snprintf(sub, sizeof(sub), "%.490s/journal", buf);
+	return make_dir(sub, e);
+}
+
+static int write_all(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -1;
+	r = fsync(fd);
+	fd_close(&fd);
+	return r;
+}
+
+/* path := text, whole or not at all, by way of tmp in the folder dir. */
+static int replace_file(const char *dir, const char *path, const char *tmp, const char *text,
+			struct err *e)
+{
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0 || write_all(fd, text, strlen(text)) < 0 || fsync(fd) < 0 ||
+	    rename(tmp, path) < 0 || sync_dir(dir) < 0) {
+		err_set_sys(e, errno, "the journal %s cannot be written", path);
+		if (fd >= 0)
+			unlink(tmp);
+		fd_close(&fd);
+		return -1;
+	}
+	fd_close(&fd);
+	return 0;
+}
+
+static int read_id(const char *path, char *buf)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, JOURNAL_HOST_ID_LEN);
+
+	fd_close(&fd);
+	buf[JOURNAL_HOST_ID_LEN] = '\0';
+	return n == JOURNAL_HOST_ID_LEN && cookie_is_job(buf) ? 0 : -1;
+}
+
+int journal_host_id(const char *state_dir, char *buf, struct err *e)
+{
+	char path[PATH_LEN], tmp[PATH_LEN + 32], text[JOURNAL_HOST_ID_LEN + 2];
+
+	_Static_assert((int)JOURNAL_HOST_ID_LEN == (int)COOKIE_JOB_LEN, "both are 128 random bits");
+	snprintf(path, sizeof(path), "%.480s/host-id", state_dir);
+	if (read_id(path, buf) == 0)
+		return 0;
+	if (access(path, F_OK) == 0)
+		return err_set(e, ERR_CONFIG,
+			       "%s is not a host's id: restore it, or remove it when no migration "
+			       "waits for recovery",
+			       path);
+	if (cookie_make_job(buf, e) < 0)
+		return -1;
+	snprintf(text, sizeof(text), "%s\n", buf);
+	snprintf(tmp, sizeof(tmp), "%s.%d", path, (int)getpid());
+	return replace_file(state_dir, path, tmp, text, e);
+}
+
+struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,
+			     struct err *e)
+{
+	struct journal *j = calloc(1, sizeof(*j));
+	struct stat held, there;
+
+	if (!j) {
+		err_set(e, ERR_SPACE, "no memory for the journal");
+		return NULL;
+	}
+	j->lock_fd = -1;
+	snprintf(j->dir, sizeof(j->dir), "%.490s/journal", state_dir);
+	snprintf(j->path, sizeof(j->path), "%s/%s-%.32s.json", j->dir, sides[side], job);
+	snprintf(j->tmp, sizeof(j->tmp), "%s.tmp", j->path);
+	snprintf(j->lock, sizeof(j->lock), "%s.lock", j->path);
+	for (;;) {
+		j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (j->lock_fd < 0) {
+			err_set_sys(e, errno, "the journal's lock %s", j->lock);
+			goto fail;
+		}
+		if (flock(j->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+			err_set(e, ERR_REFUSED, "another adit on this host steers job %s now", job);
+			goto fail;
+		}
+		/* Whoever held it before may have removed the file. */
+		if (fstat(j->lock_fd, &held) == 0 && stat(j->lock, &there) == 0 &&
+		    held.st_ino == there.st_ino && held.st_dev == there.st_dev)
+			return j;
+		fd_close(&j->lock_fd);
+	}
+fail:
+	fd_close(&j->lock_fd);
+	free(j);
+	return NULL;
+}
+
+json_t *journal_read(const struct journal *j, struct err *e)
+{
+	json_error_t why;
+	json_t *record;
+
+	if (access(j->path, F_OK) < 0 && errno == ENOENT)
+		return NULL;
+	record = json_load_file(j->path, JSON_REJECT_DUPLICATES, &why);
+	if (!json_is_object(record) || !json_is_string(json_object_get(record, "state")) ||
+	    json_integer_value(json_object_get(record, "adit")) != COOKIE_VERSION) {
+		err_set(e, ERR_CONFIG, "the journal %s cannot be read: %s", j->path,
+			record ? "it is of another adit" : why.text);
+		json_decref(record);
+		return NULL;
+	}
+	return record;
+}
+
+int journal_write(struct journal *j, const json_t *record, struct err *e)
+{
+	char *text = json_dumps(record, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+	int r;
+
+	if (!text || strlen(text) > RECORD_MAX) {
+		free(text);
+		return err_set(e, ERR_SPACE, "no memory for the journal");
+	}
+	r = replace_file(j->dir, j->path, j->tmp, text, e);
+	free(text);
+	return r < 0 ? (e ? (int)e->code : ERR_SYSTEM) : 0;
+}
+
+void journal_remove(struct journal *j)
+{
+	if (!j)
+		return;
+	unlink(j->path);
+	sync_dir(j->dir);
+	journal_close(j);
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	/* While it is held: whoever opens it meanwhile sees that it is another file. */
+	unlink(j->lock);
+	fd_close(&j->lock_fd);
+	free(j);
+}
+
+int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e)
+{
+	char dir[PATH_LEN], job[COOKIE_JOB_LEN + 1];
+	size_t head = strlen(sides[side]) + 1;
+	struct dirent *d;
+	DIR *at;
+
+	snprintf(dir, sizeof(dir), "%.490s/journal", state_dir);
+	at = opendir(dir);
+	if (!at)
+		return err_set_sys(e, errno, "the journal's folder %s", dir);
+	while ((d = readdir(at)) != NULL) {
+		if (strncmp(d->d_name, sides[side], head - 1) != 0 || d->d_name[head - 1] != '-' ||
+		    strlen(d->d_name) != head + COOKIE_JOB_LEN + 5 ||
+		    strcmp(d->d_name + head + COOKIE_JOB_LEN, ".json") != 0)
+			continue;
+		snprintf(job, sizeof(job), "%.32s", d->d_name + head);
+		if (cookie_is_job(job))
+			strvec_push(jobs, job);
+	}
+	closedir(at);
+	return 0;
+}

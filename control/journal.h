@@ -1,0 +1,62 @@
+/*
+ * The journal: a file a job and side in the state folder, so that a killed adit or a
+ * rebooted host knows what was promised and what was decided. A record is on the disk
+ * before the act that it announces.
+ *
+ *   STATE/journal/source-JOB.json        what the source has announced
+ *   STATE/journal/destination-JOB.json   what the destination has made and decided
+ *   STATE/journal/....lock               held by the process that steers the job
+ *   STATE/host-id                        who this host is, to those that ask again
+ *
+ * A record is one JSON object with at least "adit":1, "job" and "state"; the rest is its
+ * writer's.
+ */
+#ifndef ADIT_CONTROL_JOURNAL_H
+#define ADIT_CONTROL_JOURNAL_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "control/strvec.h"
+
+enum journal_side { JOURNAL_SOURCE, JOURNAL_DESTINATION };
+
+enum { JOURNAL_HOST_ID_LEN = 32 };
+
+struct journal;
+
+/* The folder for state: given (may be NULL), else /var/lib/adit for root, else
+ * $XDG_STATE_HOME/adit or $HOME/.local/state/adit; made (mode 0700) with its parts where
+ * it is missing. The path goes to buf. ERR_CONFIG or ERR_SYSTEM name it and the mend. */
+int journal_prepare(const char *given, char *buf, size_t size, struct err *e);
+
+/* This host's id: 32 hex digits, made at random the first time. buf of at least
+ * JOURNAL_HOST_ID_LEN + 1 bytes. */
+int journal_host_id(const char *state_dir, char *buf, struct err *e);
+
+/* Takes the job's lock. No file is written yet. ERR_REFUSED when another living process
+ * holds it. NULL with *e. */
+struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,
+			     struct err *e);
+
+/* The record that is there (owned by the caller), NULL with ERR_NONE when there is none,
+ * NULL with ERR_CONFIG when it cannot be read. */
+json_t *journal_read(const struct journal *j, struct err *e);
+
+/* Replaces the record, atomically and durably: new file, fsync, rename, fsync of the
+ * folder. record is borrowed. When it fails the old record stands. */
+int journal_write(struct journal *j, const json_t *record, struct err *e);
+
+/* The job is settled: removes the record durably, and gives up the lock. Frees j. NULL is
+ * fine. */
+void journal_remove(struct journal *j);
+
+/* Gives up the lock; the record stays. Frees j. NULL is fine. */
+void journal_close(struct journal *j);
+
+/* Ids of the jobs that have a record on that side, in no order, appended to jobs. 0, or
+ * ERR_SYSTEM. */
+int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e);
+
+#endif

@@ -1,0 +1,217 @@
+/* What a migration is asked for: see migrate_config.h. One table has every member, so that
+ * the command line, the API and the journal cannot drift apart. */
+#include "control/migrate_config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum type { TEXT, FLAG, U64, UNSIGNED, ON_TIMEOUT, STORAGE, AUTH };
+
+static const struct member {
+	const char *name;
+	enum type type;
+	size_t at;
+	uint64_t max;
+} members[] = {
+#define AT(m) offsetof(struct migrate_config, m)
+    {"qmp", TEXT, AT(qmp), 107},
+    {"dest", TEXT, AT(dest), 512},
+    {"dest_address", TEXT, AT(dest_address), 300},
+    {"auth", AUTH, AT(auth), 0},
+    {"state_dir", TEXT, AT(state_dir), 512},
+    {"dest_qmp", TEXT, AT(dest_qmp), 4096},
+    {"disks", TEXT, AT(disks), 65536},
+    {"copy_storage", STORAGE, AT(storage), 0},
+    {"rename", TEXT, AT(rename), 255},
+    {"offline", FLAG, AT(offline), 0},
+    {"persistent", FLAG, AT(persistent), 0},
+    {"keep_source", FLAG, AT(keep_source), 0},
+    {"max_bandwidth", U64, AT(limits.max_bandwidth), INT64_MAX},
+    {"downtime_limit", U64, AT(limits.downtime_ms), 2000000},
+    {"timeout", UNSIGNED, AT(limits.timeout_s), 10000000},
+    {"on_timeout", ON_TIMEOUT, AT(limits.on_timeout), 0},
+    {"multifd", UNSIGNED, AT(multifd), 255},
+    {"compression", TEXT, AT(compression), 16},
+    {"auto_converge", FLAG, AT(auto_converge), 0},
+    {"xbzrle", FLAG, AT(xbzrle), 0},
+    {"postcopy", FLAG, AT(postcopy), 0},
+#undef AT
+};
+
+enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
+
+static const char *const on_timeouts[] = {"abort", "suspend", "postcopy"};
+static const char *const storages[] = {"all", "inc", "none"};
+
+const char *migrate_on_timeout_name(enum migrate_on_timeout v)
+{
+	return on_timeouts[v];
+}
+
+const char *migrate_storage_name(enum migrate_storage v)
+{
+	return storages[v];
+}
+
+static int word(const char *const *words, const char *text)
+{
+	for (int i = 0; text && i < 3; i++)
+		if (strcmp(words[i], text) == 0)
+			return i;
+	return -1;
+}
+
+int migrate_on_timeout_parse(enum migrate_on_timeout *out, const char *text, struct err *e)
+{
+	int i = word(on_timeouts, text);
+
+	if (i < 0)
+		return err_set(e, ERR_USAGE, "--on-timeout \"%s\": abort, suspend or postcopy",
+			       text ? text : "");
+	*out = (enum migrate_on_timeout)i;
+	return 0;
+}
+
+int migrate_storage_parse(enum migrate_storage *out, const char *text, struct err *e)
+{
+	int i = word(storages, text);
+
+	if (i < 0)
+		return err_set(e, ERR_USAGE, "--copy-storage \"%s\": all, inc or none",
+			       text ? text : "");
+	*out = (enum migrate_storage)i;
+	return 0;
+}
+
+json_t *migrate_config_to_json(const struct migrate_config *c)
+{
+	json_t *v = json_object();
+
+	for (size_t i = 0; v && i < MEMBERS; i++) {
+		const void *at = (const char *)c + members[i].at;
+		json_t *item = NULL;
+
+		switch (members[i].type) {
+		case TEXT:
+			if (*(const char *const *)at)
+				item = json_string(*(const char *const *)at);
+			break;
+		case FLAG:
+			if (*(const bool *)at)
+				item = json_true();
+			break;
+		case U64:
+			if (*(const uint64_t *)at)
+				item = json_integer((json_int_t) * (const uint64_t *)at);
+			break;
+		case UNSIGNED:
+			if (*(const unsigned *)at)
+				item = json_integer(*(const unsigned *)at);
+			break;
+		case ON_TIMEOUT:
+			if (*(const enum migrate_on_timeout *)at)
+				item =
+				    json_string(on_timeouts[*(const enum migrate_on_timeout *)at]);
+			break;
+		case STORAGE:
+			if (*(const enum migrate_storage *)at)
+				item = json_string(storages[*(const enum migrate_storage *)at]);
+			break;
+		case AUTH:
+			if (auth_given(at))
+				item = auth_to_json(at);
+			break;
+		}
+		if (item)
+			json_object_set_new(v, members[i].name, item);
+	}
+	return v;
+}
+
+static int take(struct migrate_config *c, const struct member *m, const json_t *v, struct err *e)
+{
+	void *at = (char *)c + m->at;
+	const char *text = json_string_value(v);
+	json_int_t n = json_integer_value(v);
+
+	switch (m->type) {
+	case TEXT:
+		if (!text || !*text || strlen(text) > m->max)
+			return err_set(e, ERR_USAGE, "%s: a text of 1 to %llu bytes is needed",
+				       m->name, (unsigned long long)m->max);
+		*(const char **)at = text;
+		return 0;
+	case FLAG:
+		if (!json_is_boolean(v))
+			return err_set(e, ERR_USAGE, "%s: true or false is needed", m->name);
+		*(bool *)at = json_is_true(v);
+		return 0;
+	case U64:
+	case UNSIGNED:
+		if (!json_is_integer(v) || n < 0 || (uint64_t)n > m->max)
+			return err_set(e, ERR_USAGE, "%s: a whole number from 0 to %llu is needed",
+				       m->name, (unsigned long long)m->max);
+		if (m->type == U64)
+			*(uint64_t *)at = (uint64_t)n;
+		else
+			*(unsigned *)at = (unsigned)n;
+		return 0;
+	case ON_TIMEOUT:
+		return migrate_on_timeout_parse(at, text, e);
+	case STORAGE:
+		return migrate_storage_parse(at, text, e);
+	case AUTH:
+		return auth_from_json(at, v, e);
+	}
+	return err_set(e, ERR_INTERNAL, "%s has no type", m->name);
+}
+
+int migrate_config_from_json(struct migrate_config *c, const json_t *v, struct err *e)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	memset(c, 0, sizeof(*c));
+	if (!json_is_object(v))
+		return err_set(e, ERR_USAGE, "an object is needed");
+	json_object_foreach((json_t *)v, key, item)
+	{
+		for (i = 0; i < MEMBERS && strcmp(members[i].name, key) != 0; i++)
+			;
+		if (i == MEMBERS)
+			return err_set(e, ERR_USAGE, "\"%.64s\" is not known", key);
+		if (take(c, &members[i], item, e) < 0)
+			return e ? (int)e->code : ERR_USAGE;
+	}
+	return 0;
+}
+
+int migrate_config_check(const struct migrate_config *c, struct err *e)
+{
+	if (!c->qmp)
+		return err_set(e, ERR_USAGE, "--qmp SOCKET is missing");
+	if (!c->dest)
+		return err_set(e, ERR_USAGE, "DEST is missing");
+	if (c->compression && !c->multifd)
+		return err_set(e, ERR_USAGE, "--compression needs --multifd");
+	if (c->compression && strcmp(c->compression, "zlib") != 0 &&
+	    strcmp(c->compression, "zstd") != 0)
+		return err_set(e, ERR_USAGE, "--compression \"%s\": zlib or zstd", c->compression);
+	if (c->limits.on_timeout == MIGRATE_POSTCOPY && !c->postcopy)
+		return err_set(e, ERR_USAGE, "--on-timeout postcopy needs --postcopy");
+	if (c->limits.on_timeout != MIGRATE_ABORT && !c->limits.timeout_s)
+		return err_set(e, ERR_USAGE, "--on-timeout needs --timeout");
+	if (c->multifd && c->xbzrle)
+		return err_set(e, ERR_USAGE, "--multifd and --xbzrle cannot go together");
+	if (c->offline && c->postcopy)
+		return err_set(
+		    e, ERR_USAGE,
+		    "--offline and --postcopy cannot go together: a paused guest needs no "
+		    "page at once");
+	if (c->storage == MIGRATE_STORAGE_NONE && c->disks)
+		return err_set(e, ERR_USAGE, "--copy-storage none and --disks cannot go together");
+	return 0;
+}
