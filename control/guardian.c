@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/fd.h"
+#include "base/process.h"
 
 enum {
 	RECORDS_MAX = 256 * 1024, /* bytes of all records of a job */
@@ -44,32 +45,6 @@ struct guardian {
 
 static char records[RECORDS_MAX];
 
-/* The time at which a process started, field 22 of /proc/PID/stat; 0 when it is gone
- * or dead. */
-static unsigned long long started(pid_t pid)
-{
-	char path[40], buf[1024], *p;
-	int fd, field = 2;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	buf[n] = 0;
-	p = strrchr(buf, ')'); /* the name may hold anything */
-	if (p && (strncmp(p, ") Z", 3) == 0 || strncmp(p, ") X", 3) == 0))
-		return 0; /* dead; only its parent has not looked yet */
-	for (; p && *p && field < 22; p++)
-		if (*p == ' ')
-			field++;
-	return p && *p ? strtoull(p, NULL, 10) : 0;
-}
-
 static void kill_process(const char *text)
 {
 	unsigned long long when = 0;
@@ -77,11 +52,11 @@ static void kill_process(const char *text)
 	uint64_t until_ms = clock_ms() + GONE_MS;
 
 	if (sscanf(text, "%d %llu", &pid, &when) != 2 || pid <= 1 || when == 0 ||
-	    started(pid) != when)
+	    process_started(pid) != when)
 		return;
 	kill(pid, SIGKILL);
 	/* What it has open is in use until it is really gone. */
-	while (started(pid) == when && clock_ms() < until_ms)
+	while (process_started(pid) == when && clock_ms() < until_ms)
 		usleep(10000);
 }
 
@@ -275,7 +250,7 @@ int guardian_add_process(struct guardian *g, pid_t pid, struct err *e)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "%d %llu", (int)pid, started(pid));
+	snprintf(text, sizeof(text), "%d %llu", (int)pid, process_started(pid));
 	return tell(g, 'P', text, e);
 }
 
