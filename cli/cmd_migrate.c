@@ -4,11 +4,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/size.h"
 #include "cli/commands.h"
-#include "cli/creds_options.h"
+#include "cli/migrate_options.h"
 #include "cli/progress.h"
 #include "cli/usage.h"
 #include "control/migrate.h"
@@ -23,23 +21,7 @@ static const char help[] =
     "one TCP connection to the adit serve there. When it succeeds the VM runs there and its\n"
     "QEMU here has ended; when it fails, or is cancelled with Ctrl-C, the VM runs on here and\n"
     "the destination is as it was before.\n"
-    "\n"
-    "  --qmp SOCKET        the VM's monitor (QMP), a unix socket that nobody else is using:\n"
-    "                      -qmp unix:/path,server=on,wait=off\n"
-    "  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"
-    "                      tcp://HOST[:PORT] with --insecure\n"
-    "\n"
-    "how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT "\n"
-    "  --dest-qmp SOCKET   use the QEMU that waits on the destination with -incoming defer,\n"
-    "                      by its monitor there. Without it the destination starts one, with\n"
-    "                      the command line of this one rewritten for it\n"
-    "  --disks WHICH       what is copied: all writable disks (what it is without this), none\n"
-    "                      (shared storage), or disks by node name, drive or device id\n"
-    "  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"
-    "                      without it\n"
-    "  --downtime-limit MS how long the guest may stand still at the end; QEMU's own setting\n"
-    "                      without it\n"
-    "  --timeout S         cancel when it is not done after S seconds\n"
+    "\n" MIGRATE_OPTIONS_HELP_WHO "\n" MIGRATE_OPTIONS_HELP_HOW
     "  --json              for programs: a JSON object a line on standard output, one a\n"
     "                      second and one an event; the last is \"completed\" or \"failed\"\n"
     "  --log-level LEVEL   error, warning (what it is without this), info or debug\n"
@@ -49,16 +31,7 @@ static const char help[] =
     "error says why; 2 misuse. If the destination's very last word is lost, nobody may guess\n"
     "whether it runs there: the status is 1, the VM stays paused here, and the line says so.\n";
 
-enum {
-	OPTION_QMP = OPTION_OWN,
-	OPTION_DEST_QMP,
-	OPTION_DISKS,
-	OPTION_JSON,
-	OPTION_MAX_BANDWIDTH,
-	OPTION_DOWNTIME,
-	OPTION_TIMEOUT,
-	OPTION_LOG_LEVEL,
-};
+enum { OPTION_JSON = OPTION_OWN, OPTION_LOG_LEVEL };
 
 struct run {
 	struct migrate_config config;
@@ -72,57 +45,16 @@ struct run {
 	struct err err;
 };
 
-static int take_number(uint64_t *out, const char *name, const char *text, uint64_t max,
-		       struct err *e)
-{
-	char *end;
-	unsigned long long v = strtoull(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || v == 0 || v > max)
-		return err_set(e, ERR_USAGE, "%s \"%s\": a whole number from 1 to %llu", name, text,
-			       (unsigned long long)max);
-	*out = v;
-	return 0;
-}
-
 static int take_option(struct run *r, int c, const char *value, struct err *e)
 {
-	uint64_t n = 0;
-	int rc;
-
 	switch (c) {
-	case OPTION_QMP:
-		r->config.qmp = value;
-		return 0;
-	case OPTION_DEST_QMP:
-		r->config.dest_qmp = value;
-		return 0;
-	case OPTION_DISKS:
-		if (strcmp(value, "none") == 0)
-			r->config.storage = MIGRATE_STORAGE_NONE;
-		else if (strcmp(value, "all") != 0)
-			r->config.disks = value;
-		return *value ? 0 : err_set(e, ERR_USAGE, "--disks: all, none, or NODE,...");
 	case OPTION_JSON:
 		r->json = 1;
 		return 0;
-	case OPTION_MAX_BANDWIDTH:
-		if (size_parse_rate(&r->config.limits.max_bandwidth, value, e) < 0) {
-			err_prefix(e, "--max-bandwidth");
-			return e->code;
-		}
-		return 0;
-	case OPTION_DOWNTIME:
-		return take_number(&r->config.limits.downtime_ms, "--downtime-limit", value, 2000000, e);
-	case OPTION_TIMEOUT:
-		rc = take_number(&n, "--timeout", value, 10000000, e);
-		r->config.limits.timeout_s = (unsigned)n;
-		return rc;
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&r->config.auth, c, value, e);
-		return rc < 0 ? rc : 0;
+		return migrate_options_take(&r->config, c, value, e);
 	}
 }
 
@@ -130,15 +62,9 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 static int parse(struct run *r, int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"qmp", required_argument, NULL, OPTION_QMP},
-	    {"dest-qmp", required_argument, NULL, OPTION_DEST_QMP},
-	    {"disks", required_argument, NULL, OPTION_DISKS},
+	    MIGRATE_OPTIONS_LONG,
 	    {"json", no_argument, NULL, OPTION_JSON},
-	    {"max-bandwidth", required_argument, NULL, OPTION_MAX_BANDWIDTH},
-	    {"downtime-limit", required_argument, NULL, OPTION_DOWNTIME},
-	    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
-	    CREDS_OPTIONS_LONG,
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
@@ -154,13 +80,8 @@ static int parse(struct run *r, int argc, char **argv)
 		if (take_option(r, c, optarg, &e) < 0)
 			return usage_fail("migrate", &e);
 	}
-	if (!r->config.qmp)
-		return usage_error("migrate", "--qmp SOCKET is missing");
-	if (optind == argc)
-		return usage_error("migrate", "DEST is missing");
-	if (argc - optind > 1)
-		return usage_error("migrate", "one DEST, not also \"%s\"", argv[optind + 1]);
-	r->config.dest = argv[optind];
+	if (migrate_options_end(&r->config, argc, argv, &e) < 0)
+		return usage_fail("migrate", &e);
 	return -1;
 }
 

@@ -1,0 +1,71 @@
+/*
+ * The options that say what a migration is to be: taken by adit migrate, which does it,
+ * and by adit check, which says beforehand what would come of it. A new one needs a line
+ * in each of the three parts: the enum, the long options, the help; and its case in
+ * migrate_options_take.
+ */
+#ifndef ADIT_CLI_MIGRATE_OPTIONS_H
+#define ADIT_CLI_MIGRATE_OPTIONS_H
+
+#include <getopt.h>
+
+#include "base/err.h"
+#include "cli/creds_options.h"
+#include "cli/usage.h"
+#include "control/migrate.h"
+
+/* Between those of creds_options.h and a command's own. */
+enum {
+	MIGRATE_OPTION_QMP = OPTION_MIGRATE,
+	MIGRATE_OPTION_DEST_QMP,
+	MIGRATE_OPTION_DISKS,
+	MIGRATE_OPTION_MAX_BANDWIDTH,
+	MIGRATE_OPTION_DOWNTIME,
+	MIGRATE_OPTION_TIMEOUT,
+};
+
+/* For a command's table of long options; those of creds_options.h are among them. */
+#define MIGRATE_OPTIONS_LONG                                                                       \
+	{"qmp", required_argument, NULL, MIGRATE_OPTION_QMP},                                      \
+	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
+	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
+	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
+	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
+	    {"timeout", required_argument, NULL, MIGRATE_OPTION_TIMEOUT}, CREDS_OPTIONS_LONG
+
+/* For a command's help, in this order. */
+#define MIGRATE_OPTIONS_HELP_WHO                                                                   \
+	"  --qmp SOCKET        the VM's monitor (QMP), a unix socket that nobody else is using:\n" \
+	"                      -qmp unix:/path,server=on,wait=off\n"                               \
+	"  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"   \
+	"                      tcp://HOST[:PORT] with --insecure\n"                                \
+	"\n"                                                                                       \
+	"how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT
+
+#define MIGRATE_OPTIONS_HELP_HOW                                                                   \
+	"  --dest-qmp SOCKET   use the QEMU that waits on the destination with -incoming defer,\n" \
+	"                      by its monitor there. Without it the destination starts one, "      \
+	"with\n"                                                                                   \
+	"                      the command line of this one rewritten for it\n"                    \
+	"  --disks WHICH       what is copied: all writable disks (what it is without this), "     \
+	"none\n"                                                                                   \
+	"                      (shared storage), or disks by node name, drive or device id\n"      \
+	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"   \
+	"                      without it\n"                                                       \
+	"  --downtime-limit MS how long the guest may stand still at the end; QEMU's own "         \
+	"setting\n"                                                                                \
+	"                      without it\n"                                                       \
+	"  --timeout S         cancel when it is not done after S seconds\n"
+
+/* Takes what getopt_long returned: 1 when it was one of ours, 0 when not, ERR_USAGE with
+ * the option's name. The strings are borrowed from argv. */
+int migrate_options_take(struct migrate_config *c, int option, const char *value, struct err *e);
+
+/* The words that are left at argv[optind]: exactly one, DEST; and --qmp was given. ERR_USAGE. */
+int migrate_options_end(struct migrate_config *c, int argc, char **argv, struct err *e);
+
+/* A whole number from 1 to max; name is the option's, for the message. ERR_USAGE. */
+int migrate_options_number(uint64_t *out, const char *name, const char *text, uint64_t max,
+			   struct err *e);
+
+#endif
