@@ -163,6 +163,26 @@ int addr_parse_listen(struct addr *a, const char *text, struct err *e)
 	return 0;
 }
 
+int addr_parse_host(struct addr *a, const char *text, uint16_t port, struct err *e)
+{
+	const char *port_at;
+	int rc;
+
+	memset(a, 0, sizeof(*a));
+	a->kind = ADDR_TCP;
+	a->port = port;
+	if (strncmp(text, "unix:", 5) == 0 || strstr(text, "://"))
+		return err_set(e, ERR_USAGE, "\"%s\": write the address as HOST or HOST:PORT",
+			       text);
+	rc = split_host(a->host, text, strlen(text), &port_at, text, e);
+	if (rc < 0)
+		return rc;
+	if (!a->host[0])
+		return err_set(e, ERR_USAGE, "\"%s\": the host is missing: write HOST[:PORT]",
+			       text);
+	return port_at ? parse_port(&a->port, port_at, strlen(port_at), 0, text, e) : 0;
+}
+
 int addr_parse_dest(struct addr_dest *d, const char *text, struct err *e)
 {
 	const char *sep = strstr(text, "://"), *rest, *at, *port_at;

@@ -3,6 +3,7 @@
  *
  *   endpoint     unix:/path | tcp:HOST:PORT
  *   listen       HOST:PORT, [v6]:PORT, :PORT (all addresses), PORT left out: 16516
+ *   host         HOST[:PORT], [v6][:PORT]
  *   destination  SCHEME://[IDENTITY@]HOST[:PORT], SCHEME tls or tcp
  */
 #ifndef ADIT_BASE_ADDR_H
@@ -43,6 +44,10 @@ char *addr_format(const struct addr *a, char *buf, size_t size);
 /* Reads HOST:PORT, as --listen takes it, into a (kind ADDR_TCP). An empty host
  * stands for every address. ERR_USAGE. */
 int addr_parse_listen(struct addr *a, const char *text, struct err *e);
+
+/* Reads HOST[:PORT], as --dest-address takes it, into a (kind ADDR_TCP); port is what it is
+ * where none is written. ERR_USAGE. */
+int addr_parse_host(struct addr *a, const char *text, uint16_t port, struct err *e);
 
 /* Reads a destination. The scheme is not checked beyond its form. ERR_USAGE. */
 int addr_parse_dest(struct addr_dest *d, const char *text, struct err *e);

@@ -43,6 +43,9 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 	case MIGRATE_OPTION_DEST_QMP:
 		c->dest_qmp = value;
 		return 0;
+	case MIGRATE_OPTION_DEST_ADDRESS:
+		c->dest_address = value;
+		return 0;
 	case MIGRATE_OPTION_DISKS:
 		return take_disks(c, value, e);
 	case MIGRATE_OPTION_MAX_BANDWIDTH:

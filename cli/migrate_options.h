@@ -18,6 +18,7 @@
 enum {
 	MIGRATE_OPTION_QMP = OPTION_MIGRATE,
 	MIGRATE_OPTION_DEST_QMP,
+	MIGRATE_OPTION_DEST_ADDRESS,
 	MIGRATE_OPTION_DISKS,
 	MIGRATE_OPTION_MAX_BANDWIDTH,
 	MIGRATE_OPTION_DOWNTIME,
@@ -28,6 +29,7 @@ enum {
 #define MIGRATE_OPTIONS_LONG                                                                       \
 	{"qmp", required_argument, NULL, MIGRATE_OPTION_QMP},                                      \
 	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
+	    {"dest-address", required_argument, NULL, MIGRATE_OPTION_DEST_ADDRESS},                \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
 	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
@@ -43,6 +45,10 @@ enum {
 	"how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT
 
 #define MIGRATE_OPTIONS_HELP_HOW                                                                   \
+	"  --dest-address HOST[:PORT]  connect there, where this host sees the destination "       \
+	"under\n"                                                                                  \
+	"                      another address than DEST, which still is whom it has to prove "    \
+	"to be\n"                                                                                  \
 	"  --dest-qmp SOCKET   use the QEMU that waits on the destination with -incoming defer,\n" \
 	"                      by its monitor there. Without it the destination starts one, "      \
 	"with\n"                                                                                   \

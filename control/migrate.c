@@ -451,6 +451,8 @@ static void prepare(struct migrate *m)
 
 	migrate_set_state(m, MIGRATE_PREPARE);
 	session_config_default(&config);
+	if (m->config.dest_address)
+		config.connect_to = &m->address;
 	m->session = session_connect(m->base, &m->dest, m->creds, &config, &session_ops, m, &e);
 	if (!m->session)
 		migrate_fail(m, &e);
@@ -666,6 +668,11 @@ struct migrate *migrate_start(struct event_base *base, const struct migrate_conf
 	if (migrate_config_check(config, e) < 0 || cookie_make_job(m->id, e) < 0 ||
 	    set_up(m, config, e) < 0 || addr_parse_dest(&m->dest, m->config.dest, e) < 0)
 		goto fail;
+	if (m->config.dest_address &&
+	    addr_parse_host(&m->address, m->config.dest_address, m->dest.port, e) < 0) {
+		err_prefix(e, "--dest-address");
+		goto fail;
+	}
 	m->creds = auth_load_client(&m->config.auth, &m->dest, e);
 	if (!m->creds)
 		goto fail;

@@ -50,9 +50,10 @@ struct mig_disk {
 
 struct migrate {
 	struct event_base *base;
-	json_t *wish;		      /* what config's strings are borrowed from */
+	json_t *wish; /* what config's strings are borrowed from */
 	struct migrate_config config;
 	struct addr_dest dest;
+	struct addr address; /* --dest-address, where it is given */
 	struct creds *creds;
 	const struct migrate_ops *ops; /* NULL once on_end was called */
 	void *ctx;

@@ -193,6 +193,7 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 {
 	struct session *s = calloc(1, sizeof(*s));
 	struct addr a = {.kind = ADDR_TCP, .port = d->port};
+	size_t len;
 
 	if (!s) {
 		err_set(e, ERR_SPACE, "no memory for a session");
@@ -208,9 +209,17 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 	s->last_error = ETIMEDOUT;
 	s->deadline_ms = clock_ms() + config->handshake_ms;
 	snprintf(s->host, sizeof(s->host), "%s", d->host);
-	snprintf(a.host, sizeof(a.host), "%s", d->host);
+	if (config->connect_to)
+		a = *config->connect_to;
+	else
+		snprintf(a.host, sizeof(a.host), "%s", d->host);
+	s->config.connect_to = NULL;
 	snprintf(s->dest, sizeof(s->dest), strchr(d->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
 		 d->scheme, d->host, d->port);
+	len = strlen(s->dest);
+	if (config->connect_to)
+		snprintf(s->dest + len, sizeof(s->dest) - len,
+			 strchr(a.host, ':') ? " (at [%s]:%u)" : " (at %s:%u)", a.host, a.port);
 	if (addr_resolve(&a, 0, &s->addresses, e) < 0)
 		goto fail;
 	s->ev = evtimer_new(base, on_start, s);

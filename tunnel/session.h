@@ -24,6 +24,9 @@ struct session_config {
 	uint32_t keepalive_ms;	   /* a PING after this much silence (5000) */
 	uint32_t dead_ms;	   /* the peer is dead after this much silence (15000) */
 	uint32_t handshake_ms;	   /* from connect or accept to HELLO (10000) */
+	/* Where to connect to instead of the destination's own address, which still is the
+	 * name that the peer has to prove; NULL. Borrowed for the call only. */
+	const struct addr *connect_to;
 };
 
 void session_config_default(struct session_config *c);

@@ -12,10 +12,10 @@ struct session {
 	const struct session_ops *ops; /* the owner's; NULL once it has let go */
 	void *ctx;
 	struct session_config config;
-	struct link *link;	       /* NULL before it is connected and after it has ended */
-	char address[96];	       /* of the peer */
-	char peer[256];		       /* who it is, once it has proved it */
-	char dest[ADDR_HOST_MAX + 32]; /* as the user wrote it, for errors */
+	struct link *link;		   /* NULL before it is connected and after it has ended */
+	char address[96];		   /* of the peer */
+	char peer[256];			   /* who it is, once it has proved it */
+	char dest[2 * ADDR_HOST_MAX + 64]; /* as the user wrote it, for errors */
 
 	/* connecting */
 	int connecting;

@@ -77,6 +77,8 @@ misuse 'one DEST' migrate --qmp "$T/qmp" tls://h tls://i "${psk[@]}"
 misuse 'tls:// needs --psk FILE or --tls-creds DIR' migrate --qmp "$T/qmp" tls://h
 misuse 'add --insecure' migrate --qmp "$T/qmp" tcp://h
 misuse 'cannot go together' migrate --qmp "$T/qmp" tls://h --insecure "${psk[@]}"
+misuse "--dest-address.*host is missing" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address :1
+misuse "brackets" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address ::1
 misuse '--timeout "soon"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout soon
 misuse '--downtime-limit "-1"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --downtime-limit=-1
 misuse '--max-bandwidth: "fast"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth fast

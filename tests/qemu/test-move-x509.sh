@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Goal: with certificates both ways, for a host name and for an address behind a name, a VM moves as with a key.
+# Goal: with certificates both ways, for a host name and for an address behind a name (also one given as --dest-address), a VM moves as with a key.
 . "$(dirname "$0")/lib.sh"
 need openssl
 
@@ -24,3 +24,14 @@ firewall_expect_connections 1
 # who it was stands in the log of the destination
 grep -q "$SRC_NAME" "${PROC_LOG[serve]}" || fail "adit serve's log does not name the peer"
 vm_end twin
+
+say 'a destination whose name is not known here, by --dest-address'
+proc_end serve
+certs_issue ours pki-far server far.test
+adit_server --tls-creds "$T/pki-far"
+ADIT_DEST=tls://far.test:1
+adit_serve_launch
+move_vm b append='ram=8 rate=1000'
+adit_migrate b --dest-address "$DST_IP:$ADIT_PORT"
+MOVE_DISKS=() move_succeeded b b-twin
+vm_end b-twin

@@ -44,6 +44,8 @@ adit_client --tls-creds "$T/pki-expired"
 move_refused 'an expired certificate of our own' a 1 'expired' 'client-cert.pem'
 adit_client --tls-creds "$T/pki-src"
 ADIT_DEST=tls://$DST_IP move_refused 'a wrong host name' a 1 'certificate' "$DST_NAME|$DST_IP"
+ADIT_DEST=tls://other.test move_refused 'a wrong host name behind --dest-address' a 1 'certificate' 'other.test' \
+    -- --dest-address "$DST_IP"
 adit_client --psk "$T/psk"
 move_refused 'a key against certificates' a 1 'certificate|psk|key'
 proc_end serve

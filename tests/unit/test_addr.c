@@ -138,6 +138,38 @@ static void test_addr_parse_listen_refuses(void **state)
 	}
 }
 
+static void test_addr_parse_host_forms(void **state)
+{
+	static const struct {
+		const char *text, *host;
+		unsigned port;
+	} cases[] = {
+	    {"10.0.0.1:99", "10.0.0.1", 99},
+	    {"h", "h", 7},
+	    {"[::1]:5", "::1", 5},
+	    {"[fe80::1%eth0]", "fe80::1%eth0", 7},
+	};
+	static const char *const wrong[] = {"",	   ":9",   "h:",   "h:0",     "h:70000",
+					    "::1", "[::1", "[]:1", "unix:/x", "tls://h",
+					    "a b", "h/x",  "me@h"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err e = ERR_INIT;
+		struct addr a;
+
+		assert_int_equal(addr_parse_host(&a, cases[i].text, 7, &e), 0);
+		assert_int_equal(a.kind, ADDR_TCP);
+		assert_string_equal(a.host, cases[i].host);
+		assert_int_equal(a.port, cases[i].port);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct err e = ERR_INIT;
+		struct addr a;
+
+		assert_int_equal(addr_parse_host(&a, wrong[i], 7, &e), ERR_USAGE);
+	}
+}
+
 static void test_addr_parse_dest_forms(void **state)
 {
 	static const struct {
@@ -318,6 +350,7 @@ int main(void)
 	    cmocka_unit_test(test_addr_parse_host_length),
 	    cmocka_unit_test(test_addr_parse_listen_forms),
 	    cmocka_unit_test(test_addr_parse_listen_refuses),
+	    cmocka_unit_test(test_addr_parse_host_forms),
 	    cmocka_unit_test(test_addr_parse_dest_forms),
 	    cmocka_unit_test(test_addr_parse_dest_refuses),
 	    cmocka_unit_test(test_addr_parse_dest_bounds_identity),
