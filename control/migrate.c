@@ -663,6 +663,7 @@ struct migrate *migrate_start(struct event_base *base, const struct migrate_conf
 		return NULL;
 	}
 	m->base = base;
+	m->ram_fd = -1;
 	m->ops = ops;
 	m->ctx = ctx;
 	if (migrate_config_check(config, e) < 0 || cookie_make_job(m->id, e) < 0 ||
@@ -716,6 +717,7 @@ void migrate_free(struct migrate *m)
 	free_event(m->ev_undo);
 	free_event(m->ev_end);
 	migrate_drop_relays(m, "the job is over");
+	migrate_ram_fini(m);
 	talk_free(m->talk);
 	if (m->session && m->session_ready)
 		session_close(m->session, CODE_NONE, "the job is over");

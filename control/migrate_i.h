@@ -2,7 +2,9 @@
  * What the files of the source's side of a migration share; nobody else includes it.
  *
  *   migrate.c          life, states, Begin and Prepare, Finish and Confirm
- *   migrate_perform.c  Perform: the mirrors, RAM, the switchover
+ *   migrate_perform.c  Perform: the mirrors, the switchover
+ *   migrate_ram.c      Perform: RAM's channels, what QEMU says of its migration
+ *   migrate_settings.c QEMU's capabilities and parameters, set and put back
  *   migrate_undo.c     what is undone when it fails
  *   migrate_watch.c    progress
  */
@@ -48,6 +50,18 @@ struct mig_disk {
 	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
+/* A connection of QEMU's for RAM, and its stream. Plain RAM has one, multifd and preempt
+ * have several, in the order in which QEMU made them. */
+struct mig_channel {
+	struct migrate *m;
+	struct relay *relay;
+	struct stream_stats last; /* when the relay has gone */
+	uint64_t before_bytes;	  /* what relays before this one carried (a mended postcopy) */
+	uint64_t begun_ms, ended_ms;
+};
+
+enum { MIG_CHANNELS_MAX = 256 + 1 };
+
 struct migrate {
 	struct event_base *base;
 	json_t *wish; /* what config's strings are borrowed from */
@@ -74,11 +88,15 @@ struct migrate {
 
 	struct mig_disk *disks;
 	size_t disk_count;
-	struct relay *ram;
-	struct stream_stats ram_last;
-	uint64_t ram_begun_ms, ram_ended_ms;
+	struct mig_channel *channels;
+	size_t channel_count;	/* that have ever been open */
+	size_t channels_opened; /* of this connection's round */
+	int ram_fd;		/* where QEMU connects, when a descriptor cannot be handed to it */
+	char ram_dir[108], ram_path[108];
+	struct event *ev_ram;
 	struct rate *rate;
-	bool settings_changed, migrating, asked_migrate;
+	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
+	bool settings_changed, migrating;
 
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
@@ -114,6 +132,23 @@ void migrate_note(struct migrate *m, const char *fmt, ...) __attribute__((format
 void migrate_perform(struct migrate *m);
 void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
 void migrate_disks_closed(struct migrate *m);
+/* The guest stands still for the switchover: the mirrors end. */
+void migrate_pre_switchover(struct migrate *m);
+
+/* migrate_ram.c */
+/* RAM's channels open, QEMU begins. The state is MIGRATE_RAM. */
+void migrate_ram_begin(struct migrate *m);
+/* A MIGRATION or MIGRATION_PASS event. */
+void migrate_ram_event(struct migrate *m, const char *name, const json_t *data);
+/* Ends the channels' relays, keeping what they carried, and the listening socket. */
+void migrate_ram_drop(struct migrate *m, const char *reason);
+void migrate_ram_fini(struct migrate *m);
+
+/* migrate_settings.c */
+/* Adds what QEMU has to be told before it migrates. */
+void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
+/* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */
+void migrate_settings_restore(struct migrate *m, struct qmp_batch *b);
 
 /* migrate_undo.c */
 void migrate_undo(struct migrate *m);

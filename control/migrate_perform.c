@@ -1,6 +1,5 @@
 /*
- * Perform: the mirrors to steady state, RAM to the switchover, the switchover
- * itself, in the order that was clean in every run: the mirrors are ended while the
+ * Perform: the mirrors to steady state, RAM (migrate_ram.c), and the switchover, in the order that was clean in every run: the mirrors are ended while the
  * guest stands still, the destination closes its exports, and only then the last of
  * RAM goes over.
  */
@@ -13,11 +12,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-
-/* QEMU limits itself to 128 MiB/s when not told otherwise; our limit is the tunnel's. */
-#define QEMU_BANDWIDTH_MAX ((json_int_t)1 << 50)
-
-static void begin_ram(struct migrate *m);
 
 /* ---- the mirrors ---- */
 
@@ -126,7 +120,8 @@ void migrate_perform(struct migrate *m)
 		return;
 	}
 	if (!m->disk_count) {
-		begin_ram(m);
+		migrate_set_state(m, MIGRATE_RAM);
+		migrate_ram_begin(m);
 		return;
 	}
 	migrate_set_state(m, MIGRATE_DISKS);
@@ -192,102 +187,6 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 		tell_disks_done(m);
 }
 
-/* ---- RAM ---- */
-
-static void on_ram_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
-{
-	struct migrate *m = ctx;
-	struct err e = ERR_INIT;
-
-	relay_stats(r, &m->ram_last);
-	m->ram = NULL;
-	m->ram_ended_ms = clock_ms();
-	if (code == CODE_NONE || m->state >= MIGRATE_FINISH)
-		return; /* whether it was whole is for QEMU to say */
-	err_set(&e, ERR_CLOSED, "the RAM stream broke: %s", *reason ? reason : code_name(code));
-	migrate_suspect(m, &e);
-}
-
-static void on_migrate_sent(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct migrate *m = ctx;
-	struct err why = *e;
-
-	(void)q;
-	(void)b;
-	if (m->state != MIGRATE_RAM || !err_is_set(&why))
-		return;
-	err_prefix(&why, "QEMU does not migrate this VM");
-	migrate_suspect(m, &why);
-}
-
-/* What this way of migrating needs, and nothing that an earlier one may have left on. */
-static json_t *capabilities(const struct migrate *m)
-{
-	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
-	static const char *const off[] = {"multifd",	    "postcopy-ram", "postcopy-preempt",
-					  "zero-copy-send", "x-colo",	    "background-snapshot",
-					  "rdma-pin-all",   "mapped-ram",   "x-ignore-shared",
-					  "block"};
-	json_t *list = json_array();
-	size_t i, k;
-	json_t *cap;
-
-	for (i = 0; i < sizeof(on) / sizeof(on[0]); i++)
-		json_array_append_new(list,
-				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
-	json_array_foreach(m->report.capabilities, i, cap)
-	{
-		const char *name = json_string_value(json_object_get(cap, "capability"));
-
-		for (k = 0; name && k < sizeof(off) / sizeof(off[0]); k++)
-			if (strcmp(name, off[k]) == 0 &&
-			    json_is_true(json_object_get(cap, "state")))
-				json_array_append_new(
-				    list, json_pack("{s:s,s:b}", "capability", name, "state", 0));
-	}
-	return list;
-}
-
-static void begin_ram(struct migrate *m)
-{
-	char target[COOKIE_JOB_LEN + 20];
-	struct qmp_batch *b;
-	struct err e = ERR_INIT;
-	json_t *params;
-	int pair[2];
-
-	migrate_set_state(m, MIGRATE_RAM);
-	snprintf(target, sizeof(target), "job:%s/ram", m->id);
-	if (fd_socketpair(pair, &e) < 0) {
-		migrate_fail(m, &e);
-		return;
-	}
-	m->ram =
-	    relay_open(m->base, m->session, STREAM_RAM, target, pair[0], on_ram_relay_end, m, &e);
-	b = m->ram ? qmp_batch_new() : NULL;
-	if (!b) {
-		fd_close(&pair[1]);
-		if (!err_is_set(&e))
-			err_set(&e, ERR_SPACE, "no memory for the RAM stream");
-		migrate_fail(m, &e);
-		return;
-	}
-	stream_set_rate(relay_stream(m->ram), m->rate);
-	m->ram_begun_ms = clock_ms();
-	params = json_pack("{s:I}", "max-bandwidth", QEMU_BANDWIDTH_MAX);
-	if (m->config.limits.downtime_ms)
-		json_object_set_new(params, "downtime-limit",
-				    json_integer((json_int_t)m->config.limits.downtime_ms));
-	m->settings_changed = m->migrating = true;
-	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
-		      json_pack("{s:o}", "capabilities", capabilities(m)));
-	qmp_batch_add(b, QMP_MUST, "migrate-set-parameters", params);
-	qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
-	qmp_batch_add(b, QMP_MUST, "migrate", json_pack("{s:s}", "uri", "fd:adit-ram"));
-	qmp_batch_run(b, m->qmp, on_migrate_sent, m);
-}
-
 /* ---- the switchover ---- */
 
 static void on_mirror_cancel(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -303,7 +202,7 @@ static void on_mirror_cancel(void *ctx, struct qmp *q, json_t *result, const str
 	migrate_suspect(d->m, &why);
 }
 
-static void pre_switchover(struct migrate *m)
+void migrate_pre_switchover(struct migrate *m)
 {
 	migrate_set_state(m, MIGRATE_SWITCHOVER);
 	if (!m->disk_count) {
@@ -347,59 +246,18 @@ void migrate_disks_closed(struct migrate *m)
 		    on_continued, m);
 }
 
-/* Why QEMU says that it failed. */
-static void on_failed_reason(void *ctx, struct qmp *q, json_t *result, const struct err *e)
-{
-	struct migrate *m = ctx;
-	const char *desc = json_string_value(json_object_get(result, "error-desc"));
-	struct err why = ERR_INIT;
-
-	(void)q;
-	if (m->state < MIGRATE_RAM || m->state > MIGRATE_DEVICE)
-		return;
-	err_set(&why, ERR_QEMU, "QEMU says that the migration failed%s%s",
-		desc || err_is_set(e) ? ": " : "", desc ? desc : e->text);
-	migrate_suspect(m, &why);
-}
-
-static void on_migration_status(struct migrate *m, const char *status)
-{
-	struct err e = ERR_INIT;
-
-	log_debug(&m->about, "QEMU's migration: %s", status);
-	if (strcmp(status, "pre-switchover") == 0 && m->state == MIGRATE_RAM) {
-		pre_switchover(m);
-	} else if (strcmp(status, "completed") == 0 && m->state == MIGRATE_DEVICE) {
-		m->migrating = false;
-		migrate_finish(m);
-	} else if (strcmp(status, "failed") == 0) {
-		m->migrating = false;
-		qmp_command(m->qmp, "query-migrate", NULL, on_failed_reason, m);
-	} else if (strcmp(status, "cancelled") == 0) {
-		m->migrating = false;
-		err_set(&e, ERR_CANCELLED, "the migration was cancelled in QEMU's monitor");
-		migrate_suspect(m, &e);
-	} else if (strcmp(status, "completed") == 0) {
-		err_set(&e, ERR_QEMU, "QEMU ended the migration in phase %s, out of order",
-			migrate_state_name(m->state));
-		migrate_fail(m, &e);
-	}
-}
-
 void migrate_perform_event(struct migrate *m, const char *name, const json_t *data)
 {
-	const char *status = json_string_value(json_object_get(data, "status"));
 	struct mig_disk *d = disk_of_job(m, data);
 
-	if (strcmp(name, "MIGRATION") == 0 && status) {
-		if (m->state >= MIGRATE_RAM)
-			on_migration_status(m, status);
-	} else if (strcmp(name, "MIGRATION_PASS") == 0) {
-		m->progress.passes = (uint64_t)json_integer_value(json_object_get(data, "pass"));
+	if (strcmp(name, "MIGRATION") == 0 || strcmp(name, "MIGRATION_PASS") == 0) {
+		migrate_ram_event(m, name, data);
 	} else if (strcmp(name, "BLOCK_JOB_READY") == 0 && d) {
 		d->ready = true;
-		if (m->state == MIGRATE_DISKS && all_ready(m))
-			begin_ram(m);
+		if (m->state == MIGRATE_DISKS && all_ready(m)) {
+			migrate_set_state(m, MIGRATE_RAM);
+			migrate_ram_begin(m);
+		}
 	} else if ((strcmp(name, "BLOCK_JOB_COMPLETED") == 0 ||
 		    strcmp(name, "BLOCK_JOB_CANCELLED") == 0) &&
 		   d) {

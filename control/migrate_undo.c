@@ -47,12 +47,7 @@ void migrate_drop_relays(struct migrate *m, const char *reason)
 		relay_cancel(d->relay, CODE_CANCELLED, reason);
 		d->relay = NULL;
 	}
-	if (m->ram) {
-		relay_stats(m->ram, &m->ram_last);
-		m->ram_ended_ms = now_ms;
-		relay_cancel(m->ram, CODE_CANCELLED, reason);
-		m->ram = NULL;
-	}
+	migrate_ram_drop(m, reason);
 }
 
 /* Both sides are done, or will not be. */
@@ -94,30 +89,6 @@ static void done_here(struct migrate *m, const char *status, bool running)
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
 		add_ms(m->ev_undo, UNDO_EVERY_MS);
-}
-
-static void restore_settings(struct migrate *m, struct qmp_batch *b)
-{
-	static const char *const params[] = {"max-bandwidth", "downtime-limit"};
-	json_t *list = json_array(), *set = json_object();
-	size_t i;
-	json_t *cap;
-
-	if (!m->settings_changed) {
-		json_decref(list);
-		json_decref(set);
-		return;
-	}
-	json_array_foreach(m->report.capabilities, i, cap) json_array_append(list, cap);
-	for (i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-		json_t *v = json_object_get(m->report.parameters, params[i]);
-
-		if (v)
-			json_object_set(set, params[i], v);
-	}
-	qmp_batch_add(b, QMP_MAY, "migrate-set-capabilities",
-		      json_pack("{s:o}", "capabilities", list));
-	qmp_batch_add(b, QMP_MAY, "migrate-set-parameters", set);
 }
 
 static bool migration_busy(const json_t *migrate)
@@ -215,7 +186,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			left++;
 			qmp_batch_add(act, QMP_MAY, "cont", NULL);
 		}
-		restore_settings(m, act);
+		migrate_settings_restore(m, act);
 		m->settings_changed = false;
 	}
 	if (!left || clock_ms() > m->undo_until_ms) {

@@ -27,10 +27,12 @@ static void stats_of(struct relay *r, const struct stream_stats *last, struct st
 uint64_t migrate_sent_bytes(const struct migrate *m)
 {
 	struct stream_stats st;
-	uint64_t sum;
+	uint64_t sum = 0;
 
-	stats_of(m->ram, &m->ram_last, &st);
-	sum = st.sent_bytes;
+	for (size_t i = 0; i < m->channel_count; i++) {
+		stats_of(m->channels[i].relay, &m->channels[i].last, &st);
+		sum += m->channels[i].before_bytes + st.sent_bytes;
+	}
 	for (size_t i = 0; i < m->disk_count; i++) {
 		stats_of(m->disks[i].relay, &m->disks[i].last, &st);
 		sum += st.sent_bytes;
@@ -180,27 +182,40 @@ static void add(struct migrate_stream *s, const char *kind, const char *name,
 	s->rate = begun_ms ? st->sent_bytes * 1000 / ms : 0;
 }
 
-void migrate_watch_streams(struct migrate *m, struct migrate_result *r)
+size_t migrate_streams(const struct migrate *m, struct migrate_stream *out, size_t max)
 {
 	uint64_t now_ms = clock_ms();
 	struct stream_stats st;
+	char number[24] = "";
 	size_t n = 0;
 
-	m->result_streams = calloc(m->disk_count + 1, sizeof(*m->result_streams));
-	if (!m->result_streams)
-		return;
-	for (size_t i = 0; i < m->disk_count; i++) {
-		struct mig_disk *d = &m->disks[i];
+	for (size_t i = 0; i < m->disk_count && n < max; i++) {
+		const struct mig_disk *d = &m->disks[i];
 
 		stats_of(d->relay, &d->last, &st);
-		add(&m->result_streams[n++], "disk", d->desc->name, STREAM_DISK, &st, d->begun_ms,
+		add(&out[n++], "disk", d->desc->name, STREAM_DISK, &st, d->begun_ms,
 		    d->ended_ms ? d->ended_ms : now_ms);
 	}
-	if (m->ram_begun_ms) {
-		stats_of(m->ram, &m->ram_last, &st);
-		add(&m->result_streams[n++], "ram", "", STREAM_RAM, &st, m->ram_begun_ms,
-		    m->ram_ended_ms ? m->ram_ended_ms : now_ms);
+	for (size_t i = 0; i < m->channel_count && n < max; i++) {
+		const struct mig_channel *c = &m->channels[i];
+
+		stats_of(c->relay, &c->last, &st);
+		st.sent_bytes += c->before_bytes;
+		if (m->channel_count > 1)
+			snprintf(number, sizeof(number), "%zu", i);
+		add(&out[n++], "ram", number, STREAM_RAM, &st, c->begun_ms,
+		    c->ended_ms ? c->ended_ms : now_ms);
 	}
+	return n;
+}
+
+void migrate_watch_streams(struct migrate *m, struct migrate_result *r)
+{
+	size_t max = m->disk_count + m->channel_count;
+
+	m->result_streams = calloc(max + 1, sizeof(*m->result_streams));
+	if (!m->result_streams)
+		return;
 	r->streams = m->result_streams;
-	r->stream_count = n;
+	r->stream_count = migrate_streams(m, m->result_streams, max);
 }
