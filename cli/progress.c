@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "control/migrate_json.h"
 
 enum { PLAIN_EVERY = 5 /* seconds, where there is no terminal */ };
 
@@ -54,7 +55,7 @@ void progress_phase(struct progress *p, const char *phase)
 {
 	snprintf(p->phase, sizeof(p->phase), "%s", phase);
 	if (p->json && !would_wait(p))
-		print_json(json_pack("{s:s,s:s}", "event", "phase", "phase", phase));
+		print_json(migrate_json_phase(phase));
 }
 
 void progress_note(struct progress *p, const char *text)
@@ -62,24 +63,11 @@ void progress_note(struct progress *p, const char *text)
 	if (would_wait(p))
 		return;
 	if (p->json) {
-		print_json(json_pack("{s:s,s:s}", "event", "note", "text", text));
+		print_json(migrate_json_note(text));
 		return;
 	}
 	clear(p);
 	fprintf(stderr, "note: %s\n", text);
-}
-
-static json_t *progress_json(const struct migrate_progress *m)
-{
-	return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "event", "progress",
-			 "phase", m->phase, "elapsed_ms", (json_int_t)m->elapsed_ms,
-			 "disk_done_bytes", (json_int_t)m->disk_done, "disk_total_bytes",
-			 (json_int_t)m->disk_total, "ram_done_bytes", (json_int_t)m->ram_done,
-			 "ram_total_bytes", (json_int_t)m->ram_total, "ram_remaining_bytes",
-			 (json_int_t)m->ram_remaining, "rate_bytes_per_s", (json_int_t)m->rate,
-			 "dirty_bytes_per_s", (json_int_t)m->dirty_rate, "passes",
-			 (json_int_t)m->passes, "remaining_s",
-			 m->remaining_s < 0 ? json_null() : json_integer(m->remaining_s));
 }
 
 static int percent(uint64_t done, uint64_t total)
@@ -121,7 +109,7 @@ void progress_tick(struct progress *p, const struct migrate_progress *m)
 	if (would_wait(p))
 		return;
 	if (p->json) {
-		print_json(progress_json(m));
+		print_json(migrate_json_progress(m));
 		return;
 	}
 	line(m, text, sizeof(text));
@@ -139,43 +127,6 @@ void progress_tick(struct progress *p, const struct migrate_progress *m)
 	}
 }
 
-static json_t *streams_json(const struct migrate_result *r)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < r->stream_count; i++)
-		json_array_append_new(
-		    list, json_pack("{s:s,s:s,s:I,s:I}", "name", r->streams[i].name, "class",
-				    stream_class_name(r->streams[i].class), "bytes",
-				    (json_int_t)r->streams[i].bytes, "rate_bytes_per_s",
-				    (json_int_t)r->streams[i].rate));
-	return list;
-}
-
-static void end_json(const struct migrate_result *r)
-{
-	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:o}", "event",
-			      err_is_set(&r->err) ? "failed" : "completed", "job", r->job,
-			      "total_ms", (json_int_t)r->total_ms, "passes", (json_int_t)r->passes,
-			      "streams", streams_json(r));
-	json_t *there;
-
-	if (err_is_set(&r->err)) {
-		json_object_set_new(o, "code", json_string(err_code_name(r->err.code)));
-		json_object_set_new(o, "error", json_string(r->err.text));
-		json_object_set_new(o, "unknown", json_boolean(r->unknown));
-	} else {
-		there = json_pack("{s:s,s:b}", "qmp", r->there.qmp, "launched", r->there.launched);
-		if (*r->there.dir)
-			json_object_set_new(there, "dir", json_string(r->there.dir));
-		if (r->there.pid)
-			json_object_set_new(there, "pid", json_integer((json_int_t)r->there.pid));
-		json_object_set_new(o, "downtime_ms", json_integer((json_int_t)r->downtime_ms));
-		json_object_set_new(o, "destination", there);
-	}
-	print_json(o);
-}
-
 void progress_end(struct progress *p, const struct migrate_result *r)
 {
 	uint64_t bytes = 0;
@@ -183,7 +134,7 @@ void progress_end(struct progress *p, const struct migrate_result *r)
 
 	clear(p);
 	if (p->json) {
-		end_json(r);
+		print_json(migrate_json_end(r));
 		return;
 	}
 	if (err_is_set(&r->err))

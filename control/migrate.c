@@ -694,6 +694,11 @@ const char *migrate_id(const struct migrate *m)
 	return m->id;
 }
 
+const struct vmdesc *migrate_vm(const struct migrate *m)
+{
+	return m->described ? &m->desc : NULL;
+}
+
 const struct migrate_progress *migrate_progress(const struct migrate *m)
 {
 	return &m->progress;

@@ -16,6 +16,7 @@
 
 struct event_base;
 struct migrate;
+struct vmdesc;
 
 enum migrate_on_timeout {
 	MIGRATE_ABORT,	  /* give up: the VM runs on here */
@@ -125,6 +126,9 @@ struct migrate *migrate_resume(struct event_base *base, const char *state_dir, c
 
 /* The job's id; the job's. */
 const char *migrate_id(const struct migrate *m);
+
+/* The VM, once Begin has read it; NULL before that. The job's. */
+const struct vmdesc *migrate_vm(const struct migrate *m);
 
 /* The phase by name, and the progress as it is now; the job's. */
 const struct migrate_progress *migrate_progress(const struct migrate *m);
