@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "control/vmdesc.h"
 
 int migrate_options_number(uint64_t *out, const char *name, const char *text, uint64_t max,
 			   struct err *e)
@@ -46,6 +47,9 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 	case MIGRATE_OPTION_DEST_ADDRESS:
 		c->dest_address = value;
 		return 0;
+	case MIGRATE_OPTION_RENAME:
+		c->rename = value;
+		return vmdesc_check_name(value, e) < 0 ? err_prefix(e, "--rename") : 0;
 	case MIGRATE_OPTION_DISKS:
 		return take_disks(c, value, e);
 	case MIGRATE_OPTION_MAX_BANDWIDTH:

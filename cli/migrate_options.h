@@ -20,6 +20,7 @@ enum {
 	MIGRATE_OPTION_DEST_QMP,
 	MIGRATE_OPTION_DEST_ADDRESS,
 	MIGRATE_OPTION_DISKS,
+	MIGRATE_OPTION_RENAME,
 	MIGRATE_OPTION_MAX_BANDWIDTH,
 	MIGRATE_OPTION_DOWNTIME,
 	MIGRATE_OPTION_TIMEOUT,
@@ -30,6 +31,7 @@ enum {
 	{"qmp", required_argument, NULL, MIGRATE_OPTION_QMP},                                      \
 	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
 	    {"dest-address", required_argument, NULL, MIGRATE_OPTION_DEST_ADDRESS},                \
+	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
 	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
@@ -55,7 +57,10 @@ enum {
 	"                      the command line of this one rewritten for it\n"                    \
 	"  --disks WHICH       what is copied: all writable disks (what it is without this), "     \
 	"none\n"                                                                                   \
-	"                      (shared storage), or disks by node name, drive or device id\n"      \
+	"                      (shared storage), or NODE,...: disks by node name, drive id, "      \
+	"device\n"                                                                                 \
+	"                      id, or the image's file name\n"                                     \
+	"  --rename NAME       the VM's name on the destination\n"                                 \
 	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"   \
 	"                      without it\n"                                                       \
 	"  --downtime-limit MS how long the guest may stand still at the end; QEMU's own "         \

@@ -22,7 +22,7 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET };
+enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME };
 
 static void next_image(struct job *j);
 static void connect_monitor(struct job *j);
@@ -257,6 +257,10 @@ static void start_twin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
+	if (vms_record(j->twin.dir, j->desc.name, proc_pid(j->qemu), &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
 	log_info(&j->about, "started %s, pid %d", j->twin.argv.at[0], (int)proc_pid(j->qemu));
 	j->connect_until_ms = clock_ms() + CONNECT_MS;
 	job_wait(j, CONNECT_EVERY_MS);
@@ -445,10 +449,16 @@ static int compare(struct job *j, struct qmp_batch *b, struct err *e)
 	const char *machine = json_string_value(qmp_batch_result(b, Q_MACHINE));
 	const char *arch =
 	    json_string_value(json_object_get(qmp_batch_result(b, Q_TARGET), "arch"));
+	const char *name = json_string_value(json_object_get(qmp_batch_result(b, Q_NAME), "name"));
 	size_t cpus = json_array_size(qmp_batch_result(b, Q_CPUS));
 	json_int_t bytes = json_integer_value(json_object_get(memory, "base-memory")) +
 			   json_integer_value(json_object_get(memory, "plugged-memory"));
 
+	if (j->desc.renamed && strcmp(name ? name : "", j->desc.name) != 0)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU is named \"%s\", not \"%s\" (--rename): "
+			       "start it with -name guest=%s",
+			       name ? name : "", j->desc.name, j->desc.name);
 	if (arch && strcmp(arch, j->desc.arch) != 0)
 		return err_set(e, ERR_QEMU, "the destination's QEMU is for %s, the VM's for %s",
 			       arch, j->desc.arch);
@@ -516,6 +526,7 @@ static void ask(struct job *j)
 	qmp_batch_add(b, QMP_MAY, "qom-get",
 		      json_pack("{s:s,s:s}", "path", "/machine", "property", "type"));
 	qmp_batch_add(b, QMP_MAY, "query-target", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-name", NULL);
 	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", caps));
 	/* While it waits, this takes back that it runs by itself once all is there: the
@@ -560,6 +571,30 @@ static void on_route(void *ctx, struct session *s, struct stream *stream, enum s
 	job_take_stream(ctx, s, stream, target);
 }
 
+/* Two VMs of one name on a host are one VM by mistake, or will be mistaken for one. */
+static int check_name(const struct job *j, struct err *e)
+{
+	const struct job *other;
+	char dir[4096];
+
+	if (!*j->desc.name)
+		return 0;
+	TAILQ_FOREACH(other, &j->service->jobs, listed)
+	if (other != j && other->launched && other->described && other->state < JOB_RUNS &&
+	    strcmp(other->desc.name, j->desc.name) == 0)
+		return err_set(
+		    e, ERR_REFUSED,
+		    "another migration is bringing a VM named \"%s\" to the destination: "
+		    "wait for it, or give this one another name there with --rename",
+		    j->desc.name);
+	if (vms_find(j->service->config.run_dir, j->desc.name, dir, sizeof(dir)))
+		return err_set(e, ERR_REFUSED,
+			       "a VM named \"%s\" runs on the destination already (%s): give this "
+			       "one another name there with --rename",
+			       j->desc.name, dir);
+	return 0;
+}
+
 void job_begin(struct job *j)
 {
 	const struct service_config *c = &j->service->config;
@@ -588,7 +623,8 @@ void job_begin(struct job *j)
 		     "--dest-qmp");
 		return;
 	}
-	if (twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 || make_folder(j, &e) < 0)
+	if (check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
+	    make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else
 		next_image(j);

@@ -410,6 +410,8 @@ static void on_session_ready(void *ctx, struct session *s)
 	json_object_set(msg, "disks", m->report.disks);
 	if (m->config.dest_qmp)
 		json_object_set_new(msg, "dest_qmp", json_string(m->config.dest_qmp));
+	if (m->config.rename)
+		json_object_set_new(msg, "rename", json_string(m->config.rename));
 	if (talk_send(m->talk, msg, &e) < 0)
 		migrate_fail(m, &e);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "control/vmdesc.h"
 
 enum type { TEXT, FLAG, U64, UNSIGNED, ON_TIMEOUT, STORAGE, AUTH };
 
@@ -211,6 +212,8 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 		    e, ERR_USAGE,
 		    "--offline and --postcopy cannot go together: a paused guest needs no "
 		    "page at once");
+	if (c->rename && vmdesc_check_name(c->rename, e) < 0)
+		return err_prefix(e, "--rename");
 	if (c->storage == MIGRATE_STORAGE_NONE && c->disks)
 		return err_set(e, ERR_USAGE, "--copy-storage none and --disks cannot go together");
 	return 0;

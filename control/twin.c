@@ -130,8 +130,11 @@ static int name_dir(struct twin_plan *p, const char *job)
 			       "a folder with a ',' in its name cannot be written "
 			       "in QEMU's options: choose another --run-dir than %s",
 			       p->config->run_dir);
-	if (strchr(name, '/'))
-		return err_set(p->e, ERR_REFUSED, "the VM's name \"%.64s\" has a '/' in it", name);
+	if (vmdesc_check_name(name, p->e) < 0) {
+		p->e->code = ERR_REFUSED;
+		return err_prefix(p->e, "the VM cannot be launched on the destination under its "
+					"name (--rename gives it another)");
+	}
 	for (; *name && n < sizeof(clean) - 1; name++)
 		clean[n++] = (*name >= '0' && *name <= '9') || (*name >= 'A' && *name <= 'Z') ||
 				     (*name >= 'a' && *name <= 'z') || *name == '-' || *name == '_'
@@ -215,6 +218,27 @@ static int global(struct twin_plan *p, const struct qargs_item *it)
 	return 0;
 }
 
+/* -name, with another name in it where the VM is to have one. */
+static int vm_name(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	char *text = NULL;
+
+	p->has_name = true;
+	if (!p->d->renamed) {
+		twin_add(p, "name", value);
+		return 0;
+	}
+	if (qopts_parse(&o, value, "guest") == 0 && qopts_set(&o, "guest", p->d->name) == 0 &&
+	    (text = qopts_text(&o)) != NULL)
+		twin_add(p, "name", text);
+	else
+		err_set(p->e, ERR_SPACE, "no memory for the command line");
+	free(text);
+	qopts_fini(&o);
+	return p->e->code;
+}
+
 static int take(struct twin_plan *p, const struct qargs_item *it)
 {
 	static const char *const file_keys[] = {"file", "data", NULL};
@@ -232,8 +256,9 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		return global(p, it);
 	case QARGS_ACCEL:
 		return refuse_if(p, it, accel_keys, "it names a file of the source host");
-	case QARGS_KEEP:
 	case QARGS_NAME:
+		return vm_name(p, it->value);
+	case QARGS_KEEP:
 	case QARGS_NUMA:
 		twin_add(p, o->name, it->value);
 		return 0;
@@ -348,6 +373,8 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 	strvec_push(&p.used, "qemu.log");
 	for (size_t i = 0; r == 0 && i < args.count; i++)
 		r = take(&p, &args.at[i]);
+	if (r == 0 && d->renamed && !p.has_name)
+		r = vm_name(&p, "");
 	/* The default may be another machine there. */
 	if (r == 0 && !p.has_machine && *d->machine)
 		twin_add(&p, "machine", d->machine);

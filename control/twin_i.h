@@ -17,7 +17,7 @@ struct twin_plan {
 	const struct service_config *config;
 	const struct qargs *args;
 	unsigned serials, parallels; /* -serial, -parallel options so far */
-	bool has_display, has_machine;
+	bool has_display, has_machine, has_name;
 	struct strvec used; /* names given in the private folder */
 	struct err *e;
 };

@@ -72,7 +72,10 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	d->package = str(vm, "package");
 	d->arch = str(vm, "arch");
 	d->machine = str(vm, "machine");
-	d->name = str(vm, "name");
+	d->name = str(msg, "rename");
+	d->renamed = *d->name;
+	if (!d->renamed)
+		d->name = str(vm, "name");
 	d->uuid = str(vm, "uuid");
 	d->status = str(vm, "status");
 	d->host = str(vm, "host");
@@ -120,22 +123,123 @@ const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *nod
 	return NULL;
 }
 
+/* "id" of "/machine/peripheral/id/virtio-backend", as QEMU has it for some devices; the
+ * whole of anything else. */
+static const char *device_id(const char *qdev, size_t *len)
+{
+	static const char named[] = "/machine/peripheral/";
+
+	if (strncmp(qdev, named, sizeof(named) - 1) == 0)
+		qdev += sizeof(named) - 1;
+	else if (*qdev == '/')
+		qdev = "";
+	*len = strcspn(qdev, "/");
+	return qdev;
+}
+
+static bool is_word(const char *s, size_t s_len, const char *word, size_t len)
+{
+	return len && s_len == len && strncmp(s, word, len) == 0;
+}
+
 static bool is_called(const json_t *disk, const char *word, size_t len)
 {
 	static const char *const keys[] = {"name", "node", "device", "qdev"};
+	const char *id;
+	size_t id_len;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		const char *s = str(disk, keys[i]);
 
-		if (strlen(s) == len && strncmp(s, word, len) == 0)
+		if (is_word(s, strlen(s), word, len))
 			return true;
 	}
-	return false;
+	id = device_id(str(disk, "qdev"), &id_len);
+	return is_word(id, id_len, word, len);
+}
+
+/* Whether its image is called so: the whole path, or the last part of it. */
+static bool has_image(const json_t *disk, const char *word, size_t len)
+{
+	const char *file = str(disk, "file"), *slash = strrchr(file, '/');
+	const char *base = slash ? slash + 1 : file;
+
+	return is_word(file, strlen(file), word, len) || is_word(base, strlen(base), word, len);
+}
+
+/* The disk that word names. More than one has the same image's name: NULL, as with none. */
+static json_t *find_disk(const json_t *disks, const char *word, size_t len)
+{
+	json_t *disk, *found = NULL;
+	size_t i;
+
+	json_array_foreach(disks, i, disk) if (is_called(disk, word, len)) return disk;
+	json_array_foreach(disks, i, disk)
+	{
+		if (!has_image(disk, word, len))
+			continue;
+		if (found)
+			return NULL;
+		found = disk;
+	}
+	return found;
+}
+
+/* "a, b (node b0, device dev1)" of all disks, as far as there is room. */
+static void list_disks(const json_t *disks, char *buf, size_t size)
+{
+	const json_t *disk;
+	size_t i, at = 0;
+
+	buf[0] = 0;
+	json_array_foreach(disks, i, disk)
+	{
+		const char *name = str(disk, "name"), *node = str(disk, "node"), *id;
+		size_t id_len;
+		int n;
+
+		id = device_id(str(disk, "qdev"), &id_len);
+		if (*node == '#' || strcmp(node, name) == 0)
+			node = "";
+		if (is_word(id, id_len, name, strlen(name)) || !id_len)
+			id_len = 0;
+		n = snprintf(buf + at, size - at, "%s%s%s%s%s%s%s%.*s%s", at ? ", " : "", name,
+			     *node || id_len ? " (" : "", *node ? "node " : "", node,
+			     *node && id_len ? ", " : "", id_len ? "device " : "", (int)id_len, id,
+			     *node || id_len ? ")" : "");
+		if (n < 0 || (size_t)n >= size - at) {
+			snprintf(buf + at, size - at, "%s", at ? ", ..." : "...");
+			return;
+		}
+		at += (size_t)n;
+	}
 }
 
 static bool can_copy(const json_t *disk)
 {
 	return !flag(disk, "empty") && !flag(disk, "read_only") && !*str(disk, "shared_with");
+}
+
+static int select_one(const json_t *disks, const char *word, size_t len, struct err *e)
+{
+	json_t *disk = find_disk(disks, word, len);
+	char all[300];
+
+	if (!disk) {
+		list_disks(disks, all, sizeof(all));
+		return err_set(e, ERR_USAGE,
+			       "--disks %.*s: the VM has no such disk; it has %s (an image's file "
+			       "name will do where only one has it)",
+			       len > 100 ? 100 : (int)len, word, *all ? all : "none");
+	}
+	if (!can_copy(disk))
+		return err_set(e, ERR_USAGE, "--disks %.*s: this drive is %s, it cannot be copied",
+			       len > 100 ? 100 : (int)len, word,
+			       flag(disk, "empty")	 ? "empty"
+			       : flag(disk, "read_only") ? "read-only"
+							 : "the same node as another");
+	json_object_set_new(disk, "copy", json_true());
+	return 0;
 }
 
 int vmdesc_select(json_t *disks, const char *spec, struct err *e)
@@ -148,30 +252,22 @@ int vmdesc_select(json_t *disks, const char *spec, struct err *e)
 	    json_object_set_new(disk, "copy", json_boolean(all && can_copy(disk)));
 	while (!all && !none && *spec) {
 		size_t len = strcspn(spec, ",");
-		bool found = false;
 
-		json_array_foreach(disks, i, disk)
-		{
-			if (!is_called(disk, spec, len))
-				continue;
-			found = true;
-			if (!can_copy(disk))
-				return err_set(
-				    e, ERR_USAGE,
-				    "--disks %.*s: this drive is %s, it cannot be copied", (int)len,
-				    spec,
-				    flag(disk, "empty")	      ? "empty"
-				    : flag(disk, "read_only") ? "read-only"
-							      : "the same node as another");
-			json_object_set_new(disk, "copy", json_true());
-		}
-		if (!found)
-			return err_set(e, ERR_USAGE,
-				       "--disks %.*s: the VM has no disk with this node name, "
-				       "drive id or device id",
-				       (int)len, spec);
+		if (select_one(disks, spec, len, e) < 0)
+			return e->code;
 		spec += len + (spec[len] == ',');
 	}
+	return 0;
+}
+
+int vmdesc_check_name(const char *name, struct err *e)
+{
+	if (!*name || strlen(name) > 200)
+		return err_set(e, ERR_USAGE, "a VM's name has 1 to 200 bytes");
+	for (const char *p = name; *p; p++)
+		if (*p == '/' || (unsigned char)*p < 0x20 || *p == 0x7f)
+			return err_set(e, ERR_USAGE, "a VM's name has no %s in it",
+				       *p == '/' ? "'/'" : "newline or other control character");
 	return 0;
 }
 

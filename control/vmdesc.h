@@ -40,6 +40,7 @@ struct vmdesc {
 	json_t *msg; /* what the strings below are borrowed from */
 	const char *qemu, *package, *arch, *machine, *name, *uuid, *status, *host, *exe, *cwd;
 	bool running;
+	bool renamed; /* name is the one that it is to have on the destination */
 	uint64_t memory, cpus;
 	struct strvec argv;
 	struct strvec plugged, unplugged; /* devices that came or went after the start */
@@ -73,9 +74,14 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx);
 void vmdesc_report_fini(struct vmdesc_report *r);
 
 /* Sets `copy` of each disk in the array disks as --disks says: "all", "none", or a list
- * of node names, -drive ids, device ids or disk names with commas between. Read-only and
- * empty drives are never copied. ERR_USAGE names a disk that is not there. */
+ * of node names, -drive ids, device ids or disk names with commas between; also an image's
+ * file name where only one disk has it. Read-only and empty drives are never copied.
+ * ERR_USAGE names a disk that is not there, and those that are. */
 int vmdesc_select(json_t *disks, const char *spec, struct err *e);
+
+/* Whether a VM may be called name: ERR_USAGE with the reason for one that is empty or long,
+ * or has a '/' or control characters in it, as it becomes part of a folder's name. */
+int vmdesc_check_name(const char *name, struct err *e);
 
 /* This host's boot id ("" when unknown); buf of at least 40 bytes. Returns buf. */
 const char *vmdesc_host(char *buf, size_t size);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "base/dir.h"
 #include "base/log.h"
+#include "base/process.h"
 
 enum { YOUNG_S = 60 /* may be another job's, under way */ };
 
@@ -93,6 +95,51 @@ static int answers(const char *path)
 	    (errno != ECONNREFUSED && errno != ENOENT);
 	close(fd);
 	return r;
+}
+
+int vms_record(const char *dir, const char *name, pid_t pid, struct err *e)
+{
+	json_t *o = json_pack("{s:s,s:I,s:I}", "name", name, "pid", (json_int_t)pid, "started",
+			      (json_int_t)process_started(pid));
+	char path[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/vm.json", dir);
+	r = o ? json_dump_file(o, path, JSON_COMPACT) : -1;
+	json_decref(o);
+	return r < 0 ? err_set_sys(e, errno, "%s cannot be written", path) : 0;
+}
+
+bool vms_find(const char *run_dir, const char *name, char *dir, size_t size)
+{
+	char path[4096];
+	struct dirent *entry;
+	bool found = false;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/vms", run_dir);
+	d = opendir(path);
+	while (d && !found && (entry = readdir(d)) != NULL) {
+		const char *its;
+		json_int_t pid, started;
+		json_t *o;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/vms/%s/vm.json", run_dir, entry->d_name);
+		o = json_load_file(path, 0, NULL);
+		its = json_string_value(json_object_get(o, "name"));
+		pid = json_integer_value(json_object_get(o, "pid"));
+		started = json_integer_value(json_object_get(o, "started"));
+		found = its && strcmp(its, name) == 0 && pid > 0 && started &&
+			process_started((pid_t)pid) == (unsigned long long)started;
+		if (found)
+			snprintf(dir, size, "%s/vms/%s", run_dir, entry->d_name);
+		json_decref(o);
+	}
+	if (d)
+		closedir(d);
+	return found;
 }
 
 void vms_sweep(const char *run_dir)

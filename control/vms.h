@@ -6,6 +6,9 @@
 #ifndef ADIT_CONTROL_VMS_H
 #define ADIT_CONTROL_VMS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "control/proc.h"
 
 struct vms;
@@ -14,6 +17,14 @@ struct vms *vms_new(void);
 
 /* Takes p over. dir is copied. */
 void vms_add(struct vms *v, struct proc *p, const char *dir);
+
+/* Leaves in dir, the private folder of a VM that was launched, who it is: its name and
+ * process. ERR_SYSTEM. */
+int vms_record(const char *dir, const char *name, pid_t pid, struct err *e);
+
+/* Whether a VM of that name lives that was launched with a folder below run_dir/vms, by
+ * whatever adit serve; its folder is written to dir then. */
+bool vms_find(const char *run_dir, const char *name, char *dir, size_t size);
 
 /* Removes the folders below run_dir/vms whose VM has gone while nobody looked. */
 void vms_sweep(const char *run_dir);

@@ -77,6 +77,9 @@ misuse 'one DEST' migrate --qmp "$T/qmp" tls://h tls://i "${psk[@]}"
 misuse 'tls:// needs --psk FILE or --tls-creds DIR' migrate --qmp "$T/qmp" tls://h
 misuse 'add --insecure' migrate --qmp "$T/qmp" tcp://h
 misuse 'cannot go together' migrate --qmp "$T/qmp" tls://h --insecure "${psk[@]}"
+misuse "--rename: a VM's name has no '/'" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename ../a
+misuse '--rename: .*newline' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename $'a\nb'
+misuse '--rename: .*1 to 200' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename ''
 misuse "--dest-address.*host is missing" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address :1
 misuse "brackets" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address ::1
 misuse '--timeout "soon"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout soon

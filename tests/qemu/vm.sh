@@ -8,6 +8,7 @@ QEMU=${QEMU:-$(command -v qemu-system-x86_64 || true)}
 
 # vm_start NAME HOST [KEY=VALUE]...: a VM in $T/NAME. Keys:
 #     qemu=PROGRAM           ($QEMU)
+#     guest=NAME             what QEMU calls it (NAME)
 #     mem=MIB                (32)
 #     machine=TYPE           (pc)
 #     append=OPTIONS         for the guest, see tests/guest/main.c (ram=16 rate=1000)
@@ -19,7 +20,7 @@ QEMU=${QEMU:-$(command -v qemu-system-x86_64 || true)}
 #     incoming=1             waits for a migration, paused: -incoming defer -S
 # Its process is proc NAME, its monitor ${VM_QMP[NAME]}, its serial port ${VM_SERIAL[NAME]} and ${VM_LOG[NAME]}.
 vm_start() {
-    local name=$1 host=$2 item dir=$T/$1
+    local name=$1 host=$2 item dir=$T/$1 guest=$1
     local qemu=$QEMU mem=32 machine=pc append='ram=16 rate=1000' kernel=$GUEST_ELF initrd='' names=explicit
     local incoming='' monitors=1 disks=() args=()
     shift 2
@@ -27,14 +28,14 @@ vm_start() {
         case $item in
         qemu=*) qemu=${item#*=} ;; mem=*) mem=${item#*=} ;; machine=*) machine=${item#*=} ;;
         append=*) append=${item#*=} ;; kernel=*) kernel=${item#*=} ;; initrd=*) initrd=${item#*=} ;;
-        names=*) names=${item#*=} ;; incoming=*) incoming=${item#*=} ;; monitors=*) monitors=${item#*=} ;;
+        guest=*) guest=${item#*=} ;; names=*) names=${item#*=} ;; incoming=*) incoming=${item#*=} ;; monitors=*) monitors=${item#*=} ;;
         disk=*) disks+=("${item#*=}") ;; arg=*) args+=("${item#*=}") ;;
         *) fail "vm_start: $item is not known" ;;
         esac
     done
     [ -x "$qemu" ] || skip "no such QEMU: ${qemu:-qemu-system-x86_64}"
     mkdir -p "$dir"
-    local command=("$qemu" -accel tcg -machine "$machine" -m "$mem" -name guest=vm -nodefaults -display none -no-reboot
+    local command=("$qemu" -accel tcg -machine "$machine" -m "$mem" -name "guest=${guest//,/,,}" -nodefaults -display none -no-reboot
         -kernel "$kernel" -append "$append")
     [ -z "$initrd" ] || command+=(-initrd "$initrd")
     local i=0 ide=0

@@ -305,7 +305,65 @@ static void test_vmdesc_selects_disks(void **state)
 	assert_int_equal(vmdesc_select(disks, "fd", &e), ERR_USAGE);
 	assert_non_null(strstr(e.text, "empty"));
 	assert_int_equal(vmdesc_select(disks, "on", &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "--disks on: "));
+	assert_non_null(strstr(e.text, "one (node n1), two (node n2), cd (node n3)"));
 	json_decref(disks);
+}
+
+static void test_vmdesc_selects_by_any_name(void **state)
+{
+	json_t *disks = json_array(), *one = a_disk("one", "#block1", 0, 0),
+	       *two = a_disk("dev2", "n2", 0, 0), *three = a_disk("three", "n3", 0, 0);
+	struct err e = ERR_INIT;
+	char many[8000] = "";
+
+	(void)state;
+	json_object_set_new(one, "device", json_string("drive1"));
+	json_object_set_new(one, "qdev", json_string("/machine/peripheral/dev1/virtio-backend"));
+	json_object_set_new(one, "file", json_string("/a/root.qcow2"));
+	json_object_set_new(two, "qdev", json_string("dev2"));
+	json_object_set_new(two, "file", json_string("/a/data.raw"));
+	json_object_set_new(three, "qdev", json_string("/machine/unattached/device[9]"));
+	json_object_set_new(three, "file", json_string("/b/data.raw"));
+	json_array_append_new(disks, one);
+	json_array_append_new(disks, two);
+	json_array_append_new(disks, three);
+	assert_int_equal(vmdesc_select(disks, "dev1", &e), 0);
+	assert_true(copies(disks, "one") && !copies(disks, "dev2"));
+	assert_int_equal(vmdesc_select(disks, "drive1", &e), 0);
+	assert_true(copies(disks, "one"));
+	assert_int_equal(vmdesc_select(disks, "dev2", &e), 0);
+	assert_true(!copies(disks, "one") && copies(disks, "dev2"));
+	assert_int_equal(vmdesc_select(disks, "root.qcow2,/b/data.raw", &e), 0);
+	assert_true(copies(disks, "one") && !copies(disks, "dev2") && copies(disks, "three"));
+	/* two disks have an image of that name */
+	assert_int_equal(vmdesc_select(disks, "data.raw", &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "one (device dev1), dev2 (node n2), three (node n3)"));
+	/* a name of nothing: parts of a path, empty words */
+	assert_int_equal(vmdesc_select(disks, "virtio-backend", &e), ERR_USAGE);
+	assert_int_equal(vmdesc_select(disks, "dev1,,dev2", &e), ERR_USAGE);
+	memset(many, 'x', sizeof(many) - 1);
+	assert_int_equal(vmdesc_select(disks, many, &e), ERR_USAGE);
+	json_decref(disks);
+}
+
+static void test_vmdesc_checks_names(void **state)
+{
+	static const char *const wrong[] = {"", "a/b", "/", "a\nb", "a\tb", "a\x7f"};
+	char many[202] = "";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct err e = ERR_INIT;
+
+		assert_int_equal(vmdesc_check_name(wrong[i], &e), ERR_USAGE);
+		assert_non_null(strstr(e.text, "name"));
+	}
+	memset(many, 'x', sizeof(many) - 1);
+	assert_int_equal(vmdesc_check_name(many, NULL), ERR_USAGE);
+	many[200] = 0;
+	assert_int_equal(vmdesc_check_name(many, NULL), 0);
+	assert_int_equal(vmdesc_check_name("web, 1 (old) \xc3\xa4", NULL), 0);
 }
 
 static void test_vmdesc_is_forgotten_while_it_is_read(void **state)
@@ -336,6 +394,8 @@ int main(void)
 	    cmocka_unit_test(test_vmdesc_reads_a_vm),
 	    cmocka_unit_test(test_vmdesc_sees_what_was_plugged),
 	    cmocka_unit_test(test_vmdesc_selects_disks),
+	    cmocka_unit_test(test_vmdesc_selects_by_any_name),
+	    cmocka_unit_test(test_vmdesc_checks_names),
 	    cmocka_unit_test(test_vmdesc_is_forgotten_while_it_is_read),
 	};
 
