@@ -60,12 +60,13 @@ static void on_pidfd(evutil_socket_t fd, short what, void *arg)
 	p->on_exit(p->ctx, p, status);
 }
 
-static void run_child(char *const *argv, int log_fd, const int go[2])
+static void run_child(char *const *argv, const struct proc_io *io, const int go[2])
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
 	sigset_t none;
 	char word;
-	int go_fd, null = open("/dev/null", O_RDWR);
+	const int from[3] = {io->in, io->out, io->err};
+	int go_fd, null = open("/dev/null", O_RDWR), to[3];
 
 	for (int sig = 1; sig < 32; sig++)
 		sigaction(sig, &act, NULL);
@@ -76,11 +77,11 @@ static void run_child(char *const *argv, int log_fd, const int go[2])
 	if (chdir("/") < 0)
 		_exit(127);
 	close(go[1]); /* the parent's alone: its end is to be seen here */
-	log_fd = fcntl(log_fd, F_DUPFD, 10);
+	for (int i = 0; i < 3; i++)
+		to[i] = fcntl(from[i] >= 0 ? from[i] : null, F_DUPFD, 10);
 	go_fd = fcntl(go[0], F_DUPFD_CLOEXEC, 10);
-	dup2(null, 0);
-	dup2(log_fd, 1);
-	dup2(log_fd, 2);
+	for (int i = 0; i < 3; i++)
+		dup2(to[i], i);
 	if (read(go_fd, &word, 1) != 1)
 		_exit(127); /* nobody is left who knows of us */
 	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
@@ -93,6 +94,15 @@ static void run_child(char *const *argv, int log_fd, const int go[2])
 
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e)
+{
+	const struct proc_io io = {-1, log_fd, log_fd};
+
+	return proc_start_io(base, argv, &io, guardian, on_exit, ctx, e);
+}
+
+struct proc *proc_start_io(struct event_base *base, char *const *argv, const struct proc_io *io,
+			   struct guardian *guardian, proc_on_exit *on_exit, void *ctx,
+			   struct err *e)
 {
 	struct proc *p = calloc(1, sizeof(*p));
 	int go[2] = {-1, -1};
@@ -109,7 +119,7 @@ struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 	p->ctx = ctx;
 	p->pid = fork();
 	if (p->pid == 0)
-		run_child(argv, log_fd, go);
+		run_child(argv, io, go);
 	close(go[0]);
 	if (p->pid < 0) {
 		err_set_sys(e, errno, "%s cannot be started", argv[0]);

@@ -19,6 +19,14 @@ typedef void proc_on_exit(void *ctx, struct proc *p, int status);
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e);
 
+/* The same with a descriptor of its own for each of the three (borrowed; -1: /dev/null). */
+struct proc_io {
+	int in, out, err;
+};
+struct proc *proc_start_io(struct event_base *base, char *const *argv, const struct proc_io *io,
+			   struct guardian *guardian, proc_on_exit *on_exit, void *ctx,
+			   struct err *e);
+
 pid_t proc_pid(const struct proc *p);
 
 /* Another owner is told of its end from now on. */

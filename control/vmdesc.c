@@ -48,6 +48,7 @@ static void parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->file_id = str(o, "file_id");
 	k->shared_with = str(o, "shared_with");
 	k->size = num(o, "size");
+	k->allocated = num(o, "allocated");
 	k->read_only = flag(o, "read_only");
 	k->empty = flag(o, "empty");
 	k->removable = flag(o, "removable");
@@ -81,15 +82,20 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	d->host = str(vm, "host");
 	d->exe = str(vm, "exe");
 	d->cwd = str(vm, "cwd");
+	d->accel = str(vm, "accel");
+	d->cpu = str(vm, "cpu");
+	d->cpu_flags = str(vm, "cpu_flags");
 	d->running = flag(vm, "running");
 	d->memory = num(vm, "memory");
 	d->cpus = num(vm, "cpus");
 	strings(&d->argv, json_object_get(vm, "argv"));
 	strings(&d->plugged, json_object_get(vm, "plugged"));
 	strings(&d->unplugged, json_object_get(vm, "unplugged"));
+	strings(&d->cpu_lacks, json_object_get(vm, "cpu_lacks"));
 	d->disk_count = json_array_size(disks);
 	d->disks = calloc(d->disk_count + 1, sizeof(*d->disks));
-	if (!d->disks || d->argv.failed || d->plugged.failed || d->unplugged.failed) {
+	if (!d->disks || d->argv.failed || d->plugged.failed || d->unplugged.failed ||
+	    d->cpu_lacks.failed) {
 		vmdesc_fini(d);
 		return err_set_sys(e, ENOMEM, "the VM's description");
 	}
@@ -102,6 +108,7 @@ void vmdesc_fini(struct vmdesc *d)
 	strvec_fini(&d->argv);
 	strvec_fini(&d->plugged);
 	strvec_fini(&d->unplugged);
+	strvec_fini(&d->cpu_lacks);
 	free(d->disks);
 	json_decref(d->msg);
 	memset(d, 0, sizeof(*d));

@@ -26,6 +26,7 @@ struct vmdesc_disk {
 	const char *file_id;	 /* "dev:ino" on the source host */
 	const char *shared_with; /* the disk that has the same node */
 	uint64_t size;		 /* virtual size, bytes */
+	uint64_t allocated;	 /* what the image takes on its file system, 0: not known */
 	bool read_only, empty, removable;
 	bool copy; /* its contents go over with the VM */
 	struct {
@@ -41,9 +42,13 @@ struct vmdesc {
 	const char *qemu, *package, *arch, *machine, *name, *uuid, *status, *host, *exe, *cwd;
 	bool running;
 	bool renamed; /* name is the one that it is to have on the destination */
+	const char *accel;     /* "kvm", "tcg" */
+	const char *cpu;       /* the model of the first CPU */
+	const char *cpu_flags; /* of the source host, for a model that is the host's own */
 	uint64_t memory, cpus;
 	struct strvec argv;
 	struct strvec plugged, unplugged; /* devices that came or went after the start */
+	struct strvec cpu_lacks;	  /* features of the CPU model that the source lacks */
 	struct vmdesc_disk *disks;
 	size_t disk_count;
 };
@@ -63,7 +68,8 @@ struct vmdesc_report {
 	json_t *migrate, *capabilities, *parameters; /* query-migrate and its kin */
 	json_t *block_jobs;			     /* query-block-jobs */
 	json_t *nodes;				     /* query-named-block-nodes */
-	struct err argv_err;			     /* why vm has no argv, ERR_NONE when it has */
+	json_t *devices;     /* `qom-list` of the devices with an id, and of those without */
+	struct err argv_err; /* why vm has no argv, ERR_NONE when it has */
 };
 
 /* Reads the VM behind q (which is ready); fn gets *r (to take over) or e. No callback

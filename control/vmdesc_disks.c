@@ -172,6 +172,8 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 	set_str(d, "file", file);
 	if (*file && vmdesc_file_id(cwd, file, id, sizeof(id)) == 0)
 		set_str(d, "file_id", id);
+	if (json_is_integer(json_object_get(image, "actual-size")))
+		json_object_set(d, "allocated", json_object_get(image, "actual-size"));
 	if (strcmp(str(image, "format"), "qcow2") == 0)
 		json_object_set_new(d, "qcow2", read_qcow2(image));
 	json_array_foreach(disks, i, other) if (*node && strcmp(str(other, "node"), node) == 0 &&

@@ -15,6 +15,7 @@
 #include "control/qargs.h"
 #include "control/qmp.h"
 #include "control/vmdesc.h"
+#include "control/vmdesc_cpu.h"
 #include "control/vmdesc_devices.h"
 #include "control/vmdesc_disks.h"
 
@@ -37,6 +38,9 @@ enum query {
 	Q_MIGRATE,
 	Q_CAPABILITIES,
 	Q_PARAMETERS,
+	Q_KVM,
+	Q_CPU_TYPE,
+	Q_CPU_MODELS,
 };
 
 struct reader {
@@ -211,6 +215,8 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	}
 	rep.vm = json_object();
 	read_basics(b, rep.vm);
+	vmdesc_read_cpu(rep.vm, qmp_batch_result(b, Q_KVM), qmp_batch_result(b, Q_CPU_TYPE),
+			qmp_batch_result(b, Q_CPU_MODELS));
 	read_process(q, rep.vm, &args, &rep.argv_err);
 	if (!err_is_set(&rep.argv_err))
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
@@ -223,6 +229,9 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	rep.parameters = json_incref(qmp_batch_result(b, Q_PARAMETERS));
 	rep.block_jobs = json_incref(qmp_batch_result(b, Q_BLOCK_JOBS));
 	rep.nodes = json_incref(qmp_batch_result(b, Q_NODES));
+	rep.devices = json_array();
+	json_array_extend(rep.devices, qmp_batch_result(b, Q_PERIPHERAL));
+	json_array_extend(rep.devices, qmp_batch_result(b, Q_ANON));
 	r->fn(r->ctx, &rep, e);
 }
 
@@ -261,6 +270,12 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-migrate-capabilities", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-migrate-parameters", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-kvm", NULL);
+	/* what is made first of all that has no other place is the first CPU */
+	qmp_batch_add(
+	    b, QMP_MAY, "qom-get",
+	    json_pack("{s:s,s:s}", "path", "/machine/unattached/device[0]", "property", "type"));
+	qmp_batch_add(b, QMP_MAY, "query-cpu-definitions", NULL);
 	qmp_batch_run(b, q, on_batch, r);
 }
 
@@ -273,5 +288,6 @@ void vmdesc_report_fini(struct vmdesc_report *r)
 	json_decref(r->parameters);
 	json_decref(r->block_jobs);
 	json_decref(r->nodes);
+	json_decref(r->devices);
 	memset(r, 0, sizeof(*r));
 }
