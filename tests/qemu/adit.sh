@@ -7,6 +7,8 @@ ADIT_PORT=16516
 # What both sides prove themselves with, where adit migrate goes, and where adit serve keeps images of VMs that it
 # launches; a test changes them for what it is about.
 ADIT_SERVE_CREDS=(--psk "$T/psk") ADIT_CREDS=(--psk "$T/psk") ADIT_DEST=tls://$DST_IP ADIT_IMAGES=$T/images
+# The host that VMs are made on, and that adit migrate runs on.
+ADIT_FROM=src
 
 # adit_client OPTION..., adit_server OPTION...: from now on those prove themselves so
 adit_client() { ADIT_CREDS=("$@"); }
@@ -50,7 +52,7 @@ adit_start() {
     shift
     : >"$T/$MIGRATE.json"
     # a shell's background processes ignore SIGINT; a user's do not
-    proc_start "$MIGRATE" src env --default-signal=INT,QUIT sh -c 'out=$1; shift; exec "$@" >"$out"' sh \
+    proc_start "$MIGRATE" "$ADIT_FROM" env --default-signal=INT,QUIT sh -c 'out=$1; shift; exec "$@" >"$out"' sh \
         "$T/$MIGRATE.json" "$ADIT" migrate --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" --json "$@" "$ADIT_DEST"
 }
 

@@ -54,8 +54,15 @@ firewall_make() {
     firewall_load src sport dport
 }
 
+# firewall_make_both [PORT]: likewise, but either may reach that port of the other
+firewall_make_both() {
+    FIREWALL_PORT=${1:-16516}
+    firewall_load dst dport sport both
+    firewall_load src dport sport both
+}
+
 firewall_load() {
-    local host=$1 incoming=$2 outgoing=$3
+    local host=$1 incoming=$2 outgoing=$3 both=${4:+accept}
     in_host "$host" nft -f - <<NFT || fail "the firewall of $host cannot be made"
 table inet fw {
     counter conns { }
@@ -69,12 +76,14 @@ table inet fw {
         iif lo accept
         tcp $incoming $FIREWALL_PORT tcp flags & (syn | ack) == syn counter name conns
         tcp $incoming $FIREWALL_PORT counter name passed_in accept
+        ${both:+tcp $outgoing $FIREWALL_PORT counter name passed_in accept}
         counter name dropped
     }
     chain output {
         type filter hook output priority 0; policy drop;
         oif lo accept
         tcp $outgoing $FIREWALL_PORT counter name passed_out accept
+        ${both:+tcp $incoming $FIREWALL_PORT counter name passed_out accept}
         counter name dropped
     }
     chain forward { type filter hook forward priority 0; policy drop; }

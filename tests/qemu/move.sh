@@ -23,12 +23,12 @@ move_disks() {
     done
 }
 
-# move_vm NAME [KEY=VALUE]...: on src, with MOVE_DISKS and a second monitor (NAME2) to look on with; up and at work
+# move_vm NAME [KEY=VALUE]...: on $ADIT_FROM, with MOVE_DISKS and a second monitor (NAME2) to look on with; up and at work
 move_vm() {
     local name=$1
     shift
-    vm_start "$name" src monitors=2 ${MOVE_DISKS[@]+"${MOVE_DISKS[@]}"} "$@"
-    VM_HOST[${name}2]=src VM_QMP[${name}2]=$T/$name/qmp2.sock
+    vm_start "$name" "$ADIT_FROM" monitors=2 ${MOVE_DISKS[@]+"${MOVE_DISKS[@]}"} "$@"
+    VM_HOST[${name}2]=$ADIT_FROM VM_QMP[${name}2]=$T/$name/qmp2.sock
     VM_SERIAL[${name}2]=${VM_SERIAL[$name]} VM_LOG[${name}2]=${VM_LOG[$name]}
     guest_ready "$name"
     guest_reaches "$name" beat 8 20
@@ -66,7 +66,7 @@ move_succeeded() {
     ready=$(guest_find "$vm" '^READY')
     for kind; do
         kind=${kind%:*}
-        to=$T/images/$vm-$i.$kind
+        to=$ADIT_IMAGES/$vm-$i.$kind
         [ -n "${VM_PROC[$twin]}" ] && to=$T/dst/$twin-$i.$kind
         disk_same_but_guest "$kind" "$T/disks/$vm-$i.$kind" "$kind" "$to" "$i" "$ready"
         i=$((i + 1))
