@@ -9,32 +9,41 @@
 #include "cli/migrate_options.h"
 #include "cli/progress.h"
 #include "cli/usage.h"
+#include "control/journal.h"
 #include "control/migrate.h"
+#include "control/migrate_config.h"
 #include "tunnel/session.h"
 
 static const char help[] =
     "usage: adit migrate --qmp SOCKET DEST (--psk FILE | --tls-creds DIR | --insecure)\n"
     "                    [--dest-qmp SOCKET] [--disks all|none|NODE,...] [--json]\n"
     "                    [--max-bandwidth RATE] [--downtime-limit MS] [--timeout S]\n"
+    "                    [--keep-source] [--state-dir DIR]\n"
     "\n"
     "Moves the running VM behind the monitor SOCKET to the host DEST, with its disks, over\n"
     "one TCP connection to the adit serve there. When it succeeds the VM runs there and its\n"
     "QEMU here has ended; when it fails, or is cancelled with Ctrl-C, the VM runs on here and\n"
     "the destination is as it was before.\n"
     "\n" MIGRATE_OPTIONS_HELP_WHO "\n" MIGRATE_OPTIONS_HELP_HOW
+    "  --keep-source       do not end the QEMU here when the VM has moved: it stays, paused\n"
+    "  --state-dir DIR     where unfinished jobs are remembered: /var/lib/adit for root, else\n"
+    "                      $XDG_STATE_HOME/adit or ~/.local/state/adit\n"
     "  --json              for programs: a JSON object a line on standard output, one a\n"
     "                      second and one an event; the last is \"completed\" or \"failed\"\n"
     "  --log-level LEVEL   error, warning (what it is without this), info or debug\n"
     "  -h, --help          this text\n"
     "\n"
     "Exit status: 0 the VM runs on the destination; 1 it does not, and one line on standard\n"
-    "error says why; 2 misuse. If the destination's very last word is lost, nobody may guess\n"
-    "whether it runs there: the status is 1, the VM stays paused here, and the line says so.\n";
+    "error says why; 2 misuse. If the destination's last word is lost it is asked for again for\n"
+    "a minute; if it cannot be had the status is 1, the VM stays paused here, and adit recover\n"
+    "brings the job to its end later. It does that too after adit itself was killed.\n";
 
-enum { OPTION_JSON = OPTION_OWN, OPTION_LOG_LEVEL };
+enum { OPTION_JSON = OPTION_OWN, OPTION_LOG_LEVEL, OPTION_STATE_DIR, OPTION_KEEP_SOURCE };
 
 struct run {
 	struct migrate_config config;
+	const char *state_dir_given;
+	char state_dir[512];
 	int json;
 
 	struct event_base *base;
@@ -51,6 +60,12 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 	case OPTION_JSON:
 		r->json = 1;
 		return 0;
+	case OPTION_STATE_DIR:
+		r->state_dir_given = value;
+		return 0;
+	case OPTION_KEEP_SOURCE:
+		r->config.keep_source = true;
+		return 0;
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
@@ -64,6 +79,8 @@ static int parse(struct run *r, int argc, char **argv)
 	static const struct option options[] = {
 	    MIGRATE_OPTIONS_LONG,
 	    {"json", no_argument, NULL, OPTION_JSON},
+	    {"keep-source", no_argument, NULL, OPTION_KEEP_SOURCE},
+	    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
@@ -131,6 +148,10 @@ static int start(struct run *r, struct err *e)
 {
 	static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
 
+	if (migrate_config_check(&r->config, e) < 0 ||
+	    journal_prepare(r->state_dir_given, r->state_dir, sizeof(r->state_dir), e) < 0)
+		return e->code;
+	r->config.state_dir = r->state_dir;
 	r->base = event_base_new();
 	if (!r->base)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");

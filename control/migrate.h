@@ -85,12 +85,18 @@ struct migrate_session {
 	unsigned streams;
 };
 
+enum migrate_outcome {
+	MIGRATE_MOVED,	 /* the VM is the destination's */
+	MIGRATE_STAYED,	 /* the VM is the source's, as it was before */
+	MIGRATE_UNKNOWN, /* it stands still here, and may run there: the job waits in the
+			  * journal for `adit recover` */
+};
+
 /* How it ended. Strings are the job's, valid in on_end. */
 struct migrate_result {
-	struct err err; /* ERR_NONE: the VM runs on the destination */
-	bool running;	/* it ran, and runs; false: it was paused, and stays so */
-	bool unknown;	/* the destination's answer was lost: the VM is paused here, and the job
-			 * waits in the journal for `adit recover` */
+	struct err err; /* ERR_NONE: MIGRATE_MOVED, or a job was resumed and could be settled */
+	enum migrate_outcome outcome;
+	bool running; /* it ran, and runs; false: it was paused, and stays so */
 	uint64_t total_ms;
 	uint64_t downtime_ms; /* from the guest's stop here to the word that it runs there */
 	uint64_t passes;
@@ -118,11 +124,20 @@ struct migrate_ops {
 struct migrate *migrate_start(struct event_base *base, const struct migrate_config *config,
 			      const struct migrate_ops *ops, void *ctx, struct err *e);
 
-/* Takes an unfinished job of the journal to its end (control/recover.h has the words for a
- * person): what was not announced is undone, what was decided is done; where only the
- * destination knows, it is asked. ERR_REFUSED when another process steers it. */
+/* What a person decides for a job that waits because its destination cannot be asked. */
+enum migrate_decision {
+	MIGRATE_DECIDE_NOTHING,	  /* the destination is asked */
+	MIGRATE_DECIDE_RUN_HERE,  /* it does not run there, says the person: it goes on here */
+	MIGRATE_DECIDE_DROP_HERE, /* it runs there, says the person: it is ended here */
+};
+
+/* Takes an unfinished job of the journal to its end: what was not announced is undone, what
+ * was decided is done; where only the destination knows, it is asked. on_note tells what
+ * was found. NULL with ERR_REFUSED when another process steers it, ERR_USAGE when there is
+ * no such job, ERR_CONFIG for a record or credentials that cannot be read. */
 struct migrate *migrate_resume(struct event_base *base, const char *state_dir, const char *job,
-			       const struct migrate_ops *ops, void *ctx, struct err *e);
+			       enum migrate_decision decision, const struct migrate_ops *ops,
+			       void *ctx, struct err *e);
 
 /* The job's id; the job's. */
 const char *migrate_id(const struct migrate *m);

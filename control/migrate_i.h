@@ -1,11 +1,16 @@
 /*
  * What the files of the source's side of a migration share; nobody else includes it.
  *
- *   migrate.c          life, states, Begin and Prepare, Finish and Confirm
+ *   migrate.c          life, states, failure
+ *   migrate_begin.c    Begin and Prepare
+ *   migrate_talk.c     the session and the talk with the destination
  *   migrate_perform.c  Perform: the mirrors, the switchover
  *   migrate_ram.c      Perform: RAM's channels, what QEMU says of its migration
  *   migrate_settings.c QEMU's capabilities and parameters, set and put back
+ *   migrate_finish.c   Finish and Confirm
  *   migrate_undo.c     what is undone when it fails
+ *   migrate_journal.c  what is on the disk before it is done
+ *   migrate_resume.c   asking again, and a job that another process began
  *   migrate_watch.c    progress
  */
 #ifndef ADIT_CONTROL_MIGRATE_I_H
@@ -16,6 +21,7 @@
 
 #include "base/log.h"
 #include "control/cookie.h"
+#include "control/journal.h"
 #include "control/migrate.h"
 #include "control/migrate_config.h"
 #include "control/qmp.h"
@@ -33,7 +39,9 @@ enum migrate_state {
 	MIGRATE_SWITCHOVER, /* the guest stands still; mirrors end, exports close */
 	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
 	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
-	MIGRATE_CONFIRM,    /* it runs there: the source VM ends */
+	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
+	MIGRATE_CONFIRM,    /* it runs there, and is told that we know; our VM could still go on */
+	MIGRATE_END,	    /* both know: the source VM ends */
 	MIGRATE_UNDO,	    /* failed: the source is put back, the destination told */
 	MIGRATE_OVER,	    /* on_end was called, or is about to be */
 };
@@ -75,6 +83,12 @@ struct migrate {
 	char id[COOKIE_JOB_LEN + 1];
 	struct log_ctx about;
 
+	struct journal *journal;
+	char found[16]; /* the record's state, in a job that is resumed */
+	enum migrate_decision decision;
+	pid_t pid; /* the source QEMU, and when it started */
+	unsigned long long started;
+
 	struct qmp *qmp;
 	struct session *session;
 	struct talk *talk;
@@ -83,8 +97,8 @@ struct migrate {
 
 	struct vmdesc_report report;
 	struct vmdesc desc;
-	bool described, was_running;
-	json_t *prepared; /* the destination's cookie */
+	bool described, was_running, touched; /* touched: QEMU was told something */
+	json_t *prepared;		      /* the destination's cookie */
 
 	struct mig_disk *disks;
 	size_t disk_count;
@@ -98,7 +112,7 @@ struct migrate {
 	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
 	bool settings_changed, migrating;
 
-	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer;
+	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
 	uint64_t ticks, last_sent, last_sent_ms;
 	uint64_t still_sent,
@@ -108,27 +122,90 @@ struct migrate {
 
 	struct err err;	    /* the first failure */
 	struct err suspect; /* a failure for which a better reason may still come */
-	bool cancelled, told_abort, aborted_there, undo_done_here, quit_sent, source_gone;
+	bool cancelled, told_abort, aborted_there, undo_done_here, source_gone;
 	bool looking; /* a look at QEMU's state is under way */
 	uint64_t undo_until_ms;
-	bool unknown;
+	enum migrate_outcome outcome;
+	bool only_tell;	 /* asking only to say ENDED: the VM has moved */
+	bool unanswered; /* QEMU did not say in the undo what it is in */
+	bool settled;	 /* nothing is left to be done: the record goes */
+	uint64_t ask_until_ms, flush_until_ms;
+	struct err ask_err; /* why the last question had no answer */
 	struct migrate_stream *result_streams;
 };
 
 /* migrate.c */
 void migrate_set_state(struct migrate *m, enum migrate_state state);
 const char *migrate_state_name(enum migrate_state state);
-/* The job has failed: e is told, everything is undone. Past Finish it is only logged. */
+/* The job has failed: e is told, everything is undone. In and past MIGRATE_END it is only
+ * logged. */
 void migrate_fail(struct migrate *m, const struct err *e);
 /* The same, a moment later: the other side may tell the reason behind it. */
 void migrate_suspect(struct migrate *m, const struct err *e);
-/* Sends FINISH. */
-void migrate_finish(struct migrate *m);
 /* The end: tells the owner from the loop. */
-void migrate_over(struct migrate *m);
+void migrate_over(struct migrate *m, enum migrate_outcome outcome);
 void migrate_note(struct migrate *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds ev with so many milliseconds. */
+void migrate_arm(struct event *ev, unsigned ms);
+/* A job with its events, without anything begun. config is copied. */
+struct migrate *migrate_new(struct event_base *base, const struct migrate_config *config,
+			    const struct migrate_ops *ops, void *ctx, struct err *e);
+
+/* migrate_begin.c: QEMU's callbacks in every state, and Begin. */
+extern const struct qmp_ops migrate_qmp_ops;
+/* The destination has checked and waits: Perform begins. */
+void migrate_prepared(struct migrate *m, const json_t *msg);
+
+/* migrate_talk.c */
+int migrate_connect(struct migrate *m, struct err *e);
+/* Ends the session and the talk; not to be called in one of their callbacks. */
+void migrate_disconnect(struct migrate *m);
+int migrate_open_talk(struct migrate *m, struct err *e);
+/* Sends msg (stolen); what goes wrong ends the job or has it asked again. 0 or -1. */
+int migrate_say(struct migrate *m, json_t *msg);
+
+/* migrate_finish.c */
+/* Sends FINISH, once that is in the journal. */
+void migrate_finish(struct migrate *m);
+/* The destination's word that it runs there: CONFIRM is sent. */
+void migrate_finished(struct migrate *m, const json_t *msg);
+/* CONFIRMED, or a record that says so: the source VM ends. */
+void migrate_end_source(struct migrate *m);
+/* The source QEMU has ended, in state MIGRATE_END. */
+void migrate_source_ended(struct migrate *m);
+/* ev_answer's. */
+void migrate_answer_due(evutil_socket_t fd, short what, void *ctx);
+
+/* migrate_journal.c */
+/* Writes the record with this state. 0, or the error of journal_write. */
+int migrate_record(struct migrate *m, const char *state, struct err *e);
+/* The same where the act need not wait for it: a failure is logged only. */
+void migrate_record_if_can(struct migrate *m, const char *state);
+/* Takes over what a record says. ERR_CONFIG when it cannot be understood. */
+int migrate_take_record(struct migrate *m, const json_t *record, struct err *e);
+/* ERR_REFUSED when an earlier job of the same QEMU waits for recovery. */
+int migrate_check_unfinished(const struct migrate *m, struct err *e);
+
+/* migrate_resume.c */
+/* The destination's word was lost: from now on it is asked for. */
+void migrate_ask(struct migrate *m, const char *why);
+/* An attempt to ask has failed. final: asking again would not change it. */
+void migrate_ask_failed(struct migrate *m, const struct err *why, bool final);
+/* The source QEMU has ended and nobody has told the destination: that is done now. */
+void migrate_tell_ended(struct migrate *m);
+/* The session is there: asks. */
+void migrate_ask_now(struct migrate *m);
+/* RECOVERED came. */
+void migrate_asked(struct migrate *m, const json_t *msg);
+/* A job that is resumed: its QEMU answers, or does not. */
+void migrate_resume_ready(struct migrate *m);
+void migrate_resume_no_qmp(struct migrate *m, const struct err *why);
+/* ev_ask's. */
+void migrate_ask_due(evutil_socket_t fd, short what, void *ctx);
 
 /* migrate_perform.c */
+/* The disks that are copied, with the names of what they need in QEMU. */
+int migrate_list_disks(struct migrate *m, struct err *e);
 void migrate_perform(struct migrate *m);
 void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
 void migrate_disks_closed(struct migrate *m);

@@ -108,7 +108,7 @@ json_t *migrate_json_end(const struct migrate_result *r)
 		text = json_string(r->err.text);
 		json_object_set_new(o, "code", json_string(err_code_name(r->err.code)));
 		json_object_set_new(o, "error", text ? text : json_string("?"));
-		json_object_set_new(o, "unknown", json_boolean(r->unknown));
+		json_object_set_new(o, "unknown", json_boolean(r->outcome == MIGRATE_UNKNOWN));
 	} else {
 		there = json_pack("{s:s,s:b}", "qmp", r->there.qmp, "launched", r->there.launched);
 		if (*r->there.dir)

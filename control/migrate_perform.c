@@ -1,7 +1,7 @@
 /*
- * Perform: the mirrors to steady state, RAM (migrate_ram.c), and the switchover, in the order that was clean in every run: the mirrors are ended while the
- * guest stands still, the destination closes its exports, and only then the last of
- * RAM goes over.
+ * Perform: the mirrors to steady state, RAM (migrate_ram.c), and the switchover, in the order that
+ * was clean in every run: the mirrors are ended while the guest stands still, the destination
+ * closes its exports, and only then the last of RAM goes over.
  */
 #include "control/migrate_i.h"
 
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/point.h"
 
 /* ---- the mirrors ---- */
 
@@ -88,8 +89,7 @@ static int begin_mirrors(struct migrate *m, struct err *e)
 	return 0;
 }
 
-/* The disks that are copied, with names for what they need in QEMU. */
-static int list_disks(struct migrate *m, struct err *e)
+int migrate_list_disks(struct migrate *m, struct err *e)
 {
 	m->disks = calloc(m->desc.disk_count + 1, sizeof(*m->disks));
 	if (!m->disks)
@@ -115,7 +115,7 @@ void migrate_perform(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	if (list_disks(m, &e) < 0) {
+	if (migrate_list_disks(m, &e) < 0) {
 		migrate_fail(m, &e);
 		return;
 	}
@@ -205,6 +205,7 @@ static void on_mirror_cancel(void *ctx, struct qmp *q, json_t *result, const str
 void migrate_pre_switchover(struct migrate *m)
 {
 	migrate_set_state(m, MIGRATE_SWITCHOVER);
+	POINT("s-switchover");
 	if (!m->disk_count) {
 		migrate_disks_closed(m);
 		return;

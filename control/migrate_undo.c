@@ -59,7 +59,7 @@ static void maybe_over(struct migrate *m)
 	    clock_ms() - m->talk_begun_ms < THERE_MS)
 		return; /* ev_undo comes again */
 	event_del(m->ev_undo);
-	migrate_over(m);
+	migrate_over(m, MIGRATE_STAYED);
 }
 
 void migrate_undo_there_done(struct migrate *m)
@@ -77,6 +77,8 @@ static void done_here(struct migrate *m, const char *status, bool running)
 	struct err e = m->err;
 
 	m->undo_done_here = true;
+	/* Where the VM could not be put back, `adit recover` may try again. */
+	m->settled = m->source_gone || running || (!m->was_running && !m->unanswered);
 	if (m->source_gone)
 		err_set(&m->err, e.code, "%.400s", e.text);
 	else if (running)
@@ -170,6 +172,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	if (m->state != MIGRATE_UNDO || m->undo_done_here)
 		return;
 	if (err_is_set(e) || !status) {
+		m->unanswered = true;
 		done_here(m, "unknown", false);
 		return;
 	}
@@ -225,6 +228,7 @@ void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
 		if (m->state == MIGRATE_UNDO)
 			add_ms(m->ev_undo, UNDO_EVERY_MS);
 	} else if (clock_ms() > m->undo_until_ms) {
+		m->unanswered = true;
 		done_here(m, "unknown (its monitor does not answer)", false);
 	} else if (m->looking) {
 		add_ms(m->ev_undo, LOOK_MS);
@@ -246,15 +250,14 @@ static void tell_there(struct migrate *m)
 
 void migrate_undo(struct migrate *m)
 {
-	enum migrate_state from = m->state;
+	bool begun = *m->found || m->state >= MIGRATE_PREPARE;
 
 	migrate_set_state(m, MIGRATE_UNDO);
 	tell_there(m);
 	m->undo_until_ms = clock_ms() + UNDO_MS;
-	if (m->source_gone || from <= MIGRATE_PREPARE) {
-		/* Nothing was touched here. */
-		m->undo_done_here = true;
-		if (!m->source_gone && from == MIGRATE_PREPARE) {
+	if (m->source_gone || !m->touched) {
+		m->undo_done_here = m->settled = true;
+		if (!m->source_gone && begun) {
 			struct err e = m->err;
 
 			err_set(&m->err, e.code, "%.400s; the VM %s here", e.text,

@@ -233,8 +233,9 @@ static void keep(struct task *t, const struct migrate_result *r)
 		say(t, r->running ? "the VM runs on the destination"
 				  : "the VM is on the destination, paused as it was here");
 	} else {
-		t->status =
-		    r->err.code == ERR_CANCELLED && !r->unknown ? TASK_CANCELLED : TASK_FAILED;
+		t->status = r->err.code == ERR_CANCELLED && r->outcome == MIGRATE_STAYED
+				? TASK_CANCELLED
+				: TASK_FAILED;
 		say(t, r->err.text);
 	}
 }

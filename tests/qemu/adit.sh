@@ -53,7 +53,8 @@ adit_start() {
     : >"$T/$MIGRATE.json"
     # a shell's background processes ignore SIGINT; a user's do not
     proc_start "$MIGRATE" "$ADIT_FROM" env --default-signal=INT,QUIT sh -c 'out=$1; shift; exec "$@" >"$out"' sh \
-        "$T/$MIGRATE.json" "$ADIT" migrate --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" --json "$@" "$ADIT_DEST"
+        "$T/$MIGRATE.json" "$ADIT" migrate --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" \
+        --state-dir "$T/state-$ADIT_FROM" --json "$@" "$ADIT_DEST"
 }
 
 # adit_wait [SECONDS]: for its end; its exit status is in MIGRATE_STATUS

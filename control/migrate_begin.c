@@ -1,0 +1,224 @@
+/*
+ * Begin and Prepare on the source: the VM is read, what forbids a migration is looked
+ * for, leftovers of a dead job are cleared, and the destination is asked. Here, too,
+ * is what QEMU's monitor says in every state.
+ */
+#include "control/migrate_i.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/point.h"
+#include "base/process.h"
+
+static void prepare(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	POINT("s-begin");
+	if (migrate_record(m, "prepare", &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
+	migrate_set_state(m, MIGRATE_PREPARE);
+	if (migrate_connect(m, &e) < 0)
+		migrate_fail(m, &e);
+}
+
+void migrate_prepared(struct migrate *m, const json_t *msg)
+{
+	struct err e = ERR_INIT;
+	size_t i;
+	json_t *note;
+
+	m->prepared = json_incref((json_t *)msg);
+	event_del(m->ev_answer);
+	json_array_foreach(json_object_get(msg, "notes"), i, note)
+	    migrate_note(m, "%s", json_string_value(note));
+	if (migrate_record(m, "perform", &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
+	m->touched = true;
+	migrate_perform(m);
+}
+
+/* What can be seen here that would make the migration fail. */
+static int check_here(struct migrate *m, struct err *e)
+{
+	const char *running = json_string_value(json_object_get(m->report.migrate, "status"));
+	static const char *const busy[] = {"setup",  "active",	   "pre-switchover",
+					   "device", "cancelling", "wait-unplug"};
+	size_t i;
+	json_t *job;
+
+	for (i = 0; running && i < sizeof(busy) / sizeof(busy[0]); i++)
+		if (strcmp(running, busy[i]) == 0)
+			return err_set(e, ERR_QEMU,
+				       "the VM is being migrated already (state %s): wait for "
+				       "that, or cancel it in its monitor",
+				       running);
+	if (strcmp(m->desc.status, "inmigrate") == 0 || strcmp(m->desc.status, "postmigrate") == 0)
+		return err_set(e, ERR_QEMU, "the VM is in state %s: it does not run here",
+			       m->desc.status);
+	if (!m->config.dest_qmp && err_is_set(&m->report.argv_err)) {
+		*e = m->report.argv_err;
+		return err_prefix(e, "the VM cannot be launched on the destination (start it there "
+				     "yourself and use --dest-qmp)");
+	}
+	json_array_foreach(m->report.block_jobs, i, job)
+	{
+		const char *id = json_string_value(json_object_get(job, "device"));
+
+		if (id && strncmp(id, "adit-", 5) != 0)
+			return err_set(e, ERR_QEMU,
+				       "block job %s is running on the VM: wait for its end, or "
+				       "cancel it with the monitor's block-job-cancel",
+				       id);
+	}
+	return 0;
+}
+
+static void on_cleared(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)b;
+	(void)e;
+	if (m->state == MIGRATE_BEGIN)
+		prepare(m);
+}
+
+/* Removes what a job that died without its undo has left in QEMU. */
+static void clear_leftovers(struct migrate *m)
+{
+	struct qmp_batch *b = qmp_batch_new();
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
+	    b, QMP_MAY, "block-job-cancel",
+	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
+	json_array_foreach(m->report.nodes, i, item)
+	{
+		const char *node = json_string_value(json_object_get(item, "node-name"));
+
+		if (node && strncmp(node, "adit-", 5) == 0)
+			qmp_batch_add(b, QMP_MAY, "blockdev-del",
+				      json_pack("{s:s}", "node-name", node));
+	}
+	qmp_batch_run(b, m->qmp, on_cleared, m);
+}
+
+static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
+{
+	struct migrate *m = ctx;
+	struct err e = *why;
+	json_t *msg;
+
+	if (m->state != MIGRATE_BEGIN) {
+		if (r)
+			vmdesc_report_fini(r);
+		return;
+	}
+	if (err_is_set(&e)) {
+		migrate_fail(m, &e);
+		return;
+	}
+	m->report = *r;
+	if (vmdesc_select(m->report.disks,
+			  m->config.storage == MIGRATE_STORAGE_NONE ? "none"
+			  : m->config.disks			    ? m->config.disks
+								    : "all",
+			  &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
+	msg = json_pack("{s:O,s:O}", "vm", m->report.vm, "disks", m->report.disks);
+	if (!msg || vmdesc_parse(&m->desc, msg, &e) < 0) {
+		json_decref(msg);
+		migrate_fail(m, &e);
+		return;
+	}
+	json_decref(msg);
+	m->described = true;
+	m->was_running = m->desc.running;
+	m->pid = qmp_peer_pid(m->qmp);
+	m->started = m->pid > 0 ? process_started(m->pid) : 0;
+	if (migrate_check_unfinished(m, &e) < 0 || check_here(m, &e) < 0)
+		migrate_fail(m, &e);
+	else
+		clear_leftovers(m);
+}
+
+static void on_qmp_ready(void *ctx, struct qmp *q)
+{
+	struct migrate *m = ctx;
+
+	if (*m->found)
+		migrate_resume_ready(m);
+	else
+		vmdesc_read(q, on_read, m);
+}
+
+/* The guest has been stopped: by somebody at the monitor, or for the switchover. */
+static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const char *status = json_string_value(json_object_get(result, "status"));
+
+	(void)q;
+	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 || m->state > MIGRATE_RAM)
+		return;
+	m->was_running = false;
+	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
+}
+
+static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
+{
+	struct migrate *m = ctx;
+
+	if (strcmp(name, "STOP") == 0 && m->described && m->state <= MIGRATE_RAM)
+		qmp_command(q, "query-status", NULL, on_stop_looked, m);
+	if (strcmp(name, "RESUME") == 0 && m->described && m->state <= MIGRATE_RAM) {
+		m->was_running = true;
+		m->stop_ms = 0;
+	}
+	if (strcmp(name, "STOP") == 0 && !m->stop_ms && m->state >= MIGRATE_RAM)
+		m->stop_ms = clock_ms();
+	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE)
+		migrate_perform_event(m, name, data);
+}
+
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	struct migrate *m = ctx;
+	struct err e = *why;
+
+	(void)q;
+	if (*m->found && m->state == MIGRATE_BEGIN) {
+		migrate_resume_no_qmp(m, why);
+		return;
+	}
+	m->source_gone = true;
+	switch (m->state) {
+	case MIGRATE_FINISH:
+	case MIGRATE_ASK:
+	case MIGRATE_CONFIRM:
+		return; /* its part is done; the destination decides */
+	case MIGRATE_END:
+		migrate_source_ended(m);
+		return;
+	case MIGRATE_UNDO:
+	case MIGRATE_OVER:
+		migrate_undo_there_done(m);
+		return;
+	default:
+		if (m->state > MIGRATE_BEGIN)
+			err_prefix(&e, "the source QEMU has gone");
+		migrate_fail(m, &e);
+	}
+}
+
+const struct qmp_ops migrate_qmp_ops = {on_qmp_ready, on_qmp_event, on_qmp_end};

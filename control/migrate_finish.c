@@ -1,0 +1,148 @@
+/*
+ * Finish and Confirm on the source. FINISH is in the journal before it is said, as
+ * from then on the destination may run the VM. The source VM is ended only when both
+ * sides know that it runs there: CONFIRM is answered by CONFIRMED while ours could still
+ * go on, so that a twin that dies before that costs nothing.
+ */
+#include "control/migrate_i.h"
+
+#include "base/clock.h"
+#include "base/point.h"
+
+enum {
+	FINISHED_MS = 30000, /* the destination looks whether all has arrived */
+	CONFIRMED_MS = 15000,
+	QUIT_MS = 10000, /* the source QEMU's end */
+	FLUSH_MS = 2000, /* for the very last word */
+	FLUSH_EVERY_MS = 5,
+};
+
+void migrate_finish(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+	json_t *msg;
+
+	event_del(m->ev_suspect);
+	event_del(m->ev_timeout);
+	POINT("s-completed");
+	migrate_set_state(m, MIGRATE_FINISH);
+	if (migrate_record(m, "finish", &e) < 0) {
+		migrate_fail(m, &e); /* it was never told to run */
+		return;
+	}
+	msg = cookie_new(COOKIE_FINISH, m->id);
+	json_object_set_new(msg, "run", json_boolean(m->was_running));
+	json_object_set_new(msg, "status", json_string("completed"));
+	if (talk_send(m->talk, msg, &e) < 0) {
+		migrate_fail(m, &e); /* likewise */
+		return;
+	}
+	migrate_arm(m->ev_answer, FINISHED_MS);
+	POINT("s-finish");
+}
+
+void migrate_finished(struct migrate *m, const json_t *msg)
+{
+	event_del(m->ev_answer);
+	POINT("s-finished");
+	if (!m->running_there_ms)
+		m->running_there_ms = clock_ms();
+	if (m->was_running && !json_is_true(json_object_get(msg, "runs")))
+		migrate_note(m, "the destination holds the VM in state %s",
+			     json_string_value(json_object_get(msg, "status")));
+	migrate_set_state(m, MIGRATE_CONFIRM);
+	migrate_record_if_can(m, "confirm");
+	migrate_drop_relays(m, "the migration is over");
+	if (migrate_say(m, cookie_new(COOKIE_CONFIRM, m->id)) < 0)
+		return;
+	migrate_arm(m->ev_answer, CONFIRMED_MS);
+	POINT("s-confirm");
+}
+
+static void on_quit_sent(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)result;
+	if (err_is_set(e) && e->code != ERR_CLOSED)
+		migrate_note(m,
+			     "the source QEMU did not take `quit` (%s): end it by hand; the VM "
+			     "runs on the destination",
+			     e->text);
+	/* Its end shows when the monitor closes (migrate_source_ended). */
+}
+
+/* ENDED is said and, once it is there, all is over. */
+static void say_ended(struct migrate *m, const char *what)
+{
+	struct err e = ERR_INIT;
+	json_t *msg;
+
+	POINT("s-ended");
+	if (m->decision == MIGRATE_DECIDE_DROP_HERE) {
+		m->settled = true; /* a person has said what the destination cannot be asked */
+		migrate_over(m, MIGRATE_MOVED);
+		return;
+	}
+	msg = m->talk ? cookie_new(COOKIE_ENDED, m->id) : NULL;
+	json_object_set_new(msg, "source", json_string(what));
+	if (!msg || talk_send(m->talk, msg, &e) < 0) {
+		/* The record stays, and `adit recover` tells it. */
+		if (*m->found)
+			migrate_tell_ended(m);
+		else
+			migrate_over(m, MIGRATE_MOVED);
+		return;
+	}
+	m->flush_until_ms = clock_ms() + FLUSH_MS;
+	migrate_arm(m->ev_answer, FLUSH_EVERY_MS);
+}
+
+void migrate_end_source(struct migrate *m)
+{
+	event_del(m->ev_answer);
+	POINT("s-confirmed");
+	if (!m->only_tell)
+		migrate_record_if_can(m, "ended");
+	migrate_set_state(m, MIGRATE_END);
+	if (m->source_gone) {
+		say_ended(m, "ended");
+	} else if (m->config.keep_source) {
+		migrate_note(m, "the source QEMU is kept (--keep-source), paused: never resume it "
+				"while the VM runs on the destination");
+		say_ended(m, "kept");
+	} else {
+		qmp_command(m->qmp, "quit", NULL, on_quit_sent, m);
+		migrate_arm(m->ev_answer, QUIT_MS);
+	}
+}
+
+void migrate_source_ended(struct migrate *m)
+{
+	if (!m->flush_until_ms)
+		say_ended(m, "ended");
+}
+
+void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct migrate *m = ctx;
+
+	(void)fd;
+	(void)what;
+	if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM) {
+		migrate_ask(m, "no answer in time");
+	} else if (m->state == MIGRATE_END && m->flush_until_ms) {
+		m->settled = talk_flushed(m->talk);
+		if (m->settled || !m->session_ready || clock_ms() > m->flush_until_ms)
+			migrate_over(m, MIGRATE_MOVED);
+		else
+			migrate_arm(m->ev_answer, FLUSH_EVERY_MS);
+	} else if (m->state == MIGRATE_END) {
+		migrate_note(m,
+			     "the source QEMU has not ended within %d s: end it by hand, and never "
+			     "resume it; the VM runs on the destination",
+			     QUIT_MS / 1000);
+		migrate_over(m, MIGRATE_MOVED); /* the record stays: `adit recover` tries again */
+	}
+}

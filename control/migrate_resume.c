@@ -1,0 +1,283 @@
+/*
+ * Asking the destination again, and jobs that another process has begun.
+ *
+ * How it works. The destination's word can get lost in Finish and Confirm: then new
+ * sessions are tried until one can be had, and RECOVER asks what became of the job.
+ * Three answers count: it runs there (and goes on to Confirm as if FINISHED had come),
+ * it never will (undo), or not yet known (asked again). An answer counts only from
+ * the host that PREPARED the job: another one that took over its name would know
+ * nothing, and say "never" of a VM that runs elsewhere.
+ *
+ * A job of the journal is taken up where its record says: nothing was promised before
+ * "finish", so the source is put back; from "finish" on it is asked; at "ended" the
+ * source QEMU has to go.
+ */
+#include "control/migrate_i.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/process.h"
+
+enum {
+	ASK_EVERY_MS = 2000,
+	ASK_ATTEMPT_MS = 12000, /* connecting, and the answer */
+	ASK_MS = 60000,		/* while the job's own process runs */
+	ASK_RESUMED_MS = 15000, /* for `adit recover`, which may be run again */
+};
+
+/* ---- asking ---- */
+
+static void unknown(struct migrate *m)
+{
+	struct err why = m->ask_err;
+
+	if (!err_is_set(&why))
+		err_set(&why, ERR_TIMEOUT, "no answer");
+	event_del(m->ev_ask);
+	if (m->only_tell) {
+		migrate_note(m,
+			     "the destination could not be told that the source has ended (%s): "
+			     "`adit recover` tells it later",
+			     why.text);
+		migrate_over(m, MIGRATE_MOVED);
+		return;
+	}
+	err_set(&m->err, ERR_CLOSED,
+		"whether the VM runs on the destination cannot be known now (%.200s): it stays "
+		"paused here; `adit recover %.8s` asks again, and its --help says what a person "
+		"can decide",
+		why.text, m->id);
+	migrate_over(m, MIGRATE_UNKNOWN);
+}
+
+static void begin_asking(struct migrate *m, unsigned for_ms)
+{
+	migrate_set_state(m, MIGRATE_ASK);
+	m->ask_until_ms = clock_ms() + for_ms;
+	/* From the loop: the old session may be on the stack. */
+	migrate_arm(m->ev_ask, 0);
+}
+
+void migrate_ask(struct migrate *m, const char *why)
+{
+	event_del(m->ev_answer);
+	migrate_note(m,
+		     "the destination's word was lost (%s): asking again; the VM stands still "
+		     "meanwhile",
+		     why);
+	migrate_drop_relays(m, "the destination's word was lost");
+	begin_asking(m, ASK_MS);
+}
+
+void migrate_ask_failed(struct migrate *m, const struct err *why, bool final)
+{
+	if (m->state != MIGRATE_ASK)
+		return;
+	log_info(&m->about, "asking the destination: %s", why->text);
+	m->ask_err = *why;
+	if (final)
+		unknown(m);
+	else
+		migrate_arm(m->ev_ask, ASK_EVERY_MS);
+}
+
+void migrate_ask_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct migrate *m = ctx;
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	if (m->state != MIGRATE_ASK)
+		return;
+	migrate_disconnect(m);
+	if (clock_ms() >= m->ask_until_ms) {
+		unknown(m);
+		return;
+	}
+	if (migrate_connect(m, &e) < 0)
+		migrate_ask_failed(m, &e, e.code == ERR_USAGE);
+	else
+		migrate_arm(m->ev_ask, ASK_ATTEMPT_MS);
+}
+
+void migrate_ask_now(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+	json_t *msg;
+
+	if (migrate_open_talk(m, &e) < 0) {
+		migrate_ask_failed(m, &e, false);
+		return;
+	}
+	msg = cookie_new(COOKIE_RECOVER, m->id);
+	json_object_set_new(msg, "state", json_string("finish"));
+	migrate_say(m, msg);
+}
+
+void migrate_asked(struct migrate *m, const json_t *msg)
+{
+	const char *outcome = json_string_value(json_object_get(msg, "outcome"));
+	const char *host = json_string_value(json_object_get(msg, "host"));
+	const char *knew = json_string_value(json_object_get(m->prepared, "host"));
+	const char *reason = json_string_value(json_object_get(msg, "reason"));
+	struct err e = ERR_INIT;
+
+	event_del(m->ev_ask);
+	if (!knew || strcmp(host, knew) != 0) {
+		err_set(&e, ERR_REFUSED,
+			"another host, or one that has lost its --state-dir, answers under the "
+			"destination's name");
+		migrate_ask_failed(m, &e, true);
+	} else if (strcmp(outcome, "runs") == 0) {
+		migrate_note(m, "the destination says that the VM is its own (%s)",
+			     json_string_value(json_object_get(msg, "status"))
+				 ? json_string_value(json_object_get(msg, "status"))
+				 : "state unknown");
+		migrate_finished(m, msg);
+	} else if (strcmp(outcome, "never") == 0 && m->only_tell) {
+		m->settled = true; /* it has forgotten the job: there is nobody left to tell */
+		migrate_over(m, MIGRATE_MOVED);
+	} else if (strcmp(outcome, "never") == 0) {
+		err_set(&e, ERR_CLOSED,
+			"the VM does not run on the destination and never will%s%.300s",
+			reason ? ": " : "", reason ? reason : "");
+		m->aborted_there = true;
+		migrate_fail(m, &e);
+	} else {
+		err_set(&e, ERR_CLOSED, "the destination cannot say yet%s%.300s",
+			reason ? ": " : "", reason ? reason : "");
+		migrate_ask_failed(m, &e, false);
+	}
+}
+
+void migrate_tell_ended(struct migrate *m)
+{
+	begin_asking(m, ASK_RESUMED_MS);
+}
+
+/* ---- a job of the journal ---- */
+
+static bool found(const struct migrate *m, const char *state)
+{
+	return strcmp(m->found, state) == 0;
+}
+
+static void lost_for_good(struct migrate *m)
+{
+	err_set(&m->err, ERR_CLOSED,
+		"its QEMU has gone from here, and the job had not come to its switchover: nothing "
+		"is left to be recovered");
+	m->settled = true;
+	migrate_set_state(m, MIGRATE_UNDO);
+	migrate_over(m, MIGRATE_STAYED);
+}
+
+/* The record, and whether its QEMU is still there, say what is to be done. */
+static void go_on(struct migrate *m)
+{
+	bool decided = found(m, "finish") || found(m, "confirm") || found(m, "ended");
+
+	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
+		     m->source_gone ? "has gone" : "still lives");
+	if (!decided && m->source_gone) {
+		lost_for_good(m);
+	} else if (decided && m->decision == MIGRATE_DECIDE_DROP_HERE) {
+		migrate_end_source(m);
+	} else if (found(m, "ended")) {
+		m->only_tell = true;
+		if (m->source_gone)
+			migrate_tell_ended(m);
+		else
+			migrate_end_source(m);
+	} else if (!decided || m->decision == MIGRATE_DECIDE_RUN_HERE) {
+		struct err e = ERR_INIT;
+
+		m->touched = !found(m, "prepare");
+		m->settings_changed = m->touched;
+		m->aborted_there =
+		    true; /* its talk has ended long ago, and with it the job there */
+		err_set(&e, ERR_CANCELLED,
+			decided ? "a person decided that the VM runs here"
+				: "the job was cut off before the switchover");
+		migrate_fail(m, &e);
+	} else {
+		begin_asking(m, ASK_RESUMED_MS);
+	}
+}
+
+void migrate_resume_ready(struct migrate *m)
+{
+	pid_t pid = qmp_peer_pid(m->qmp);
+
+	if (pid > 0 && pid == m->pid && process_started(pid) == m->started) {
+		go_on(m);
+		return;
+	}
+	/* That monitor is another QEMU's by now, which is none of our business. */
+	qmp_free(m->qmp);
+	m->qmp = NULL;
+	m->source_gone = true;
+	go_on(m);
+}
+
+void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
+{
+	struct err e = *why;
+
+	if (m->pid > 0 && process_started(m->pid) == m->started) {
+		err_prefix(&e, "the source QEMU (pid %d) lives, but cannot be talked to",
+			   (int)m->pid);
+		m->err = e;
+		migrate_set_state(m, MIGRATE_ASK);
+		migrate_over(m, MIGRATE_UNKNOWN);
+		return;
+	}
+	m->source_gone = true;
+	go_on(m);
+}
+
+struct migrate *migrate_resume(struct event_base *base, const char *state_dir, const char *job,
+			       enum migrate_decision decision, const struct migrate_ops *ops,
+			       void *ctx, struct err *e)
+{
+	struct journal *j = journal_open(state_dir, JOURNAL_SOURCE, job, e);
+	struct migrate_config config;
+	struct err why = ERR_INIT;
+	struct migrate *m = NULL;
+	json_t *record;
+
+	if (!j)
+		return NULL;
+	record = journal_read(j, &why);
+	if (!record) {
+		if (!err_is_set(&why))
+			err_set(&why, ERR_USAGE, "there is no unfinished job %s here", job);
+		goto out;
+	}
+	if (migrate_config_from_json(&config, json_object_get(record, "config"), &why) < 0)
+		goto out;
+	m = migrate_new(base, &config, ops, ctx, &why);
+	if (!m)
+		goto out;
+	m->decision = decision;
+	if (migrate_take_record(m, record, &why) < 0 || migrate_list_disks(m, &why) < 0)
+		goto fail;
+	m->qmp = qmp_connect(base, m->config.qmp, 0, &migrate_qmp_ops, m, &why);
+	if (!m->qmp)
+		goto fail;
+	m->journal = j;
+	json_decref(record);
+	return m;
+fail:
+	migrate_free(m);
+	m = NULL;
+out:
+	json_decref(record);
+	journal_close(j);
+	if (e)
+		*e = why;
+	return NULL;
+}
