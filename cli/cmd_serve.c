@@ -15,12 +15,14 @@
 #include "cli/usage.h"
 #include "control/service.h"
 #include "proxy/router.h"
+#include "proxy/rules.h"
 #include "tunnel/listener.h"
 
 static const char help[] =
     "usage: adit serve [--listen HOST:PORT] (--psk FILE | --tls-creds DIR | --insecure)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
-    "                  [--allow-launch QEMU]... [--images DIR]...\n"
+    "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
+    "                  [--allow-dest-qmp PATTERN]...\n"
     "\n"
     "Accepts sessions from other adits on one TCP port. A peer that has proved who it is\n"
     "may do what is named here, and nothing else.\n"
@@ -35,10 +37,14 @@ static const char help[] =
     "                      name; HOST is compared as written. May be repeated\n"
     "  --allow-migrate     bring VMs to this host\n"
     "  --allow-launch QEMU have this binary (an absolute path) started for a VM that comes;\n"
-    "                      needs --allow-migrate. May be repeated. Without it only a QEMU that\n"
-    "                      waits already (adit migrate --dest-qmp) can take one\n"
+    "                      needs --allow-migrate. May be repeated\n"
     "  --images DIR        have disk images used and made in DIR for VMs that are launched;\n"
     "                      needs --allow-launch. May be repeated\n"
+    "  --overwrite-images  an image that is in DIR already, under the name that a disk of the\n"
+    "                      VM has, is overwritten when nobody uses it; refused without this\n"
+    "  --allow-dest-qmp PATTERN  have a VM taken by a QEMU that waits here already, if the path\n"
+    "                      of its monitor matches (adit migrate --dest-qmp); wildcards as\n"
+    "                      above; needs --allow-migrate. May be repeated\n"
     "\n"
     "  --run-dir DIR       private directory for the sockets of VMs; made with mode 0700 when\n"
     "                      missing. /run/adit for root, else $XDG_RUNTIME_DIR/adit\n"
@@ -53,6 +59,8 @@ enum {
 	OPTION_ALLOW_MIGRATE,
 	OPTION_ALLOW_LAUNCH,
 	OPTION_IMAGES,
+	OPTION_OVERWRITE_IMAGES,
+	OPTION_ALLOW_DEST_QMP,
 	OPTION_RUN_DIR,
 	OPTION_LOG_LEVEL,
 };
@@ -68,7 +76,8 @@ struct serve {
 	struct addr listen;
 	struct auth auth;
 	struct words forwards, launch, images;
-	int allow_migrate;
+	struct rules dest_qmp;
+	int allow_migrate, overwrite_images;
 	char run_dir[ADDR_UNIX_MAX];
 
 	struct event_base *base;
@@ -78,6 +87,18 @@ struct serve {
 	struct service *service;
 	struct event *signals[3];
 };
+
+/* PATTERN is a path's, without the unix: that the rules have before it. */
+static int allow_dest_qmp(struct serve *v, const char *pattern, struct err *e)
+{
+	char rule[ADDR_UNIX_MAX + 8];
+
+	if (strlen(pattern) > ADDR_UNIX_MAX)
+		return err_set(e, ERR_USAGE, "--allow-dest-qmp %.40s...: the path is too long",
+			       pattern);
+	snprintf(rule, sizeof(rule), "unix:%s", pattern);
+	return rules_add(&v->dest_qmp, rule, e) < 0 ? err_prefix(e, "--allow-dest-qmp") : 0;
+}
 
 static int take_option(struct serve *v, int c, const char *value, struct err *e)
 {
@@ -98,6 +119,11 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 	case OPTION_IMAGES:
 		v->images.at[v->images.count++] = value;
 		return 0;
+	case OPTION_OVERWRITE_IMAGES:
+		v->overwrite_images = 1;
+		return 0;
+	case OPTION_ALLOW_DEST_QMP:
+		return allow_dest_qmp(v, value, e);
 	case OPTION_RUN_DIR:
 		if (strlen(value) >= sizeof(v->run_dir))
 			return err_set(e, ERR_USAGE, "--run-dir %s: the path is too long", value);
@@ -138,8 +164,12 @@ static int check_options(const struct serve *v, struct err *e)
 
 	if (v->launch.count && !v->allow_migrate)
 		return err_set(e, ERR_USAGE, "--allow-launch needs --allow-migrate");
+	if (v->dest_qmp.first && !v->allow_migrate)
+		return err_set(e, ERR_USAGE, "--allow-dest-qmp needs --allow-migrate");
 	if (v->images.count && !v->launch.count)
 		return err_set(e, ERR_USAGE, "--images needs --allow-launch");
+	if (v->overwrite_images && !v->images.count)
+		return err_set(e, ERR_USAGE, "--overwrite-images needs --images");
 	for (size_t i = 0; i < v->launch.count && rc == 0; i++)
 		rc = check_path("--allow-launch", v->launch.at[i], 0, e);
 	for (size_t i = 0; i < v->images.count && rc == 0; i++)
@@ -239,6 +269,8 @@ static int start_service(struct serve *v, struct err *e)
 	    .launch_binaries = v->launch.at,
 	    .images_dirs = v->images.at,
 	    .run_dir = v->run_dir,
+	    .overwrite_images = v->overwrite_images,
+	    .dest_qmp = &v->dest_qmp,
 	};
 
 	v->service = service_new(v->base, v->router, &config, e);
@@ -306,6 +338,7 @@ static void stop(struct serve *v)
 	free(v->forwards.at);
 	free(v->launch.at);
 	free(v->images.at);
+	rules_fini(&v->dest_qmp);
 }
 
 static int parse(struct serve *v, int argc, char **argv)
@@ -316,6 +349,8 @@ static int parse(struct serve *v, int argc, char **argv)
 	    {"allow-migrate", no_argument, NULL, OPTION_ALLOW_MIGRATE},
 	    {"allow-launch", required_argument, NULL, OPTION_ALLOW_LAUNCH},
 	    {"images", required_argument, NULL, OPTION_IMAGES},
+	    {"overwrite-images", no_argument, NULL, OPTION_OVERWRITE_IMAGES},
+	    {"allow-dest-qmp", required_argument, NULL, OPTION_ALLOW_DEST_QMP},
 	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 	    CREDS_OPTIONS_LONG,

@@ -19,6 +19,7 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "control/image.h"
+#include "proxy/rules.h"
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
@@ -173,6 +174,15 @@ static void next_image(struct job *j)
 		return;
 	}
 	if (image_look(image->path, image->disk, vmdesc_is_here(&j->desc), &exists, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	if (exists && image->disk->copy && !j->service->config.overwrite_images) {
+		err_set(&e, ERR_REFUSED,
+			"%s is there already on the destination, and would be overwritten: "
+			"remove it or move it away, or start adit serve there with "
+			"--overwrite-images",
+			image->path);
 		job_fail(j, &e);
 		return;
 	}
@@ -595,6 +605,24 @@ static int check_name(const struct job *j, struct err *e)
 	return 0;
 }
 
+/* A peer may have the monitors told that the operator has named, and no other socket. */
+static int check_dest_qmp(const struct job *j, struct err *e)
+{
+	struct addr a = {.kind = ADDR_UNIX};
+
+	if (strlen(j->dest_qmp) > ADDR_UNIX_MAX)
+		return err_set(e, ERR_USAGE,
+			       "--dest-qmp %.40s...: the path of a unix socket may have %d bytes",
+			       j->dest_qmp, ADDR_UNIX_MAX);
+	snprintf(a.path, sizeof(a.path), "%s", j->dest_qmp);
+	if (!j->service->config.dest_qmp || !rules_match(j->service->config.dest_qmp, &a))
+		return err_set(e, ERR_REFUSED,
+			       "--dest-qmp %s is not allowed there: start the destination's adit "
+			       "serve with --allow-dest-qmp and a pattern of that path",
+			       j->dest_qmp);
+	return 0;
+}
+
 void job_begin(struct job *j)
 {
 	const struct service_config *c = &j->service->config;
@@ -608,6 +636,10 @@ void job_begin(struct job *j)
 	}
 	j->guardian = guardian_new(&e);
 	if (!j->guardian) {
+		job_fail(j, &e);
+		return;
+	}
+	if (!j->launched && check_dest_qmp(j, &e) < 0) {
 		job_fail(j, &e);
 		return;
 	}

@@ -11,6 +11,7 @@
 
 struct event_base;
 struct router;
+struct rules;
 struct service;
 
 /* All borrowed for the life of the service. */
@@ -19,6 +20,8 @@ struct service_config {
 	const char *const *launch_binaries; /* absolute paths, NULL at the end; NULL: none */
 	const char *const *images_dirs;	    /* likewise */
 	const char *run_dir;		    /* private folder, there already */
+	bool overwrite_images;		    /* those that are there already */
+	const struct rules *dest_qmp;	    /* monitors (unix:) that a peer may name; NULL: none */
 };
 
 /* Registers with router (which must outlive it). Without allow_migrate it is there to

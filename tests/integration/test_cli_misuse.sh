@@ -91,6 +91,10 @@ misuse 'one of --psk FILE, --tls-creds DIR and --insecure' serve
 misuse 'options only, not "extra"' serve "${psk[@]}" extra
 misuse 'the port must be between' serve "${psk[@]}" --listen :70000
 misuse 'brackets' serve "${psk[@]}" --listen ::1:99
+serve=(serve --listen 127.0.0.1:0 "${psk[@]}")
+misuse '--allow-dest-qmp needs --allow-migrate' "${serve[@]}" --allow-dest-qmp '/run/*'
+misuse '--allow-dest-qmp.*would never match' "${serve[@]}" --allow-migrate --allow-dest-qmp 'run/*'
+misuse '--overwrite-images needs --images' "${serve[@]}" --allow-migrate --overwrite-images
 misuse '--tls-creds and --insecure cannot go together' serve --tls-creds "$T" --insecure
 misuse '--allow-forward: "/x" is no pattern' serve "${psk[@]}" --listen 127.0.0.1:0 --allow-forward /x
 misuse '--allow-forward: .*would never match' serve "${psk[@]}" --listen 127.0.0.1:0 --allow-forward 'unix:/a/../*'

@@ -9,6 +9,8 @@ ADIT_PORT=16516
 ADIT_SERVE_CREDS=(--psk "$T/psk") ADIT_CREDS=(--psk "$T/psk") ADIT_DEST=tls://$DST_IP ADIT_IMAGES=$T/images
 # The host that VMs are made on, and that adit migrate runs on.
 ADIT_FROM=src
+# the monitors of VMs that a test has waiting
+ADIT_DEST_QMP=$T/*/*.sock
 
 # adit_client OPTION..., adit_server OPTION...: from now on those prove themselves so
 adit_client() { ADIT_CREDS=("$@"); }
@@ -26,7 +28,10 @@ adit_serve() {
     *' --allow-launch '*) [ -z "$ADIT_IMAGES" ] || { adit_images && set -- "$@" --images "$ADIT_IMAGES"; } ;;
     esac
     case " $* " in
-    *' --allow-migrate '*) set -- "$@" --run-dir "$T/run-dst" ;;
+    *' --allow-migrate '*)
+        set -- "$@" --run-dir "$T/run-dst"
+        [ -z "$ADIT_DEST_QMP" ] || set -- "$@" --allow-dest-qmp "$ADIT_DEST_QMP"
+        ;;
     esac
     proc_start serve dst "$ADIT" serve --listen "$DST_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" "$@"
     wait_until 10 "adit serve to listen" adit_serves

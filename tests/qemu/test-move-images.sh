@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 move_hosts
-adit_serve_launch
+adit_serve_launch --overwrite-images
 options='append=ram=8 rate=1000 sectors=1024 diskrate=40'
 
 say 'one that is there, of the same size'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Goal: what adit serve's options do not name is not to be had, and the line says which option is missing: --allow-migrate,
-# --allow-launch (none, or of another binary), --images. An image that is too small, or that a QEMU uses, is refused by
+# --allow-launch (none, or of another binary), --images, --allow-dest-qmp, --overwrite-images. An image that is too small, or that a QEMU uses, is refused by
 # name. What was there stays, what was made goes, and the VM runs on.
 . "$(dirname "$0")/lib.sh"
 
@@ -21,7 +21,16 @@ serving --allow-migrate --allow-launch "$(command -v socat)"
 move_refused 'a right to launch another binary' a 1 '--allow-launch' "${QEMU##*/}"
 ADIT_IMAGES='' serving --allow-migrate --allow-launch "$QEMU"
 move_refused 'no folder for images' a 1 '--images'
-serving --allow-migrate --allow-launch "$QEMU"
+for pattern in '' "$T/*.sock" "$T/*/[b-z]*.sock" "$T/b/*"; do
+    ADIT_DEST_QMP=$pattern serving --allow-migrate --allow-launch "$QEMU"
+    move_refused "no right to that monitor with '${pattern#"$T"}'" a 1 '--allow-dest-qmp' "$T/a/a.sock" -- --dest-qmp "$T/a/a.sock"
+done
+ADIT_DEST_QMP="$T/a/[.]*/*.sock" serving --allow-migrate --allow-launch "$QEMU"
+move_refused 'a way round a pattern' a 1 '--allow-dest-qmp' -- --dest-qmp "$T/a/../a.sock"
+mkdir -p "$T/images"
+qemu-img create -q -f qcow2 "$T/images/a-1.qcow2" 8M
+move_refused 'an image that would be overwritten' a 1 'a-1.qcow2' '--overwrite-images'
+serving --allow-migrate --allow-launch "$QEMU" --overwrite-images
 
 qemu-img create -q -f qcow2 "$T/images/a-1.qcow2" 7M
 # the other disk's image could be made, and may not stay

@@ -17,7 +17,7 @@ cancelled() {
 }
 
 move_hosts
-adit_serve_launch
+adit_serve_launch --overwrite-images
 fault_vm a
 # an image that was there stays
 qemu-img create -q -f raw "$T/images/a-0.raw" 64M
