@@ -6,7 +6,6 @@
  *   job.c          a job's life and states, the talk with the source, the end
  *   job_twin.c     Prepare: images, the twin started or taken, its monitor
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
- *   job_ram.c      RAM's settings and streams
  *   job_finish.c   Finish: has everything arrived, the decision, the run
  */
 #ifndef ADIT_CONTROL_JOB_I_H
@@ -51,8 +50,6 @@ struct job_disk {
 	bool connected;
 };
 
-enum { JOB_CHANNELS_MAX = 256 };
-
 /* Owned by its service, which frees it from the loop once it is over. */
 struct job {
 	struct service *service;
@@ -82,15 +79,8 @@ struct job {
 
 	struct job_disk *disks;
 	size_t disk_count;
-	struct {
-		unsigned multifd;
-		const char *compression; /* borrowed from BEGIN */
-		bool xbzrle, postcopy, preempt;
-		struct relay **relays; /* in the order of the streams */
-		size_t count;	       /* streams that came */
-		bool listens;	       /* QEMU does, on path in dir */
-		char dir[108], path[108];
-	} ram;
+	struct relay *ram;
+	bool incoming; /* migrate-incoming was sent */
 	char nbd_dir[160], nbd_path[180];
 	int nbd_fd;
 
@@ -128,6 +118,13 @@ void job_wait(struct job *j, unsigned ms);
 /* job_twin.c */
 void job_begin(struct job *j);
 void job_twin_due(struct job *j);
+/* Whether a job that is under way has planned for the same image: its twin does not hold
+ * QEMU's locks as long as it waits. */
+bool job_image_is_planned(const struct job *j, const char *path);
+/* Whether a VM of that name may be made, and the monitor that it is to go to be told
+ * anything; nothing is made. ERR_REFUSED. */
+int job_check_name(const struct job *j, struct err *e);
+int job_check_dest_qmp(const struct job *j, struct err *e);
 /* Commands and checks on the twin's monitor, once it is ready; calls job_prepared. */
 void job_twin_ready(struct job *j);
 
@@ -139,18 +136,6 @@ void job_close_exports(struct job *j);
 struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need);
 void job_drop_streams(struct job *j, const char *reason);
 void job_remove_nbd(struct job *j);
-
-/* job_ram.c */
-/* What BEGIN asks for. */
-void job_ram_read(struct job *j, const json_t *msg);
-/* Sets the twin's capabilities and parameters; there is its query-migrate-capabilities.
- * Calls job_export, or fails the job with what it cannot do. */
-void job_ram_prepare(struct job *j, const json_t *there);
-/* A stream "ram" or, of several, "ram/K"; number is what follows "ram". */
-void job_ram_take(struct job *j, struct session *s, struct stream *stream, const char *number);
-void job_ram_drop(struct job *j, const char *reason);
-/* Removes the folder of RAM's socket. */
-void job_ram_remove(struct job *j);
 
 /* job_finish.c */
 void job_finish(struct job *j, const json_t *msg);

@@ -19,11 +19,12 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "control/image.h"
+#include "control/twin_match.h"
 #include "proxy/rules.h"
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
+enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME };
 
 static void next_image(struct job *j);
 static void connect_monitor(struct job *j);
@@ -140,9 +141,7 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 
 static void start_twin(struct job *j);
 
-/* Whether a job that is under way has planned for the same image: its twin does not hold
- * QEMU's locks as long as it waits. */
-static bool is_planned(const struct job *j, const char *path)
+bool job_image_is_planned(const struct job *j, const char *path)
 {
 	const struct job *other;
 
@@ -167,7 +166,7 @@ static void next_image(struct job *j)
 		return;
 	}
 	image = &j->twin.images[j->image_at];
-	if (is_planned(j, image->path)) {
+	if (job_image_is_planned(j, image->path)) {
 		err_set(&e, ERR_REFUSED, "%s is in use by another migration to the destination",
 			image->path);
 		job_fail(j, &e);
@@ -342,152 +341,21 @@ static void connect_monitor(struct job *j)
 	}
 }
 
-/* The twin's drive for d: by the -drive id, else by the device in front of it. */
-static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d)
-{
-	size_t i;
-	const json_t *entry;
-
-	json_array_foreach(block, i, entry)
-	{
-		const char *device = json_string_value(json_object_get(entry, "device"));
-		const char *qdev = json_string_value(json_object_get(entry, "qdev"));
-
-		if (*d->device ? device && strcmp(device, d->device) == 0
-			       : *d->qdev && qdev && strcmp(qdev, d->qdev) == 0)
-			return entry;
-	}
-	return NULL;
-}
-
-/* A node that no device uses yet has nothing but its name. */
-static const json_t *find_node(const json_t *nodes, const struct vmdesc_disk *d)
-{
-	size_t i;
-	const json_t *node;
-
-	json_array_foreach(nodes, i, node)
-	{
-		const char *name = json_string_value(json_object_get(node, "node-name"));
-
-		if (name && *d->node && strcmp(name, d->node) == 0)
-			return node;
-	}
-	return NULL;
-}
-
-/* The source's own file must not be copied onto itself, and QEMU with -incoming does not
- * look at locks. (Nor can we, here: a QEMU that waits again after a job that failed may
- * hold them itself.) */
-static int check_file(struct job *j, const struct vmdesc_disk *d, const char *file, struct err *e)
-{
-	char proc[40], cwd[4096], full[sizeof(cwd) + 4100], id[64];
-	ssize_t n;
-
-	/* A relative name is one in QEMU's own folder. */
-	snprintf(proc, sizeof(proc), "/proc/%d/cwd", (int)qmp_peer_pid(j->qmp));
-	n = readlink(proc, cwd, sizeof(cwd) - 1);
-	cwd[n > 0 ? n : 0] = 0;
-	snprintf(full, sizeof(full), "%s%s%.4096s", *file == '/' ? "" : cwd,
-		 *file == '/' ? "" : "/", file);
-	if (vmdesc_is_here(&j->desc) && *d->file_id &&
-	    vmdesc_file_id("/", full, id, sizeof(id)) == 0 && strcmp(id, d->file_id) == 0)
-		return err_set(e, ERR_REFUSED,
-			       "%s is the very image that the source uses: a copy needs "
-			       "another file",
-			       file);
-	return 0;
-}
-
-/* Holds the twin's drive to the source's disk, and finds its node. */
-static int match_disk(struct job *j, const struct vmdesc_disk *d, struct qmp_batch *b,
+/* Finds the twin's node for the source's disk. */
+static int match_disk(struct job *j, const struct vmdesc_disk *d, const struct twin_answers *a,
 		      struct err *e)
 {
-	const bool idle = !*d->device && !*d->qdev;
-	const json_t *entry = idle ? find_node(qmp_batch_result(b, Q_NODES), d)
-				   : find_drive(qmp_batch_result(b, Q_BLOCK), d);
-	const json_t *in = idle ? entry : json_object_get(entry, "inserted");
-	const json_t *image = json_object_get(in, "image");
-	const char *node = json_string_value(json_object_get(in, "node-name"));
-	const char *file = json_string_value(json_object_get(image, "filename"));
 	struct job_disk *k = &j->disks[j->disk_count];
-	uint64_t size = (uint64_t)json_integer_value(json_object_get(image, "virtual-size"));
+	struct twin_drive drive;
 
-	if (!entry)
-		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has no drive like %s (%s "
-			       "%s): its configuration must be that of the source",
-			       d->name, idle ? "node" : "device",
-			       idle	    ? d->node
-			       : *d->device ? d->device
-					    : d->qdev);
-	if (!node)
-		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
-	if (json_is_true(json_object_get(in, "ro")))
-		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is read-only",
-			       d->name);
-	if (image_check_size(file ? file : node, d, size, e) < 0)
-		return e->code;
-	if (file && check_file(j, d, file, e) < 0)
+	if (twin_match_drive(&j->desc, d, a, &drive, e) < 0)
 		return e->code;
 	k->job = j;
 	k->desc = d;
-	snprintf(k->node, sizeof(k->node), "%s", node);
-	if (size > d->size)
+	snprintf(k->node, sizeof(k->node), "%s", drive.node);
+	if (drive.size > d->size)
 		snprintf(k->window, sizeof(k->window), "adit-window-%zu", j->disk_count);
 	j->disk_count++;
-	return 0;
-}
-
-/* "pc-q35-7.2" of "pc-q35-7.2-machine" is the same machine. */
-static bool same_machine(const char *a, const char *b)
-{
-	size_t la = strlen(a), lb = strlen(b);
-
-	if (la > 8 && strcmp(a + la - 8, "-machine") == 0)
-		la -= 8;
-	if (lb > 8 && strcmp(b + lb - 8, "-machine") == 0)
-		lb -= 8;
-	return la == lb && memcmp(a, b, la) == 0;
-}
-
-/* Holds what can be compared beforehand to the source: what differs would fail only at
- * the end, after all the disks have been copied. */
-static int compare(struct job *j, struct qmp_batch *b, struct err *e)
-{
-	const json_t *memory = qmp_batch_result(b, Q_MEMORY);
-	const char *machine = json_string_value(qmp_batch_result(b, Q_MACHINE));
-	const char *arch =
-	    json_string_value(json_object_get(qmp_batch_result(b, Q_TARGET), "arch"));
-	const char *name = json_string_value(json_object_get(qmp_batch_result(b, Q_NAME), "name"));
-	size_t cpus = json_array_size(qmp_batch_result(b, Q_CPUS));
-	json_int_t bytes = json_integer_value(json_object_get(memory, "base-memory")) +
-			   json_integer_value(json_object_get(memory, "plugged-memory"));
-
-	if (j->desc.renamed && strcmp(name ? name : "", j->desc.name) != 0)
-		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU is named \"%s\", not \"%s\" (--rename): "
-			       "start it with -name guest=%s",
-			       name ? name : "", j->desc.name, j->desc.name);
-	if (arch && strcmp(arch, j->desc.arch) != 0)
-		return err_set(e, ERR_QEMU, "the destination's QEMU is for %s, the VM's for %s",
-			       arch, j->desc.arch);
-	if (machine && !same_machine(machine, j->desc.machine))
-		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has machine type %s, the VM %s: "
-			       "start it with -machine %s",
-			       machine, j->desc.machine, j->desc.machine);
-	if (memory && (uint64_t)bytes != j->desc.memory)
-		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has %lld MiB of RAM, the VM "
-			       "%llu: its configuration must be that of the source",
-			       (long long)(bytes >> 20),
-			       (unsigned long long)(j->desc.memory >> 20));
-	if (cpus && cpus != j->desc.cpus)
-		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has %zu CPUs, the VM %llu: its "
-			       "configuration must be that of the source",
-			       cpus, (unsigned long long)j->desc.cpus);
 	return 0;
 }
 
@@ -495,9 +363,18 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 {
 	struct job *j = ctx;
 	const json_t *v = json_object_get(qmp_batch_result(b, Q_VERSION), "qemu");
+	const struct twin_answers answers = {
+	    .block = qmp_batch_result(b, Q_BLOCK),
+	    .nodes = qmp_batch_result(b, Q_NODES),
+	    .memory = qmp_batch_result(b, Q_MEMORY),
+	    .cpus = qmp_batch_result(b, Q_CPUS),
+	    .machine = qmp_batch_result(b, Q_MACHINE),
+	    .target = qmp_batch_result(b, Q_TARGET),
+	    .name = qmp_batch_result(b, Q_NAME),
+	    .pid = qmp_peer_pid(q),
+	};
 	struct err why = *e;
 
-	(void)q;
 	if (j->state != JOB_PREPARING)
 		return;
 	snprintf(j->twin.qemu_version, sizeof(j->twin.qemu_version), "%d.%d.%d",
@@ -508,21 +385,26 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	if (!j->disks)
 		err_set(&why, ERR_SPACE, "no memory for the job's disks");
 	if (!err_is_set(&why))
-		compare(j, b, &why);
+		twin_match(&j->desc, &answers, &why);
 	for (size_t i = 0; !err_is_set(&why) && i < j->desc.disk_count; i++)
 		if (j->desc.disks[i].copy)
-			match_disk(j, &j->desc.disks[i], b, &why);
+			match_disk(j, &j->desc.disks[i], &answers, &why);
 	if (err_is_set(&why))
 		job_fail(j, &why);
 	else
-		job_ram_prepare(j, qmp_batch_result(b, Q_CAPS));
+		job_export(j);
 }
 
 /* What is asked and set once it is known that it waits. */
 static void ask(struct job *j)
 {
+	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
 	struct qmp_batch *b = qmp_batch_new();
+	json_t *caps = json_array();
 
+	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++)
+		json_array_append_new(caps,
+				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
@@ -532,7 +414,8 @@ static void ask(struct job *j)
 		      json_pack("{s:s,s:s}", "path", "/machine", "property", "type"));
 	qmp_batch_add(b, QMP_MAY, "query-target", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-name", NULL);
-	qmp_batch_add(b, QMP_MUST, "query-migrate-capabilities", NULL);
+	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
+		      json_pack("{s:o}", "capabilities", caps));
 	/* While it waits, this takes back that it runs by itself once all is there: the
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
 	qmp_batch_add(b, QMP_MUST, "stop", NULL);
@@ -576,7 +459,7 @@ static void on_route(void *ctx, struct session *s, struct stream *stream, enum s
 }
 
 /* Two VMs of one name on a host are one VM by mistake, or will be mistaken for one. */
-static int check_name(const struct job *j, struct err *e)
+int job_check_name(const struct job *j, struct err *e)
 {
 	const struct job *other;
 	char dir[4096];
@@ -600,7 +483,7 @@ static int check_name(const struct job *j, struct err *e)
 }
 
 /* A peer may have the monitors told that the operator has named, and no other socket. */
-static int check_dest_qmp(const struct job *j, struct err *e)
+int job_check_dest_qmp(const struct job *j, struct err *e)
 {
 	struct addr a = {.kind = ADDR_UNIX};
 
@@ -633,7 +516,7 @@ void job_begin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	if (!j->launched && check_dest_qmp(j, &e) < 0) {
+	if (!j->launched && job_check_dest_qmp(j, &e) < 0) {
 		job_fail(j, &e);
 		return;
 	}
@@ -649,7 +532,7 @@ void job_begin(struct job *j)
 		     "--dest-qmp");
 		return;
 	}
-	if (check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
+	if (job_check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
 	    make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else

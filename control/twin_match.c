@@ -1,0 +1,145 @@
+/* A QEMU that waits beside the VM that is to come: see twin_match.h. Asks nothing itself. */
+#include "control/twin_match.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/image.h"
+
+/* The twin's drive for d: by the -drive id, else by the device in front of it. */
+static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d)
+{
+	size_t i;
+	const json_t *entry;
+
+	json_array_foreach(block, i, entry)
+	{
+		const char *device = json_string_value(json_object_get(entry, "device"));
+		const char *qdev = json_string_value(json_object_get(entry, "qdev"));
+
+		if (*d->device ? device && strcmp(device, d->device) == 0
+			       : *d->qdev && qdev && strcmp(qdev, d->qdev) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+/* A node that no device uses yet has nothing but its name. */
+static const json_t *find_node(const json_t *nodes, const struct vmdesc_disk *d)
+{
+	size_t i;
+	const json_t *node;
+
+	json_array_foreach(nodes, i, node)
+	{
+		const char *name = json_string_value(json_object_get(node, "node-name"));
+
+		if (name && *d->node && strcmp(name, d->node) == 0)
+			return node;
+	}
+	return NULL;
+}
+
+/* The source's own file must not be copied onto itself, and QEMU with -incoming does not
+ * look at locks. (Nor can we, here: a QEMU that waits again after a job that failed may
+ * hold them itself.) */
+static int check_file(const struct vmdesc *vm, const struct vmdesc_disk *d, pid_t pid,
+		      const char *file, struct err *e)
+{
+	char proc[40], cwd[4096], full[sizeof(cwd) + 4100], id[64];
+	ssize_t n;
+
+	/* A relative name is one in QEMU's own folder. */
+	snprintf(proc, sizeof(proc), "/proc/%d/cwd", (int)pid);
+	n = readlink(proc, cwd, sizeof(cwd) - 1);
+	cwd[n > 0 ? n : 0] = 0;
+	snprintf(full, sizeof(full), "%s%s%.4096s", *file == '/' ? "" : cwd,
+		 *file == '/' ? "" : "/", file);
+	if (vmdesc_is_here(vm) && *d->file_id && vmdesc_file_id("/", full, id, sizeof(id)) == 0 &&
+	    strcmp(id, d->file_id) == 0)
+		return err_set(e, ERR_REFUSED,
+			       "%s is the very image that the source uses: a copy needs "
+			       "another file",
+			       file);
+	return 0;
+}
+
+int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
+		     const struct twin_answers *a, struct twin_drive *out, struct err *e)
+{
+	const bool idle = !*d->device && !*d->qdev;
+	const json_t *entry = idle ? find_node(a->nodes, d) : find_drive(a->block, d);
+	const json_t *in = idle ? entry : json_object_get(entry, "inserted");
+	const json_t *image = json_object_get(in, "image");
+	const char *node = json_string_value(json_object_get(in, "node-name"));
+	const char *file = json_string_value(json_object_get(image, "filename"));
+	uint64_t size = (uint64_t)json_integer_value(json_object_get(image, "virtual-size"));
+
+	if (!entry)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has no drive like %s (%s "
+			       "%s): its configuration must be that of the source",
+			       d->name, idle ? "node" : "device",
+			       idle	    ? d->node
+			       : *d->device ? d->device
+					    : d->qdev);
+	if (!node)
+		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
+	if (json_is_true(json_object_get(in, "ro")))
+		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is read-only",
+			       d->name);
+	if (image_check_size(file ? file : node, d, size, e) < 0)
+		return e->code;
+	if (file && check_file(vm, d, a->pid, file, e) < 0)
+		return e->code;
+	*out = (struct twin_drive){node, file, size};
+	return 0;
+}
+
+/* "pc-q35-7.2" of "pc-q35-7.2-machine" is the same machine. */
+static bool same_machine(const char *a, const char *b)
+{
+	size_t la = strlen(a), lb = strlen(b);
+
+	if (la > 8 && strcmp(a + la - 8, "-machine") == 0)
+		la -= 8;
+	if (lb > 8 && strcmp(b + lb - 8, "-machine") == 0)
+		lb -= 8;
+	return la == lb && memcmp(a, b, la) == 0;
+}
+
+int twin_match(const struct vmdesc *d, const struct twin_answers *a, struct err *e)
+{
+	const char *machine = json_string_value(a->machine);
+	const char *arch = json_string_value(json_object_get(a->target, "arch"));
+	const char *name = json_string_value(json_object_get(a->name, "name"));
+	size_t cpus = json_array_size(a->cpus);
+	json_int_t bytes = json_integer_value(json_object_get(a->memory, "base-memory")) +
+			   json_integer_value(json_object_get(a->memory, "plugged-memory"));
+
+	if (d->renamed && strcmp(name ? name : "", d->name) != 0)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU is named \"%s\", not \"%s\" (--rename): "
+			       "start it with -name guest=%s",
+			       name ? name : "", d->name, d->name);
+	if (arch && strcmp(arch, d->arch) != 0)
+		return err_set(e, ERR_QEMU, "the destination's QEMU is for %s, the VM's for %s",
+			       arch, d->arch);
+	if (machine && !same_machine(machine, d->machine))
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has machine type %s, the VM %s: "
+			       "start it with -machine %s",
+			       machine, d->machine, d->machine);
+	if (a->memory && (uint64_t)bytes != d->memory)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has %lld MiB of RAM, the VM "
+			       "%llu: its configuration must be that of the source",
+			       (long long)(bytes >> 20), (unsigned long long)(d->memory >> 20));
+	if (cpus && cpus != d->cpus)
+		return err_set(e, ERR_QEMU,
+			       "the destination's QEMU has %zu CPUs, the VM %llu: its "
+			       "configuration must be that of the source",
+			       cpus, (unsigned long long)d->cpus);
+	return 0;
+}
