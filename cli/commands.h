@@ -10,5 +10,6 @@ int cmd_keygen(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_forward(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
+int cmd_recover(int argc, char **argv);
 
 #endif

@@ -19,6 +19,7 @@ static const struct command {
     {"serve", cmd_serve, "accept sessions from other adits, and do what they may ask for"},
     {"forward", cmd_forward, "carry local connections to targets at the far adit"},
     {"migrate", cmd_migrate, "move a running VM, with its disks, to the far adit's host"},
+    {"recover", cmd_recover, "bring migrations that were cut off to their end"},
     {"keygen", cmd_keygen, "make a key for --psk"},
 };
 

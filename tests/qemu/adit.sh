@@ -86,3 +86,11 @@ adit_adopt_twin() {
     dir=$(jq -r .dir <<<"$to")
     vm_adopt "$1" dst "$(jq -r .qmp <<<"$to")" "$dir/serial0.sock" "$dir/serial.log" "$(jq -r .pid <<<"$to")"
 }
+
+# adit_recover [OPTION]...: adit recover on src; its exit status; what it said is in $T/recover.out and recover.err
+adit_recover() {
+    local status=0
+    in_host src "$ADIT" recover --state-dir "$T/state-src" "$@" >"$T/recover.out" 2>"$T/recover.err" || status=$?
+    sed 's/^/  recover: /' "$T/recover.out" "$T/recover.err"
+    return "$status"
+}
