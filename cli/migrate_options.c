@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "control/migrate_config.h"
 #include "control/vmdesc.h"
 
 int migrate_options_number(uint64_t *out, const char *name, const char *text, uint64_t max,
@@ -62,6 +63,28 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 		r = migrate_options_number(&n, "--timeout", value, 10000000, e);
 		c->limits.timeout_s = (unsigned)n;
 		return r;
+	case MIGRATE_OPTION_ON_TIMEOUT:
+		return migrate_on_timeout_parse(&c->limits.on_timeout, value, e);
+	case MIGRATE_OPTION_LIVE:
+	case MIGRATE_OPTION_OFFLINE:
+		c->offline = option == MIGRATE_OPTION_OFFLINE;
+		return 0;
+	case MIGRATE_OPTION_MULTIFD:
+		r = migrate_options_number(&n, "--multifd", value, 255, e);
+		c->multifd = (unsigned)n;
+		return r;
+	case MIGRATE_OPTION_COMPRESSION:
+		c->compression = value;
+		return 0;
+	case MIGRATE_OPTION_AUTO_CONVERGE:
+		c->auto_converge = true;
+		return 0;
+	case MIGRATE_OPTION_XBZRLE:
+		c->xbzrle = true;
+		return 0;
+	case MIGRATE_OPTION_POSTCOPY:
+		c->postcopy = true;
+		return 0;
 	default:
 		return 1;
 	}

@@ -24,6 +24,14 @@ enum {
 	MIGRATE_OPTION_MAX_BANDWIDTH,
 	MIGRATE_OPTION_DOWNTIME,
 	MIGRATE_OPTION_TIMEOUT,
+	MIGRATE_OPTION_ON_TIMEOUT,
+	MIGRATE_OPTION_LIVE,
+	MIGRATE_OPTION_OFFLINE,
+	MIGRATE_OPTION_MULTIFD,
+	MIGRATE_OPTION_COMPRESSION,
+	MIGRATE_OPTION_AUTO_CONVERGE,
+	MIGRATE_OPTION_XBZRLE,
+	MIGRATE_OPTION_POSTCOPY,
 };
 
 /* For a command's table of long options; those of creds_options.h are among them. */
@@ -35,7 +43,15 @@ enum {
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
 	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
-	    {"timeout", required_argument, NULL, MIGRATE_OPTION_TIMEOUT}, CREDS_OPTIONS_LONG
+	    {"timeout", required_argument, NULL, MIGRATE_OPTION_TIMEOUT},                          \
+	    {"on-timeout", required_argument, NULL, MIGRATE_OPTION_ON_TIMEOUT},                    \
+	    {"live", no_argument, NULL, MIGRATE_OPTION_LIVE},                                      \
+	    {"offline", no_argument, NULL, MIGRATE_OPTION_OFFLINE},                                \
+	    {"multifd", required_argument, NULL, MIGRATE_OPTION_MULTIFD},                          \
+	    {"compression", required_argument, NULL, MIGRATE_OPTION_COMPRESSION},                  \
+	    {"auto-converge", no_argument, NULL, MIGRATE_OPTION_AUTO_CONVERGE},                    \
+	    {"xbzrle", no_argument, NULL, MIGRATE_OPTION_XBZRLE},                                  \
+	    {"postcopy", no_argument, NULL, MIGRATE_OPTION_POSTCOPY}, CREDS_OPTIONS_LONG
 
 /* For a command's help, in this order. */
 #define MIGRATE_OPTIONS_HELP_WHO                                                                   \
@@ -66,7 +82,19 @@ enum {
 	"  --downtime-limit MS how long the guest may stand still at the end; QEMU's own "         \
 	"setting\n"                                                                                \
 	"                      without it\n"                                                       \
-	"  --timeout S         cancel when it is not done after S seconds\n"
+	"  --timeout S         do what --on-timeout says when it is not done after S seconds\n"    \
+	"  --on-timeout WHAT   abort: give up, the VM runs on here (what it is without this);\n"   \
+	"                      suspend: pause the guest, so that it ends soon, and run it "        \
+	"there;\n"                                                                                 \
+	"                      postcopy: run it there at once (with --postcopy)\n"                 \
+	"  --live, --offline   the guest runs meanwhile (what it is without this), or is paused\n" \
+	"                      first and runs there in the end\n"                                  \
+	"  --multifd N         RAM in N channels beside the main one, 1 to 255\n"                  \
+	"  --compression ALGO  of those channels: zlib or zstd\n"                                  \
+	"  --auto-converge     slow the guest down when it writes faster than RAM is sent\n"       \
+	"  --xbzrle            send what changed in a page that was sent before, not all of it\n"  \
+	"  --postcopy          the VM may run there before all of its RAM has come: begun by\n"    \
+	"                      --on-timeout postcopy. From then on it cannot come back here\n"
 
 /* Takes what getopt_long returned: 1 when it was one of ours, 0 when not, ERR_USAGE with
  * the option's name. The strings are borrowed from argv. */

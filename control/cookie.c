@@ -113,6 +113,7 @@ static const struct field prepared[] = {
     {"disks", T_ARRAY, REQUIRED, COOKIE_DISKS_MAX, disk_name},
     {"notes", T_ARRAY, REQUIRED, 1024, note},
     {"host", T_NAME, REQUIRED, 32, NULL},
+    {"preempt", T_BOOL, OPTIONAL, 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -233,6 +233,7 @@ static void begin(struct job *j, const json_t *msg)
 	j->described = true;
 	j->dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
 	j->launched = !j->dest_qmp;
+	job_ram_read(j, msg);
 	log_info(&j->about, "a VM comes: %s, %s, %zu drives, QEMU %s",
 		 *j->desc.name ? j->desc.name : "(no name)", j->desc.machine, j->desc.disk_count,
 		 j->desc.qemu);
@@ -266,6 +267,8 @@ void job_prepared(struct job *j)
 	json_object_set_new(msg, "vm", vm);
 	json_object_set_new(msg, "disks", disks);
 	json_object_set_new(msg, "notes", notes);
+	if (j->ram.preempt)
+		json_object_set_new(msg, "preempt", json_true());
 	json_object_set_new(msg, "host", json_string("00000000000000000000000000000000"));
 	job_set_state(j, JOB_READY);
 	job_say(j, msg);

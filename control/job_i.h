@@ -6,6 +6,7 @@
  *   job.c          a job's life and states, the talk with the source, the end
  *   job_twin.c     Prepare: images, the twin started or taken, its monitor
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
+ *   job_ram.c      RAM's settings and streams
  *   job_finish.c   Finish: has everything arrived, the decision, the run
  */
 #ifndef ADIT_CONTROL_JOB_I_H
@@ -50,6 +51,8 @@ struct job_disk {
 	bool connected;
 };
 
+enum { JOB_CHANNELS_MAX = 256 };
+
 /* Owned by its service, which frees it from the loop once it is over. */
 struct job {
 	struct service *service;
@@ -79,8 +82,15 @@ struct job {
 
 	struct job_disk *disks;
 	size_t disk_count;
-	struct relay *ram;
-	bool incoming; /* migrate-incoming was sent */
+	struct {
+		unsigned multifd;
+		const char *compression; /* borrowed from BEGIN */
+		bool xbzrle, postcopy, preempt;
+		struct relay **relays; /* in the order of the streams */
+		size_t count;	       /* streams that came */
+		bool listens;	       /* QEMU does, on path in dir */
+		char dir[108], path[108];
+	} ram;
 	char nbd_dir[160], nbd_path[180];
 	int nbd_fd;
 
@@ -136,6 +146,18 @@ void job_close_exports(struct job *j);
 struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need);
 void job_drop_streams(struct job *j, const char *reason);
 void job_remove_nbd(struct job *j);
+
+/* job_ram.c */
+/* What BEGIN asks for. */
+void job_ram_read(struct job *j, const json_t *msg);
+/* Sets the twin's capabilities and parameters; there is its query-migrate-capabilities.
+ * Calls job_export, or fails the job with what it cannot do. */
+void job_ram_prepare(struct job *j, const json_t *there);
+/* A stream "ram" or, of several, "ram/K"; number is what follows "ram". */
+void job_ram_take(struct job *j, struct session *s, struct stream *stream, const char *number);
+void job_ram_drop(struct job *j, const char *reason);
+/* Removes the folder of RAM's socket. */
+void job_ram_remove(struct job *j);
 
 /* job_finish.c */
 void job_finish(struct job *j, const json_t *msg);

@@ -1,10 +1,6 @@
 /*
- * The job's streams on the destination: RAM by a socketpair whose other end QEMU
- * gets when the stream comes, each disk by a connection to the twin's NBD server,
+ * The job's streams on the destination: RAM (job_ram.c), and each disk by a connection to the twin's NBD server,
  * which listens on a descriptor of ours in a folder that only we can enter.
- *
- * migrate-incoming waits for the RAM stream: until then a QEMU that was waiting
- * can be put back as it was.
  */
 #include "control/job_i.h"
 
@@ -125,16 +121,6 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 		log_info(&d->job->about, "the stream of disk %s ended: %s", d->desc->name, reason);
 }
 
-static void on_ram_end(void *ctx, struct relay *r, enum code code, const char *reason)
-{
-	struct job *j = ctx;
-
-	(void)r;
-	j->ram = NULL;
-	if (code != CODE_NONE && j->state < JOB_DECIDED)
-		log_info(&j->about, "the RAM stream ended: %s", reason);
-}
-
 static int connect_nbd(const struct job *j, struct err *e)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -176,42 +162,6 @@ static void take_disk(struct job *j, struct session *s, struct stream *stream, c
 		job_remove_nbd(j); /* nobody else is to come */
 }
 
-static void on_incoming(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct job *j = ctx;
-	struct err why = *e;
-
-	(void)q;
-	(void)b;
-	if (j->state >= JOB_DECIDED || !err_is_set(&why))
-		return;
-	err_prefix(&why, "the destination's QEMU does not take the VM");
-	job_suspect(j, &why);
-}
-
-static void take_ram(struct job *j, struct session *s, struct stream *stream)
-{
-	struct err e = ERR_INIT;
-	struct qmp_batch *b;
-	int pair[2];
-
-	if (j->incoming) {
-		stream_refuse(stream, CODE_REFUSED, "RAM has its stream already");
-		return;
-	}
-	b = qmp_batch_new();
-	if (!b || fd_socketpair(pair, &e) < 0) {
-		qmp_batch_free(b);
-		stream_refuse(stream, CODE_INTERNAL, "no socketpair for RAM");
-		return;
-	}
-	j->incoming = true;
-	j->ram = relay_accept(j->service->base, s, stream, pair[0], on_ram_end, j);
-	qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
-	qmp_batch_add(b, QMP_MUST, "migrate-incoming", json_pack("{s:s}", "uri", "fd:adit-ram"));
-	qmp_batch_run(b, j->qmp, on_incoming, j);
-}
-
 void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target)
 {
 	size_t head = strlen(j->route);
@@ -221,8 +171,8 @@ void job_take_stream(struct job *j, struct session *s, struct stream *stream, co
 		stream_refuse(stream, CODE_REFUSED, "that job is not of this session");
 	else if (j->state != JOB_READY)
 		stream_refuse(stream, CODE_REFUSED, "that job takes no streams now");
-	else if (strcmp(what, "/ram") == 0)
-		take_ram(j, s, stream);
+	else if (strcmp(what, "/ram") == 0 || strncmp(what, "/ram/", 5) == 0)
+		job_ram_take(j, s, stream, what + 4);
 	else if (strncmp(what, "/disk/", 6) == 0)
 		take_disk(j, s, stream, what + 6);
 	else
@@ -276,6 +226,5 @@ void job_drop_streams(struct job *j, const char *reason)
 		relay_cancel(j->disks[i].relay, CODE_CANCELLED, reason);
 		j->disks[i].relay = NULL;
 	}
-	relay_cancel(j->ram, CODE_CANCELLED, reason);
-	j->ram = NULL;
+	job_ram_drop(j, reason);
 }

@@ -24,7 +24,7 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME };
+enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
 
 static void next_image(struct job *j);
 static void connect_monitor(struct job *j);
@@ -392,19 +392,14 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	if (err_is_set(&why))
 		job_fail(j, &why);
 	else
-		job_export(j);
+		job_ram_prepare(j, qmp_batch_result(b, Q_CAPS));
 }
 
 /* What is asked and set once it is known that it waits. */
 static void ask(struct job *j)
 {
-	static const char *const on[] = {"events", "return-path", "pause-before-switchover"};
 	struct qmp_batch *b = qmp_batch_new();
-	json_t *caps = json_array();
 
-	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++)
-		json_array_append_new(caps,
-				      json_pack("{s:s,s:b}", "capability", on[i], "state", 1));
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
@@ -414,8 +409,7 @@ static void ask(struct job *j)
 		      json_pack("{s:s,s:s}", "path", "/machine", "property", "type"));
 	qmp_batch_add(b, QMP_MAY, "query-target", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-name", NULL);
-	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
-		      json_pack("{s:o}", "capabilities", caps));
+	qmp_batch_add(b, QMP_MUST, "query-migrate-capabilities", NULL);
 	/* While it waits, this takes back that it runs by itself once all is there: the
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
 	qmp_batch_add(b, QMP_MUST, "stop", NULL);

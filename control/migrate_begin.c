@@ -87,7 +87,7 @@ static void on_cleared(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 	(void)b;
 	(void)e;
 	if (m->state == MIGRATE_BEGIN)
-		prepare(m);
+		migrate_settings_try(m, prepare);
 }
 
 /* Removes what a job that died without its undo has left in QEMU. */

@@ -111,6 +111,7 @@ struct migrate {
 	struct rate *rate;
 	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
 	bool settings_changed, migrating;
+	void (*after_try)(struct migrate *m);
 
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
@@ -222,6 +223,11 @@ void migrate_ram_drop(struct migrate *m, const char *reason);
 void migrate_ram_fini(struct migrate *m);
 
 /* migrate_settings.c */
+/* Holds what is asked for to what the source's QEMU can do, which only QEMU itself knows:
+ * the settings are made and put back at once. Calls then, or fails the job. */
+void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m));
+/* Adds what BEGIN says of it. */
+void migrate_settings_tell(const struct migrate *m, json_t *begin);
 /* Adds what QEMU has to be told before it migrates. */
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
 /* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */

@@ -84,24 +84,23 @@ static json_t *parameters(const struct migrate *m)
 
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b)
 {
+	if (m->prepared)
+		m->preempt = m->preempt && json_is_true(json_object_get(m->prepared, "preempt"));
 	m->settings_changed = true;
 	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", capabilities(m)));
 	qmp_batch_add(b, QMP_MUST, "migrate-set-parameters", parameters(m));
 }
 
-void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
+/* Adds what sets all back as it was when the VM was read. */
+static void add_back(struct migrate *m, struct qmp_batch *b)
 {
 	static const char *const params[] = {"max-bandwidth", "downtime-limit", "multifd-channels",
 					     "multifd-compression", "max-postcopy-bandwidth"};
-	json_t *list, *back;
+	json_t *list = json_array(), *back = json_object();
 	size_t i;
 	json_t *cap;
 
-	if (!m->settings_changed)
-		return;
-	list = json_array();
-	back = json_object();
 	json_array_foreach(m->report.capabilities, i, cap) json_array_append(list, cap);
 	for (i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
 		json_t *v = json_object_get(m->report.parameters, params[i]);
@@ -112,4 +111,110 @@ void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
 	qmp_batch_add(b, QMP_MAY, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", list));
 	qmp_batch_add(b, QMP_MAY, "migrate-set-parameters", back);
+}
+
+void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
+{
+	if (m->settings_changed)
+		add_back(m, b);
+}
+
+/* ---- can it? ---- */
+
+static bool knows(const struct migrate *m, const char *capability)
+{
+	size_t i;
+	json_t *cap;
+
+	json_array_foreach(m->report.capabilities, i, cap)
+	{
+		const char *name = json_string_value(json_object_get(cap, "capability"));
+
+		if (name && strcmp(name, capability) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What QEMU's refusal means, and the mend. */
+static void explain(const struct migrate *m, struct err *e)
+{
+	const struct migrate_config *c = &m->config;
+	const char *what = c->postcopy && c->multifd ? "--multifd and --postcopy together"
+			   : c->compression	     ? "--compression"
+			   : c->multifd		     ? "--multifd"
+			   : c->postcopy	     ? "--postcopy"
+			   : c->xbzrle		     ? "--xbzrle"
+						     : "--auto-converge";
+	const char *mend = c->postcopy && c->multifd ? "QEMU 10.2 and newer can"
+			   : c->compression
+			       ? "one that is built with that compression can, or leave it out"
+			       : "leave it out";
+
+	err_set(e, ERR_REFUSED, "the source's QEMU %s cannot do %s (%.200s): %s", m->desc.qemu,
+		what, e->text, mend);
+}
+
+static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)b;
+	(void)e;
+	if (m->state == MIGRATE_BEGIN)
+		m->after_try(m);
+}
+
+static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+	struct err why = *e;
+	struct qmp_batch *back;
+
+	(void)b;
+	m->settings_changed = false;
+	if (m->state != MIGRATE_BEGIN || why.code == ERR_CLOSED)
+		return;
+	back = qmp_batch_new();
+	add_back(m, back);
+	if (!err_is_set(&why)) {
+		qmp_batch_run(back, q, on_put_back, m);
+		return;
+	}
+	qmp_batch_run(back, q, NULL, NULL);
+	explain(m, &why);
+	migrate_fail(m, &why);
+}
+
+void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
+{
+	const struct migrate_config *c = &m->config;
+	struct qmp_batch *b;
+
+	m->preempt = c->postcopy && !c->multifd && knows(m, "postcopy-preempt");
+	if (!c->multifd && !c->xbzrle && !c->auto_converge && !c->postcopy) {
+		then(m);
+		return;
+	}
+	m->after_try = then;
+	b = qmp_batch_new();
+	migrate_settings_add(m, b);
+	qmp_batch_run(b, m->qmp, on_tried, m);
+}
+
+void migrate_settings_tell(const struct migrate *m, json_t *begin)
+{
+	const struct migrate_config *c = &m->config;
+
+	if (c->multifd)
+		json_object_set_new(begin, "multifd", json_integer(c->multifd));
+	if (c->compression)
+		json_object_set_new(begin, "compression", json_string(c->compression));
+	if (c->xbzrle)
+		json_object_set_new(begin, "xbzrle", json_true());
+	if (c->postcopy)
+		json_object_set_new(begin, "postcopy", json_true());
+	if (m->preempt)
+		json_object_set_new(begin, "preempt", json_true());
 }

@@ -139,6 +139,7 @@ static void on_session_ready(void *ctx, struct session *s)
 	json_object_set(msg, "disks", m->report.disks);
 	if (m->config.dest_qmp)
 		json_object_set_new(msg, "dest_qmp", json_string(m->config.dest_qmp));
+	migrate_settings_tell(m, msg);
 	if (m->config.rename)
 		json_object_set_new(msg, "rename", json_string(m->config.rename));
 	if (migrate_say(m, msg) == 0)

@@ -436,8 +436,8 @@ struct relay *relay_accept(struct event_base *base, struct session *s, struct st
 	return r;
 }
 
-struct relay *relay_connect(struct event_base *base, struct session *s, struct stream *stream,
-			    const struct addr *a, relay_on_end *on_end, void *ctx)
+struct relay *relay_hold(struct event_base *base, struct stream *stream, relay_on_end *on_end,
+			 void *ctx)
 {
 	struct relay *r = new_relay(base, on_end, ctx);
 
@@ -447,7 +447,22 @@ struct relay *relay_connect(struct event_base *base, struct session *s, struct s
 	}
 	r->stream = stream;
 	stream_accept(stream, &relay_stream_ops, r);
-	r->connector = connector_start(base, s, a, on_connected, r);
+	return r;
+}
+
+void relay_join(struct relay *r, struct session *s, const struct addr *a)
+{
+	if (r->state == RELAY_CONNECTING && !r->connector)
+		r->connector = connector_start(r->base, s, a, on_connected, r);
+}
+
+struct relay *relay_connect(struct event_base *base, struct session *s, struct stream *stream,
+			    const struct addr *a, relay_on_end *on_end, void *ctx)
+{
+	struct relay *r = relay_hold(base, stream, on_end, ctx);
+
+	if (r)
+		relay_join(r, s, a);
 	return r;
 }
 

@@ -32,6 +32,12 @@ struct relay *relay_accept(struct event_base *base, struct session *s, struct st
 struct relay *relay_connect(struct event_base *base, struct session *s, struct stream *stream,
 			    const struct addr *a, relay_on_end *on_end, void *ctx);
 
+/* Accepts a stream that the peer opened and whose endpoint is not there yet: what comes in
+ * waits in the stream's window until relay_join, which is relay_connect's second half. */
+struct relay *relay_hold(struct event_base *base, struct stream *stream, relay_on_end *on_end,
+			 void *ctx);
+void relay_join(struct relay *r, struct session *s, const struct addr *a);
+
 /* The relay's stream, for statistics and rate limits; NULL when it has ended. */
 struct stream *relay_stream(struct relay *r);
 

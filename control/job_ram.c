@@ -1,0 +1,303 @@
+/*
+ * RAM on the destination: what the twin is told beforehand, and the streams that its
+ * contents come in.
+ *
+ * One stream goes to a socketpair whose other end QEMU gets. multifd and postcopy's
+ * preempt channel need a path: then QEMU listens on a socket in a folder of this job's, and is
+ * connected to once for each stream, in the order in which the source opened them, since
+ * the first must be the main channel. Nobody else is to connect there.
+ *
+ * QEMU is told to listen only when the first stream comes: until then one that was waiting
+ * can be put back as it was.
+ */
+#include "control/job_i.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/dir.h"
+#include "base/fd.h"
+
+static bool has(const json_t *capabilities, const char *name)
+{
+	size_t i;
+	const json_t *cap;
+
+	json_array_foreach(capabilities, i, cap)
+	{
+		const char *text = json_string_value(json_object_get(cap, "capability"));
+
+		if (text && strcmp(text, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void set(json_t *list, const json_t *there, const char *name, bool on)
+{
+	if (on || has(there, name))
+		json_array_append_new(
+		    list, json_pack("{s:s,s:b}", "capability", name, "state", on ? 1 : 0));
+}
+
+void job_ram_read(struct job *j, const json_t *msg)
+{
+	j->ram.multifd = (unsigned)json_integer_value(json_object_get(msg, "multifd"));
+	j->ram.compression = json_string_value(json_object_get(msg, "compression"));
+	j->ram.xbzrle = json_is_true(json_object_get(msg, "xbzrle"));
+	j->ram.postcopy = json_is_true(json_object_get(msg, "postcopy"));
+	j->ram.preempt = json_is_true(json_object_get(msg, "preempt"));
+}
+
+enum { Q_CAPABILITIES, Q_PARAMETERS };
+
+/* What QEMU's refusal means, and the mend. */
+static void explain(const struct job *j, unsigned failed, struct err *why)
+{
+	if (failed == Q_PARAMETERS && j->ram.compression)
+		err_set(why, ERR_REFUSED,
+			"the destination's QEMU %s cannot do --compression %s (%.200s): use one "
+			"that is built with it, or another compression",
+			j->twin.qemu_version, j->ram.compression, why->text);
+	else if (j->ram.postcopy && j->ram.multifd)
+		err_set(why, ERR_REFUSED,
+			"the destination's QEMU %s cannot do --multifd and --postcopy together "
+			"(%.200s): QEMU 10.2 and newer can",
+			j->twin.qemu_version, why->text);
+	else if (j->ram.postcopy)
+		err_set(why, ERR_REFUSED,
+			"the destination's QEMU %s cannot do --postcopy (%.200s): its user must "
+			"be allowed userfaultfd (root, or sysctl vm.unprivileged_userfaultfd=1), "
+			"and the VM's RAM must be of a kind that it works with",
+			j->twin.qemu_version, why->text);
+	else
+		err_prefix(why, "the destination's QEMU %s is not fit for this migration",
+			   j->twin.qemu_version);
+}
+
+static void on_set(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	struct err why = *e;
+
+	(void)q;
+	if (j->state != JOB_PREPARING)
+		return;
+	if (err_is_set(&why)) {
+		explain(
+		    j, err_is_set(qmp_batch_err(b, Q_CAPABILITIES)) ? Q_CAPABILITIES : Q_PARAMETERS,
+		    &why);
+		job_fail(j, &why);
+		return;
+	}
+	job_export(j);
+}
+
+void job_ram_prepare(struct job *j, const json_t *there)
+{
+	struct qmp_batch *b = qmp_batch_new();
+	json_t *list = json_array();
+
+	/* A channel of its own for urgent pages where both have it; beside multifd the order
+	 * of so many channels is nothing to build on. */
+	j->ram.preempt =
+	    j->ram.preempt && j->ram.postcopy && !j->ram.multifd && has(there, "postcopy-preempt");
+	set(list, there, "events", true);
+	set(list, there, "return-path", true);
+	set(list, there, "pause-before-switchover", true);
+	set(list, there, "multifd", j->ram.multifd > 0);
+	set(list, there, "xbzrle", j->ram.xbzrle);
+	set(list, there, "postcopy-ram", j->ram.postcopy);
+	set(list, there, "postcopy-preempt", j->ram.preempt);
+	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
+		      json_pack("{s:o}", "capabilities", list));
+	if (j->ram.multifd)
+		qmp_batch_add(b, QMP_MUST, "migrate-set-parameters",
+			      json_pack("{s:i,s:s}", "multifd-channels", (int)j->ram.multifd,
+					"multifd-compression",
+					j->ram.compression ? j->ram.compression : "none"));
+	qmp_batch_run(b, j->qmp, on_set, j);
+}
+
+/* ---- the streams ---- */
+
+static size_t channels_wanted(const struct job *j)
+{
+	return j->ram.multifd ? j->ram.multifd + 1u : j->ram.preempt ? 2 : 1;
+}
+
+static void on_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
+{
+	struct job *j = ctx;
+
+	for (size_t i = 0; i < j->ram.count; i++)
+		if (j->ram.relays[i] == r)
+			j->ram.relays[i] = NULL;
+	if (code != CODE_NONE && j->state < JOB_DECIDED)
+		log_info(&j->about, "a RAM stream ended: %s", reason);
+}
+
+static void on_incoming(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	struct err why = *e;
+
+	(void)q;
+	(void)b;
+	if (j->state >= JOB_DECIDED || !err_is_set(&why))
+		return;
+	err_prefix(&why, "the destination's QEMU does not take the VM");
+	job_suspect(j, &why);
+}
+
+/* QEMU listens: all that came so far are connected, the first first. */
+static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	struct addr a = {.kind = ADDR_UNIX};
+
+	if (err_is_set(e)) {
+		on_incoming(ctx, q, b, e);
+		return;
+	}
+	j->ram.listens = true;
+	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
+	for (size_t i = 0; i < j->ram.count && j->session; i++)
+		if (j->ram.relays[i])
+			relay_join(j->ram.relays[i], j->session, &a);
+}
+
+void job_ram_remove(struct job *j)
+{
+	if (*j->ram.dir)
+		dir_remove(j->ram.dir);
+	j->ram.dir[0] = j->ram.path[0] = 0;
+}
+
+/* A folder for the socket that QEMU listens on; QEMU's user may not be ours. */
+static int make_folder(struct job *j, struct err *e)
+{
+	char proc[40];
+	struct stat st;
+
+	if (snprintf(j->ram.path, sizeof(j->ram.path), "%s/ram-%.8s/ram.sock",
+		     j->service->config.run_dir, j->id) >= (int)sizeof(j->ram.path))
+		return err_set(e, ERR_CONFIG,
+			       "%s is too long for a socket in it: choose a shorter --run-dir",
+			       j->service->config.run_dir);
+	snprintf(j->ram.dir, sizeof(j->ram.dir), "%.*s", (int)(strlen(j->ram.path) - 9),
+		 j->ram.path);
+	if (j->guardian && guardian_add_dir(j->guardian, j->ram.dir, e) < 0)
+		return e->code;
+	if (mkdir(j->ram.dir, 0700) < 0) {
+		err_set_sys(e, errno, "the folder %s cannot be made", j->ram.dir);
+		guardian_forget_dir(j->guardian, j->ram.dir, NULL);
+		j->ram.dir[0] = 0;
+		return e->code;
+	}
+	snprintf(proc, sizeof(proc), "/proc/%ld", (long)qmp_peer_pid(j->qmp));
+	if (stat(proc, &st) == 0 && st.st_uid != geteuid() &&
+	    chown(j->ram.dir, st.st_uid, (gid_t)-1) < 0)
+		log_debug(&j->about, "chown %s: %s", j->ram.dir, strerror(errno));
+	return 0;
+}
+
+static int listen_for_streams(struct job *j, struct err *e)
+{
+	char uri[sizeof(j->ram.path) + 8];
+	struct qmp_batch *b;
+
+	if (make_folder(j, e) < 0)
+		return e->code;
+	b = qmp_batch_new();
+	snprintf(uri, sizeof(uri), "unix:%s", j->ram.path);
+	qmp_batch_add(b, QMP_MUST, "migrate-incoming", json_pack("{s:s}", "uri", uri));
+	qmp_batch_run(b, j->qmp, on_listening, j);
+	return 0;
+}
+
+/* One of several, number k. */
+static void take_one_of(struct job *j, struct session *s, struct stream *stream, size_t k)
+{
+	struct addr a = {.kind = ADDR_UNIX};
+	struct err e = ERR_INIT;
+	struct relay *r;
+
+	if (k != j->ram.count || k >= channels_wanted(j)) {
+		stream_refuse(stream, CODE_REFUSED,
+			      "RAM's streams come in order, each once, and no more than agreed");
+		return;
+	}
+	if (!j->ram.relays)
+		j->ram.relays = calloc(channels_wanted(j), sizeof(struct relay *));
+	if (!j->ram.relays) {
+		stream_refuse(stream, CODE_INTERNAL, "no memory for RAM's streams");
+		return;
+	}
+	if (k == 0 && listen_for_streams(j, &e) < 0) {
+		stream_refuse(stream, CODE_INTERNAL, e.text);
+		return;
+	}
+	r = relay_hold(j->service->base, stream, on_relay_end, j);
+	j->ram.relays[j->ram.count++] = r;
+	if (!r || !j->ram.listens)
+		return;
+	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
+	relay_join(r, s, &a);
+}
+
+static void take_only(struct job *j, struct session *s, struct stream *stream)
+{
+	struct err e = ERR_INIT;
+	struct qmp_batch *b;
+	int pair[2];
+
+	if (j->ram.count) {
+		stream_refuse(stream, CODE_REFUSED, "RAM has its stream already");
+		return;
+	}
+	b = qmp_batch_new();
+	j->ram.relays = calloc(1, sizeof(struct relay *));
+	if (!b || !j->ram.relays || fd_socketpair(pair, &e) < 0) {
+		qmp_batch_free(b);
+		stream_refuse(stream, CODE_INTERNAL, "no socketpair for RAM");
+		return;
+	}
+	j->ram.count = 1;
+	j->ram.relays[0] = relay_accept(j->service->base, s, stream, pair[0], on_relay_end, j);
+	qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
+	qmp_batch_add(b, QMP_MUST, "migrate-incoming", json_pack("{s:s}", "uri", "fd:adit-ram"));
+	qmp_batch_run(b, j->qmp, on_incoming, j);
+}
+
+void job_ram_take(struct job *j, struct session *s, struct stream *stream, const char *number)
+{
+	char *end;
+	unsigned long k;
+
+	if (!*number && channels_wanted(j) == 1) {
+		take_only(j, s, stream);
+		return;
+	}
+	k = strtoul(number + (*number == '/'), &end, 10);
+	if (channels_wanted(j) == 1 || number[0] != '/' || number[1] < '0' || number[1] > '9' ||
+	    *end || k > JOB_CHANNELS_MAX)
+		stream_refuse(stream, CODE_REFUSED, "this job has no such RAM stream");
+	else
+		take_one_of(j, s, stream, k);
+}
+
+void job_ram_drop(struct job *j, const char *reason)
+{
+	for (size_t i = 0; i < j->ram.count; i++)
+		relay_cancel(j->ram.relays[i], CODE_CANCELLED, reason);
+	free(j->ram.relays);
+	j->ram.relays = NULL;
+	j->ram.count = 0;
+	j->ram.listens = false;
+	job_ram_remove(j);
+}
