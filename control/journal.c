@@ -250,6 +250,22 @@ void journal_close(struct journal *j)
 	free(j);
 }
 
+/* Removes the lock of a process that died before it had written a record. Whoever opens it
+ * meanwhile sees that it is another file. */
+static void sweep_lock(const char *dir, const char *name)
+{
+	char lock[PATH_LEN + 72], record[PATH_LEN + 72];
+	int len = snprintf(lock, sizeof(lock), "%s/%s", dir, name), fd;
+
+	snprintf(record, sizeof(record), "%.*s", len - (int)strlen(".lock"), lock);
+	if (access(record, F_OK) == 0)
+		return;
+	fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		unlink(lock);
+	fd_close(&fd);
+}
+
 int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e)
 {
 	char dir[PATH_LEN], job[COOKIE_JOB_LEN + 1];
@@ -262,8 +278,12 @@ int journal_list(const char *state_dir, enum journal_side side, struct strvec *j
 	if (!at)
 		return err_set_sys(e, errno, "the journal's folder %s", dir);
 	while ((d = readdir(at)) != NULL) {
+		size_t len = strlen(d->d_name);
+
+		if (len > 10 && len < 70 && strcmp(d->d_name + len - 10, ".json.lock") == 0)
+			sweep_lock(dir, d->d_name);
 		if (strncmp(d->d_name, sides[side], head - 1) != 0 || d->d_name[head - 1] != '-' ||
-		    strlen(d->d_name) != head + COOKIE_JOB_LEN + 5 ||
+		    len != head + COOKIE_JOB_LEN + 5 ||
 		    strcmp(d->d_name + head + COOKIE_JOB_LEN, ".json") != 0)
 			continue;
 		snprintf(job, sizeof(job), "%.32s", d->d_name + head);

@@ -39,8 +39,12 @@ static void on_mirrors_begun(void *ctx, struct qmp *q, struct qmp_batch *b, cons
 
 	(void)q;
 	(void)b;
-	if (m->state != MIGRATE_DISKS || !err_is_set(&why))
+	if (m->state != MIGRATE_DISKS)
 		return;
+	if (!err_is_set(&why)) {
+		POINT("s-disks");
+		return;
+	}
 	err_prefix(&why, "the disks cannot be copied");
 	migrate_suspect(m, &why);
 }

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/fd.h"
+#include "base/point.h"
 
 /* ---- the channels ---- */
 
@@ -262,6 +263,8 @@ static void on_status(struct migrate *m, const char *status)
 	struct err e = ERR_INIT;
 
 	log_debug(&m->about, "QEMU's migration: %s", status);
+	if (strcmp(status, "active") == 0 && m->state == MIGRATE_RAM)
+		POINT("s-ram");
 	if (strcmp(status, "pre-switchover") == 0 && m->state == MIGRATE_RAM) {
 		migrate_pre_switchover(m);
 	} else if (strcmp(status, "completed") == 0 && m->state == MIGRATE_DEVICE) {

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/point.h"
 
 enum { STILL_MS = 30000 };
 
@@ -169,10 +168,6 @@ void migrate_watch_tick(struct migrate *m)
 	measure(m);
 	if (m->ops->on_progress)
 		m->ops->on_progress(m->ctx, &m->progress);
-	if (m->state == MIGRATE_DISKS && m->progress.disk_done)
-		POINT("s-disks");
-	if (m->state == MIGRATE_RAM && m->progress.passes)
-		POINT("s-ram");
 }
 
 static void add(struct migrate_stream *s, const char *kind, const char *name,

@@ -117,6 +117,15 @@ static void test_journal_lists_only_records_of_the_side(void **s)
 	assert_int_equal(journal_list(state, JOURNAL_SOURCE, &jobs, &e), 0);
 	assert_int_equal(jobs.count, 1);
 	assert_string_equal(jobs.at[0], JOB);
+	/* the lock of one that died is swept, that of a living one is not */
+	snprintf(path, sizeof(path), "%s/journal/source-" OTHER ".json.lock", state);
+	fclose(fopen(path, "w"));
+	strvec_fini(&jobs);
+	memset(&jobs, 0, sizeof(jobs));
+	assert_int_equal(journal_list(state, JOURNAL_SOURCE, &jobs, &e), 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+	snprintf(path, sizeof(path), "%s/journal/source-" JOB ".json.lock", state);
+	assert_int_equal(access(path, F_OK), 0);
 	strvec_fini(&jobs);
 	json_decref(r);
 	journal_remove(j);
