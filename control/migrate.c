@@ -162,20 +162,6 @@ static void on_suspect(evutil_socket_t fd, short what, void *ctx)
 		migrate_fail(m, &m->suspect);
 }
 
-static void on_timeout(evutil_socket_t fd, short what, void *ctx)
-{
-	struct migrate *m = ctx;
-	struct err e = ERR_INIT;
-
-	(void)fd;
-	(void)what;
-	if (m->state >= MIGRATE_FINISH)
-		return; /* it is being decided: no time limit undoes that */
-	err_set(&e, ERR_TIMEOUT, "not done within %u s (--timeout), in phase %s",
-		m->config.limits.timeout_s, states[m->state].name);
-	migrate_fail(m, &e);
-}
-
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
@@ -247,7 +233,7 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 	m->wish = wish_of(config);
 	m->rate = rate_new(config->limits.max_bandwidth);
 	m->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, m);
-	m->ev_timeout = evtimer_new(base, on_timeout, m);
+	m->ev_timeout = evtimer_new(base, migrate_timeout_due, m);
 	m->ev_suspect = evtimer_new(base, on_suspect, m);
 	m->ev_answer = evtimer_new(base, migrate_answer_due, m);
 	m->ev_undo = evtimer_new(base, migrate_undo_due, m);
@@ -294,8 +280,7 @@ struct migrate *migrate_start(struct event_base *base, const struct migrate_conf
 	if (!m->qmp)
 		goto fail;
 	migrate_arm(m->ev_tick, 500);
-	if (config->limits.timeout_s)
-		event_add(m->ev_timeout, &(struct timeval){.tv_sec = config->limits.timeout_s});
+	migrate_timeout_arm(m);
 	return m;
 fail:
 	migrate_free(m);
@@ -315,11 +300,6 @@ const struct vmdesc *migrate_vm(const struct migrate *m)
 const struct migrate_progress *migrate_progress(const struct migrate *m)
 {
 	return &m->progress;
-}
-
-const struct migrate_limits *migrate_limits(const struct migrate *m)
-{
-	return &m->config.limits;
 }
 
 static void free_event(struct event *ev)

@@ -169,7 +169,8 @@ static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struc
 	const char *status = json_string_value(json_object_get(result, "status"));
 
 	(void)q;
-	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 || m->state > MIGRATE_RAM)
+	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 || m->state > MIGRATE_RAM ||
+	    m->paused)
 		return;
 	m->was_running = false;
 	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
@@ -179,10 +180,11 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 {
 	struct migrate *m = ctx;
 
-	if (strcmp(name, "STOP") == 0 && m->described && m->state <= MIGRATE_RAM)
+	if (strcmp(name, "STOP") == 0 && m->described && m->state <= MIGRATE_RAM && !m->paused)
 		qmp_command(q, "query-status", NULL, on_stop_looked, m);
 	if (strcmp(name, "RESUME") == 0 && m->described && m->state <= MIGRATE_RAM) {
 		m->was_running = true;
+		m->paused = false;
 		m->stop_ms = 0;
 	}
 	if (strcmp(name, "STOP") == 0 && !m->stop_ms && m->state >= MIGRATE_RAM)

@@ -7,6 +7,7 @@
  *   migrate_perform.c  Perform: the mirrors, the switchover
  *   migrate_ram.c      Perform: RAM's channels, what QEMU says of its migration
  *   migrate_settings.c QEMU's capabilities and parameters, set and put back
+ *   migrate_limits.c   limits that change while it runs; pausing, postcopy, the time limit
  *   migrate_finish.c   Finish and Confirm
  *   migrate_undo.c     what is undone when it fails
  *   migrate_journal.c  what is on the disk before it is done
@@ -111,7 +112,9 @@ struct migrate {
 	struct rate *rate;
 	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
 	bool settings_changed, migrating;
-	void (*after_try)(struct migrate *m);
+	void (*after_try)(struct migrate *m), (*after_pause)(struct migrate *m);
+	bool pause_first, paused;    /* the guest is to stand still; we have paused it */
+	bool postcopy_due, postcopy; /* to be begun once it can be; QEMU was told to */
 
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
@@ -232,6 +235,15 @@ void migrate_settings_tell(const struct migrate *m, json_t *begin);
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
 /* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */
 void migrate_settings_restore(struct migrate *m, struct qmp_batch *b);
+
+/* migrate_limits.c */
+/* Arms ev_timeout by the limits in force, from the job's start. */
+void migrate_timeout_arm(struct migrate *m);
+void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx);
+/* Pauses the guest, which is to run there again; then (may be NULL) is called. */
+void migrate_pause(struct migrate *m, void (*then)(struct migrate *m));
+/* Begins postcopy if it is due and can be. */
+void migrate_postcopy_try(struct migrate *m);
 
 /* migrate_undo.c */
 void migrate_undo(struct migrate *m);

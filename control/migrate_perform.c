@@ -115,6 +115,16 @@ int migrate_list_disks(struct migrate *m, struct err *e)
 	return 0;
 }
 
+static void begin(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	if (m->state == MIGRATE_RAM)
+		migrate_ram_begin(m);
+	else if (begin_mirrors(m, &e) < 0)
+		migrate_fail(m, &e);
+}
+
 void migrate_perform(struct migrate *m)
 {
 	struct err e = ERR_INIT;
@@ -123,14 +133,11 @@ void migrate_perform(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
-	if (!m->disk_count) {
-		migrate_set_state(m, MIGRATE_RAM);
-		migrate_ram_begin(m);
-		return;
-	}
-	migrate_set_state(m, MIGRATE_DISKS);
-	if (begin_mirrors(m, &e) < 0)
-		migrate_fail(m, &e);
+	migrate_set_state(m, m->disk_count ? MIGRATE_DISKS : MIGRATE_RAM);
+	if ((m->config.offline || m->pause_first) && m->was_running)
+		migrate_pause(m, begin);
+	else
+		begin(m);
 }
 
 static struct mig_disk *disk_of_job(struct migrate *m, const json_t *data)

@@ -288,8 +288,10 @@ void migrate_ram_event(struct migrate *m, const char *name, const json_t *data)
 {
 	const char *status = json_string_value(json_object_get(data, "status"));
 
-	if (strcmp(name, "MIGRATION_PASS") == 0)
+	if (strcmp(name, "MIGRATION_PASS") == 0) {
 		m->progress.passes = (uint64_t)json_integer_value(json_object_get(data, "pass"));
-	else if (status && m->state >= MIGRATE_RAM)
+		migrate_postcopy_try(m);
+	} else if (status && m->state >= MIGRATE_RAM) {
 		on_status(m, status);
+	}
 }
