@@ -12,7 +12,10 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/creds_options.h"
+#include "cli/run_dir.h"
+#include "cli/serve_api.h"
 #include "cli/usage.h"
+#include "control/journal.h"
 #include "control/service.h"
 #include "proxy/router.h"
 #include "proxy/rules.h"
@@ -23,6 +26,8 @@ static const char help[] =
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
     "                  [--allow-dest-qmp PATTERN]...\n"
+    "                  [--vms DIR]... [--api SOCKET]\n"
+    "                  [--api-listen HOST:PORT --api-token-file FILE]\n"
     "\n"
     "Accepts sessions from other adits on one TCP port. A peer that has proved who it is\n"
     "may do what is named here, and nothing else.\n"
@@ -45,13 +50,14 @@ static const char help[] =
     "  --allow-dest-qmp PATTERN  have a VM taken by a QEMU that waits here already, if the path\n"
     "                      of its monitor matches (adit migrate --dest-qmp); wildcards as\n"
     "                      above; needs --allow-migrate. May be repeated\n"
-    "\n"
+    "\n" SERVE_API_OPTIONS_HELP "\n"
     "  --run-dir DIR       private directory for the sockets of VMs; made with mode 0700 when\n"
     "                      missing. /run/adit for root, else $XDG_RUNTIME_DIR/adit\n"
     "  --log-level LEVEL   error, warning, info (what it is without this) or debug\n"
     "  -h, --help          this text\n"
     "\n"
-    "SIGHUP reads the credentials anew; SIGTERM and SIGINT end all sessions and the program.\n";
+    "SIGHUP reads the credentials anew. SIGTERM and SIGINT end all sessions and the program;\n"
+    "jobs of the API are cancelled first, and waited for where they cannot be any more.\n";
 
 enum {
 	OPTION_LISTEN = OPTION_OWN,
@@ -78,7 +84,9 @@ struct serve {
 	struct words forwards, launch, images;
 	struct rules dest_qmp;
 	int allow_migrate, overwrite_images;
-	char run_dir[ADDR_UNIX_MAX];
+	const char *run_dir_given;
+	char run_dir[ADDR_UNIX_MAX], state_dir[4096];
+	struct serve_api api;
 
 	struct event_base *base;
 	struct creds *creds;
@@ -125,14 +133,14 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 	case OPTION_ALLOW_DEST_QMP:
 		return allow_dest_qmp(v, value, e);
 	case OPTION_RUN_DIR:
-		if (strlen(value) >= sizeof(v->run_dir))
-			return err_set(e, ERR_USAGE, "--run-dir %s: the path is too long", value);
-		snprintf(v->run_dir, sizeof(v->run_dir), "%s", value);
+		v->run_dir_given = value;
 		return 0;
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&v->auth, c, value, e);
+		rc = serve_api_take(&v->api, c, value, e);
+		if (rc == 0)
+			rc = creds_options_take(&v->auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -177,44 +185,29 @@ static int check_options(const struct serve *v, struct err *e)
 	return rc;
 }
 
-/* The directory for VMs' sockets: there, ours, and closed to everybody else. */
-static int prepare_run_dir(struct serve *v, struct err *e)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	struct stat st;
-
-	if (!v->run_dir[0] && geteuid() == 0)
-		snprintf(v->run_dir, sizeof(v->run_dir), "/run/adit");
-	else if (!v->run_dir[0] && runtime && runtime[0] == '/' &&
-		 strlen(runtime) + sizeof("/adit") <= sizeof(v->run_dir))
-		snprintf(v->run_dir, sizeof(v->run_dir), "%.*s/adit",
-			 (int)(sizeof(v->run_dir) - sizeof("/adit")), runtime);
-	if (!v->run_dir[0])
-		return err_set(e, ERR_USAGE,
-			       "no place for the sockets of VMs: there is no XDG_RUNTIME_DIR, give "
-			       "--run-dir DIR");
-	if (v->run_dir[0] != '/')
-		return err_set(e, ERR_USAGE, "--run-dir %s: give an absolute path", v->run_dir);
-	if (mkdir(v->run_dir, 0700) < 0 && errno != EEXIST)
-		return err_set_sys(e, errno, "--run-dir %s cannot be made", v->run_dir);
-	if (lstat(v->run_dir, &st) < 0)
-		return err_set_sys(e, errno, "--run-dir %s", v->run_dir);
-	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ERR_CONFIG, "--run-dir %s: not a directory", v->run_dir);
-	if (st.st_uid != geteuid() || (st.st_mode & 077))
-		return err_set(
-		    e, ERR_CONFIG,
-		    "--run-dir %s: must belong to the user who runs adit, with mode 0700 "
-		    "(chmod 0700 it, or choose another)",
-		    v->run_dir);
-	return 0;
-}
-
 static void on_session(void *ctx, struct session *s)
 {
 	struct serve *v = ctx;
 
 	router_add_session(v->router, s);
+}
+
+/* No job of this host is under way any more. */
+static void on_drained(void *ctx)
+{
+	struct serve *v = ctx;
+
+	event_base_loopbreak(v->base);
+}
+
+/* After it a second signal ends the program at once. */
+static void unwatch_signals(struct serve *v)
+{
+	for (int i = 0; i < 3; i++) {
+		if (v->signals[i])
+			event_free(v->signals[i]);
+		v->signals[i] = NULL;
+	}
 }
 
 static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
@@ -223,7 +216,11 @@ static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
 
 	(void)what;
 	log_info(NULL, "ending: SIG%s", sigabbrev_np((int)signum));
-	event_base_loopbreak(v->base);
+	unwatch_signals(v);
+	if (v->api.tasks)
+		serve_api_drain(&v->api, on_drained, v);
+	else
+		event_base_loopbreak(v->base);
 }
 
 static void on_hangup(evutil_socket_t signum, short what, void *ctx)
@@ -252,16 +249,6 @@ static int watch_signals(struct serve *v)
 	return 0;
 }
 
-/* After it a second signal ends the program at once. */
-static void unwatch_signals(struct serve *v)
-{
-	for (int i = 0; i < 3; i++) {
-		if (v->signals[i])
-			event_free(v->signals[i]);
-		v->signals[i] = NULL;
-	}
-}
-
 static int start_service(struct serve *v, struct err *e)
 {
 	struct service_config config = {
@@ -283,8 +270,8 @@ static int start(struct serve *v, struct err *e)
 	int rc = 0;
 
 	rc = check_options(v, e);
-	if (rc == 0 && v->allow_migrate)
-		rc = prepare_run_dir(v, e);
+	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
+		rc = run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), e);
 	if (rc < 0)
 		return rc;
 	v->creds = auth_load_server(&v->auth, e);
@@ -301,6 +288,10 @@ static int start(struct serve *v, struct err *e)
 	}
 	if (rc == 0)
 		rc = start_service(v, e);
+	if (rc == 0 && serve_api_wanted(&v->api))
+		rc = journal_prepare(NULL, v->state_dir, sizeof(v->state_dir), e);
+	if (rc == 0 && serve_api_wanted(&v->api))
+		rc = serve_api_start(&v->api, v->base, &v->auth, v->run_dir, v->state_dir, e);
 	if (rc < 0)
 		return rc;
 	listener_config_default(&config);
@@ -313,7 +304,7 @@ static void announce(const struct serve *v)
 	char text[ERR_TEXT_MAX];
 	const char *host = v->listen.host[0] ? v->listen.host : "*";
 
-	if (!v->forwards.count && !v->allow_migrate)
+	if (!v->forwards.count && !v->allow_migrate && !v->api.api)
 		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
 			       "--allow-migrate in adit serve --help");
 	if (v->auth.insecure)
@@ -328,6 +319,7 @@ static void stop(struct serve *v)
 {
 	unwatch_signals(v);
 	listener_free(v->listener);
+	serve_api_fini(&v->api);
 	service_free(v->service);
 	router_free(v->router);
 	if (v->base) {
@@ -353,6 +345,7 @@ static int parse(struct serve *v, int argc, char **argv)
 	    {"allow-dest-qmp", required_argument, NULL, OPTION_ALLOW_DEST_QMP},
 	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	    SERVE_API_OPTIONS_LONG,
 	    CREDS_OPTIONS_LONG,
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
@@ -384,7 +377,8 @@ int cmd_serve(int argc, char **argv)
 	v.forwards.at = calloc(room, sizeof(char *));
 	v.launch.at = calloc(room, sizeof(char *));
 	v.images.at = calloc(room, sizeof(char *));
-	if (!v.forwards.at || !v.launch.at || !v.images.at) {
+	if (serve_api_init(&v.api, room, &e) < 0 || !v.forwards.at || !v.launch.at ||
+	    !v.images.at) {
 		err_set(&e, ERR_SYSTEM, "memory is short");
 		status = usage_fail("serve", &e);
 		goto out;

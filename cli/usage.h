@@ -8,9 +8,14 @@
 enum { EXIT_USAGE = 2 };
 
 /* Values of long options that have no letter; each command's own begin at
- * OPTION_OWN, those of creds_options.h at OPTION_CREDS and of migrate_options.h at
- * OPTION_MIGRATE. */
-enum { OPTION_CREDS = 0x1000, OPTION_MIGRATE = 0x1800, OPTION_OWN = 0x2000 };
+ * OPTION_OWN, those of creds_options.h at OPTION_CREDS, of migrate_options.h at
+ * OPTION_MIGRATE and of serve_api.h at OPTION_SERVE_API. */
+enum {
+	OPTION_CREDS = 0x1000,
+	OPTION_MIGRATE = 0x1800,
+	OPTION_SERVE_API = 0x1c00,
+	OPTION_OWN = 0x2000,
+};
 
 /* "adit COMMAND: WORDS; see adit COMMAND --help" on standard error; EXIT_USAGE. */
 int usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

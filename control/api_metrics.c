@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "control/api_i.h"
-#include "control/task_i.h" /* TASK_STREAMS_MAX */
 
 /* s as a label's value. */
 static void label(struct evbuffer *out, const char *name, const char *s)

@@ -99,6 +99,8 @@ void api_stream_start(struct api *a, struct evhttp_request *req, struct task *t,
 	if (s)
 		s->pump = evtimer_new(a->base, on_pump, s);
 	if (!s || !s->pump || !evcon) {
+		if (s && s->pump)
+			event_free(s->pump);
 		free(s);
 		api_reply_error(req, 503, "space", "memory is short");
 		return;

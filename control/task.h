@@ -22,7 +22,10 @@ enum task_status {
 	TASK_CANCELLED, /* somebody's wish; it is this host's still */
 };
 
-enum { TASK_EVENTS_MAX = 256 /* kept of each task; older ones are forgotten */ };
+enum {
+	TASK_EVENTS_MAX = 256, /* kept of each task; older ones are forgotten */
+	TASK_STREAMS_MAX = 512,
+};
 
 struct task;
 

@@ -6,8 +6,6 @@
 
 #include "control/task.h"
 
-enum { TASK_STREAMS_MAX = 512 };
-
 TAILQ_HEAD(task_watcher_list, task_watcher);
 
 struct task {

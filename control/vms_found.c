@@ -140,7 +140,7 @@ static struct vms_found_vm *entry(struct vms_found *v, const char *path, const c
 	if (!vm)
 		return NULL;
 	vm->all = v;
-	snprintf(vm->path, sizeof(vm->path), "%s", path);
+	memcpy(vm->path, path, strlen(path) + 1); /* look_in saw to its length */
 	if (len > 5 && strcmp(base + len - 5, ".sock") == 0)
 		len -= 5;
 	snprintf(vm->base, sizeof(vm->base), "%.*s", (int)len, base);
