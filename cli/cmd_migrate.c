@@ -6,12 +6,14 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
+#include "cli/job_api.h"
 #include "cli/migrate_options.h"
 #include "cli/progress.h"
 #include "cli/usage.h"
 #include "control/journal.h"
 #include "control/migrate.h"
 #include "control/migrate_config.h"
+#include "control/tasks.h"
 #include "tunnel/session.h"
 
 static const char help[] =
@@ -48,7 +50,9 @@ struct run {
 
 	struct event_base *base;
 	struct event *signals[3];
-	struct migrate *job;
+	struct tasks *tasks;
+	struct task *task;
+	struct job_api *api;
 	struct progress progress;
 	int status;
 	struct err err;
@@ -141,12 +145,14 @@ static void on_signal(evutil_socket_t signum, short what, void *ctx)
 
 	(void)signum;
 	(void)what;
-	migrate_cancel(r->job);
+	task_cancel(r->task, NULL);
 }
 
 static int start(struct run *r, struct err *e)
 {
 	static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
+	struct err why = ERR_INIT;
+	char note[ERR_TEXT_MAX + 64];
 
 	if (migrate_config_check(&r->config, e) < 0 ||
 	    journal_prepare(r->state_dir_given, r->state_dir, sizeof(r->state_dir), e) < 0)
@@ -156,9 +162,15 @@ static int start(struct run *r, struct err *e)
 	if (!r->base)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
 	progress_init(&r->progress, r->json);
-	r->job = migrate_start(r->base, &r->config, &ops, r, e);
-	if (!r->job)
+	r->tasks = tasks_new(r->base, e);
+	r->task = r->tasks ? tasks_start(r->tasks, &r->config, NULL, &ops, r, e) : NULL;
+	if (!r->task)
 		return e->code;
+	r->api = job_api_open(r->base, r->tasks, r->task, &why);
+	if (!r->api) {
+		snprintf(note, sizeof(note), "adit jobs will not know of this job: %s", why.text);
+		progress_note(&r->progress, note);
+	}
 	for (int i = 0; i < 3; i++) {
 		r->signals[i] = evsignal_new(r->base, signums[i], on_signal, r);
 		if (!r->signals[i] || event_add(r->signals[i], NULL) < 0)
@@ -172,7 +184,8 @@ static void stop(struct run *r)
 	for (int i = 0; i < 3; i++)
 		if (r->signals[i])
 			event_free(r->signals[i]);
-	migrate_free(r->job);
+	job_api_close(r->api);
+	tasks_free(r->tasks);
 	if (r->base) {
 		session_linger(r->base);
 		event_base_free(r->base);

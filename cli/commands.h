@@ -11,5 +11,9 @@ int cmd_serve(int argc, char **argv);
 int cmd_forward(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
+int cmd_jobs(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
+int cmd_set(int argc, char **argv);
 
 #endif

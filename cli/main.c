@@ -20,6 +20,10 @@ static const struct command {
     {"forward", cmd_forward, "carry local connections to targets at the far adit"},
     {"migrate", cmd_migrate, "move a running VM, with its disks, to the far adit's host"},
     {"recover", cmd_recover, "bring migrations that were cut off to their end"},
+    {"jobs", cmd_jobs, "list the migrations that go away from this host"},
+    {"status", cmd_status, "tell how one of them goes, or follow it"},
+    {"set", cmd_set, "change one of them while it runs"},
+    {"cancel", cmd_cancel, "cancel one of them"},
     {"keygen", cmd_keygen, "make a key for --psk"},
 };
 

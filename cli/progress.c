@@ -30,8 +30,7 @@ static int would_wait(const struct progress *p)
 	return poll(&out, 1, 0) == 0;
 }
 
-/* Removes the line that is redrawn, so that another can be printed. */
-static void clear(struct progress *p)
+void progress_clear(struct progress *p)
 {
 	if (p->drawn)
 		fputs("\r\033[K", stderr);
@@ -66,7 +65,7 @@ void progress_note(struct progress *p, const char *text)
 		print_json(migrate_json_note(text));
 		return;
 	}
-	clear(p);
+	progress_clear(p);
 	fprintf(stderr, "note: %s\n", text);
 }
 
@@ -132,7 +131,7 @@ void progress_end(struct progress *p, const struct migrate_result *r)
 	uint64_t bytes = 0;
 	char a[24], b[24];
 
-	clear(p);
+	progress_clear(p);
 	if (p->json) {
 		print_json(migrate_json_end(r));
 		return;

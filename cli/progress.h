@@ -21,6 +21,9 @@ void progress_phase(struct progress *p, const char *phase);
 void progress_note(struct progress *p, const char *text);
 void progress_tick(struct progress *p, const struct migrate_progress *m);
 
+/* Removes the line that is redrawn, so that something else can be printed. */
+void progress_clear(struct progress *p);
+
 /* The end: for people the summary on standard output when it went well; the error's
  * line is the caller's. JSON's last object. */
 void progress_end(struct progress *p, const struct migrate_result *r);

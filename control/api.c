@@ -34,6 +34,7 @@ enum {
 	STALL_S = 20,					  /* nothing could be read or written */
 	INPUT_MAX = 2 * (API_BODY_MAX + API_HEADERS_MAX), /* kept of what a client sends */
 	BACKLOG = 64,
+	LINGER_MS = 500,
 };
 
 struct api_listener {
@@ -434,6 +435,29 @@ unsigned api_port(const struct api *a)
 void api_drain(struct api *a)
 {
 	a->draining = true;
+}
+
+static bool is_busy(const struct api *a)
+{
+	const struct api_conn *c;
+
+	TAILQ_FOREACH(c, &a->conns, link)
+	{
+		if (!c->due_ms && conn_lives(c))
+			return true;
+	}
+	return false;
+}
+
+void api_linger(struct api *a)
+{
+	uint64_t until_ms = clock_ms() + LINGER_MS;
+
+	a->draining = true;
+	while (is_busy(a) && clock_ms() < until_ms) {
+		event_base_loop(a->base, EVLOOP_NONBLOCK);
+		usleep(1000);
+	}
 }
 
 void api_free(struct api *a)

@@ -44,6 +44,10 @@ unsigned api_port(const struct api *a);
 /* Takes no more changes: what would start a job is answered with 503. */
 void api_drain(struct api *a);
 
+/* Runs the loop until what was to be answered is out, half a second at most: for a program
+ * about to exit. */
+void api_linger(struct api *a);
+
 /* Ends all connections and removes the sockets. NULL is fine. */
 void api_free(struct api *a);
 
