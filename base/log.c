@@ -3,14 +3,20 @@
 #include "base/log.h"
 #include "base/err.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static enum log_level max_level = LOG_LEVEL_INFO;
+static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
 static int with_time = 1;
+/* Both together, hence the lock. */
+static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
+static log_sink *sink;
+static void *sink_ctx;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
@@ -22,6 +28,14 @@ void log_set_level(enum log_level level)
 void log_set_time(int on)
 {
 	with_time = on;
+}
+
+void log_set_sink(log_sink *to, void *ctx)
+{
+	pthread_mutex_lock(&sink_lock);
+	sink = to;
+	sink_ctx = ctx;
+	pthread_mutex_unlock(&sink_lock);
 }
 
 /* Appends to line; what does not fit is cut. */
@@ -46,11 +60,17 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt,
 {
 	char line[1400], text[1024];
 	size_t used = 0;
+	log_sink *to;
+	void *to_ctx;
 	va_list ap;
 
 	if (level > max_level)
 		return;
-	if (with_time) {
+	pthread_mutex_lock(&sink_lock);
+	to = sink;
+	to_ctx = sink_ctx;
+	pthread_mutex_unlock(&sink_lock);
+	if (with_time && !to) {
 		struct timespec now;
 		struct tm tm;
 
@@ -63,7 +83,8 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt,
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	append(line, sizeof(line), &used, "%s: ", level_names[level]);
+	if (!to)
+		append(line, sizeof(line), &used, "%s: ", level_names[level]);
 	if (ctx && ctx->peer && *ctx->peer)
 		append(line, sizeof(line), &used, "peer=%s ", ctx->peer);
 	if (ctx && ctx->job && *ctx->job)
@@ -72,6 +93,10 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt,
 		append(line, sizeof(line), &used, "stream=%u ", ctx->stream);
 	append(line, sizeof(line), &used, "%s", text);
 	err_printable(line);
+	if (to) {
+		to(to_ctx, level, line);
+		return;
+	}
 	used = strlen(line);
 	if (used > sizeof(line) - 2)
 		used = sizeof(line) - 2;

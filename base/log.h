@@ -1,6 +1,6 @@
 /*
- * The log: one line an event on standard error, with the peer, the job and the
- * stream that it is about. Says nothing of payloads or secrets.
+ * The log: one line an event on standard error (or where a program that embeds us wants
+ * it), with the peer, the job and the stream that it is about. Says nothing of payloads or secrets.
  */
 #ifndef ADIT_BASE_LOG_H
 #define ADIT_BASE_LOG_H
@@ -14,11 +14,17 @@ struct log_ctx {
 	unsigned stream;
 };
 
-/* The least urgent level that is still written; INFO at first. */
+/* The least urgent level that is still written; INFO at first. Any thread may call it. */
 void log_set_level(enum log_level level);
 
 /* Whether lines begin with the time (off under journald, on otherwise). */
 void log_set_time(int on);
+
+/* Where lines go from now on: to sink, without time and newline, in whatever thread they are
+ * written; NULL: to standard error, as at first. Any thread may call it; a line that is being
+ * written at that moment may still go to the old one. ctx is borrowed until then. */
+typedef void log_sink(void *ctx, enum log_level level, const char *line);
+void log_set_sink(log_sink *sink, void *ctx);
 
 /* Writes one line; ctx may be NULL. Control characters become '?'. */
 void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)

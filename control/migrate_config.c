@@ -3,9 +3,11 @@
 #include "control/migrate_config.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/size.h"
 #include "control/vmdesc.h"
 
 enum type { TEXT, FLAG, U64, UNSIGNED, ON_TIMEOUT, STORAGE, AUTH };
@@ -187,6 +189,86 @@ int migrate_config_from_json(struct migrate_config *c, const json_t *v, struct e
 		if (take(c, &members[i], item, e) < 0)
 			return e ? (int)e->code : ERR_USAGE;
 	}
+	return 0;
+}
+
+/* The credentials are options of their own on the command line, and one object in JSON. */
+static int put_auth(json_t *v, const char *name, const char *text, struct err *e)
+{
+	json_t *auth = json_object_get(v, "auth");
+
+	if (!auth) {
+		auth = json_object();
+		json_object_set_new(v, "auth", auth);
+	}
+	if (json_object_size(auth))
+		return err_set(e, ERR_USAGE, "one of psk, tls-creds and insecure, not two");
+	if (strcmp(name, "insecure") == 0) {
+		json_object_set_new(auth, name, json_true());
+		return 0;
+	}
+	if (!text || !*text)
+		return err_set(e, ERR_USAGE, "%s: the path is missing", name);
+	json_object_set_new(auth, name, json_string(text));
+	return 0;
+}
+
+static int put_number(json_t *v, const struct member *m, const char *text, struct err *e)
+{
+	bool rate = m->at == offsetof(struct migrate_config, limits.max_bandwidth);
+	uint64_t n = 0;
+	char *end;
+
+	if (rate && strcmp(text, "0") != 0 && strcmp(text, "none") != 0) {
+		if (size_parse_rate(&n, text, e) < 0)
+			return err_prefix(e, "%s", m->name);
+	} else if (strcmp(text, "none") != 0) {
+		n = strtoull(text, &end, 10);
+		if (*text < '0' || *text > '9' || *end)
+			n = UINT64_MAX;
+	}
+	if (n > m->max)
+		return err_set(e, ERR_USAGE, "%s \"%.64s\": a whole number from 0 to %llu", m->name,
+			       text, (unsigned long long)m->max);
+	json_object_set_new(v, m->name, json_integer((json_int_t)n));
+	return 0;
+}
+
+int migrate_config_put(json_t *v, const char *name, const char *text, struct err *e)
+{
+	char key[32] = "";
+	size_t i;
+
+	if (strncmp(name, "--", 2) == 0)
+		name += 2;
+	for (i = 0; name[i] && i < sizeof(key) - 1; i++)
+		key[i] = (char)(name[i] == '-' ? '_' : name[i]);
+	if (strcmp(key, "psk") == 0 || strcmp(key, "tls_creds") == 0 ||
+	    strcmp(key, "insecure") == 0)
+		return put_auth(v, key, text, e);
+	for (i = 0; i < MEMBERS && strcmp(members[i].name, key) != 0; i++)
+		;
+	if (i == MEMBERS || members[i].type == AUTH)
+		return err_set(e, ERR_USAGE, "\"%.64s\" is not known", name);
+	if (members[i].type == FLAG) {
+		if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+			return err_set(e, ERR_USAGE, "%s: true or false is needed", key);
+		json_object_set_new(v, key, json_boolean(!text || strcmp(text, "true") == 0));
+		return 0;
+	}
+	if (!text || !*text)
+		return err_set(e, ERR_USAGE, "%s: a value is missing", key);
+	if (members[i].type == U64 || members[i].type == UNSIGNED)
+		return put_number(v, &members[i], text, e);
+	/* Two words that --disks has beside the names of disks. */
+	if (strcmp(key, "disks") == 0 && strcmp(text, "all") == 0)
+		return 0;
+	if (strcmp(key, "disks") == 0 && strcmp(text, "none") == 0) {
+		json_object_set_new(v, "copy_storage", json_string("none"));
+		return 0;
+	}
+	if (json_object_set_new(v, key, json_string(text)) < 0)
+		return err_set(e, ERR_USAGE, "%s: the text is not UTF-8", key);
 	return 0;
 }
 

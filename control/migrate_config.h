@@ -18,6 +18,12 @@ json_t *migrate_config_to_json(const struct migrate_config *c);
  * unknown or of the wrong type or range. */
 int migrate_config_from_json(struct migrate_config *c, const json_t *v, struct err *e);
 
+/* Puts one option, named and written as on the command line (with or without the leading `--`;
+ * "max-bandwidth", "100M"), into v, an object for migrate_config_from_json. text of a switch
+ * is NULL, "true" or "false". Limits take "0" (or "none") for no limit. ERR_USAGE names the
+ * option. */
+int migrate_config_put(json_t *v, const char *name, const char *text, struct err *e);
+
 /* Words that do not go together, or are not known, each by its option's name: ERR_USAGE. */
 int migrate_config_check(const struct migrate_config *c, struct err *e);
 

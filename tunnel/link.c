@@ -17,6 +17,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -60,7 +61,7 @@ struct link {
 	int free_due;
 };
 
-static unsigned lingering;
+static _Thread_local unsigned lingering;
 
 static void set_state(struct link *l, enum link_state state)
 {
@@ -328,12 +329,25 @@ static void discard(struct link *l, uint8_t *buf)
 
 /* What is read is used up before the next link has its turn: one buffer a thread, for
  * as long as the thread lives. NULL when memory is short. */
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+static int buffer_key_made;
+
+static void make_buffer_key(void)
+{
+	buffer_key_made = pthread_key_create(&buffer_key, free) == 0;
+}
+
 static uint8_t *input_buffer(void)
 {
 	static _Thread_local uint8_t *buf;
 
-	if (!buf)
-		buf = malloc(INPUT_BUFFER);
+	if (buf)
+		return buf;
+	pthread_once(&buffer_once, make_buffer_key);
+	buf = malloc(INPUT_BUFFER);
+	if (buf && buffer_key_made)
+		pthread_setspecific(buffer_key, buf); /* freed with the thread */
 	return buf;
 }
 

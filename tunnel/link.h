@@ -37,7 +37,7 @@ void link_close(struct link *l, enum code code, const char *reason);
 /* At once, without a word. NULL is fine. */
 void link_free(struct link *l);
 
-/* Links that linger in this process. */
+/* Links that linger in this thread (which is one loop). */
 unsigned link_lingering(void);
 
 enum { LINK_LINGER_MS = 2000 };
