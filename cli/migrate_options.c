@@ -48,6 +48,8 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 	case MIGRATE_OPTION_DEST_ADDRESS:
 		c->dest_address = value;
 		return 0;
+	case MIGRATE_OPTION_COPY_STORAGE:
+		return migrate_storage_parse(&c->storage, value, e);
 	case MIGRATE_OPTION_RENAME:
 		c->rename = value;
 		return vmdesc_check_name(value, e) < 0 ? err_prefix(e, "--rename") : 0;

@@ -20,6 +20,7 @@ enum {
 	MIGRATE_OPTION_DEST_QMP,
 	MIGRATE_OPTION_DEST_ADDRESS,
 	MIGRATE_OPTION_DISKS,
+	MIGRATE_OPTION_COPY_STORAGE,
 	MIGRATE_OPTION_RENAME,
 	MIGRATE_OPTION_MAX_BANDWIDTH,
 	MIGRATE_OPTION_DOWNTIME,
@@ -39,6 +40,7 @@ enum {
 	{"qmp", required_argument, NULL, MIGRATE_OPTION_QMP},                                      \
 	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
 	    {"dest-address", required_argument, NULL, MIGRATE_OPTION_DEST_ADDRESS},                \
+	    {"copy-storage", required_argument, NULL, MIGRATE_OPTION_COPY_STORAGE},                \
 	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
@@ -71,11 +73,15 @@ enum {
 	"                      by its monitor there. Without it the destination starts one, "      \
 	"with\n"                                                                                   \
 	"                      the command line of this one rewritten for it\n"                    \
-	"  --disks WHICH       what is copied: all writable disks (what it is without this), "     \
-	"none\n"                                                                                   \
-	"                      (shared storage), or NODE,...: disks by node name, drive id, "      \
-	"device\n"                                                                                 \
-	"                      id, or the image's file name\n"                                     \
+	"  --copy-storage HOW  all: whole disks (what it is without this); inc: the top image "    \
+	"of\n"                                                                                     \
+	"                      each disk only, over a backing file that both hosts have; none:\n"  \
+	"                      nothing, both hosts have the images (shared storage)\n"             \
+	"  --disks WHICH       what is copied: all (writable disks, what it is without this), "    \
+	"or\n"                                                                                     \
+	"                      NODE,...: disks by node name, drive id, device id, or the "         \
+	"image's\n"                                                                                \
+	"                      file name; none is --copy-storage none\n"                           \
 	"  --rename NAME       the VM's name on the destination\n"                                 \
 	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"   \
 	"                      without it\n"                                                       \

@@ -43,6 +43,14 @@ static const struct field qcow2[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static const struct field backing_fields[] = {
+    {"file", T_STRING, REQUIRED, PATH_MAX_LEN, NULL},
+    {"format", T_LINE, REQUIRED, 64, NULL},
+    {"size", T_INT, REQUIRED, INT_ANY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+static const struct field backing[] = {{"", T_OBJECT, REQUIRED, 0, backing_fields}};
+
 static const struct field disk_fields[] = {
     {"name", T_NAME, REQUIRED, NAME_MAX_LEN, NULL},
     {"device", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
@@ -59,6 +67,7 @@ static const struct field disk_fields[] = {
     {"copy", T_BOOL, REQUIRED, 0, NULL},
     {"shared_with", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"qcow2", T_OBJECT, OPTIONAL, 0, qcow2},
+    {"backing", T_ARRAY, OPTIONAL, 64, backing},
     {NULL, 0, 0, 0, NULL},
 };
 static const struct field disk[] = {{"", T_OBJECT, REQUIRED, 0, disk_fields}};

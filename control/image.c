@@ -161,7 +161,8 @@ void image_info_words(struct strvec *w, const char *path, const struct vmdesc_di
 	strvec_push(w, path);
 }
 
-void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d)
+void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
+			const char *backing)
 {
 	char options[256] = "";
 	int n = 0;
@@ -188,6 +189,13 @@ void image_create_words(struct strvec *w, const char *path, const struct vmdesc_
 				 d->qcow2.lazy_refcounts ? "on" : "off");
 		strvec_push(w, "-o");
 		strvec_push(w, options);
+	}
+	if (backing) {
+		strvec_push(w, "-u"); /* it was looked at, and is not to be opened here */
+		strvec_push(w, "-b");
+		strvec_push(w, backing);
+		strvec_push(w, "-F");
+		strvec_push(w, d->backing[0].format);
 	}
 	strvec_push(w, "--");
 	strvec_push(w, path);

@@ -31,6 +31,8 @@ bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err 
 
 /* The words of qemu-img. */
 void image_info_words(struct strvec *w, const char *path, const struct vmdesc_disk *d);
-void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d);
+/* backing: what it is made over, as d->backing[0] at the source; NULL: nothing. */
+void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
+			const char *backing);
 
 #endif

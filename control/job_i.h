@@ -5,6 +5,7 @@
  *   service.c      which jobs there are; who may have one; streams to their job
  *   job.c          a job's life and states, the talk with the source, the end
  *   job_twin.c     Prepare: images, the twin started or taken, its monitor
+ *   job_backing.c  Prepare: what stands below images that are copied without it
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
  *   job_ram.c      RAM's settings and streams
  *   job_finish.c   Finish: has everything arrived, the decision, the run
@@ -137,6 +138,11 @@ int job_check_name(const struct job *j, struct err *e);
 int job_check_dest_qmp(const struct job *j, struct err *e);
 /* Commands and checks on the twin's monitor, once it is ready; calls job_prepared. */
 void job_twin_ready(struct job *j);
+
+/* job_backing.c */
+/* Holds what is below the images that are to be made to the rules, and lists it in
+ * twin.chain. ERR_REFUSED. */
+int job_check_backing(struct job *j, struct err *e);
 
 /* job_streams.c */
 void job_export(struct job *j);

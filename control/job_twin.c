@@ -176,6 +176,14 @@ static void next_image(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
+	if (exists && image->backing) {
+		err_set(&e, ERR_REFUSED,
+			"%s is there already on the destination, and --copy-storage inc makes it "
+			"anew: remove it or move it away",
+			image->path);
+		job_fail(j, &e);
+		return;
+	}
 	if (exists && image->disk->copy && !j->service->config.overwrite_images) {
 		err_set(&e, ERR_REFUSED,
 			"%s is there already on the destination, and would be overwritten: "
@@ -196,7 +204,7 @@ static void next_image(struct job *j)
 	}
 	if (image_note_space(image->path, image->disk, &e))
 		strvec_push(&j->twin.notes, e.text);
-	image_create_words(&words, image->path, image->disk);
+	image_create_words(&words, image->path, image->disk, image->backing);
 	run_tool(j, &words, on_created);
 }
 
@@ -527,7 +535,7 @@ void job_begin(struct job *j)
 		return;
 	}
 	if (job_check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
-	    make_folder(j, &e) < 0)
+	    job_check_backing(j, &e) < 0 || make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else
 		next_image(j);

@@ -131,7 +131,9 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 			  m->config.storage == MIGRATE_STORAGE_NONE ? "none"
 			  : m->config.disks			    ? m->config.disks
 								    : "all",
-			  &e) < 0) {
+			  &e) < 0 ||
+	    (m->config.storage == MIGRATE_STORAGE_INC &&
+	     vmdesc_check_inc(m->report.disks, &e) < 0)) {
 		migrate_fail(m, &e);
 		return;
 	}

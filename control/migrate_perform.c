@@ -73,7 +73,9 @@ static int begin_mirror(struct migrate *m, struct mig_disk *d, struct qmp_batch 
 	d->added = true;
 	qmp_batch_add(b, QMP_MUST, "blockdev-mirror",
 		      json_pack("{s:s,s:s,s:s,s:s,s:s}", "job-id", d->job, "device", d->desc->node,
-				"target", d->node, "sync", "full", "copy-mode", "background"));
+				"target", d->node, "sync",
+				m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full",
+				"copy-mode", "background"));
 	return 0;
 }
 

@@ -140,6 +140,9 @@ static void on_session_ready(void *ctx, struct session *s)
 	if (m->config.dest_qmp)
 		json_object_set_new(msg, "dest_qmp", json_string(m->config.dest_qmp));
 	migrate_settings_tell(m, msg);
+	if (m->config.storage != MIGRATE_STORAGE_ALL)
+		json_object_set_new(msg, "storage",
+				    json_string(migrate_storage_name(m->config.storage)));
 	if (m->config.rename)
 		json_object_set_new(msg, "rename", json_string(m->config.rename));
 	if (migrate_say(m, msg) == 0)

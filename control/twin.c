@@ -368,6 +368,7 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 	if (r < 0)
 		return r;
 	p.args = &args;
+	r = twin_find_below(&p);
 	strvec_push(&t->argv, binary);
 	strvec_push(&p.used, "qmp.sock");
 	strvec_push(&p.used, "qemu.log");
@@ -385,9 +386,10 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 	twin_add(&p, "incoming", "defer");
 	twin_add(&p, "S", NULL);
 	qargs_fini(&args);
-	if (r == 0 && (t->argv.failed || t->notes.failed || p.used.failed))
+	if (r == 0 && (t->argv.failed || t->notes.failed || p.used.failed || p.below.failed))
 		r = err_set(e, ERR_SPACE, "no memory for the command line");
 	strvec_fini(&p.used);
+	strvec_fini(&p.below);
 	return r;
 }
 
@@ -395,8 +397,14 @@ void twin_fini(struct twin *t)
 {
 	strvec_fini(&t->argv);
 	strvec_fini(&t->notes);
-	for (size_t i = 0; i < t->image_count; i++)
+	for (size_t i = 0; i < t->image_count; i++) {
 		free(t->images[i].path);
+		free(t->images[i].backing);
+	}
 	free(t->images);
+	for (size_t i = 0; i < t->backing_count; i++)
+		free(t->backings[i].path);
+	free(t->backings);
+	strvec_fini(&t->chain);
 	memset(t, 0, sizeof(*t));
 }

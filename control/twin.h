@@ -22,7 +22,14 @@ enum { TWIN_DIR_MAX = 100 };
 struct twin_image {
 	char *path;
 	const struct vmdesc_disk *disk;
-	bool created; /* by this job */
+	bool created;  /* by this job */
+	char *backing; /* what it is made over, with --copy-storage inc; else NULL */
+};
+
+/* A file below images that are made over it: it is only read. */
+struct twin_backing {
+	char *path;
+	const struct vmdesc_backing *from;
 };
 
 /* Embedded; zeroed is empty. */
@@ -34,6 +41,9 @@ struct twin {
 	char qemu_version[32]; /* as it says itself */
 	struct twin_image *images;
 	size_t image_count;
+	struct twin_backing *backings;
+	size_t backing_count;
+	struct strvec chain; /* all files that stand below an image, found by the job */
 	struct strvec notes; /* what is different from the source, for a person */
 };
 

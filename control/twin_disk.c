@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/backing.h"
+
 /* What may stand behind an image: files, and filters before them. Not vmdk, whose
  * contents name any other files as its parts. */
 static const char *const drivers[] = {
@@ -45,20 +47,49 @@ static const struct vmdesc_disk *disk_of(const struct vmdesc *d, const char *pat
 	return NULL;
 }
 
-static int add_image(struct twin *t, const char *path, const struct vmdesc_disk *disk,
-		     struct err *e)
+/* The file here that stands for b, below disk: its path goes to path. */
+static int add_backing(struct twin_plan *p, const struct vmdesc_disk *disk,
+		       const struct vmdesc_backing *b, char *path, size_t size)
+{
+	struct twin *t = p->t;
+	struct twin_backing *more;
+
+	if (backing_find(p->config->images_dirs, disk, b, path, size, p->e) < 0)
+		return p->e->code;
+	more = realloc(t->backings, (t->backing_count + 1) * sizeof(*more));
+	if (!more)
+		return err_set(p->e, ERR_SPACE, "no memory for the images");
+	t->backings = more;
+	more[t->backing_count] = (struct twin_backing){.path = strdup(path), .from = b};
+	if (!more[t->backing_count].path)
+		return err_set(p->e, ERR_SPACE, "no memory for the images");
+	t->backing_count++;
+	return 0;
+}
+
+static int add_image(struct twin_plan *p, const char *path, const struct vmdesc_disk *disk)
 {
 	struct twin_image *more;
+	struct twin *t = p->t;
+	struct err *e = p->e;
+	char backing[4096];
+	bool over = p->d->inc && disk->copy;
 
 	for (size_t i = 0; i < t->image_count; i++)
 		if (strcmp(t->images[i].path, path) == 0)
 			return 0; /* one file behind two drives */
+	if (over && !disk->backing_count)
+		return err_set(e, ERR_REFUSED, "disk %s has no backing file (--copy-storage inc)",
+			       disk->name);
+	if (over && add_backing(p, disk, &disk->backing[0], backing, sizeof(backing)) < 0)
+		return e->code;
 	more = realloc(t->images, (t->image_count + 1) * sizeof(*more));
 	if (!more)
 		return err_set(e, ERR_SPACE, "no memory for the images");
 	t->images = more;
-	more[t->image_count] = (struct twin_image){.path = strdup(path), .disk = disk};
-	if (!more[t->image_count].path)
+	more[t->image_count] = (struct twin_image){
+	    .path = strdup(path), .disk = disk, .backing = over ? strdup(backing) : NULL};
+	if (!more[t->image_count].path || (over && !more[t->image_count].backing))
 		return err_set(e, ERR_SPACE, "no memory for the images");
 	t->image_count++;
 	return 0;
@@ -107,7 +138,7 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 			       "the image of drive %s would be %.200s, which is "
 			       "another drive's already; " TWIN_ATTACH,
 			       disk->name, out);
-	return add_image(p->t, out, disk, p->e);
+	return add_image(p, out, disk);
 }
 
 bool twin_is_firmware(const char *path)
@@ -134,18 +165,43 @@ static const char *plain(const char *path)
 	return strncmp(path, "file:", 5) == 0 ? path + 5 : path;
 }
 
-/* Rewrites the path of an image, which option names. disk: whose it is; NULL: found by
- * the path. */
-static int move(struct twin_plan *p, const char *option, const char *path,
-		const struct vmdesc_disk *disk, char *out, size_t size)
+/* What stands below a disk that is copied without it, by the path of its image; NULL. */
+static const struct vmdesc_backing *backing_of(const struct vmdesc *d, const char *path,
+					       const struct vmdesc_disk **disk)
 {
+	char full[4096];
+
+	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
+		 path);
+	for (size_t i = 0; d->inc && i < d->disk_count; i++)
+		for (size_t k = 0; d->disks[i].copy && k < d->disks[i].backing_count; k++) {
+			*disk = &d->disks[i];
+			if (strcmp(d->disks[i].backing[k].file, path) == 0 ||
+			    strcmp(d->disks[i].backing[k].file, full) == 0)
+				return &d->disks[i].backing[k];
+		}
+	return NULL;
+}
+
+/* Rewrites the path of an image, which option names. disk: whose it is; NULL: found by
+ * the path. *below says that it is a backing file's, which is to be read only. */
+static int move(struct twin_plan *p, const char *option, const char *path,
+		const struct vmdesc_disk *disk, char *out, size_t size, bool *below)
+{
+	const struct vmdesc_backing *backing;
+
 	path = plain(path);
 	if (is_remote(path))
 		return twin_refuse(p, option, path,
 				   "storage that is not a file is reached from "
 				   "each host; " TWIN_ATTACH);
+	*below = false;
 	if (!disk)
 		disk = disk_of(p->d, path);
+	if (!disk && (backing = backing_of(p->d, path, &disk)) != NULL) {
+		*below = true;
+		return add_backing(p, disk, backing, out, size);
+	}
 	if (!disk)
 		return twin_refuse(p, option, path,
 				   "no drive of the running VM has this image any "
@@ -185,6 +241,9 @@ static bool is_lock_key(const char *key)
 static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 			const struct vmdesc_disk *disk, const char *text)
 {
+	const bool drive = strcmp(option, "drive") == 0;
+	const char *node = qopts_get(o, "node-name");
+	bool read_only = node && strvec_has(&p->below, node), below;
 	char path[4096];
 
 	for (size_t i = 0; i < o->count; i++) {
@@ -209,8 +268,13 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 		if (strcmp(key, "file") == 0 &&
 		    (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
 			continue;
-		if (move(p, option, o->at[i].value, disk, path, sizeof(path)) < 0)
+		/* The overlay that is made names its backing file itself. */
+		if (drive && p->d->inc && strncmp(key, "backing.", 8) == 0)
+			continue;
+		if (move(p, option, o->at[i].value, strncmp(key, "backing.", 8) == 0 ? NULL : disk,
+			 path, sizeof(path), &below) < 0)
 			return p->e->code;
+		read_only = read_only || (below && strncmp(key, "backing.", 8) != 0);
 		value = strdup(path);
 		if (!value)
 			return err_set(p->e, ERR_SPACE, "no memory for the command line");
@@ -220,9 +284,15 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 	/* An image that another QEMU writes to is not to be opened beside it. */
 	for (size_t i = 0; i < sizeof(lock_keys) / sizeof(lock_keys[0]); i++)
 		qopts_remove(o, lock_keys[i]);
+	if (read_only && qopts_set(o, "read-only", "on") < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (p->d->inc && !drive)
+		return 0;
 	/* The copy holds everything: no backing file is needed. */
 	qopts_remove_prefix(o, "backing.");
-	if (qopts_get(o, "backing"))
+	if (p->d->inc)
+		qopts_remove(o, "backing");
+	else if (qopts_get(o, "backing"))
 		qopts_set(o, "backing", "");
 	return 0;
 }
@@ -309,13 +379,14 @@ int twin_image_option(struct twin_plan *p, const struct qargs_item *it)
 	const struct vmdesc_disk *disk = disk_of(p->d, it->value);
 	struct qopts o = {0};
 	char path[4096];
+	bool below;
 	int r;
 
 	if (!disk)
 		return twin_refuse(p, option, it->value,
 				   "no drive of the running VM has this image "
 				   "any more; " TWIN_ATTACH);
-	if (move(p, option, it->value, disk, path, sizeof(path)) < 0)
+	if (move(p, option, it->value, disk, path, sizeof(path), &below) < 0)
 		return p->e->code;
 	if (qopts_parse(&o, where, NULL) < 0 || qopts_set(&o, "file", path) < 0 ||
 	    (*disk->format && qopts_set(&o, "format", disk->format) < 0))
@@ -328,9 +399,12 @@ int twin_image_option(struct twin_plan *p, const struct qargs_item *it)
 
 /* ---- JSON ---- */
 
-static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsigned depth)
+/* *read_only: o is, or is right above, a backing file. */
+static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsigned depth,
+			bool *read_only)
 {
-	const char *key;
+	const char *key, *node = json_string_value(json_object_get(o, "node-name"));
+	bool is_below = node && strvec_has(&p->below, node), under;
 	json_t *v;
 	void *next;
 	char path[4096];
@@ -343,11 +417,12 @@ static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsign
 
 		if (is_lock_key(key)) {
 			json_object_del(o, key);
-		} else if (strcmp(key, "backing") == 0) {
+		} else if (strcmp(key, "backing") == 0 && !p->d->inc) {
 			json_object_set_new(o, key, json_null());
 		} else if (json_is_object(v)) {
-			if (rewrite_json(p, v, text, depth + 1) < 0)
+			if (rewrite_json(p, v, text, depth + 1, &under) < 0)
 				return p->e->code;
+			is_below = is_below || (under && strcmp(key, "backing") != 0);
 		} else if (s && strcmp(key, "driver") == 0 && strcmp(s, "host_device") == 0) {
 			json_object_set_new(o, key, json_string("file")); /* its copy is one */
 		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
@@ -355,10 +430,40 @@ static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsign
 					   "storage of this kind is not moved "
 					   "by adit; " TWIN_ATTACH);
 		} else if (s && strcmp(key, "filename") == 0) {
-			if (move(p, "blockdev", s, NULL, path, sizeof(path)) < 0)
+			if (move(p, "blockdev", s, NULL, path, sizeof(path), &under) < 0)
 				return p->e->code;
+			is_below = is_below || under;
 			json_object_set_new(o, key, json_string(path));
 		}
+	}
+	if (is_below)
+		json_object_set_new(o, "read-only", json_true());
+	*read_only = is_below;
+	return 0;
+}
+
+int twin_find_below(struct twin_plan *p)
+{
+	for (size_t i = 0; p->d->inc && i < p->args->count; i++) {
+		const struct qargs_item *it = &p->args->at[i];
+		const char *node = NULL;
+		struct qopts o = {0};
+		json_t *json = NULL;
+
+		if (!it->option || it->option->rule != QARGS_BLOCKDEV)
+			continue;
+		if (*it->value == '{') {
+			json = json_loads(it->value, 0, NULL);
+			node = json_string_value(json_object_get(json, "backing"));
+		} else if (qopts_parse(&o, it->value, "driver") < 0) {
+			return err_set(p->e, ERR_SPACE, "no memory for the command line");
+		} else {
+			node = qopts_get(&o, "backing");
+		}
+		if (node && *node)
+			strvec_push(&p->below, node);
+		json_decref(json);
+		qopts_fini(&o);
 	}
 	return 0;
 }
@@ -367,13 +472,14 @@ static int blockdev_json(struct twin_plan *p, const char *value)
 {
 	json_t *o = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
 	char *text = NULL;
+	bool read_only;
 	int r;
 
 	if (!json_is_object(o)) {
 		json_decref(o);
 		return twin_refuse(p, "blockdev", value, "it is not a JSON object");
 	}
-	r = rewrite_json(p, o, value, 0);
+	r = rewrite_json(p, o, value, 0, &read_only);
 	if (r == 0 && !(text = json_dumps(o, JSON_COMPACT)))
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	if (r == 0)

@@ -18,13 +18,16 @@ struct twin_plan {
 	const struct qargs *args;
 	unsigned serials, parallels; /* -serial, -parallel options so far */
 	bool has_display, has_machine, has_name;
-	struct strvec used; /* names given in the private folder */
+	struct strvec below; /* nodes that other -blockdev options have as their backing */
+	struct strvec used;  /* names given in the private folder */
 	struct err *e;
 };
 
 /* Each adds to t->argv what becomes of the option; 0 or e's code. */
 int twin_drive(struct twin_plan *p, const char *value);
 int twin_blockdev(struct twin_plan *p, const char *value);
+/* Looks through all -blockdev options for nodes that others have as their backing. */
+int twin_find_below(struct twin_plan *p);
 int twin_image_option(struct twin_plan *p, const struct qargs_item *it);
 int twin_host_file(struct twin_plan *p, const char *option, const char *value);
 int twin_firmware(struct twin_plan *p, const char *option, const char *value);

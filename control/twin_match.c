@@ -1,6 +1,7 @@
 /* A QEMU that waits beside the VM that is to come: see twin_match.h. Asks nothing itself. */
 #include "control/twin_match.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +66,59 @@ static int check_file(const struct vmdesc *vm, const struct vmdesc_disk *d, pid_
 	return 0;
 }
 
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+/* "b" of "/a/b", and of QEMU's "json:{... \"filename\": \"/a/b\"}" alike. */
+static bool ends_in(const char *file, const char *name)
+{
+	const char *at = file, *found = NULL;
+	size_t len = strlen(name);
+
+	while ((at = strstr(at, name)) != NULL)
+		found = at++;
+	return found && (found[len] == 0 || found[len] == '"') &&
+	       (found == file || found[-1] == '/' || found[-1] == '"');
+}
+
+/* Holds what is below the twin's drive to what is below d. */
+static int match_backing(const struct vmdesc_disk *d, const json_t *inserted, struct err *e)
+{
+	const json_t *image = json_object_get(inserted, "image");
+	const json_t *below = json_object_get(image, "backing-image");
+	const struct vmdesc_backing *b = d->backing;
+	const char *slash = d->backing_count ? strrchr(b->file, '/') : NULL;
+	const char *name = slash ? slash + 1 : d->backing_count ? b->file : "";
+
+	if (!below)
+		return err_set(
+		    e, ERR_QEMU,
+		    "drive %s of the destination's QEMU has no backing file: start it "
+		    "with a new overlay over %s (qemu-img create -b), or move the VM with "
+		    "--copy-storage all",
+		    d->name, name);
+	if (!*name || !ends_in(text(below, "filename"), name))
+		return err_set(
+		    e, ERR_QEMU,
+		    "drive %s of the destination's QEMU has the backing file %.200s, the "
+		    "source's %s",
+		    d->name, text(below, "filename"), name);
+	if ((uint64_t)json_integer_value(json_object_get(below, "virtual-size")) != b->size ||
+	    strcmp(text(below, "format"), b->format) != 0)
+		return err_set(
+		    e, ERR_QEMU,
+		    "the backing file %s of the destination's QEMU is not the source's: "
+		    "%s of %lld bytes, not %s of %" PRIu64,
+		    name, text(below, "format"),
+		    (long long)json_integer_value(json_object_get(below, "virtual-size")),
+		    b->format, b->size);
+	return 0;
+}
+
 int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		     const struct twin_answers *a, struct twin_drive *out, struct err *e)
 {
@@ -92,6 +146,8 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
 	if (file && check_file(vm, d, a->pid, file, e) < 0)
+		return e->code;
+	if (vm->inc && match_backing(d, in, e) < 0)
 		return e->code;
 	*out = (struct twin_drive){node, file, size};
 	return 0;

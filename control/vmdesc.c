@@ -35,7 +35,27 @@ static void strings(struct strvec *v, const json_t *array)
 	json_array_foreach(array, i, item) strvec_push(v, json_string_value(item));
 }
 
-static void parse_disk(struct vmdesc_disk *k, const json_t *o)
+static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
+{
+	const json_t *o;
+	size_t i;
+
+	k->backing_count = json_array_size(chain);
+	if (!k->backing_count)
+		return 0;
+	k->backing = calloc(k->backing_count, sizeof(*k->backing));
+	if (!k->backing)
+		return -1;
+	json_array_foreach(chain, i, o)
+	{
+		k->backing[i].file = str(o, "file");
+		k->backing[i].format = str(o, "format");
+		k->backing[i].size = num(o, "size");
+	}
+	return 0;
+}
+
+static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 {
 	const json_t *q = json_object_get(o, "qcow2");
 
@@ -59,6 +79,7 @@ static void parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->qcow2.refcount_bits = num(q, "refcount_bits");
 	k->qcow2.extended_l2 = flag(q, "extended_l2");
 	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");
+	return parse_backing(k, json_object_get(o, "backing"));
 }
 
 int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
@@ -75,6 +96,7 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	d->machine = str(vm, "machine");
 	d->name = str(msg, "rename");
 	d->renamed = *d->name;
+	d->inc = strcmp(str(msg, "storage"), "inc") == 0;
 	if (!d->renamed)
 		d->name = str(vm, "name");
 	d->uuid = str(vm, "uuid");
@@ -99,7 +121,11 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 		vmdesc_fini(d);
 		return err_set_sys(e, ENOMEM, "the VM's description");
 	}
-	json_array_foreach(disks, i, item) parse_disk(&d->disks[i], item);
+	json_array_foreach(disks, i, item) if (parse_disk(&d->disks[i], item) < 0)
+	{
+		vmdesc_fini(d);
+		return err_set_sys(e, ENOMEM, "the VM's description");
+	}
 	return 0;
 }
 
@@ -109,6 +135,8 @@ void vmdesc_fini(struct vmdesc *d)
 	strvec_fini(&d->plugged);
 	strvec_fini(&d->unplugged);
 	strvec_fini(&d->cpu_lacks);
+	for (size_t i = 0; d->disks && i < d->disk_count; i++)
+		free(d->disks[i].backing);
 	free(d->disks);
 	json_decref(d->msg);
 	memset(d, 0, sizeof(*d));
@@ -263,6 +291,29 @@ int vmdesc_select(json_t *disks, const char *spec, struct err *e)
 		if (select_one(disks, spec, len, e) < 0)
 			return e->code;
 		spec += len + (spec[len] == ',');
+	}
+	return 0;
+}
+
+int vmdesc_check_inc(const json_t *disks, struct err *e)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+	{
+		if (!flag(disk, "copy"))
+			continue;
+		if (!json_array_size(json_object_get(disk, "backing")))
+			return err_set(e, ERR_USAGE,
+				       "--copy-storage inc: disk %s has no backing file: use "
+				       "--copy-storage all, or name the other disks with --disks",
+				       str(disk, "name"));
+		if (strcmp(str(disk, "format"), "qcow2") != 0)
+			return err_set(e, ERR_USAGE,
+				       "--copy-storage inc: disk %s is of format %s; only a qcow2 "
+				       "image over a backing file can be copied so",
+				       str(disk, "name"), str(disk, "format"));
 	}
 	return 0;
 }

@@ -15,6 +15,12 @@
 
 struct qmp;
 
+/* An image below another one. */
+struct vmdesc_backing {
+	const char *file, *format;
+	uint64_t size; /* virtual, bytes */
+};
+
 /* A drive, in the words that QEMU has for it. Strings are never NULL; "" is absent. */
 struct vmdesc_disk {
 	const char *name;	 /* unique in the job; letters, digits, . _ - */
@@ -28,7 +34,9 @@ struct vmdesc_disk {
 	uint64_t size;		 /* virtual size, bytes */
 	uint64_t allocated;	 /* what the image takes on its file system, 0: not known */
 	bool read_only, empty, removable;
-	bool copy; /* its contents go over with the VM */
+	bool copy;			/* its contents go over with the VM */
+	struct vmdesc_backing *backing; /* the nearest first */
+	size_t backing_count;
 	struct {
 		bool known;
 		const char *compat;
@@ -41,9 +49,10 @@ struct vmdesc {
 	json_t *msg; /* what the strings below are borrowed from */
 	const char *qemu, *package, *arch, *machine, *name, *uuid, *status, *host, *exe, *cwd;
 	bool running;
-	bool renamed; /* name is the one that it is to have on the destination */
-	const char *accel;     /* "kvm", "tcg" */
-	const char *cpu;       /* the model of the first CPU */
+	bool inc;	   /* of disks that are copied only the top image is (--copy-storage inc) */
+	bool renamed;	   /* name is the one that it is to have on the destination */
+	const char *accel; /* "kvm", "tcg" */
+	const char *cpu;   /* the model of the first CPU */
 	const char *cpu_flags; /* of the source host, for a model that is the host's own */
 	uint64_t memory, cpus;
 	struct strvec argv;
@@ -84,6 +93,10 @@ void vmdesc_report_fini(struct vmdesc_report *r);
  * file name where only one disk has it. Read-only and empty drives are never copied.
  * ERR_USAGE names a disk that is not there, and those that are. */
 int vmdesc_select(json_t *disks, const char *spec, struct err *e);
+
+/* Whether each disk that is copied is an image over another one, as --copy-storage inc
+ * wants it: ERR_USAGE names one that is not. */
+int vmdesc_check_inc(const json_t *disks, struct err *e);
 
 /* Whether a VM may be called name: ERR_USAGE with the reason for one that is empty or long,
  * or has a '/' or control characters in it, as it becomes part of a folder's name. */

@@ -106,6 +106,56 @@ static json_t *read_qcow2(const json_t *image)
 	return q;
 }
 
+/* The first node that has file as its image. */
+static const json_t *node_of_file(const json_t *nodes, const char *file)
+{
+	const json_t *node;
+	size_t i;
+
+	json_array_foreach(nodes, i, node) if (*file && !is_filter(str(node, "drv")) &&
+					       !is_protocol(str(node, "drv")) &&
+					       strcmp(str(node, "file"), file) == 0) return node;
+	return NULL;
+}
+
+/* What is below image: nested in query-block's answer; what query-named-block-nodes says
+ * only names it. Filters are no images. */
+static const json_t *below(const json_t *image, const json_t *nodes)
+{
+	const json_t *next = json_object_get(image, "backing-image");
+
+	while (next && is_filter(str(next, "format")))
+		next = json_object_get(next, "backing-image");
+	if (next || !*str(image, "backing-filename"))
+		return next;
+	next = node_of_file(nodes, str(image, "full-backing-filename"));
+	if (!next)
+		next = node_of_file(nodes, str(image, "backing-filename"));
+	return json_object_get(next, "image");
+}
+
+/* The images below that of a drive, the nearest first; NULL when there is none. */
+static json_t *read_backing(const json_t *image, const json_t *nodes)
+{
+	char file[4096], format[4096];
+	json_t *chain = json_array();
+
+	while (image && is_filter(str(image, "format")))
+		image = json_object_get(image, "backing-image");
+	while (image && json_array_size(chain) < 64 && (image = below(image, nodes))) {
+		resolve_name(str(image, "filename"), file, format, sizeof(file));
+		json_array_append_new(chain,
+				      json_pack("{s:s,s:s,s:I}", "file", file, "format",
+						*format ? format : str(image, "format"), "size",
+						(json_int_t)json_integer_value(
+						    json_object_get(image, "virtual-size"))));
+	}
+	if (json_array_size(chain))
+		return chain;
+	json_decref(chain);
+	return NULL;
+}
+
 static bool name_is_taken(const json_t *disks, const char *name)
 {
 	const json_t *d;
@@ -151,7 +201,7 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 	const char *qdev = str(info, "qdev");
 	char name[96], id[64], file[4096], format[4096];
 	const json_t *image, *other;
-	json_t *d;
+	json_t *d, *backing;
 	size_t i;
 
 	resolve_name(str(inserted, "file"), file, format, sizeof(file));
@@ -170,6 +220,8 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 	set_str(d, "node", node);
 	set_str(d, "format", *format ? format : str(image, "format"));
 	set_str(d, "file", file);
+	if ((backing = read_backing(json_object_get(inserted, "image"), nodes)))
+		json_object_set_new(d, "backing", backing);
 	if (*file && vmdesc_file_id(cwd, file, id, sizeof(id)) == 0)
 		set_str(d, "file_id", id);
 	if (json_is_integer(json_object_get(image, "actual-size")))

@@ -42,7 +42,9 @@ static const char *const good[] = {
 		  "\"node\":\"d\",\"file\":\"/a/y.qcow2\",\"format\":\"qcow2\",\"size\":1048576,"
 		  "\"read_only\":false,\"empty\":false,\"removable\":false,\"copy\":true,\"qcow2\":"
 		  "{\"compat\":\"1.1\",\"cluster_size\":65536,\"refcount_bits\":16,\"extended_l2\":"
-		  "false}}]}",
+		  "false},\"backing\":[{\"file\":\"/a/b.qcow2\",\"format\":\"qcow2\",\"size\":"
+		  "1048576},{\"file\":\"/a/r\",\"format\":\"raw\",\"size\":1048576}]}],"
+		  "\"storage\":\"inc\",\"rename\":\"other\"}",
     HEAD("prepare", "prepared") ",\"vm\":{\"qemu\":\"7.2.22\",\"qmp\":\"/r/qmp.sock\","
 				"\"launched\":true,\"dir\":\"/"
 				"r\",\"pid\":7},\"disks\":[\"d\"],\"notes\":[\"n\"]}",

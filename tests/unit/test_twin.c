@@ -20,7 +20,7 @@ static char images[] = "/tmp/adit-twin-XXXXXX";
 #define DIR "/run/t/vms/vm-01234567"
 
 struct plan {
-	const char *exe, *name, *cwd, *rename;
+	const char *exe, *name, *cwd;
 	bool no_images;
 	json_t *disks;
 	const char *plugged;
@@ -57,8 +57,6 @@ static int plan_words(struct plan *p, const char *const *words)
 			p->exe ? p->exe : "/usr/bin/qemu-system-x86_64", "cwd",
 			p->cwd ? p->cwd : "/home/u", "qemu", "7.2.22", "argv", argv, "disks",
 			p->disks ? p->disks : json_array());
-	if (p->rename)
-		json_object_set_new(msg, "rename", json_string(p->rename));
 	if (p->plugged)
 		json_object_set_new(json_object_get(msg, "vm"), "plugged",
 				    json_pack("[s]", p->plugged));
@@ -164,35 +162,6 @@ static void test_twin_loses_no_option_that_it_keeps(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		becomes(kept[i][0], kept[i][1], kept[i][1]);
-}
-
-static void test_twin_is_renamed(void **state)
-{
-	static const char *const names[][2] = {
-	    {"guest=a,debug-threads=on", "guest=new,, one,debug-threads=on"},
-	    {"a,process=x", "guest=new,, one,process=x"},
-	    {"debug-threads=on", "debug-threads=on,guest=new,, one"},
-	};
-	struct plan p = {0};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		p.rename = "new, one";
-		assert_int_equal(plan(&p, "-name", names[i][0]), 0);
-		assert_string_equal(value(&p, "-name", 0), names[i][1]);
-		assert_null(value(&p, "-name", 1));
-		assert_string_equal(p.t.dir, "/run/t/vms/new__one-01234567");
-		plan_fini(&p);
-	}
-	/* one that had none */
-	p.rename = "new";
-	assert_int_equal(plan(&p, "-m", "64"), 0);
-	assert_string_equal(value(&p, "-name", 0), "guest=new");
-	plan_fini(&p);
-	p.rename = "../new";
-	assert_int_equal(plan(&p, "-m", "64"), ERR_REFUSED);
-	assert_non_null(strstr(p.e.text, "'/'"));
-	plan_fini(&p);
 }
 
 static void test_twin_takes_a_whole_command_line(void **state)
@@ -739,7 +708,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_twin_loses_no_option_that_it_keeps),
-	    cmocka_unit_test(test_twin_is_renamed),
 	    cmocka_unit_test(test_twin_takes_a_whole_command_line),
 	    cmocka_unit_test(test_twin_pins_the_machine),
 	    cmocka_unit_test(test_twin_refuses_by_name),

@@ -1,0 +1,233 @@
+/* What a job asks of the twin beside what the source has: another name, and overlays over
+ * backing files that are there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/twin.h"
+
+static char images[] = "/tmp/adit-twin-XXXXXX";
+
+#define JOB "0123456789abcdef0123456789abcdef"
+#define DIR "/run/t/vms/vm-01234567"
+
+struct plan {
+	const char *exe, *name, *cwd, *rename;
+	bool no_images, inc;
+	json_t *disks;
+	const char *plugged;
+	/* what came out */
+	struct vmdesc d;
+	struct twin t;
+	struct err e;
+};
+
+static json_t *disk(const char *name, const char *file, const char *format)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", name, "device", name,
+			 "node", name, "file", file, "format", format, "size", (json_int_t)1048576,
+			 "read_only", 0, "empty", 0, "removable", 0, "copy", 1);
+}
+
+/* Plans the twin of a source with these arguments; words end with NULL. */
+static int plan_words(struct plan *p, const char *const *words)
+{
+	static const char *const binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
+	const char *const dirs[] = {images, NULL};
+	struct service_config config = {.allow_migrate = true,
+					.launch_binaries = binaries,
+					.images_dirs = p->no_images ? NULL : dirs,
+					.run_dir = "/run/t"};
+	json_t *argv = json_array(), *msg;
+	int r;
+
+	json_array_append_new(argv, json_string("qemu"));
+	for (; *words; words++)
+		json_array_append_new(argv, json_string(*words));
+	msg = json_pack("{s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o}", "vm", "machine", "pc-i440fx-7.2",
+			"name", p->name ? p->name : "vm", "exe",
+			p->exe ? p->exe : "/usr/bin/qemu-system-x86_64", "cwd",
+			p->cwd ? p->cwd : "/home/u", "qemu", "7.2.22", "argv", argv, "disks",
+			p->disks ? p->disks : json_array());
+	if (p->inc)
+		json_object_set_new(msg, "storage", json_string("inc"));
+	if (p->rename)
+		json_object_set_new(msg, "rename", json_string(p->rename));
+	if (p->plugged)
+		json_object_set_new(json_object_get(msg, "vm"), "plugged",
+				    json_pack("[s]", p->plugged));
+	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
+	json_decref(msg);
+	r = twin_plan(&p->t, &p->d, &config, JOB, &p->e);
+	assert_int_equal(r, p->e.code);
+	assert_true(r == 0 || *p->e.text);
+	return r;
+}
+
+#define plan(p, ...) plan_words(p, (const char *const[]){__VA_ARGS__, NULL})
+
+static void plan_fini(struct plan *p)
+{
+	twin_fini(&p->t);
+	vmdesc_fini(&p->d);
+	memset(p, 0, sizeof(*p));
+}
+
+/* The value behind the nth option of this name (with its dash); NULL. */
+static const char *value(const struct plan *p, const char *option, unsigned n)
+{
+	for (size_t i = 1; i < p->t.argv.count; i++)
+		if (strcmp(p->t.argv.at[i], option) == 0 && n-- == 0)
+			return i + 1 < p->t.argv.count ? p->t.argv.at[i + 1] : "";
+	return NULL;
+}
+
+/* A disk over /src/base.qcow2 over /src/root.raw. */
+static json_t *overlay(const char *name, const char *file)
+{
+	json_t *d = disk(name, file, "qcow2");
+
+	json_object_set_new(d, "backing",
+			    json_pack("[{s:s,s:s,s:I},{s:s,s:s,s:I}]", "file", "/src/base.qcow2",
+				      "format", "qcow2", "size", (json_int_t)1048576, "file",
+				      "/src/root.raw", "format", "raw", "size",
+				      (json_int_t)1048576));
+	return d;
+}
+
+static void test_twin_makes_overlays(void **state)
+{
+	char base[64], root[64], top[64], want[300];
+	struct plan p = {.inc = true};
+
+	(void)state;
+	snprintf(base, sizeof(base), "%s/base.qcow2", images);
+	snprintf(root, sizeof(root), "%s/root.raw", images);
+	snprintf(top, sizeof(top), "%s/top.qcow2", images);
+	p.disks = json_pack("[o]", overlay("d0", "/src/top.qcow2"));
+	assert_int_equal(plan(&p, "-hda", "/src/top.qcow2"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "base.qcow2 of disk d0"));
+	plan_fini(&p);
+	close(open(base, O_CREAT | O_WRONLY, 0600));
+	close(open(root, O_CREAT | O_WRONLY, 0600));
+
+	p.inc = true;
+	p.disks = json_pack("[o]", overlay("d0", "/src/top.qcow2"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/top.qcow2,id=d0,backing.file.filename=/x"),
+			 0);
+	snprintf(want, sizeof(want), "file=%s,id=d0,format=qcow2", top);
+	assert_string_equal(value(&p, "-drive", 0), want);
+	assert_int_equal(p.t.image_count, 1);
+	assert_string_equal(p.t.images[0].backing, base);
+	assert_int_equal(p.t.backing_count, 1);
+	plan_fini(&p);
+
+	/* nodes of its own for what is below are only read */
+	p.inc = true;
+	p.disks = json_pack("[o]", overlay("d0", "/src/top.qcow2"));
+	assert_int_equal(
+	    plan(&p, "-blockdev",
+		 "driver=raw,node-name=r,file.driver=file,file.filename=/src/root.raw", "-blockdev",
+		 "{\"driver\":\"file\",\"node-name\":\"bf\",\"filename\":\"/src/base.qcow2\"}",
+		 "-blockdev", "driver=qcow2,node-name=b,file=bf,backing=r,read-only=off",
+		 "-blockdev",
+		 "{\"driver\":\"qcow2\",\"node-name\":\"d0\",\"backing\":\"b\",\"file\":"
+		 "{\"driver\":\"file\",\"filename\":\"/src/top.qcow2\"}}"),
+	    0);
+	assert_non_null(strstr(value(&p, "-blockdev", 0), root));
+	assert_non_null(strstr(value(&p, "-blockdev", 0), "read-only=on"));
+	assert_non_null(strstr(value(&p, "-blockdev", 1), base));
+	assert_non_null(strstr(value(&p, "-blockdev", 1), "\"read-only\":true"));
+	assert_non_null(strstr(value(&p, "-blockdev", 2), "backing=r,read-only=on"));
+	assert_non_null(strstr(value(&p, "-blockdev", 3), "\"backing\":\"b\""));
+	assert_null(strstr(value(&p, "-blockdev", 3), "read-only"));
+	/* all of them are to be looked at */
+	assert_int_equal(p.t.backing_count, 3);
+	plan_fini(&p);
+
+	/* inline */
+	p.inc = true;
+	p.disks = json_pack("[o]", overlay("d0", "/src/top.qcow2"));
+	assert_int_equal(
+	    plan(&p, "-blockdev",
+		 "driver=qcow2,node-name=d0,file.driver=file,file.filename=/src/"
+		 "top.qcow2,backing.driver=qcow2,backing.file.driver=file,backing.file."
+		 "filename=/src/base.qcow2"),
+	    0);
+	assert_non_null(strstr(value(&p, "-blockdev", 0), base));
+	assert_null(strstr(value(&p, "-blockdev", 0), "read-only"));
+	plan_fini(&p);
+
+	/* without inc what is below is no drive's image, as ever; and a lie is seen */
+	p.disks = json_pack("[o]", overlay("d0", "/src/top.qcow2"));
+	assert_int_equal(plan(&p, "-blockdev", "driver=file,node-name=bf,filename=/src/base.qcow2"),
+			 ERR_REFUSED);
+	plan_fini(&p);
+	p.inc = true;
+	p.disks = json_pack("[o]", disk("d0", "/src/top.qcow2", "qcow2"));
+	assert_int_equal(plan(&p, "-hda", "/src/top.qcow2"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "no backing file"));
+	plan_fini(&p);
+	unlink(base);
+	unlink(root);
+}
+
+static void test_twin_is_renamed(void **state)
+{
+	static const char *const names[][2] = {
+	    {"guest=a,debug-threads=on", "guest=new,, one,debug-threads=on"},
+	    {"a,process=x", "guest=new,, one,process=x"},
+	    {"debug-threads=on", "debug-threads=on,guest=new,, one"},
+	};
+	struct plan p = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		p.rename = "new, one";
+		assert_int_equal(plan(&p, "-name", names[i][0]), 0);
+		assert_string_equal(value(&p, "-name", 0), names[i][1]);
+		assert_null(value(&p, "-name", 1));
+		assert_string_equal(p.t.dir, "/run/t/vms/new__one-01234567");
+		plan_fini(&p);
+	}
+	/* one that had none */
+	p.rename = "new";
+	assert_int_equal(plan(&p, "-m", "64"), 0);
+	assert_string_equal(value(&p, "-name", 0), "guest=new");
+	plan_fini(&p);
+	p.rename = "../new";
+	assert_int_equal(plan(&p, "-m", "64"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "'/'"));
+	plan_fini(&p);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return mkdtemp(images) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	return rmdir(images);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_twin_makes_overlays),
+	    cmocka_unit_test(test_twin_is_renamed),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
