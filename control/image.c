@@ -130,6 +130,30 @@ int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t vir
 	return 0;
 }
 
+bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool raw = strcmp(d->format, "raw") == 0;
+	uint8_t head[32];
+	off_t end;
+	bool known = false;
+
+	if (fd < 0)
+		return false;
+	end = raw ? lseek(fd, 0, SEEK_END) : -1; /* of a block device too */
+	if (end >= 0) {
+		*size = (uint64_t)end;
+		known = true;
+	} else if (strcmp(d->format, "qcow2") == 0 &&
+		   pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+		   memcmp(head, "QFI\xfb", 4) == 0) {
+		*size = number(head + 24, 8);
+		known = true;
+	}
+	fd_close(&fd);
+	return known;
+}
+
 bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err *e)
 {
 	struct statvfs fs;

@@ -26,6 +26,10 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,
 		     struct err *e);
 
+/* The virtual size of the image at path, which is of d's format, without running anything:
+ * raw and qcow2 images only. false when it is not known. */
+bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t *size);
+
 /* Whether the file system of path has less room than d may grow to; the note in *e. */
 bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err *e);
 

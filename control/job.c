@@ -94,6 +94,7 @@ static void undo(struct job *j, const char *reason)
 {
 	struct qmp_batch *b = NULL;
 
+	job_check_drop(j);
 	job_drop_streams(j, reason);
 	job_remove_nbd(j);
 	proc_kill(j->tool);
@@ -113,7 +114,7 @@ static void undo(struct job *j, const char *reason)
 }
 
 /* Leaves the list on a later turn of the loop, when nothing of it is on the stack. */
-static void over(struct job *j)
+void job_over(struct job *j)
 {
 	static const struct timeval at_once, soon = {.tv_sec = 5};
 
@@ -134,7 +135,7 @@ void job_fail(struct job *j, const struct err *e)
 	}
 	log_warn(&j->about, "migration failed: %s", e->text);
 	event_del(j->ev_suspect);
-	over(j);
+	job_over(j);
 	undo(j, e->text);
 	if (j->talk && from != JOB_WAITING)
 		talk_send(j->talk, cookie_new_abort(j->id, e), &ignored);
@@ -148,7 +149,7 @@ static void abort_by_source(struct job *j, const json_t *msg)
 	cookie_get_abort(msg, &e);
 	log_info(&j->about, "given up by the source: %s", e.text);
 	event_del(j->ev_suspect);
-	over(j);
+	job_over(j);
 	j->answer_due = true;
 	undo(j, e.text);
 	if (!j->putting_back)
@@ -195,7 +196,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 		break;
 	case JOB_RUNS:
 		log_warn(&j->about, "the source has not confirmed its end; the VM runs here");
-		over(j);
+		job_over(j);
 		break;
 	default:
 		break;
@@ -211,7 +212,7 @@ static void on_reap(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- the talk ---- */
 
-static void begin(struct job *j, const json_t *msg)
+static void begin(struct job *j, const json_t *msg, bool only_check)
 {
 	struct err e = ERR_INIT;
 	const struct job *other;
@@ -234,10 +235,12 @@ static void begin(struct job *j, const json_t *msg)
 	j->dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
 	j->launched = !j->dest_qmp;
 	job_ram_read(j, msg);
-	log_info(&j->about, "a VM comes: %s, %s, %zu drives, QEMU %s",
+	j->only_check = only_check;
+	log_info(&j->about, "%s: %s, %s, %zu drives, QEMU %s",
+		 only_check ? "would a VM be taken" : "a VM comes",
 		 *j->desc.name ? j->desc.name : "(no name)", j->desc.machine, j->desc.disk_count,
 		 j->desc.qemu);
-	job_begin(j);
+	job_check_start(j);
 }
 
 /* A note holds the source's own words: cut and made fit for a cookie. */
@@ -280,7 +283,7 @@ static void confirmed(struct job *j)
 
 	log_info(&j->about, "the migration is over: the VM runs here");
 	talk_send(j->talk, cookie_new(COOKIE_CONFIRMED, j->id), &ignored);
-	over(j);
+	job_over(j);
 }
 
 static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const json_t *msg)
@@ -292,8 +295,8 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 	(void)t;
 	if (j->state == JOB_OVER)
 		return;
-	if (kind == COOKIE_BEGIN && j->state == JOB_WAITING) {
-		begin(j, msg);
+	if ((kind == COOKIE_BEGIN || kind == COOKIE_CHECK) && j->state == JOB_WAITING) {
+		begin(j, msg, kind == COOKIE_CHECK);
 		return;
 	}
 	if (strcmp(id, j->id) != 0) {
@@ -330,7 +333,7 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 				 "(%s); the VM runs here",
 				 e.text);
 		if (j->state == JOB_RUNS)
-			over(j);
+			job_over(j);
 		if (j->state == JOB_OVER && !j->putting_back)
 			event_add(j->ev_reap, &(struct timeval){0});
 		return;
@@ -388,6 +391,7 @@ void job_free(struct job *j)
 {
 	if (!j)
 		return;
+	job_check_drop(j);
 	if (j->state < JOB_DECIDED)
 		undo(j, "the job is over");
 	job_drop_streams(j, "the job is over");

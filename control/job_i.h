@@ -8,6 +8,7 @@
  *   job_backing.c  Prepare: what stands below images that are copied without it
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
  *   job_ram.c      RAM's settings and streams
+ *   job_check.c    first in Prepare, and all of CHECK: what can be said without making anything
  *   job_finish.c   Finish: has everything arrived, the decision, the run
  */
 #ifndef ADIT_CONTROL_JOB_I_H
@@ -18,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "control/check_probe.h"
 #include "control/cookie.h"
 #include "control/guardian.h"
 #include "control/proc.h"
@@ -70,6 +72,8 @@ struct job {
 	bool described, launched;
 	const char *dest_qmp;
 
+	struct job_check *check; /* while the checks run */
+	bool only_check;	 /* it began with CHECK: nothing is made */
 	struct guardian *guardian;
 	struct twin twin;
 	size_t image_at; /* the next image to be seen to */
@@ -111,6 +115,7 @@ struct service {
 	struct service_config config;
 	TAILQ_HEAD(, job) jobs;
 	struct vms *vms; /* launched here, and handed over */
+	json_t *probes;	 /* what QEMU binaries can do, for check_probe_binary */
 };
 
 /* job.c */
@@ -125,6 +130,15 @@ int job_say(struct job *j, json_t *msg);
 /* Says PREPARED. */
 void job_prepared(struct job *j);
 void job_wait(struct job *j, unsigned ms);
+/* The end: it is forgotten once its last word has gone out. */
+void job_over(struct job *j);
+
+/* job_check.c */
+/* The checks; then job_begin, or job_fail with the first error; for only_check CHECKED is
+ * said and the job is over. */
+void job_check_start(struct job *j);
+/* Gives them up. */
+void job_check_drop(struct job *j);
 
 /* job_twin.c */
 void job_begin(struct job *j);

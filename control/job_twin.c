@@ -469,8 +469,8 @@ int job_check_name(const struct job *j, struct err *e)
 	if (!*j->desc.name)
 		return 0;
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (other != j && other->launched && other->described && other->state < JOB_RUNS &&
-	    strcmp(other->desc.name, j->desc.name) == 0)
+	if (other != j && other->launched && other->described && !other->only_check &&
+	    other->state < JOB_RUNS && strcmp(other->desc.name, j->desc.name) == 0)
 		return err_set(
 		    e, ERR_REFUSED,
 		    "another migration is bringing a VM named \"%s\" to the destination: "

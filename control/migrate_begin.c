@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/point.h"
 #include "base/process.h"
+#include "control/check_source.h"
 
 static void prepare(struct migrate *m)
 {
@@ -43,40 +44,20 @@ void migrate_prepared(struct migrate *m, const json_t *msg)
 	migrate_perform(m);
 }
 
-/* What can be seen here that would make the migration fail. */
+/* What can be seen here that would make the migration fail; what is only worth knowing is told. */
 static int check_here(struct migrate *m, struct err *e)
 {
-	const char *running = json_string_value(json_object_get(m->report.migrate, "status"));
-	static const char *const busy[] = {"setup",  "active",	   "pre-switchover",
-					   "device", "cancelling", "wait-unplug"};
-	size_t i;
-	json_t *job;
+	struct check found = {0};
+	char line[CHECK_LINE_MAX];
+	int r;
 
-	for (i = 0; running && i < sizeof(busy) / sizeof(busy[0]); i++)
-		if (strcmp(running, busy[i]) == 0)
-			return err_set(e, ERR_QEMU,
-				       "the VM is being migrated already (state %s): wait for "
-				       "that, or cancel it in its monitor",
-				       running);
-	if (strcmp(m->desc.status, "inmigrate") == 0 || strcmp(m->desc.status, "postmigrate") == 0)
-		return err_set(e, ERR_QEMU, "the VM is in state %s: it does not run here",
-			       m->desc.status);
-	if (!m->config.dest_qmp && err_is_set(&m->report.argv_err)) {
-		*e = m->report.argv_err;
-		return err_prefix(e, "the VM cannot be launched on the destination (start it there "
-				     "yourself and use --dest-qmp)");
-	}
-	json_array_foreach(m->report.block_jobs, i, job)
-	{
-		const char *id = json_string_value(json_object_get(job, "device"));
-
-		if (id && strncmp(id, "adit-", 5) != 0)
-			return err_set(e, ERR_QEMU,
-				       "block job %s is running on the VM: wait for its end, or "
-				       "cancel it with the monitor's block-job-cancel",
-				       id);
-	}
-	return 0;
+	check_source(&found, &m->report, &m->config);
+	r = check_refuse(&found, e);
+	for (size_t i = 0; r == 0 && i < found.count; i++)
+		if (found.at[i].level == CHECK_WARNING)
+			migrate_note(m, "%s", check_line(&found.at[i], line, sizeof(line)));
+	check_fini(&found);
+	return r;
 }
 
 static void on_cleared(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)

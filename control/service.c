@@ -102,6 +102,7 @@ void service_free(struct service *s)
 	while ((j = TAILQ_FIRST(&s->jobs)))
 		job_free(j);
 	vms_free(s->vms);
+	json_decref(s->probes);
 	router_remove_service(s->router, "migrate");
 	free(s);
 }

@@ -87,27 +87,26 @@ static bool is_called(const char *binary, const char *name)
 	return is;
 }
 
-/* The listed binary of the same name as the source's, the same path first. */
-static const char *pick_binary(struct twin_plan *p)
+const char *twin_binary(const struct vmdesc *d, const struct service_config *config, struct err *e)
 {
 	char exe[4096];
 	const char *base, *found = NULL;
 	char *deleted;
 
-	snprintf(exe, sizeof(exe), "%s", p->d->exe);
+	snprintf(exe, sizeof(exe), "%s", d->exe);
 	/* A QEMU that was upgraded while it ran. */
 	deleted = strstr(exe, " (deleted)");
 	if (deleted)
 		*deleted = 0;
 	base = base_of(exe);
-	for (const char *const *b = p->config->launch_binaries; b && *b; b++) {
+	for (const char *const *b = config->launch_binaries; b && *b; b++) {
 		if (strcmp(*b, exe) == 0)
 			return *b;
 		if (!found && *base && is_called(*b, base))
 			found = *b;
 	}
 	if (!found)
-		err_set(p->e, ERR_REFUSED,
+		err_set(e, ERR_REFUSED,
 			"the source runs %s, which is not to be launched there: "
 			"start the destination's adit serve with --allow-launch and that binary's "
 			"path",
@@ -348,7 +347,7 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 {
 	struct twin_plan p = {.t = t, .d = d, .config = config, .e = e};
 	struct qargs args = {0};
-	const char *binary = pick_binary(&p);
+	const char *binary = twin_binary(d, config, e);
 	char monitor[sizeof(t->dir) + 40];
 	int r;
 

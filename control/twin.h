@@ -47,6 +47,10 @@ struct twin {
 	struct strvec notes; /* what is different from the source, for a person */
 };
 
+/* The listed binary of the same name as the source's, the same path first; one of config's.
+ * NULL with ERR_REFUSED. */
+const char *twin_binary(const struct vmdesc *d, const struct service_config *config, struct err *e);
+
 /* Plans the twin of d under the rules of config. job is the job's id. ERR_REFUSED names
  * the option and the mend; nothing is made. */
 int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
