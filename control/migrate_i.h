@@ -133,6 +133,7 @@ struct migrate {
 	bool only_tell;	 /* asking only to say ENDED: the VM has moved */
 	bool unanswered; /* QEMU did not say in the undo what it is in */
 	bool settled;	 /* nothing is left to be done: the record goes */
+	const char *ask_state; /* the state in which the word was lost */
 	uint64_t ask_until_ms, flush_until_ms;
 	struct err ask_err; /* why the last question had no answer */
 	struct migrate_stream *result_streams;

@@ -52,8 +52,9 @@ static void unknown(struct migrate *m)
 	migrate_over(m, MIGRATE_UNKNOWN);
 }
 
-static void begin_asking(struct migrate *m, unsigned for_ms)
+static void begin_asking(struct migrate *m, const char *state, unsigned for_ms)
 {
+	m->ask_state = state;
 	migrate_set_state(m, MIGRATE_ASK);
 	m->ask_until_ms = clock_ms() + for_ms;
 	/* From the loop: the old session may be on the stack. */
@@ -68,7 +69,7 @@ void migrate_ask(struct migrate *m, const char *why)
 		     "meanwhile",
 		     why);
 	migrate_drop_relays(m, "the destination's word was lost");
-	begin_asking(m, ASK_MS);
+	begin_asking(m, migrate_state_name(m->state), ASK_MS);
 }
 
 void migrate_ask_failed(struct migrate *m, const struct err *why, bool final)
@@ -113,7 +114,7 @@ void migrate_ask_now(struct migrate *m)
 		return;
 	}
 	msg = cookie_new(COOKIE_RECOVER, m->id);
-	json_object_set_new(msg, "state", json_string("finish"));
+	json_object_set_new(msg, "state", json_string(m->only_tell ? "ended" : m->ask_state));
 	migrate_say(m, msg);
 }
 
@@ -155,7 +156,7 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 
 void migrate_tell_ended(struct migrate *m)
 {
-	begin_asking(m, ASK_RESUMED_MS);
+	begin_asking(m, m->found, ASK_RESUMED_MS);
 }
 
 /* ---- a job of the journal ---- */
@@ -204,7 +205,7 @@ static void go_on(struct migrate *m)
 				: "the job was cut off before the switchover");
 		migrate_fail(m, &e);
 	} else {
-		begin_asking(m, ASK_RESUMED_MS);
+		begin_asking(m, m->found, ASK_RESUMED_MS);
 	}
 }
 
