@@ -53,6 +53,9 @@ static const char help[] =
     "\n" SERVE_API_OPTIONS_HELP "\n"
     "  --run-dir DIR       private directory for the sockets of VMs; made with mode 0700 when\n"
     "                      missing. /run/adit for root, else $XDG_RUNTIME_DIR/adit\n"
+    "  --state-dir DIR     what must outlive a reboot: the journal of VMs that come and go, so\n"
+    "                      that none is lost or runs twice; made when missing. /var/lib/adit for\n"
+    "                      root, else $XDG_STATE_HOME/adit\n"
     "  --log-level LEVEL   error, warning, info (what it is without this) or debug\n"
     "  -h, --help          this text\n"
     "\n"
@@ -68,6 +71,7 @@ enum {
 	OPTION_OVERWRITE_IMAGES,
 	OPTION_ALLOW_DEST_QMP,
 	OPTION_RUN_DIR,
+	OPTION_STATE_DIR,
 	OPTION_LOG_LEVEL,
 };
 
@@ -84,8 +88,8 @@ struct serve {
 	struct words forwards, launch, images;
 	struct rules dest_qmp;
 	int allow_migrate, overwrite_images;
-	const char *run_dir_given;
-	char run_dir[ADDR_UNIX_MAX], state_dir[4096];
+	const char *run_dir_given, *state_dir_given;
+	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
 
 	struct event_base *base;
@@ -134,6 +138,9 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 		return allow_dest_qmp(v, value, e);
 	case OPTION_RUN_DIR:
 		v->run_dir_given = value;
+		return 0;
+	case OPTION_STATE_DIR:
+		v->state_dir_given = value;
 		return 0;
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
@@ -258,6 +265,7 @@ static int start_service(struct serve *v, struct err *e)
 	    .run_dir = v->run_dir,
 	    .overwrite_images = v->overwrite_images,
 	    .dest_qmp = &v->dest_qmp,
+	    .state_dir = v->state_dir,
 	};
 
 	v->service = service_new(v->base, v->router, &config, e);
@@ -272,6 +280,8 @@ static int start(struct serve *v, struct err *e)
 	rc = check_options(v, e);
 	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
 		rc = run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), e);
+	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
+		rc = journal_prepare(v->state_dir_given, v->state_dir, sizeof(v->state_dir), e);
 	if (rc < 0)
 		return rc;
 	v->creds = auth_load_server(&v->auth, e);
@@ -288,8 +298,6 @@ static int start(struct serve *v, struct err *e)
 	}
 	if (rc == 0)
 		rc = start_service(v, e);
-	if (rc == 0 && serve_api_wanted(&v->api))
-		rc = journal_prepare(NULL, v->state_dir, sizeof(v->state_dir), e);
 	if (rc == 0 && serve_api_wanted(&v->api))
 		rc = serve_api_start(&v->api, v->base, &v->auth, v->run_dir, v->state_dir, e);
 	if (rc < 0)
@@ -344,6 +352,7 @@ static int parse(struct serve *v, int argc, char **argv)
 	    {"overwrite-images", no_argument, NULL, OPTION_OVERWRITE_IMAGES},
 	    {"allow-dest-qmp", required_argument, NULL, OPTION_ALLOW_DEST_QMP},
 	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+	    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 	    SERVE_API_OPTIONS_LONG,
 	    CREDS_OPTIONS_LONG,

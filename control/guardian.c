@@ -12,8 +12,8 @@
 #include "control/guardian.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,17 +28,20 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/process.h"
+#include "control/journal.h"
 
 enum {
 	RECORDS_MAX = 256 * 1024, /* bytes of all records of a job */
-	UNDO_MS = 1500,
-	GONE_MS = 3000, /* how long the child waits for a process that it has killed */
+	GONE_MS = 3000,		  /* how long the child waits for a process that it has killed */
 };
 
 struct guardian {
-	int fd;	   /* our end: records go in */
-	int done;  /* reads EOF when the child has ended */
-	pid_t pid; /* of the intermediate's child; not ours to wait for */
+	int fd;		  /* our end: records go in */
+	int done;	  /* reads EOF when the child has ended */
+	pid_t pid;	  /* of the intermediate's child; not ours to wait for */
+	struct event *ev; /* once it undoes: done */
+	guardian_on_undone *fn;
+	void *ctx;
 };
 
 /* ---- the child ---- */
@@ -68,6 +71,8 @@ static void undo_one(const char *record)
 		unlink(record + 1);
 	else if (record[0] == 'D')
 		dir_remove(record + 1);
+	else if (record[0] == 'J')
+		journal_settle(record + 1);
 }
 
 /* Whether a later record, from at on, takes this one back: "K" and the record itself. */
@@ -133,6 +138,7 @@ static void close_others(int *fd, int *done)
 static void run_child(int fd, int done)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	pid_t self = getpid();
 	sigset_t none;
 
 	setsid();
@@ -148,7 +154,7 @@ static void run_child(int fd, int done)
 	done = fcntl(done, F_DUPFD, 10);
 	close_others(&fd, &done);
 	/* From here on what ends the parent, or its whole group, does not end us. */
-	if (write(done, "r", 1) != 1)
+	if (write(done, &self, sizeof(self)) != sizeof(self))
 		_exit(1);
 	child(fd);
 	_exit(0);
@@ -161,7 +167,6 @@ struct guardian *guardian_new(struct err *e)
 	struct guardian *g = calloc(1, sizeof(*g));
 	int down[2] = {-1, -1}, up[2] = {-1, -1};
 	ssize_t n;
-	char ready;
 	pid_t pid;
 
 	if (!g || pipe2(down, O_CLOEXEC) < 0 || pipe2(up, O_CLOEXEC) < 0) {
@@ -184,9 +189,9 @@ struct guardian *guardian_new(struct err *e)
 	fd_close(&down[0]);
 	fd_close(&up[1]);
 	/* Nothing is made before it stands on its own feet. */
-	while ((n = read(up[0], &ready, 1)) < 0 && errno == EINTR)
+	while ((n = read(up[0], &g->pid, sizeof(g->pid))) < 0 && errno == EINTR)
 		;
-	if (n != 1) {
+	if (n != sizeof(g->pid)) {
 		err_set(e, ERR_SYSTEM, "the guardian of the job did not start");
 		goto fail;
 	}
@@ -254,14 +259,22 @@ int guardian_add_process(struct guardian *g, pid_t pid, struct err *e)
 	return tell(g, 'P', text, e);
 }
 
-static void dismiss(struct guardian *g, int timeout_ms)
+int guardian_add_record(struct guardian *g, const char *path, struct err *e)
 {
-	struct pollfd p = {.fd = g->done, .events = POLLIN};
+	return tell(g, 'J', path, e);
+}
 
-	close(g->fd);
-	while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR)
-		;
-	close(g->done);
+pid_t guardian_pid(const struct guardian *g)
+{
+	return g->pid;
+}
+
+static void destroy(struct guardian *g)
+{
+	if (g->ev)
+		event_free(g->ev);
+	fd_close(&g->fd);
+	fd_close(&g->done);
 	free(g);
 }
 
@@ -270,11 +283,36 @@ void guardian_commit(struct guardian *g)
 	if (!g)
 		return;
 	tell(g, 'C', "", NULL);
-	dismiss(g, 0);
+	destroy(g);
 }
 
-void guardian_undo(struct guardian *g)
+static void on_done(evutil_socket_t fd, short what, void *ctx)
+{
+	struct guardian *g = ctx;
+	guardian_on_undone *fn = g->fn;
+	void *fn_ctx = g->ctx;
+
+	(void)fd;
+	(void)what;
+	destroy(g);
+	fn(fn_ctx);
+}
+
+int guardian_undo(struct guardian *g, struct event_base *base, guardian_on_undone *fn, void *ctx)
+{
+	fd_close(&g->fd); /* the word for it */
+	g->fn = fn;
+	g->ctx = ctx;
+	/* Nothing more is written there but the end. */
+	g->ev = event_new(base, g->done, EV_READ, on_done, g);
+	if (g->ev && event_add(g->ev, NULL) == 0)
+		return 0;
+	destroy(g);
+	return ERR_SPACE;
+}
+
+void guardian_leave(struct guardian *g)
 {
 	if (g)
-		dismiss(g, UNDO_MS);
+		destroy(g);
 }

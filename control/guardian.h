@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 
+struct event_base;
 struct guardian;
 
 /* Forks. The child keeps no descriptor but its end of the pipe, is in a session of its
@@ -31,10 +32,26 @@ int guardian_forget_dir(struct guardian *g, const char *path, struct err *e);
  * number that was given anew is left alone. */
 int guardian_add_process(struct guardian *g, pid_t pid, struct err *e);
 
+/* The job's record in the journal: settled (journal_settle) when all else is undone. So it is
+ * told first, before the record is there; what a guardian did not live to undo is still
+ * listed in the record then. */
+int guardian_add_record(struct guardian *g, const char *path, struct err *e);
+
+/* Its process; another one may ask whether it still undoes something. */
+pid_t guardian_pid(const struct guardian *g);
+
 /* The job is settled: nothing is undone, the guardian ends. Frees g. NULL is fine. */
 void guardian_commit(struct guardian *g);
 
-/* Undoes everything now, and waits for it to be done (a second at most). Frees g. */
-void guardian_undo(struct guardian *g);
+/* It has undone everything, or has died itself (then the record is still there). */
+typedef void guardian_on_undone(void *ctx);
+
+/* Undoes everything from now on; fn is called once, from the loop, and g is freed before it.
+ * ERR_SPACE: it undoes, g is freed, and fn will not be called. */
+int guardian_undo(struct guardian *g, struct event_base *base, guardian_on_undone *fn, void *ctx);
+
+/* Frees g without a word to it: it undoes everything, and nobody waits for that. NULL is
+ * fine. */
+void guardian_leave(struct guardian *g);
 
 #endif

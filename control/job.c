@@ -6,8 +6,10 @@
  * talk; its streams come to the router under "job:ID" and are taken only from the
  * very session that the talk came over. Until the decision everything is undone
  * when anything fails: by the job itself (job_fail), or by its guardian when adit
- * serve is gone. The decision is the moment when the guardian is dismissed; from
- * then on the VM is this host's, and the source is told so.
+ * serve is gone. The decision is written to the journal; then the guardian is
+ * dismissed, and from then on the VM is this host's. The source is told so, and asks
+ * again (job_recover.c) where that word was lost. The record goes when the source's own
+ * VM has ended.
  */
 #include "control/job_i.h"
 
@@ -17,27 +19,40 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/point.h"
 
 enum {
 	BEGIN_MS = 15000, /* from the talk's opening to BEGIN */
 	SUSPECT_MS = 700,
+	UNDO_SAY_MS = 3000, /* the source waits for 5 s */
 };
 
-static const char *const state_names[] = {
-    "waiting", "preparing", "ready", "closing", "closed", "finishing", "decided", "runs", "over",
+/* The states' names, and which may follow. */
+#define WAY(state) (1u << (state))
+static const struct {
+	const char *name;
+	unsigned next;
+} states[] = {
+    [JOB_WAITING] = {"waiting", WAY(JOB_PREPARING) | WAY(JOB_ASKED) | WAY(JOB_OVER)},
+    [JOB_PREPARING] = {"preparing", WAY(JOB_READY) | WAY(JOB_OVER)},
+    /* Without disks there is nothing to close. */
+    [JOB_READY] = {"ready", WAY(JOB_CLOSING) | WAY(JOB_FINISHING) | WAY(JOB_OVER)},
+    [JOB_CLOSING] = {"closing", WAY(JOB_CLOSED) | WAY(JOB_OVER)},
+    [JOB_CLOSED] = {"closed", WAY(JOB_FINISHING) | WAY(JOB_OVER)},
+    [JOB_FINISHING] = {"finishing", WAY(JOB_DECIDED) | WAY(JOB_OVER)},
+    [JOB_DECIDED] = {"decided", WAY(JOB_RUNS) | WAY(JOB_OVER)},
+    [JOB_ASKED] = {"asked", WAY(JOB_RUNS) | WAY(JOB_OVER)},
+    [JOB_RUNS] = {"runs", WAY(JOB_CONFIRMED) | WAY(JOB_OVER)},
+    [JOB_CONFIRMED] = {"confirmed", WAY(JOB_OVER)},
+    [JOB_OVER] = {"over", 0},
 };
 
 void job_set_state(struct job *j, enum job_state state)
 {
-	bool ok = state == j->state + 1 || state == JOB_OVER;
-
-	/* Without disks there is nothing to close. */
-	if (state == JOB_FINISHING)
-		ok = j->state == JOB_CLOSED || (j->state == JOB_READY && !j->disk_count);
-	if (!ok)
-		log_error(&j->about, "no way from %s to %s", state_names[j->state],
-			  state_names[state]);
-	log_debug(&j->about, "%s -> %s", state_names[j->state], state_names[state]);
+	if (!(states[j->state].next & WAY(state)))
+		log_error(&j->about, "no way from %s to %s", states[j->state].name,
+			  states[state].name);
+	log_debug(&j->about, "%s -> %s", states[j->state].name, states[state].name);
 	j->state = state;
 	event_del(j->ev_timer);
 }
@@ -63,18 +78,30 @@ int job_say(struct job *j, json_t *msg)
 	return -1;
 }
 
-/* The last word of a job that the source has given up. */
-static void say_aborted(struct job *j)
+/* What the source waits for: once all is undone, or when that takes too long (left). That the
+ * twin does not run is certain all the while: nobody has sent `cont`. */
+static void say_last(struct job *j, const char *left)
 {
 	struct err ignored = ERR_INIT;
-	json_t *answer;
+	json_t *answer = NULL;
 
-	if (!j->answer_due || !j->talk)
+	if (!left && (j->undoing || j->putting_back))
 		return;
+	if (j->answer_due) {
+		answer = cookie_new(COOKIE_ABORTED, j->id);
+		json_object_set_new(answer, "clean", json_boolean(!left));
+		if (left)
+			json_object_set_new(answer, "note", json_string(left));
+	} else if (err_is_set(&j->failed)) {
+		answer = cookie_new_abort(j->id, &j->failed);
+	}
 	j->answer_due = false;
-	answer = cookie_new(COOKIE_ABORTED, j->id);
-	json_object_set_new(answer, "clean", json_true());
-	talk_send(j->talk, answer, &ignored);
+	j->failed.code = ERR_NONE;
+	event_del(j->ev_timer);
+	if (answer && j->talk)
+		talk_send(j->talk, answer, &ignored);
+	else
+		json_decref(answer);
 }
 
 static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -85,11 +112,25 @@ static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 	(void)b;
 	(void)e;
 	j->putting_back = false;
-	say_aborted(j);
+	say_last(j, NULL);
 }
 
-/* Undoes all that this job has made. A QEMU that waited before waits again, without
- * exports: that takes a moment (putting_back). */
+static void on_undone(void *ctx)
+{
+	struct job *j = ctx;
+	struct err e = ERR_INIT;
+
+	j->guardian = NULL;
+	j->undoing = false;
+	/* It removes the record as its last deed; somebody may have killed it before that. */
+	if (j->journal && job_record_read(j, &e))
+		job_record_clean(j->record);
+	job_record_remove(j);
+	say_last(j, NULL);
+}
+
+/* Undoes all that this job has made. What takes a moment: the guardian (undoing), and a QEMU
+ * that waited before, which waits again, without exports (putting_back). */
 static void undo(struct job *j, const char *reason)
 {
 	struct qmp_batch *b = NULL;
@@ -109,8 +150,13 @@ static void undo(struct job *j, const char *reason)
 		qmp_free(j->qmp);
 		j->qmp = NULL;
 	}
-	guardian_undo(j->guardian);
-	j->guardian = NULL;
+	if (!j->guardian) {
+		job_record_remove(j);
+		return;
+	}
+	j->undoing = true;
+	if (guardian_undo(j->guardian, j->service->base, on_undone, j) < 0)
+		on_undone(j);
 }
 
 /* Leaves the list on a later turn of the loop, when nothing of it is on the stack. */
@@ -123,10 +169,19 @@ void job_over(struct job *j)
 	event_add(j->ev_reap, (j->talk && j->session) || j->qmp_ready ? &soon : &at_once);
 }
 
+/* Over, and undone; then the source is told (answer_due, failed). */
+static void give_up(struct job *j, const char *reason)
+{
+	event_del(j->ev_suspect);
+	job_over(j);
+	undo(j, reason);
+	job_wait(j, UNDO_SAY_MS);
+	say_last(j, NULL);
+}
+
 void job_fail(struct job *j, const struct err *e)
 {
 	enum job_state from = j->state;
-	struct err ignored = ERR_INIT;
 
 	if (from >= JOB_DECIDED) {
 		if (from != JOB_OVER)
@@ -134,11 +189,9 @@ void job_fail(struct job *j, const struct err *e)
 		return;
 	}
 	log_warn(&j->about, "migration failed: %s", e->text);
-	event_del(j->ev_suspect);
-	job_over(j);
-	undo(j, e->text);
-	if (j->talk && from != JOB_WAITING)
-		talk_send(j->talk, cookie_new_abort(j->id, e), &ignored);
+	if (from != JOB_WAITING)
+		j->failed = *e;
+	give_up(j, e->text);
 }
 
 /* The source has given up: undo, and say when it is done. */
@@ -148,12 +201,8 @@ static void abort_by_source(struct job *j, const json_t *msg)
 
 	cookie_get_abort(msg, &e);
 	log_info(&j->about, "given up by the source: %s", e.text);
-	event_del(j->ev_suspect);
-	job_over(j);
 	j->answer_due = true;
-	undo(j, e.text);
-	if (!j->putting_back)
-		say_aborted(j);
+	give_up(j, e.text);
 }
 
 void job_suspect(struct job *j, const struct err *e)
@@ -194,9 +243,15 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	case JOB_DECIDED:
 		job_finish_due(j);
 		break;
+	case JOB_ASKED:
+		job_recover_due(j);
+		break;
 	case JOB_RUNS:
-		log_warn(&j->about, "the source has not confirmed its end; the VM runs here");
-		job_over(j);
+	case JOB_CONFIRMED:
+		job_finish_due(j);
+		break;
+	case JOB_OVER:
+		say_last(j, "what the job has made is still being removed there");
 		break;
 	default:
 		break;
@@ -205,9 +260,14 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 
 static void on_reap(evutil_socket_t fd, short what, void *ctx)
 {
+	struct job *j = ctx;
+
 	(void)fd;
 	(void)what;
-	job_free(ctx);
+	if (j->undoing)
+		event_add(j->ev_reap, &(struct timeval){.tv_sec = 1});
+	else
+		job_free(j);
 }
 
 /* ---- the talk ---- */
@@ -217,6 +277,7 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 	struct err e = ERR_INIT;
 	const struct job *other;
 
+	POINT("d-begin");
 	snprintf(j->id, sizeof(j->id), "%s", json_string_value(json_object_get(msg, "job")));
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
 	{
@@ -272,18 +333,10 @@ void job_prepared(struct job *j)
 	json_object_set_new(msg, "notes", notes);
 	if (j->ram.preempt)
 		json_object_set_new(msg, "preempt", json_true());
-	json_object_set_new(msg, "host", json_string("00000000000000000000000000000000"));
+	json_object_set_new(msg, "host", json_string(j->service->host));
+	POINT("d-prepared");
 	job_set_state(j, JOB_READY);
 	job_say(j, msg);
-}
-
-static void confirmed(struct job *j)
-{
-	struct err ignored = ERR_INIT;
-
-	log_info(&j->about, "the migration is over: the VM runs here");
-	talk_send(j->talk, cookie_new(COOKIE_CONFIRMED, j->id), &ignored);
-	job_over(j);
 }
 
 static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const json_t *msg)
@@ -299,6 +352,10 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 		begin(j, msg, kind == COOKIE_CHECK);
 		return;
 	}
+	if (kind == COOKIE_RECOVER && j->state == JOB_WAITING) {
+		job_recover(j, msg);
+		return;
+	}
 	if (strcmp(id, j->id) != 0) {
 		err_set(&e, ERR_PROTOCOL, "the source spoke of another job than its own");
 		job_fail(j, &e);
@@ -309,11 +366,13 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 	} else if (kind == COOKIE_FINISH &&
 		   (j->state == JOB_CLOSED || (j->state == JOB_READY && !j->disk_count))) {
 		job_finish(j, msg);
-	} else if (kind == COOKIE_CONFIRM && j->state == JOB_RUNS) {
-		confirmed(j);
+	} else if (kind == COOKIE_CONFIRM && j->state == JOB_RUNS && !j->confirming) {
+		job_confirm(j);
+	} else if (kind == COOKIE_ENDED && j->state == JOB_CONFIRMED) {
+		job_ended(j, msg);
 	} else {
 		err_set(&e, ERR_PROTOCOL, "the source sent %s in state %s, out of order",
-			cookie_kind_name(kind), state_names[j->state]);
+			cookie_kind_name(kind), states[j->state].name);
 		job_fail(j, &e);
 	}
 }
@@ -326,21 +385,25 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 	(void)t;
 	if (!err_is_set(&e))
 		err_set(&e, ERR_CLOSED, "the source went away");
-	if (j->state >= JOB_DECIDED) {
-		if (j->state != JOB_OVER)
-			log_warn(&j->about,
-				 "the source went away before it confirmed its end "
-				 "(%s); the VM runs here",
-				 e.text);
-		if (j->state == JOB_RUNS)
-			job_over(j);
-		if (j->state == JOB_OVER && !j->putting_back)
-			event_add(j->ev_reap, &(struct timeval){0});
-		return;
-	}
 	talk_free(j->talk);
 	j->talk = NULL;
-	job_fail(j, &e);
+	if (j->state == JOB_RUNS || j->state == JOB_DECIDED)
+		log_warn(
+		    &j->about,
+		    "the source went away before it knew that the VM is here (%s): the journal "
+		    "keeps the job until it asks again",
+		    e.text);
+	else if (j->state == JOB_CONFIRMED)
+		log_info(&j->about,
+			 "the source went away before it said that its VM has ended (%s); the VM "
+			 "runs here",
+			 e.text);
+	if (j->state == JOB_RUNS || j->state == JOB_CONFIRMED || j->state == JOB_ASKED)
+		job_over(j);
+	if (j->state == JOB_OVER && !j->putting_back)
+		event_add(j->ev_reap, &(struct timeval){0});
+	else if (j->state < JOB_DECIDED)
+		job_fail(j, &e);
 }
 
 static const struct talk_ops talk_ops = {on_cookie, on_talk_end};
@@ -354,29 +417,37 @@ static void on_session_end(void *ctx, struct session *s, const struct err *why)
 	j->session = NULL;
 }
 
-struct job *job_new(struct service *s, struct session *session, struct stream *stream)
+/* A job that waits; NULL when memory is short. */
+static struct job *make(struct service *s)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
-	if (!j) {
-		stream_refuse(stream, CODE_INTERNAL, "no memory for a job");
+	if (!j)
 		return NULL;
-	}
 	j->service = s;
-	j->session = session;
 	j->scratch_fd = j->log_fd = j->nbd_fd = -1;
-	snprintf(j->peer, sizeof(j->peer), "%s", session_peer(session));
 	j->about.peer = j->peer;
 	j->about.job = j->id;
 	TAILQ_INSERT_TAIL(&s->jobs, j, listed);
 	j->ev_timer = evtimer_new(s->base, on_timer, j);
 	j->ev_suspect = evtimer_new(s->base, on_suspect, j);
 	j->ev_reap = evtimer_new(s->base, on_reap, j);
-	if (!j->ev_timer || !j->ev_suspect || !j->ev_reap) {
+	if (j->ev_timer && j->ev_suspect && j->ev_reap)
+		return j;
+	job_free(j);
+	return NULL;
+}
+
+struct job *job_new(struct service *s, struct session *session, struct stream *stream)
+{
+	struct job *j = make(s);
+
+	if (!j) {
 		stream_refuse(stream, CODE_INTERNAL, "no memory for a job");
-		job_free(j);
 		return NULL;
 	}
+	j->session = session;
+	snprintf(j->peer, sizeof(j->peer), "%s", session_peer(session));
 	router_watch_session(s->router, session, on_session_end, j);
 	j->talk = talk_accept(stream, &talk_ops, j);
 	if (!j->talk) {
@@ -387,13 +458,20 @@ struct job *job_new(struct service *s, struct session *session, struct stream *s
 	return j;
 }
 
+struct job *job_new_found(struct service *s, const char *id)
+{
+	struct job *j = make(s);
+
+	if (j)
+		snprintf(j->id, sizeof(j->id), "%s", id);
+	return j;
+}
+
 void job_free(struct job *j)
 {
 	if (!j)
 		return;
 	job_check_drop(j);
-	if (j->state < JOB_DECIDED)
-		undo(j, "the job is over");
 	job_drop_streams(j, "the job is over");
 	job_remove_nbd(j);
 	if (*j->route)
@@ -403,9 +481,13 @@ void job_free(struct job *j)
 	talk_free(j->talk);
 	qmp_free(j->qmp);
 	proc_kill(j->tool);
-	if (j->qemu)
+	if (j->qemu && j->state >= JOB_DECIDED)
 		vms_add(j->service->vms, j->qemu, j->twin.dir);
-	guardian_commit(j->guardian);
+	else
+		proc_kill(j->qemu);
+	guardian_leave(j->guardian); /* before the decision: it undoes all, the record last */
+	journal_close(j->journal);
+	json_decref(j->record);
 	if (j->ev_timer)
 		event_free(j->ev_timer);
 	if (j->ev_suspect)

@@ -1,64 +1,103 @@
 /*
  * Finish: QEMU is asked whether everything has arrived; then the decision, which is
- * made once and by nobody else: the guardian is dismissed, and the VM runs. The
- * decision comes before `cont`, since a guest that has run, if only for an instant, is
- * not to be killed by a guardian any more.
+ * made once and by nobody else: it is written to the journal, the guardian is dismissed,
+ * and the VM runs. The decision comes before `cont`, since a guest that has run, if only
+ * for an instant, is not to be killed by a guardian any more.
+ *
+ * Confirm: the source knows, and its VM still lives. Once it was told CONFIRMED it ends
+ * that one, so this is said only of a twin that lives, and after the journal has it.
  */
 #include "control/job_i.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/point.h"
+#include "base/process.h"
 
 enum {
 	LOOK_MS = 5,	    /* between looks: the guest stands still meanwhile */
 	ARRIVE_MS = 20000,  /* the last of RAM and the devices */
-	CONFIRM_MS = 60000, /* the source QEMU may take its time to end */
+	CONFIRM_MS = 60000, /* for CONFIRM, and then for ENDED: the source QEMU takes its time */
+	GONE_EVERY_MS = 20, /* between looks at a twin whose monitor has gone */
+	GONE_MS = 5000,
 };
 
-/* Removes what was made here when the guardian has been dismissed already. */
-static void remove_made(struct job *j)
+/* Nothing more is said: the source asks again, and the journal knows. */
+static void leave_to_journal(struct job *j)
 {
-	struct err e = ERR_INIT;
-	struct guardian *g = guardian_new(&e);
+	talk_free(j->talk);
+	j->talk = NULL;
+	job_over(j);
+}
 
-	if (!g) {
-		log_error(&j->about, "%s; what the job has made is left", e.text);
+void job_lost(struct job *j, const struct err *why)
+{
+	struct err e = *why, ignored = ERR_INIT, keep = ERR_INIT;
+
+	log_error(&j->about, "the VM has come and gone: %s", e.text);
+	job_drop_streams(j, e.text);
+	proc_kill(j->qemu);
+	j->qemu = NULL;
+	qmp_free(j->qmp);
+	j->qmp = NULL;
+	if (!job_record_may_drop(j->record, &keep)) {
+		log_error(&j->about, "%s", keep.text);
+		leave_to_journal(j);
 		return;
 	}
-	for (size_t i = 0; i < j->twin.image_count; i++)
-		if (j->twin.images[i].created)
-			guardian_add_file(g, j->twin.images[i].path, &e);
-	if (j->twin.dir_made)
-		guardian_add_dir(g, j->twin.dir, &e);
-	/* The last told is the first undone: nothing of it writes any more when it says so. */
-	if (j->qemu)
-		guardian_add_process(g, proc_pid(j->qemu), &e);
-	guardian_undo(g);
+	job_record_clean(j->record);
+	job_record_remove(j);
+	if (j->talk)
+		talk_send(j->talk, cookie_new_abort(j->id, &e), &ignored);
+	job_over(j);
+}
+
+/* Whether the twin is surely gone; else it is looked at again, for a while. */
+static void look_for_it(struct job *j)
+{
+	if (j->twin_started && process_started(j->twin_pid) != j->twin_started) {
+		job_lost(j, &j->suspect);
+		return;
+	}
+	if (clock_ms() < j->finish_until_ms) {
+		job_wait(j, GONE_EVERY_MS);
+		return;
+	}
+	log_error(&j->about,
+		  "%s, and its process lives: the job stays in the journal until its source asks "
+		  "again",
+		  j->suspect.text);
+	leave_to_journal(j);
+}
+
+void job_missing(struct job *j, const struct err *why)
+{
+	qmp_free(j->qmp);
+	j->qmp = NULL;
+	if ((j->state != JOB_DECIDED && j->state != JOB_RUNS) || j->missing)
+		return;
+	j->missing = true;
+	if (!err_is_set(&j->suspect))
+		j->suspect = *why;
+	j->finish_until_ms = clock_ms() + GONE_MS;
+	look_for_it(j);
 }
 
 /* It is decided but cannot be made to run: nobody may resume the source before this
  * twin is surely dead. */
 static void cannot_run(struct job *j, const struct err *e)
 {
-	struct err why = *e, ignored = ERR_INIT;
-
-	err_prefix(&why, "the VM has arrived and does not start");
-	log_error(&j->about, "%s", why.text);
-	if (!j->launched) {
-		/* Not ours to kill: it is paused, and the source is left paused too. */
-		talk_free(j->talk);
-		j->talk = NULL;
-		job_set_state(j, JOB_OVER);
-		event_add(j->ev_reap, &(struct timeval){0});
-		return;
-	}
-	remove_made(j);
-	proc_kill(j->qemu);
-	j->qemu = NULL;
-	talk_send(j->talk, cookie_new_abort(j->id, &why), &ignored);
-	job_set_state(j, JOB_OVER);
-	event_add(j->ev_reap, &(struct timeval){.tv_sec = 5});
+	j->suspect = *e;
+	err_prefix(&j->suspect, "the VM has arrived and does not start");
+	log_error(&j->about, "%s", j->suspect.text);
+	if (j->launched && j->qemu)
+		kill(proc_pid(j->qemu), SIGKILL); /* its end is told to job_lost */
+	else if (e->code == ERR_CLOSED)
+		job_missing(j, e);
+	else
+		leave_to_journal(j); /* Not ours to kill: it is paused, and so is the source. */
 }
 
 static void say_finished(struct job *j, const char *status)
@@ -67,10 +106,17 @@ static void say_finished(struct job *j, const char *status)
 
 	json_object_set_new(msg, "runs", json_boolean(j->run));
 	json_object_set_new(msg, "status", json_string(status));
+	POINT("d-runs");
 	job_set_state(j, JOB_RUNS);
-	job_say(j, msg);
 	log_info(&j->about, "the VM %s here", j->run ? "runs" : "is paused, as it was,");
-	job_wait(j, CONFIRM_MS);
+	if (!j->talk) { /* the source went away meanwhile */
+		json_decref(msg);
+		job_over(j);
+		return;
+	}
+	job_say(j, msg);
+	if (!j->postcopy)
+		job_wait(j, CONFIRM_MS);
 }
 
 static void on_cont(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -93,15 +139,34 @@ static void on_cont(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 
 static void decide(struct job *j)
 {
-	struct qmp_batch *b = qmp_batch_new();
+	struct qmp_batch *b;
+	struct err e = ERR_INIT;
 
+	if (job_record_write(j, "decided", &e) < 0) {
+		err_prefix(&e, "the decision cannot be written down on the destination");
+		job_fail(j, &e);
+		return;
+	}
+	POINT("d-decided");
 	job_set_state(j, JOB_DECIDED);
 	event_del(j->ev_suspect);
+	j->suspect.code = ERR_NONE;
 	guardian_commit(j->guardian);
 	j->guardian = NULL;
+	POINT("d-committed");
+	b = qmp_batch_new();
 	qmp_batch_add(b, j->run ? QMP_MUST : QMP_MAY, j->run ? "cont" : "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
 	qmp_batch_run(b, j->qmp, on_cont, j);
+}
+
+/* In postcopy the VM is here once its devices are; its RAM follows while it runs. */
+static bool has_arrived(const struct job *j, const char *migration, const char *status)
+{
+	if (!migration || !status || strcmp(status, "inmigrate") == 0)
+		return false;
+	return strcmp(migration, "completed") == 0 ||
+	       (j->postcopy && strncmp(migration, "postcopy-", 9) == 0);
 }
 
 static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -119,8 +184,7 @@ static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 		job_suspect(j, &why);
 		return;
 	}
-	if (migration && strcmp(migration, "completed") == 0 && status &&
-	    strcmp(status, "inmigrate") != 0) {
+	if (has_arrived(j, migration, status)) {
 		decide(j);
 		return;
 	}
@@ -146,14 +210,76 @@ static void look(struct job *j)
 
 void job_finish_due(struct job *j)
 {
-	if (j->state == JOB_FINISHING)
+	if (j->state == JOB_FINISHING) {
 		look(j);
+	} else if (j->missing) {
+		look_for_it(j);
+	} else if (j->state == JOB_RUNS) {
+		log_warn(&j->about, "the source has not confirmed that the VM is here: the journal "
+				    "keeps the job until it asks again");
+		leave_to_journal(j);
+	} else if (j->state == JOB_CONFIRMED) {
+		log_info(&j->about, "the source has not said that its VM has ended; the VM is "
+				    "here");
+		leave_to_journal(j);
+	}
 }
 
 void job_finish(struct job *j, const json_t *msg)
 {
+	POINT("d-finish");
 	j->run = json_is_true(json_object_get(msg, "run"));
+	j->postcopy = json_is_true(json_object_get(msg, "postcopy"));
 	j->finish_until_ms = clock_ms() + ARRIVE_MS;
 	job_set_state(j, JOB_FINISHING);
 	look(j);
+}
+
+/* ---- Confirm ---- */
+
+static void confirm(struct job *j)
+{
+	struct err e = ERR_INIT;
+
+	if (job_record_write(j, "confirmed", &e) < 0) {
+		log_error(&j->about, "%s: the source asks again", e.text);
+		leave_to_journal(j);
+		return;
+	}
+	job_set_state(j, JOB_CONFIRMED);
+	job_wait(j, CONFIRM_MS);
+	job_say(j, cookie_new(COOKIE_CONFIRMED, j->id));
+}
+
+static void on_alive(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct job *j = ctx;
+
+	(void)q;
+	(void)result;
+	j->confirming = false;
+	/* (When its monitor has gone job_missing sees to that.) */
+	if (j->state == JOB_RUNS && e->code != ERR_CLOSED)
+		confirm(j);
+}
+
+void job_confirm(struct job *j)
+{
+	POINT("d-confirm");
+	if (j->past) {
+		confirm(j);
+	} else if (j->qmp) {
+		j->confirming = true;
+		/* Any answer will do: what its guest does by now is not the source's matter. */
+		qmp_command(j->qmp, "query-status", NULL, on_alive, j);
+	}
+}
+
+void job_ended(struct job *j, const json_t *msg)
+{
+	POINT("d-ended");
+	log_info(&j->about, "the migration is over: the VM is here, the source's %s",
+		 json_string_value(json_object_get(msg, "source")));
+	job_record_remove(j);
+	job_over(j);
 }

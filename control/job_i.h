@@ -9,7 +9,9 @@
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
  *   job_ram.c      RAM's settings and streams
  *   job_check.c    first in Prepare, and all of CHECK: what can be said without making anything
- *   job_finish.c   Finish: has everything arrived, the decision, the run
+ *   job_finish.c   Finish and Confirm: has everything arrived, the decision, the run
+ *   job_record.c   its record in the journal, and what can be told from one
+ *   job_recover.c  the source asks again; adit serve starts and finds records
  */
 #ifndef ADIT_CONTROL_JOB_I_H
 #define ADIT_CONTROL_JOB_I_H
@@ -22,6 +24,7 @@
 #include "control/check_probe.h"
 #include "control/cookie.h"
 #include "control/guardian.h"
+#include "control/journal.h"
 #include "control/proc.h"
 #include "control/qmp.h"
 #include "control/service.h"
@@ -41,8 +44,10 @@ enum job_state {
 	JOB_CLOSED,    /* DISKS_CLOSED was said: the last of RAM comes */
 	JOB_FINISHING, /* FINISH came: is it whole? */
 	JOB_DECIDED,   /* it is to run here; from now on nothing is undone */
-	JOB_RUNS,      /* FINISHED was said: CONFIRM is awaited */
-	JOB_OVER,      /* undone, or confirmed: waits to be freed */
+	JOB_ASKED,     /* RECOVER came instead of BEGIN: what became of the job? */
+	JOB_RUNS,      /* FINISHED, or RECOVERED, was said: CONFIRM is awaited */
+	JOB_CONFIRMED, /* CONFIRMED was said: the source VM ends, ENDED is awaited */
+	JOB_OVER,      /* undone, or settled: waits to be freed */
 };
 
 struct job_disk {
@@ -74,8 +79,12 @@ struct job {
 
 	struct job_check *check; /* while the checks run */
 	bool only_check;	 /* it began with CHECK: nothing is made */
+	struct journal *journal; /* its lock is held from BEGIN or RECOVER to the end */
+	json_t *record;		 /* as it was last written or read */
 	struct guardian *guardian;
 	struct twin twin;
+	pid_t twin_pid; /* with twin_started, as process.h says; 0: not known */
+	unsigned long long twin_started;
 	size_t image_at; /* the next image to be seen to */
 	int scratch_fd;	 /* what qemu-img says */
 	struct proc *tool;
@@ -100,8 +109,15 @@ struct job {
 	int nbd_fd;
 
 	bool putting_back; /* the QEMU that waited is being put back as it was */
-	bool answer_due;   /* then the source is told ABORTED */
+	bool undoing;	   /* the guardian undoes */
+	bool answer_due;   /* after that the source is told ABORTED */
+	struct err failed; /* or ABORT with this */
 	bool run;	   /* FINISH wants it to run */
+	bool postcopy;	   /* it runs while its RAM still comes: CONFIRM may take long */
+	bool confirming;   /* CONFIRM came; the twin is asked whether it lives */
+	bool missing;	   /* its monitor has gone: has its process, too? */
+	bool past;	   /* it lived here, and the source knows: only its ENDED is awaited */
+	char asked[65];	   /* the source's state when it asks again */
 	unsigned long long finish_until_ms;
 	struct err suspect;
 	struct event *ev_timer; /* one wait at a time, by state */
@@ -113,6 +129,7 @@ struct service {
 	struct event_base *base;
 	struct router *router;
 	struct service_config config;
+	char host[JOURNAL_HOST_ID_LEN + 1]; /* who this host is to a source that asks again */
 	TAILQ_HEAD(, job) jobs;
 	struct vms *vms; /* launched here, and handed over */
 	json_t *probes;	 /* what QEMU binaries can do, for check_probe_binary */
@@ -120,6 +137,8 @@ struct service {
 
 /* job.c */
 struct job *job_new(struct service *s, struct session *session, struct stream *stream);
+/* The same without a talk, for a record that adit serve has found at its start. */
+struct job *job_new_found(struct service *s, const char *id);
 void job_free(struct job *j);
 void job_set_state(struct job *j, enum job_state state);
 /* The job has failed here: undone, and the source told. Once it is decided, only logged. */
@@ -127,11 +146,11 @@ void job_fail(struct job *j, const struct err *e);
 /* The same in a moment: who ended, and why, may show meanwhile. */
 void job_suspect(struct job *j, const struct err *e);
 int job_say(struct job *j, json_t *msg);
+/* Leaves the list on a later turn of the loop. What is in the journal stays. */
+void job_over(struct job *j);
 /* Says PREPARED. */
 void job_prepared(struct job *j);
 void job_wait(struct job *j, unsigned ms);
-/* The end: it is forgotten once its last word has gone out. */
-void job_over(struct job *j);
 
 /* job_check.c */
 /* The checks; then job_begin, or job_fail with the first error; for only_check CHECKED is
@@ -166,6 +185,8 @@ void job_close_exports(struct job *j);
 struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need);
 void job_drop_streams(struct job *j, const char *reason);
 void job_remove_nbd(struct job *j);
+/* The folder of the job's NBD socket. */
+void job_name_nbd(const struct job *j, char *buf, size_t size);
 
 /* job_ram.c */
 /* What BEGIN asks for. */
@@ -182,5 +203,43 @@ void job_ram_remove(struct job *j);
 /* job_finish.c */
 void job_finish(struct job *j, const json_t *msg);
 void job_finish_due(struct job *j);
+/* CONFIRM and ENDED came. */
+void job_confirm(struct job *j);
+void job_ended(struct job *j, const json_t *msg);
+/* After the decision: the twin's monitor has gone. Whether the twin has is found out. */
+void job_missing(struct job *j, const struct err *why);
+/* After the decision and before CONFIRMED: the twin has surely gone. What the job has made
+ * is removed, and the source told that it never runs here. */
+void job_lost(struct job *j, const struct err *why);
+
+/* job_record.c */
+enum job_twin_life { JOB_TWIN_GONE, JOB_TWIN_LIVES, JOB_TWIN_UNKNOWN };
+
+/* Takes the job's lock, starts its guardian and writes "preparing" with all that is about
+ * to be made. */
+int job_record_begin(struct job *j, struct err *e);
+/* "decided" or "confirmed", with the twin's process, before what it announces. When it
+ * fails the old record stands. */
+int job_record_write(struct job *j, const char *state, struct err *e);
+/* The job is settled here. */
+void job_record_remove(struct job *j);
+/* Reads the record into j->record, opening the journal if it is not open. False: there is
+ * none (e is ERR_NONE), or it cannot be had (e). */
+bool job_record_read(struct job *j, struct err *e);
+bool job_record_is(const json_t *record, const char *state);
+/* Whether the guardian of the job still lives: then it undoes, or is about to end. */
+bool job_record_guarded(const json_t *record);
+enum job_twin_life job_record_twin(const json_t *record);
+/* The twin has surely gone: may what the job has made be removed and the source resume?
+ * False with e's reason when what the VM did here would be lost, or harm it there. */
+bool job_record_may_drop(const json_t *record, struct err *e);
+/* Removes what the record lists, a twin that nobody guards included. */
+void job_record_clean(const json_t *record);
+
+/* job_recover.c */
+void job_recover(struct job *j, const json_t *msg);
+void job_recover_due(struct job *j);
+/* Goes over the records, before anybody is listened to. */
+void job_recover_all(struct service *s);
 
 #endif

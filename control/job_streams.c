@@ -1,6 +1,6 @@
 /*
- * The job's streams on the destination: RAM (job_ram.c), and each disk by a connection to the twin's NBD server,
- * which listens on a descriptor of ours in a folder that only we can enter.
+ * The job's streams on the destination: RAM (job_ram.c), and each disk by a connection to the
+ * twin's NBD server, which listens on a descriptor of ours in a folder that only we can enter.
  */
 #include "control/job_i.h"
 
@@ -17,6 +17,11 @@
 
 enum { NBD_BACKLOG = COOKIE_DISKS_MAX };
 
+void job_name_nbd(const struct job *j, char *buf, size_t size)
+{
+	snprintf(buf, size, "%.100s/job-%.8s", j->service->config.run_dir, j->id);
+}
+
 void job_remove_nbd(struct job *j)
 {
 	if (*j->nbd_path)
@@ -31,8 +36,7 @@ static int listen_nbd(struct job *j, struct err *e)
 {
 	struct addr a = {.kind = ADDR_UNIX};
 
-	snprintf(j->nbd_dir, sizeof(j->nbd_dir), "%.100s/job-%.8s", j->service->config.run_dir,
-		 j->id);
+	job_name_nbd(j, j->nbd_dir, sizeof(j->nbd_dir));
 	if (j->guardian && guardian_add_dir(j->guardian, j->nbd_dir, e) < 0)
 		return e->code;
 	if (mkdir(j->nbd_dir, 0700) < 0) {

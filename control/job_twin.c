@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "control/image.h"
 #include "control/twin_match.h"
 #include "proxy/rules.h"
@@ -146,7 +147,8 @@ bool job_image_is_planned(const struct job *j, const char *path)
 	const struct job *other;
 
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	for (size_t i = 0; other != j && other->state < JOB_RUNS && i < other->twin.image_count;
+	for (size_t i = 0; other != j && (other->state < JOB_RUNS || other->undoing) &&
+			   i < other->twin.image_count;
 	     i++)
 		if (strcmp(other->twin.images[i].path, path) == 0 &&
 		    other->twin.images[i].disk->copy)
@@ -229,7 +231,10 @@ static void on_qemu_exit(void *ctx, struct proc *p, int status)
 	else
 		err_set(&e, ERR_QEMU, "the destination's QEMU ended with status %d",
 			WEXITSTATUS(status));
-	job_fail(j, &e);
+	if (j->state == JOB_DECIDED || j->state == JOB_RUNS)
+		job_lost(j, &e);
+	else
+		job_fail(j, &e);
 }
 
 static int make_folder(struct job *j, struct err *e)
@@ -295,8 +300,9 @@ static void on_qmp_ready(void *ctx, struct qmp *q)
 {
 	struct job *j = ctx;
 
-	(void)q;
 	j->qmp_ready = true;
+	j->twin_pid = qmp_peer_pid(q);
+	j->twin_started = process_started(j->twin_pid);
 	job_twin_ready(j);
 }
 
@@ -325,7 +331,9 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 			   j->launched ? "" : " (its own standard error says why)");
 	else
 		err_prefix(&e, "the destination");
-	if (j->launched && j->qmp_ready)
+	if (j->state >= JOB_DECIDED)
+		job_missing(j, &e);
+	else if (j->launched && j->qmp_ready)
 		job_suspect(j, &e); /* its last words follow with its exit */
 	else
 		job_fail(j, &e);
@@ -513,18 +521,16 @@ void job_begin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	j->guardian = guardian_new(&e);
-	if (!j->guardian) {
-		job_fail(j, &e);
-		return;
-	}
 	if (!j->launched && job_check_dest_qmp(j, &e) < 0) {
 		job_fail(j, &e);
 		return;
 	}
 	if (!j->launched) {
 		snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", j->dest_qmp);
-		connect_monitor(j);
+		if (job_record_begin(j, &e) < 0)
+			job_fail(j, &e);
+		else
+			connect_monitor(j);
 		return;
 	}
 	if (!c->launch_binaries || !c->launch_binaries[0]) {
@@ -535,7 +541,7 @@ void job_begin(struct job *j)
 		return;
 	}
 	if (job_check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
-	    job_check_backing(j, &e) < 0 || make_folder(j, &e) < 0)
+	    job_check_backing(j, &e) < 0 || job_record_begin(j, &e) < 0 || make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else
 		next_image(j);

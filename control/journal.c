@@ -250,20 +250,45 @@ void journal_close(struct journal *j)
 	free(j);
 }
 
-/* Removes the lock of a process that died before it had written a record. Whoever opens it
- * meanwhile sees that it is another file. */
-static void sweep_lock(const char *dir, const char *name)
+const char *journal_path(const struct journal *j)
 {
-	char lock[PATH_LEN + 72], record[PATH_LEN + 72];
-	int len = snprintf(lock, sizeof(lock), "%s/%s", dir, name), fd;
+	return j->path;
+}
 
-	snprintf(record, sizeof(record), "%.*s", len - (int)strlen(".lock"), lock);
-	if (access(record, F_OK) == 0)
-		return;
-	fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+/* Removes a lock that nobody holds. Whoever opens it meanwhile sees that it is another
+ * file. */
+static void remove_lock(const char *lock)
+{
+	int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 		unlink(lock);
 	fd_close(&fd);
+}
+
+void journal_settle(const char *path)
+{
+	char lock[PATH_LEN + 72], dir[PATH_LEN + 64], *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!slash || unlink(path) < 0)
+		return;
+	*slash = '\0';
+	sync_dir(dir);
+	snprintf(lock, sizeof(lock), "%.570s.lock", path);
+	remove_lock(lock);
+}
+
+/* Removes the lock of a process that died before it had written a record. */
+static void sweep_lock(const char *dir, const char *name)
+{
+	char lock[PATH_LEN + 72], record[PATH_LEN + 72];
+	int len = snprintf(lock, sizeof(lock), "%s/%s", dir, name);
+
+	snprintf(record, sizeof(record), "%.*s", len - (int)strlen(".lock"), lock);
+	if (access(record, F_OK) < 0)
+		remove_lock(lock);
 }
 
 int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e)

@@ -55,6 +55,13 @@ void journal_remove(struct journal *j);
 /* Gives up the lock; the record stays. Frees j. NULL is fine. */
 void journal_close(struct journal *j);
 
+/* The record's path, for journal_settle; the journal's. */
+const char *journal_path(const struct journal *j);
+
+/* Removes the record at path, and its lock if nobody holds that. Best effort; safe after
+ * fork: for a process that has outlived the one which wrote the record. */
+void journal_settle(const char *path);
+
 /* Ids of the jobs that have a record on that side, in no order, appended to jobs. 0, or
  * ERR_SYSTEM. */
 int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e);

@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
 enum {
+	UNDO_MS = 3000, /* for the guardians; they go on by themselves */
 	PUT_BACK_MS = 1000,
 	JOBS_MAX = 64, /* each is processes and memory here */
 };
@@ -69,19 +71,24 @@ struct service *service_new(struct event_base *base, struct router *router,
 		free(s);
 		return NULL;
 	}
-	if (config->allow_migrate)
+	if (config->allow_migrate && journal_host_id(config->state_dir, s->host, e) < 0)
+		goto fail;
+	if (router_add_service(router, "migrate", on_stream, s, e) < 0)
+		goto fail;
+	if (config->allow_migrate) {
+		job_recover_all(s);
 		vms_sweep(config->run_dir);
-	if (router_add_service(router, "migrate", on_stream, s, e) < 0) {
-		vms_free(s->vms);
-		free(s);
-		return NULL;
 	}
 	return s;
+fail:
+	vms_free(s->vms);
+	free(s);
+	return NULL;
 }
 
 void service_free(struct service *s)
 {
-	uint64_t until_ms = clock_ms() + PUT_BACK_MS;
+	uint64_t begun_ms = clock_ms();
 	struct err e = ERR_INIT;
 	struct job *j;
 	bool waits = true;
@@ -92,12 +99,16 @@ void service_free(struct service *s)
 	TAILQ_FOREACH(j, &s->jobs, listed)
 	job_fail(j, &e);
 	/* The last words go out, and QEMUs that waited are put back. */
-	while (waits && clock_ms() < until_ms) {
+	while (waits) {
+		uint64_t ms = clock_ms() - begun_ms;
+
 		waits = false;
 		TAILQ_FOREACH(j, &s->jobs, listed)
-		waits = waits || j->putting_back || (j->talk && !talk_flushed(j->talk));
-		if (waits)
-			event_base_loop(s->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		waits =
+		    waits || (j->undoing && ms < UNDO_MS) ||
+		    (ms < PUT_BACK_MS && (j->putting_back || (j->talk && !talk_flushed(j->talk))));
+		if (waits && event_base_loop(s->base, EVLOOP_ONCE | EVLOOP_NONBLOCK) == 0)
+			usleep(500);
 	}
 	while ((j = TAILQ_FIRST(&s->jobs)))
 		job_free(j);

@@ -22,6 +22,7 @@ struct service_config {
 	const char *run_dir;		    /* private folder, there already */
 	bool overwrite_images;		    /* those that are there already */
 	const struct rules *dest_qmp;	    /* monitors (unix:) that a peer may name; NULL: none */
+	const char *state_dir;		    /* journal_prepare's; needed with allow_migrate */
 };
 
 /* Registers with router (which must outlive it). Without allow_migrate it is there to

@@ -21,7 +21,8 @@ adit_needed() { [ -x "$ADIT" ] || skip "the program is not built: ${ADIT#"$TOP"/
 # adit_keys: one key for both hosts, in $T/psk
 adit_keys() { (umask 077 && "$ADIT" keygen -o "$T/psk" tester >/dev/null) || fail "adit keygen failed"; }
 
-# adit_serve [OPTION]...: on dst, as proc "serve", its private files in $T/run-dst; --images only where VMs may be launched
+# adit_serve [OPTION]...: on dst, as proc "serve", its private files in $T/run-dst, its
+# journal in $T/state-dst; --images only where VMs may be launched
 adit_serve() {
     (umask 077 && mkdir -p "$T/run-dst/vms")
     case " $* " in
@@ -29,7 +30,7 @@ adit_serve() {
     esac
     case " $* " in
     *' --allow-migrate '*)
-        set -- "$@" --run-dir "$T/run-dst"
+        set -- "$@" --run-dir "$T/run-dst" --state-dir "$T/state-dst"
         [ -z "$ADIT_DEST_QMP" ] || set -- "$@" --allow-dest-qmp "$ADIT_DEST_QMP"
         ;;
     esac

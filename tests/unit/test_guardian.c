@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 
 #include "base/clock.h"
 #include "control/guardian.h"
+#include "control/journal.h"
 
 enum { GONE_MS = 2000, STAYS_MS = 300 };
 
@@ -129,6 +131,27 @@ static struct guardian *guard_all(pid_t pid)
 	return g;
 }
 
+static void on_undone(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* On a loop, as adit serve does it; returns when it is done. */
+static void undo(struct guardian *g)
+{
+	struct event_base *base = event_base_new();
+	uint64_t until_ms = clock_ms() + GONE_MS;
+	bool done = false;
+
+	assert_int_equal(guardian_undo(g, base, on_undone, &done), 0);
+	while (!done && clock_ms() < until_ms) {
+		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		usleep(1000);
+	}
+	assert_true(done);
+	event_base_free(base);
+}
+
 /* Runs fn in a child that ends by SIGKILL. Returns the process that it made. */
 static pid_t killed_parent(void (*fn)(pid_t))
 {
@@ -216,11 +239,87 @@ static void test_guardian_undoes_on_demand(void **state)
 
 	(void)state;
 	make_all();
-	guardian_undo(g);
+	undo(g);
 	assert_true(all_gone()); /* when it returns it is done */
 	assert_false(lives(pid));
 	assert_true(clock_ms() - begun_ms < GONE_MS);
-	guardian_undo(NULL);
+	guardian_leave(NULL);
+}
+
+/* Takes a record and its lock, as a job does; the paths go to path and lock. */
+static struct journal *make_record(char *path, char *lock, size_t size)
+{
+	json_t *record = json_pack("{s:i,s:s}", "adit", 1, "state", "preparing");
+	struct err e = ERR_INIT;
+	char state_dir[64];
+	struct journal *j;
+
+	if (journal_prepare(top, state_dir, sizeof(state_dir), &e) < 0)
+		_exit(97);
+	j = journal_open(top, JOURNAL_DESTINATION, "0123456789abcdef0123456789abcdef", &e);
+	if (!j || journal_write(j, record, &e) < 0)
+		_exit(98);
+	json_decref(record);
+	snprintf(path, size, "%s", journal_path(j));
+	snprintf(lock, size, "%s.lock", path);
+	return j;
+}
+
+/* Whoever finds no record may be sure that nothing else is left. */
+static void test_guardian_settles_the_record_last(void **state)
+{
+	struct err e = ERR_INIT;
+	struct guardian *g = guardian_new(&e);
+	char path[256], lock[256];
+	struct journal *j = make_record(path, lock, sizeof(path));
+
+	(void)state;
+	assert_non_null(g);
+	assert_int_equal(guardian_add_record(g, path, &e), 0);
+	assert_int_equal(guardian_add_file(g, file, &e), 0);
+	assert_int_equal(guardian_add_dir(g, dir, &e), 0);
+	make_all();
+	undo(g);
+	assert_true(all_gone());
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(access(lock, F_OK), 0); /* its holder lives */
+	journal_remove(j);
+	assert_int_not_equal(access(lock, F_OK), 0);
+}
+
+static char record_path[256], record_lock[256];
+
+static void guard_record(pid_t pid)
+{
+	struct err e = ERR_INIT;
+	struct guardian *g = guardian_new(&e);
+
+	make_record(record_path, record_lock, sizeof(record_path));
+	if (!g || guardian_add_record(g, record_path, &e) < 0 ||
+	    guardian_add_file(g, file, &e) < 0 || guardian_add_dir(g, dir, &e) < 0 ||
+	    guardian_add_process(g, pid, &e) < 0)
+		_exit(99);
+	make_all();
+}
+
+static void test_guardian_settles_the_record_of_a_killed_parent(void **state)
+{
+	uint64_t until_ms = clock_ms() + GONE_MS;
+	pid_t pid;
+
+	(void)state;
+	/* (The child that is killed makes them again, by the same names.) */
+	journal_remove(make_record(record_path, record_lock, sizeof(record_path)));
+	pid = killed_parent(guard_record);
+	while (access(record_lock, F_OK) == 0 && clock_ms() < until_ms) {
+		/* As long as there is a record something else may be left, not the reverse. */
+		if (access(record_path, F_OK) != 0)
+			assert_true(all_gone() && !lives(pid));
+		usleep(1000);
+	}
+	assert_int_not_equal(access(record_path, F_OK), 0);
+	assert_int_not_equal(access(record_lock, F_OK), 0);
+	assert_true(wait_gone(pid));
 }
 
 static void test_guardian_leaves_a_pid_given_anew_alone(void **state)
@@ -248,7 +347,9 @@ static void test_guardian_leaves_a_pid_given_anew_alone(void **state)
 		fflush(f);
 		again = fork();
 		if (again == 0) {
-			fclose(f);
+			/* the guardian is to see the end of its pipe */
+			for (int fd = 3; fd < 256; fd++)
+				close(fd);
 			for (;;)
 				pause();
 		}
@@ -259,7 +360,7 @@ static void test_guardian_leaves_a_pid_given_anew_alone(void **state)
 	}
 	if (f)
 		fclose(f);
-	guardian_undo(g);
+	undo(g);
 	if (again != first) {
 		left_out = true;
 		skip();
@@ -283,7 +384,7 @@ static void test_guardian_passes_over_a_process_that_has_gone(void **state)
 	g = guard_all(pid);
 	make_all();
 	begun_ms = clock_ms();
-	guardian_undo(g);
+	undo(g);
 	assert_true(all_gone());
 	assert_true(clock_ms() - begun_ms < 1000);
 }
@@ -302,7 +403,7 @@ static void test_guardian_leaves_what_was_taken_back(void **state)
 	assert_int_equal(guardian_add_file(g, longer, &e), 0);
 	assert_int_equal(guardian_forget_file(g, file, &e), 0);
 	assert_int_equal(guardian_forget_dir(g, dir, &e), 0);
-	guardian_undo(g);
+	undo(g);
 	assert_int_equal(access(file, F_OK), 0);
 	assert_int_equal(access(sock, F_OK), 0);
 	assert_int_not_equal(access(longer, F_OK), 0);
@@ -319,7 +420,7 @@ static void test_guardian_refuses_paths_that_are_too_long(void **state)
 	memset(path, 'x', sizeof(path) - 1);
 	path[sizeof(path) - 1] = 0;
 	assert_int_equal(guardian_add_file(g, path, &e), ERR_LIMIT);
-	guardian_undo(g);
+	undo(g);
 }
 
 static void test_guardian_keeps_many_records(void **state)
@@ -334,7 +435,7 @@ static void test_guardian_keeps_many_records(void **state)
 		assert_int_equal(guardian_add_file(g, path, &e), 0);
 		touch(path);
 	}
-	guardian_undo(g);
+	undo(g);
 	for (int i = 0; i < 500; i++) {
 		snprintf(path, sizeof(path), "%s/many-%d", top, i);
 		assert_int_not_equal(access(path, F_OK), 0);
@@ -407,6 +508,8 @@ int main(void)
 	    cmocka_unit_test_setup(test_guardian_takes_what_was_never_made, name_all),
 	    cmocka_unit_test_setup(test_guardian_undoes_nothing_after_commit, name_all),
 	    cmocka_unit_test_setup(test_guardian_undoes_on_demand, name_all),
+	    cmocka_unit_test_setup(test_guardian_settles_the_record_last, name_all),
+	    cmocka_unit_test_setup(test_guardian_settles_the_record_of_a_killed_parent, name_all),
 	    cmocka_unit_test_setup(test_guardian_leaves_a_pid_given_anew_alone, name_all),
 	    cmocka_unit_test_setup(test_guardian_passes_over_a_process_that_has_gone, name_all),
 	    cmocka_unit_test_setup(test_guardian_leaves_what_was_taken_back, name_all),

@@ -1,0 +1,262 @@
+/*
+ * The destination's record of a job in the journal (journal.h): docs/phases.md says what
+ * is in it and who removes it. Owned by the job. What is read here was written by this
+ * host into a folder of its own.
+ */
+#include "control/job_i.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/dir.h"
+#include "base/process.h"
+
+enum {
+	KEPT_S = 600, /* a VM that wrote to its disks so long after the decision has a life here */
+	KILL_MS = 3000,
+};
+
+static const char *text_of(const json_t *record, const char *key)
+{
+	const char *s = json_string_value(json_object_get(record, key));
+
+	return s ? s : "";
+}
+
+static json_t *process_of(pid_t pid, unsigned long long started)
+{
+	return json_pack("{s:I,s:I}", "pid", (json_int_t)pid, "started", (json_int_t)started);
+}
+
+/* ---- writing ---- */
+
+/* kind F: a file, D: a folder; only what is not there yet will be of the job's making. */
+static void list_made(json_t *made, char kind, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 && errno == ENOENT)
+		json_array_append_new(made, json_sprintf("%c%s", kind, path));
+}
+
+/* Whether the guest writes to what the source uses, too. */
+static bool has_shared(const struct vmdesc *d)
+{
+	for (size_t i = 0; i < d->disk_count; i++) {
+		const struct vmdesc_disk *disk = &d->disks[i];
+
+		if (!disk->copy && !disk->read_only && !disk->empty && !*disk->shared_with)
+			return true;
+	}
+	return false;
+}
+
+static json_t *make_record(struct job *j)
+{
+	json_t *made = json_array(), *images = json_array();
+	char boot[64], dir[sizeof(j->nbd_dir)];
+
+	for (size_t i = 0; i < j->twin.image_count; i++) {
+		list_made(made, 'F', j->twin.images[i].path);
+		json_array_append_new(images, json_string(j->twin.images[i].path));
+	}
+	if (j->launched)
+		list_made(made, 'D', j->twin.dir);
+	job_name_nbd(j, dir, sizeof(dir));
+	list_made(made, 'D', dir);
+	snprintf(dir, sizeof(dir), "%.100s/ram-%.8s", j->service->config.run_dir, j->id);
+	list_made(made, 'D', dir); /* job_ram.c's */
+	return json_pack(
+	    "{s:i,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:s,s:b,s:o,s:o,s:o}", "adit", COOKIE_VERSION, "job",
+	    j->id, "state", "preparing", "peer", j->peer, "name", j->desc.name, "boot",
+	    vmdesc_host(boot, sizeof(boot)), "launched", j->launched ? 1 : 0, "qmp", j->twin.qmp,
+	    "dir", j->twin.dir, "shared", has_shared(&j->desc) ? 1 : 0, "made", made, "images",
+	    images, "guardian",
+	    process_of(guardian_pid(j->guardian), process_started(guardian_pid(j->guardian))));
+}
+
+int job_record_begin(struct job *j, struct err *e)
+{
+	json_t *old;
+
+	j->journal = journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
+	if (!j->journal)
+		return e->code;
+	old = journal_read(j->journal, e);
+	if (old || err_is_set(e)) {
+		/* Somebody's, whose record stays. */
+		json_decref(old);
+		journal_close(j->journal);
+		j->journal = NULL;
+		return err_set(e, ERR_REFUSED,
+			       "a job of that id was here before and is not settled: adit recover "
+			       "on its source does that");
+	}
+	j->guardian = guardian_new(e);
+	if (!j->guardian || guardian_add_record(j->guardian, journal_path(j->journal), e) < 0)
+		return e->code;
+	j->record = make_record(j);
+	if (!j->record)
+		return err_set(e, ERR_SPACE, "no memory for the journal");
+	return journal_write(j->journal, j->record, e);
+}
+
+int job_record_write(struct job *j, const char *state, struct err *e)
+{
+	if (!j->journal || !j->record)
+		return err_set(e, ERR_INTERNAL, "the job has no journal: report this bug");
+	if (!job_record_is(j->record, state) && strcmp(state, "decided") == 0)
+		json_object_set_new(j->record, "decided_at", json_integer(time(NULL)));
+	json_object_set_new(j->record, "state", json_string(state));
+	json_object_set_new(j->record, "run", json_boolean(j->run));
+	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
+	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
+	return journal_write(j->journal, j->record, e);
+}
+
+void job_record_remove(struct job *j)
+{
+	journal_remove(j->journal);
+	j->journal = NULL;
+	json_decref(j->record);
+	j->record = NULL;
+}
+
+/* ---- reading ---- */
+
+bool job_record_read(struct job *j, struct err *e)
+{
+	if (!j->journal)
+		j->journal =
+		    journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
+	if (!j->journal)
+		return false;
+	json_decref(j->record);
+	j->record = journal_read(j->journal, e);
+	return j->record != NULL;
+}
+
+bool job_record_is(const json_t *record, const char *state)
+{
+	return strcmp(text_of(record, "state"), state) == 0;
+}
+
+/* Of this boot: the numbers of processes mean nothing in another one. */
+static bool is_of_this_boot(const json_t *record)
+{
+	char boot[64];
+
+	return strcmp(vmdesc_host(boot, sizeof(boot)), text_of(record, "boot")) == 0;
+}
+
+static enum job_twin_life look(const json_t *record, const char *who)
+{
+	const json_t *p = json_object_get(record, who);
+	json_int_t pid = json_integer_value(json_object_get(p, "pid"));
+	json_int_t when = json_integer_value(json_object_get(p, "started"));
+
+	if (!is_of_this_boot(record))
+		return JOB_TWIN_GONE;
+	if (pid <= 0 || when <= 0)
+		return JOB_TWIN_UNKNOWN;
+	return process_started((pid_t)pid) == (unsigned long long)when ? JOB_TWIN_LIVES
+								       : JOB_TWIN_GONE;
+}
+
+bool job_record_guarded(const json_t *record)
+{
+	return look(record, "guardian") == JOB_TWIN_LIVES;
+}
+
+enum job_twin_life job_record_twin(const json_t *record)
+{
+	return look(record, "twin");
+}
+
+bool job_record_may_drop(const json_t *record, struct err *e)
+{
+	json_int_t decided = json_integer_value(json_object_get(record, "decided_at"));
+	const json_t *image;
+	struct stat st;
+	size_t i;
+
+	if (!json_is_true(json_object_get(record, "run")))
+		return true;
+	if (json_is_true(json_object_get(record, "shared"))) {
+		err_set(e, ERR_QEMU,
+			"the VM has run on the destination, on disks that both hosts use, and its "
+			"QEMU has ended there: the guest's memory at the source may not fit its "
+			"disks any more, so better start it anew than resume it");
+		return false;
+	}
+	if (json_is_true(json_object_get(record, "postcopy")) && job_record_is(record, "decided")) {
+		err_set(e, ERR_QEMU,
+			"the VM has run on the destination while its memory was still coming "
+			"(postcopy), and its QEMU has ended there: neither host has all of it any "
+			"more; its disks are on the destination");
+		return false;
+	}
+	json_array_foreach(json_object_get(record, "images"), i, image)
+	{
+		if (stat(json_string_value(image), &st) < 0 || st.st_mtime <= decided + KEPT_S)
+			continue;
+		err_set(e, ERR_QEMU,
+			"the VM has run on the destination for a time and its QEMU has ended "
+			"there: what it wrote is in %.200s, newer than what the source has",
+			json_string_value(image));
+		return false;
+	}
+	return true;
+}
+
+/* A twin of the job that waits although its guardian was killed: whoever listens there, in
+ * a folder that only we can enter. */
+static void kill_listener(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	uint64_t until_ms = clock_ms() + KILL_MS;
+	unsigned long long when;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (fd < 0)
+		return;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 1) {
+		when = process_started(cred.pid);
+		kill(cred.pid, SIGKILL);
+		while (when && process_started(cred.pid) == when && clock_ms() < until_ms)
+			usleep(10000);
+	}
+	close(fd);
+}
+
+void job_record_clean(const json_t *record)
+{
+	const json_t *made;
+	size_t i;
+
+	if (json_is_true(json_object_get(record, "launched")) && *text_of(record, "dir"))
+		kill_listener(text_of(record, "qmp"));
+	json_array_foreach(json_object_get(record, "made"), i, made)
+	{
+		const char *path = json_string_value(made);
+
+		if (path && path[0] == 'F')
+			unlink(path + 1);
+		else if (path && path[0] == 'D')
+			dir_remove(path + 1);
+	}
+}
