@@ -26,7 +26,7 @@ works() {
 
 works '^usage: adit COMMAND' --help
 works '^adit [0-9]*\.[0-9]*\.[0-9]*$' --version
-for command in serve forward migrate keygen; do
+for command in serve forward migrate jobs status set cancel keygen; do
     works "^usage: adit $command" "$command" --help
     works "^  $command " --help
     misuse "no option --nope" "$command" --nope
@@ -40,7 +40,7 @@ misuse 'no command nope' nope
 misuse 'no option --nope' --nope
 
 # every long option of a command is in its help
-for command in serve forward migrate keygen; do
+for command in serve forward migrate jobs status set cancel keygen; do
     for option in $("$ADIT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
         "$ADIT" "$command" "$option=x" --help >"$T/out" 2>&1
         ! grep -q 'no option' "$T/out" || fail "adit $command --help tells of $option, which there is not"
