@@ -15,6 +15,7 @@
 #include "cli/run_dir.h"
 #include "cli/serve_api.h"
 #include "cli/usage.h"
+#include "control/caretaker.h"
 #include "control/journal.h"
 #include "control/service.h"
 #include "proxy/router.h"
@@ -91,6 +92,7 @@ struct serve {
 	const char *run_dir_given, *state_dir_given;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
+	struct caretaker *caretaker;
 
 	struct event_base *base;
 	struct creds *creds;
@@ -298,6 +300,10 @@ static int start(struct serve *v, struct err *e)
 	}
 	if (rc == 0)
 		rc = start_service(v, e);
+	if (rc == 0 && v->state_dir[0]) {
+		v->caretaker = caretaker_new(v->base, v->state_dir, e);
+		rc = v->caretaker ? 0 : (int)e->code;
+	}
 	if (rc == 0 && serve_api_wanted(&v->api))
 		rc = serve_api_start(&v->api, v->base, &v->auth, v->run_dir, v->state_dir, e);
 	if (rc < 0)
@@ -327,6 +333,7 @@ static void stop(struct serve *v)
 {
 	unwatch_signals(v);
 	listener_free(v->listener);
+	caretaker_free(v->caretaker);
 	serve_api_fini(&v->api);
 	service_free(v->service);
 	router_free(v->router);

@@ -30,3 +30,15 @@ left_nothing
 fault_whole a
 fault_retry a a-twin
 vm_end a-twin
+
+say 'killed while RAM goes over; adit serve on the source settles it when it starts'
+fault_vm b
+fault_reach b ram
+proc_kill "$MIGRATE" KILL
+no_records() { [ -z "$(find "$T/state-src/journal" -name '*.json')" ]; }
+! no_records || fail 'there is no record of the job that was killed'
+proc_start serve-src src "$ADIT" serve --listen "$SRC_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" --allow-migrate \
+    --run-dir "$T/run-src" --state-dir "$T/state-src"
+wait_until 20 'adit serve to settle the job' no_records
+grep -q 'settled: .*runs on here' "$T/serve-src.log" || fail 'adit serve did not say what it did'
+fault_whole b
