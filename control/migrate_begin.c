@@ -172,7 +172,7 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 	}
 	if (strcmp(name, "STOP") == 0 && !m->stop_ms && m->state >= MIGRATE_RAM)
 		m->stop_ms = clock_ms();
-	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE)
+	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_PAGING)
 		migrate_perform_event(m, name, data);
 }
 
@@ -188,6 +188,17 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 	}
 	m->source_gone = true;
 	switch (m->state) {
+	case MIGRATE_PAGING:
+		err_set(&e, ERR_QEMU,
+			"the source QEMU has gone before all of RAM was on the destination "
+			"(postcopy): the VM stands still there where it needs the rest, and neither "
+			"host has all of it any more");
+		m->err = e;
+		m->settled = true;
+		event_del(m->ev_answer);
+		migrate_set_state(m, MIGRATE_ASK);
+		migrate_over(m, MIGRATE_UNKNOWN);
+		return;
 	case MIGRATE_FINISH:
 	case MIGRATE_ASK:
 	case MIGRATE_CONFIRM:

@@ -32,7 +32,10 @@ void migrate_finish(struct migrate *m)
 	}
 	msg = cookie_new(COOKIE_FINISH, m->id);
 	json_object_set_new(msg, "run", json_boolean(m->was_running));
-	json_object_set_new(msg, "status", json_string("completed"));
+	if (m->in_postcopy)
+		json_object_set_new(msg, "postcopy", json_true());
+	json_object_set_new(msg, "status",
+			    json_string(m->in_postcopy ? "postcopy-active" : "completed"));
 	if (talk_send(m->talk, msg, &e) < 0) {
 		migrate_fail(m, &e); /* likewise */
 		return;
@@ -50,6 +53,21 @@ void migrate_finished(struct migrate *m, const json_t *msg)
 	if (m->was_running && !json_is_true(json_object_get(msg, "runs")))
 		migrate_note(m, "the destination holds the VM in state %s",
 			     json_string_value(json_object_get(msg, "status")));
+	if (m->in_postcopy && !m->ram_done) {
+		bool mend = m->state == MIGRATE_ASK;
+
+		migrate_set_state(m, MIGRATE_PAGING);
+		migrate_record_if_can(m, "postcopy");
+		if (mend)
+			migrate_ram_mend(m);
+		return; /* QEMU says when all of it is there */
+	}
+	migrate_confirm(m);
+}
+
+void migrate_confirm(struct migrate *m)
+{
+	event_del(m->ev_answer);
 	migrate_set_state(m, MIGRATE_CONFIRM);
 	migrate_record_if_can(m, "confirm");
 	migrate_drop_relays(m, "the migration is over");
@@ -132,6 +150,8 @@ void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM) {
 		migrate_ask(m, "no answer in time");
+	} else if (m->state == MIGRATE_PAGING) {
+		migrate_ram_mend_due(m);
 	} else if (m->state == MIGRATE_END && m->flush_until_ms) {
 		m->settled = talk_flushed(m->talk);
 		if (m->settled || !m->session_ready || clock_ms() > m->flush_until_ms)

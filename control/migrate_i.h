@@ -41,6 +41,7 @@ enum migrate_state {
 	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
 	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
 	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
+	MIGRATE_PAGING,	    /* postcopy: it runs there while the rest of RAM flows; both are needed */
 	MIGRATE_CONFIRM,    /* it runs there, and is told that we know; our VM could still go on */
 	MIGRATE_END,	    /* both know: the source VM ends */
 	MIGRATE_UNDO,	    /* failed: the source is put back, the destination told */
@@ -115,6 +116,9 @@ struct migrate {
 	void (*after_try)(struct migrate *m), (*after_pause)(struct migrate *m);
 	bool pause_first, paused;    /* the guest is to stand still; we have paused it */
 	bool postcopy_due, postcopy; /* to be begun once it can be; QEMU was told to */
+	bool in_postcopy, ram_done;  /* it has begun: there is no way back; all of RAM is there */
+	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
+	bool resumed;		     /* QEMU was told to */
 
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
@@ -174,6 +178,8 @@ int migrate_say(struct migrate *m, json_t *msg);
 void migrate_finish(struct migrate *m);
 /* The destination's word that it runs there: CONFIRM is sent. */
 void migrate_finished(struct migrate *m, const json_t *msg);
+/* It runs there, with all of its RAM: CONFIRM. */
+void migrate_confirm(struct migrate *m);
 /* CONFIRMED, or a record that says so: the source VM ends. */
 void migrate_end_source(struct migrate *m);
 /* The source QEMU has ended, in state MIGRATE_END. */
@@ -225,6 +231,12 @@ void migrate_ram_event(struct migrate *m, const char *name, const json_t *data);
 /* Ends the channels' relays, keeping what they carried, and the listening socket. */
 void migrate_ram_drop(struct migrate *m, const char *reason);
 void migrate_ram_fini(struct migrate *m);
+
+/* Postcopy that broke goes on over a new session, in which the destination has said that it
+ * runs there. The state is MIGRATE_PAGING. */
+void migrate_ram_mend(struct migrate *m);
+/* ev_answer's, in MIGRATE_PAGING. */
+void migrate_ram_mend_due(struct migrate *m);
 
 /* migrate_settings.c */
 /* Holds what is asked for to what the source's QEMU can do, which only QEMU itself knows:

@@ -255,6 +255,11 @@ void migrate_disks_closed(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
+	/* Once postcopy has begun nothing resumes the source VM any more, whoever dies then. */
+	if (m->postcopy && migrate_record(m, "finish", &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
 	migrate_set_state(m, MIGRATE_DEVICE);
 	qmp_command(m->qmp, "migrate-continue", json_pack("{s:s}", "state", "pre-switchover"),
 		    on_continued, m);

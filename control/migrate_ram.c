@@ -198,7 +198,7 @@ static void on_migrate_sent(void *ctx, struct qmp *q, struct qmp_batch *b, const
 }
 
 /* Adds `migrate`, to where its channels are taken. */
-static int add_migrate(struct migrate *m, struct qmp_batch *b, struct err *e)
+static int add_migrate(struct migrate *m, struct qmp_batch *b, bool resume, struct err *e)
 {
 	char text[COOKIE_JOB_LEN + 120];
 	int pair[2];
@@ -219,7 +219,9 @@ static int add_migrate(struct migrate *m, struct qmp_batch *b, struct err *e)
 		qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
 		snprintf(text, sizeof(text), "fd:adit-ram");
 	}
-	qmp_batch_add(b, QMP_MUST, "migrate", json_pack("{s:s}", "uri", text));
+	qmp_batch_add(b, QMP_MUST, "migrate",
+		      resume ? json_pack("{s:s,s:b}", "uri", text, "resume", 1)
+			     : json_pack("{s:s}", "uri", text));
 	return 0;
 }
 
@@ -234,13 +236,83 @@ void migrate_ram_begin(struct migrate *m)
 		return;
 	}
 	migrate_settings_add(m, b);
-	if (add_migrate(m, b, &e) < 0) {
+	if (add_migrate(m, b, false, &e) < 0) {
 		qmp_batch_free(b);
 		migrate_fail(m, &e);
 		return;
 	}
 	m->migrating = true;
 	qmp_batch_run(b, m->qmp, on_migrate_sent, m);
+}
+
+static void on_paging_status(struct migrate *m, const char *status);
+
+/* ---- postcopy that broke ---- */
+
+enum { MEND_EVERY_MS = 200, MEND_MS = 30000 };
+
+static void on_resumed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)b;
+	if (m->state == MIGRATE_PAGING && err_is_set(e))
+		log_info(&m->about, "postcopy is not taken up: %s", e->text);
+	/* Whether it goes on shows in its state. */
+}
+
+static void resume(struct migrate *m)
+{
+	struct qmp_batch *b = qmp_batch_new();
+	struct err e = ERR_INIT;
+
+	m->preempt = json_is_true(json_object_get(m->prepared, "preempt"));
+	migrate_ram_drop(m, "postcopy is taken up anew");
+	if (add_migrate(m, b, true, &e) < 0) {
+		qmp_batch_free(b);
+		migrate_ask(m, e.text);
+		return;
+	}
+	m->migrating = true;
+	qmp_batch_run(b, m->qmp, on_resumed, m);
+}
+
+static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const char *status = json_string_value(json_object_get(result, "status"));
+
+	(void)q;
+	if (m->state != MIGRATE_PAGING || !m->mend_until_ms || err_is_set(e) || !status)
+		return;
+	if (strcmp(status, "completed") == 0) {
+		on_paging_status(m, status);
+	} else if (strcmp(status, "postcopy-active") == 0 && m->resumed) {
+		on_paging_status(m, status);
+	} else if (clock_ms() > m->mend_until_ms) {
+		m->mend_until_ms = 0;
+		migrate_ask(m, "it was not taken up");
+	} else {
+		if (strcmp(status, "postcopy-paused") == 0 && !m->resumed) {
+			m->resumed = true;
+			resume(m);
+		}
+		migrate_arm(m->ev_answer, MEND_EVERY_MS);
+	}
+}
+
+void migrate_ram_mend_due(struct migrate *m)
+{
+	qmp_command(m->qmp, "query-migrate", NULL, on_mend_look, m);
+}
+
+void migrate_ram_mend(struct migrate *m)
+{
+	/* QEMU takes a moment to see that its connection broke. */
+	m->resumed = false;
+	m->mend_until_ms = clock_ms() + MEND_MS;
+	migrate_ram_mend_due(m);
 }
 
 /* Why QEMU says that it failed. */
@@ -258,6 +330,23 @@ static void on_failed_reason(void *ctx, struct qmp *q, json_t *result, const str
 	migrate_suspect(m, &why);
 }
 
+/* Postcopy: the VM runs there, or is about to. */
+static void on_paging_status(struct migrate *m, const char *status)
+{
+	if (strcmp(status, "completed") == 0) {
+		m->migrating = false;
+		m->ram_done = true;
+		if (m->state == MIGRATE_PAGING)
+			migrate_confirm(m);
+	} else if (strcmp(status, "postcopy-paused") == 0 && m->state == MIGRATE_PAGING &&
+		   !m->mend_until_ms) {
+		migrate_ask(m, "the connection for RAM broke");
+	} else if (strcmp(status, "postcopy-active") == 0) {
+		m->mend_until_ms = 0;
+		event_del(m->ev_answer);
+	}
+}
+
 static void on_status(struct migrate *m, const char *status)
 {
 	struct err e = ERR_INIT;
@@ -270,6 +359,11 @@ static void on_status(struct migrate *m, const char *status)
 	} else if (strcmp(status, "completed") == 0 && m->state == MIGRATE_DEVICE) {
 		m->migrating = false;
 		migrate_finish(m);
+	} else if (strcmp(status, "postcopy-active") == 0 && m->state == MIGRATE_DEVICE) {
+		m->in_postcopy = true;
+		migrate_finish(m);
+	} else if (m->state > MIGRATE_DEVICE) {
+		on_paging_status(m, status);
 	} else if (strcmp(status, "failed") == 0) {
 		m->migrating = false;
 		qmp_command(m->qmp, "query-migrate", NULL, on_failed_reason, m);

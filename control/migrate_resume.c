@@ -24,6 +24,7 @@ enum {
 	ASK_EVERY_MS = 2000,
 	ASK_ATTEMPT_MS = 12000, /* connecting, and the answer */
 	ASK_MS = 60000,		/* while the job's own process runs */
+	ASK_POSTCOPY_MS = 600000,
 	ASK_RESUMED_MS = 15000, /* for `adit recover`, which may be run again */
 };
 
@@ -42,6 +43,15 @@ static void unknown(struct migrate *m)
 			     "`adit recover` tells it later",
 			     why.text);
 		migrate_over(m, MIGRATE_MOVED);
+		return;
+	}
+	if (m->in_postcopy) {
+		err_set(&m->err, ERR_CLOSED,
+			"the rest of the VM's RAM does not reach the destination (%.200s), where "
+			"it runs as far as it has it: `adit recover %.8s` goes on; until then do "
+			"not end the QEMU here",
+			why.text, m->id);
+		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
 	err_set(&m->err, ERR_CLOSED,
@@ -64,12 +74,19 @@ static void begin_asking(struct migrate *m, const char *state, unsigned for_ms)
 void migrate_ask(struct migrate *m, const char *why)
 {
 	event_del(m->ev_answer);
-	migrate_note(m,
-		     "the destination's word was lost (%s): asking again; the VM stands still "
-		     "meanwhile",
-		     why);
+	m->mend_until_ms = 0;
+	if (m->in_postcopy)
+		migrate_note(m,
+			     "postcopy was interrupted (%s): connecting anew; the VM runs on the "
+			     "destination as far as its RAM has come",
+			     why);
+	else
+		migrate_note(m,
+			     "the destination's word was lost (%s): asking again; the VM stands "
+			     "still meanwhile",
+			     why);
 	migrate_drop_relays(m, "the destination's word was lost");
-	begin_asking(m, migrate_state_name(m->state), ASK_MS);
+	begin_asking(m, migrate_state_name(m->state), m->in_postcopy ? ASK_POSTCOPY_MS : ASK_MS);
 }
 
 void migrate_ask_failed(struct migrate *m, const struct err *why, bool final)
@@ -133,6 +150,7 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 			"destination's name");
 		migrate_ask_failed(m, &e, true);
 	} else if (strcmp(outcome, "runs") == 0) {
+		m->in_postcopy = json_is_true(json_object_get(msg, "postcopy"));
 		migrate_note(m, "the destination says that the VM is its own (%s)",
 			     json_string_value(json_object_get(msg, "status"))
 				 ? json_string_value(json_object_get(msg, "status"))
@@ -179,7 +197,7 @@ static void lost_for_good(struct migrate *m)
 /* The record, and whether its QEMU is still there, say what is to be done. */
 static void go_on(struct migrate *m)
 {
-	bool decided = found(m, "finish") || found(m, "confirm") || found(m, "ended");
+	bool decided = found(m, "finish") || found(m, "postcopy") || found(m, "confirm") || found(m, "ended");
 
 	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
 		     m->source_gone ? "has gone" : "still lives");

@@ -14,7 +14,7 @@
  * fails; from then on only its word on the VM counts, and that has to be asked for. */
 static void lost(struct migrate *m, const struct err *why)
 {
-	if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM)
+	if (m->state == MIGRATE_FINISH || m->state == MIGRATE_PAGING || m->state == MIGRATE_CONFIRM)
 		migrate_ask(m, why->text);
 	else if (m->state == MIGRATE_ASK)
 		migrate_ask_failed(m, why, why->code == ERR_REFUSED);
@@ -92,6 +92,7 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 		err_set(&e, ERR_CLOSED, "the destination ended the talk");
 	switch (m->state) {
 	case MIGRATE_FINISH:
+	case MIGRATE_PAGING:
 	case MIGRATE_CONFIRM:
 	case MIGRATE_ASK:
 		lost(m, &e);

@@ -150,6 +150,8 @@ void migrate_watch_tick(struct migrate *m)
 
 	if (m->state >= MIGRATE_OVER || !m->ops)
 		return;
+	if (m->state == MIGRATE_PAGING)
+		qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE && m->qmp) {
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
 		if (m->state >= MIGRATE_RAM)

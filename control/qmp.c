@@ -36,6 +36,7 @@ struct command {
 	int fd; /* to go with the first byte, or -1 */
 	uint64_t id;
 	bool had_fd;
+	bool oob; /* past the others */
 	qmp_reply *fn;
 	void *ctx;
 };
@@ -53,8 +54,9 @@ struct qmp {
 	enum state state;
 	struct event *readable, *writable, *timer, *retry;
 	unsigned greeting_ms;
+	bool want_oob, has_oob;
 	struct command_list queued, written;
-	unsigned inflight;
+	unsigned inflight, fds_inflight;
 	uint64_t next_id;
 	struct qmp_scan in;
 	pid_t peer_pid;
@@ -122,7 +124,7 @@ static void end(struct qmp *q, const struct err *why)
 	stop_io(q);
 	q->depth++;
 	TAILQ_CONCAT(&q->written, &q->queued, link);
-	q->inflight = 0;
+	q->inflight = q->fds_inflight = 0;
 	while ((c = TAILQ_FIRST(&q->written))) {
 		TAILQ_REMOVE(&q->written, c, link);
 		if (c->fn && !q->freed)
@@ -150,14 +152,14 @@ static void flush(struct qmp *q)
 	if (q->state != STATE_READY && q->state != STATE_NEGOTIATING)
 		return;
 	while ((c = TAILQ_FIRST(&q->queued))) {
-		const struct command *last = TAILQ_LAST(&q->written, command_list);
 		char control[CMSG_SPACE(sizeof(int))] = {0};
 		struct iovec iov;
 		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 		ssize_t n;
 
-		if (c->off == 0 && (q->inflight >= QMP_INFLIGHT || (last && last->had_fd) ||
-				    (c->had_fd && q->inflight > 0)))
+		if (c->off == 0 && !c->oob &&
+		    (q->inflight >= QMP_INFLIGHT || q->fds_inflight ||
+		     (c->had_fd && q->inflight > 0)))
 			break; /* the next answer comes back here */
 		if (q->state == STATE_NEGOTIATING && q->inflight > 0)
 			break;
@@ -199,6 +201,7 @@ static void flush(struct qmp *q)
 		TAILQ_REMOVE(&q->queued, c, link);
 		TAILQ_INSERT_TAIL(&q->written, c, link);
 		q->inflight++;
+		q->fds_inflight += c->had_fd;
 	}
 	if (q->writable)
 		event_del(q->writable);
@@ -215,9 +218,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	leave(q);
 }
 
+enum how { IN_BAND, OUT_OF_BAND };
+
 /* Makes a command; args stolen, fd owned. NULL when memory is short. */
 static struct command *command_make(struct qmp *q, const char *name, json_t *args, int fd,
-				    qmp_reply *fn, void *ctx)
+				    enum how how, qmp_reply *fn, void *ctx)
 {
 	struct command *c = calloc(1, sizeof(*c));
 	json_t *msg = json_object();
@@ -228,11 +233,12 @@ static struct command *command_make(struct qmp *q, const char *name, json_t *arg
 	if (!c || !msg)
 		goto fail;
 	c->had_fd = fd >= 0;
+	c->oob = how == OUT_OF_BAND;
 	c->id = ++q->next_id;
 	c->fn = fn;
 	c->ctx = ctx;
 	strncpy(c->name, name, sizeof(c->name) - 1);
-	json_object_set_new(msg, "execute", json_string(name));
+	json_object_set_new(msg, c->oob ? "exec-oob" : "execute", json_string(name));
 	if (args)
 		json_object_set(msg, "arguments", args);
 	json_object_set_new(msg, "id", json_integer((json_int_t)c->id));
@@ -275,16 +281,32 @@ static void on_deferred_end(evutil_socket_t fd, short what, void *arg)
 	leave(q);
 }
 
-static void send_command(struct qmp *q, const char *name, json_t *args, int fd, qmp_reply *fn,
-			 void *ctx)
+/* The place for one out of band: before all that have not begun to go out. */
+static void queue_first(struct qmp *q, struct command *c)
 {
-	struct command *c = command_make(q, name, args, fd, fn, ctx);
+	struct command *at = TAILQ_FIRST(&q->queued);
+
+	while (at && (at->off > 0 || at->oob))
+		at = TAILQ_NEXT(at, link);
+	if (at)
+		TAILQ_INSERT_BEFORE(at, c, link);
+	else
+		TAILQ_INSERT_TAIL(&q->queued, c, link);
+}
+
+static void send_command(struct qmp *q, const char *name, json_t *args, int fd, enum how how,
+			 qmp_reply *fn, void *ctx)
+{
+	struct command *c = command_make(q, name, args, fd, how, fn, ctx);
 
 	if (!c) {
 		log_error(NULL, "QMP socket %s: no memory for %s", q->path, name);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&q->queued, c, link);
+	if (c->oob)
+		queue_first(q, c);
+	else
+		TAILQ_INSERT_TAIL(&q->queued, c, link);
 	if (q->state == STATE_ENDED) {
 		if (!q->retry) {
 			struct timeval now = {0, 0};
@@ -301,12 +323,28 @@ static void send_command(struct qmp *q, const char *name, json_t *args, int fd, 
 
 void qmp_command(struct qmp *q, const char *name, json_t *args, qmp_reply *fn, void *ctx)
 {
-	send_command(q, name, args, -1, fn, ctx);
+	send_command(q, name, args, -1, IN_BAND, fn, ctx);
+}
+
+void qmp_want_oob(struct qmp *q)
+{
+	q->want_oob = true;
+}
+
+void qmp_command_oob(struct qmp *q, const char *name, json_t *args, qmp_reply *fn, void *ctx)
+{
+	send_command(q, name, args, -1, q->has_oob ? OUT_OF_BAND : IN_BAND, fn, ctx);
+}
+
+void qmp_set_owner(struct qmp *q, const struct qmp_ops *ops, void *ctx)
+{
+	q->ops = ops;
+	q->ctx = ctx;
 }
 
 void qmp_getfd(struct qmp *q, const char *name, int fd, qmp_reply *fn, void *ctx)
 {
-	send_command(q, "getfd", json_pack("{s:s}", "fdname", name), fd, fn, ctx);
+	send_command(q, "getfd", json_pack("{s:s}", "fdname", name), fd, IN_BAND, fn, ctx);
 }
 
 void qmp_forget(struct qmp *q)
@@ -340,6 +378,22 @@ static void on_negotiated(void *ctx, struct qmp *q, json_t *result, const struct
 	q->ops->on_ready(q->ctx, q);
 }
 
+static bool offers_oob(const json_t *greeting)
+{
+	size_t i;
+	const json_t *item;
+
+	json_array_foreach(json_object_get(json_object_get(greeting, "QMP"), "capabilities"), i,
+			   item)
+	{
+		const char *text = json_string_value(item);
+
+		if (text && strcmp(text, "oob") == 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_greeting(struct qmp *q, const json_t *msg)
 {
 	struct command *c;
@@ -351,7 +405,10 @@ static void on_greeting(struct qmp *q, const json_t *msg)
 		return;
 	}
 	q->state = STATE_NEGOTIATING;
-	c = command_make(q, "qmp_capabilities", NULL, -1, on_negotiated, NULL);
+	q->has_oob = q->want_oob && offers_oob(msg);
+	c = command_make(q, "qmp_capabilities",
+			 q->has_oob ? json_pack("{s:[s]}", "enable", "oob") : NULL, -1, IN_BAND,
+			 on_negotiated, NULL);
 	if (!c) {
 		end_msg(q, ERR_SYSTEM, "no memory");
 		return;
@@ -375,6 +432,7 @@ static void on_answer(struct qmp *q, const json_t *msg, json_int_t id)
 	}
 	TAILQ_REMOVE(&q->written, c, link);
 	q->inflight--;
+	q->fds_inflight -= c->had_fd;
 	if (error) {
 		const char *desc = json_string_value(json_object_get(error, "desc"));
 

@@ -54,6 +54,17 @@ typedef void qmp_reply(void *ctx, struct qmp *q, json_t *result, const struct er
  * the order of the calls. Legal before on_ready: they wait for it. */
 void qmp_command(struct qmp *q, const char *name, json_t *args, qmp_reply *fn, void *ctx);
 
+/* Asks QEMU, in the greeting, for commands out of band, which it answers also while its main
+ * loop stands still. To be called before the greeting has come. */
+void qmp_want_oob(struct qmp *q);
+
+/* Sends a command out of band, past all that wait; in its turn where QEMU does not offer
+ * that, or was not asked for it. */
+void qmp_command_oob(struct qmp *q, const char *name, json_t *args, qmp_reply *fn, void *ctx);
+
+/* From now on ops and ctx get what comes. What waits keeps its callbacks: see qmp_forget. */
+void qmp_set_owner(struct qmp *q, const struct qmp_ops *ops, void *ctx);
+
 /* `getfd`: hands fd (owned, closed once sent) to QEMU under name (must not begin with
  * a digit). Nothing else is sent before it is answered, since QEMU keeps only the last
  * descriptors that came in. */

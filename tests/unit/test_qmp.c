@@ -216,6 +216,36 @@ static void test_qmp_sends_nothing_behind_a_descriptor(void **state)
 	rig_down(&r);
 }
 
+static void test_qmp_goes_past_what_waits_out_of_band(void **state)
+{
+	char buf[4096];
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, 0);
+	qmp_want_oob(r.s.q);
+	say(&r, greeting);
+	hear(&r, buf, sizeof(buf));
+	assert_non_null(strstr(buf, "\"enable\":[\"oob\"]"));
+	say(&r, "{\"return\": {}, \"id\": 1}");
+	/* one that is not answered, and behind it a queue that waits for its answer */
+	qmp_getfd(r.s.q, "one", open("/dev/null", O_RDONLY), on_reply, &r.s);
+	qmp_command(r.s.q, "stop", NULL, on_reply, &r.s);
+	assert_int_equal(hear(&r, buf, sizeof(buf)), 1);
+	qmp_command_oob(r.s.q, "migrate-recover", NULL, on_reply, &r.s);
+	assert_int_equal(hear(&r, buf, sizeof(buf)), 0);
+	assert_non_null(strstr(buf, "{\"exec-oob\":\"migrate-recover\""));
+	assert_null(strstr(buf, "stop"));
+	say(&r, "{\"return\": {}, \"id\": 4}");
+	assert_int_equal(r.s.replies, 1);
+	hear(&r, buf, sizeof(buf));
+	assert_string_equal(buf, "");
+	say(&r, "{\"return\": {}, \"id\": 2}");
+	hear(&r, buf, sizeof(buf));
+	assert_non_null(strstr(buf, "stop"));
+	rig_down(&r);
+}
+
 static void test_qmp_refuses_garbage(void **state)
 {
 	static const char *const bad[] = {
@@ -408,6 +438,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_qmp_greets_and_commands),
 	    cmocka_unit_test(test_qmp_sends_nothing_behind_a_descriptor),
+	    cmocka_unit_test(test_qmp_goes_past_what_waits_out_of_band),
 	    cmocka_unit_test(test_qmp_refuses_garbage),
 	    cmocka_unit_test(test_qmp_tells_when_nobody_greets),
 	    cmocka_unit_test(test_qmp_ends_what_waits_when_the_peer_goes),
