@@ -398,6 +398,12 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 			 "the source went away before it said that its VM has ended (%s); the VM "
 			 "runs here",
 			 e.text);
+	if (j->state == JOB_RUNS && j->postcopy && j->qmp) {
+		/* The monitor is kept for the question: a new one may not be answered while the
+		 * guest waits for pages. QEMU sees at once that none will come. */
+		job_drop_streams(j, e.text);
+		return;
+	}
 	if (j->state == JOB_RUNS || j->state == JOB_CONFIRMED || j->state == JOB_ASKED)
 		job_over(j);
 	if (j->state == JOB_OVER && !j->putting_back)

@@ -111,7 +111,8 @@ static void say_finished(struct job *j, const char *status)
 	log_info(&j->about, "the VM %s here", j->run ? "runs" : "is paused, as it was,");
 	if (!j->talk) { /* the source went away meanwhile */
 		json_decref(msg);
-		job_over(j);
+		if (!j->postcopy) /* (see job.c: its monitor is kept) */
+			job_over(j);
 		return;
 	}
 	job_say(j, msg);
@@ -214,6 +215,8 @@ void job_finish_due(struct job *j)
 		look(j);
 	} else if (j->missing) {
 		look_for_it(j);
+	} else if (j->state == JOB_RUNS && j->postcopy) {
+		job_ram_recover_due(j);
 	} else if (j->state == JOB_RUNS) {
 		log_warn(&j->about, "the source has not confirmed that the VM is here: the journal "
 				    "keeps the job until it asks again");

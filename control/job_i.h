@@ -103,6 +103,8 @@ struct job {
 		struct relay **relays; /* in the order of the streams */
 		size_t count;	       /* streams that came */
 		bool listens;	       /* QEMU does, on path in dir */
+		char status[24];       /* of QEMU's migration, as its events have it */
+		unsigned long long recover_until_ms;
 		char dir[108], path[108];
 	} ram;
 	char nbd_dir[160], nbd_path[180];
@@ -178,6 +180,8 @@ void job_twin_ready(struct job *j);
 int job_check_backing(struct job *j, struct err *e);
 
 /* job_streams.c */
+/* Streams under "job:ID" come to j. */
+int job_route(struct job *j, struct err *e);
 void job_export(struct job *j);
 void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target);
 void job_close_exports(struct job *j);
@@ -199,6 +203,10 @@ void job_ram_take(struct job *j, struct session *s, struct stream *stream, const
 void job_ram_drop(struct job *j, const char *reason);
 /* Removes the folder of RAM's socket. */
 void job_ram_remove(struct job *j);
+/* Keeps what the twin's events say of its migration. */
+void job_ram_event(struct job *j, const char *name, const json_t *data);
+/* Postcopy's streams come again, or the timer of their retry is due (JOB_RUNS). */
+void job_ram_recover_due(struct job *j);
 
 /* job_finish.c */
 void job_finish(struct job *j, const json_t *msg);

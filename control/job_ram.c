@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/dir.h"
 #include "base/fd.h"
 
@@ -193,6 +194,8 @@ static int make_folder(struct job *j, struct err *e)
 		 j->ram.path);
 	if (j->guardian && guardian_add_dir(j->guardian, j->ram.dir, e) < 0)
 		return e->code;
+	if (j->state == JOB_RUNS)
+		dir_remove(j->ram.dir); /* of this job, before adit serve was killed */
 	if (mkdir(j->ram.dir, 0700) < 0) {
 		err_set_sys(e, errno, "the folder %s cannot be made", j->ram.dir);
 		guardian_forget_dir(j->guardian, j->ram.dir, NULL);
@@ -274,19 +277,106 @@ static void take_only(struct job *j, struct session *s, struct stream *stream)
 	qmp_batch_run(b, j->qmp, on_incoming, j);
 }
 
+/* ---- postcopy that broke ---- */
+
+enum { RECOVER_EVERY_MS = 100, RECOVER_MS = 20000 };
+
+static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct job *j = ctx;
+	struct addr a = {.kind = ADDR_UNIX};
+
+	(void)q;
+	(void)result;
+	if (j->state != JOB_RUNS || !j->ram.count)
+		return;
+	if (err_is_set(e) && clock_ms() < j->ram.recover_until_ms) {
+		log_debug(&j->about, "postcopy: %s", e->text);
+		job_wait(j, RECOVER_EVERY_MS); /* it has not seen yet that the old one broke */
+		return;
+	}
+	if (err_is_set(e)) {
+		log_warn(&j->about, "postcopy is not taken up: %s", e->text);
+		job_ram_drop(j, e->text);
+		return;
+	}
+	log_info(&j->about, "postcopy goes on over new streams");
+	j->ram.listens = true;
+	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
+	for (size_t i = 0; i < j->ram.count && j->session; i++)
+		if (j->ram.relays[i])
+			relay_join(j->ram.relays[i], j->session, &a);
+}
+
+void job_ram_recover_due(struct job *j)
+{
+	char uri[sizeof(j->ram.path) + 8];
+
+	if (!j->ram.count || j->ram.listens || !j->qmp)
+		return;
+	snprintf(uri, sizeof(uri), "unix:%s", j->ram.path);
+	/* Out of band: a guest that waits for a page can hold up QEMU's main loop. */
+	qmp_command_oob(j->qmp, "migrate-recover", json_pack("{s:s}", "uri", uri), on_recovering,
+			j);
+}
+
+static void take_again(struct job *j, struct session *s, struct stream *stream, size_t k)
+{
+	struct addr a = {.kind = ADDR_UNIX};
+	struct err e = ERR_INIT;
+	struct relay *r;
+
+	if (k == 0 && j->ram.listens)
+		job_ram_drop(j, "postcopy is taken up anew");
+	if (k != j->ram.count || k >= channels_wanted(j)) {
+		stream_refuse(stream, CODE_REFUSED,
+			      "RAM's streams come in order, each once, and no more than agreed");
+		return;
+	}
+	if (!j->ram.relays)
+		j->ram.relays = calloc(channels_wanted(j), sizeof(struct relay *));
+	if (!j->ram.relays || (k == 0 && make_folder(j, &e) < 0)) {
+		stream_refuse(stream, CODE_INTERNAL,
+			      err_is_set(&e) ? e.text : "no memory for RAM's streams");
+		return;
+	}
+	r = relay_hold(j->service->base, stream, on_relay_end, j);
+	j->ram.relays[j->ram.count++] = r;
+	if (k == 0) {
+		j->ram.recover_until_ms = clock_ms() + RECOVER_MS;
+		job_ram_recover_due(j);
+	} else if (r && j->ram.listens) {
+		snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
+		relay_join(r, s, &a);
+	}
+}
+
+void job_ram_event(struct job *j, const char *name, const json_t *data)
+{
+	const char *status = json_string_value(json_object_get(data, "status"));
+
+	if (strcmp(name, "MIGRATION") == 0 && status)
+		snprintf(j->ram.status, sizeof(j->ram.status), "%s", status);
+}
+
 void job_ram_take(struct job *j, struct session *s, struct stream *stream, const char *number)
 {
 	char *end;
 	unsigned long k;
 
 	if (!*number && channels_wanted(j) == 1) {
-		take_only(j, s, stream);
+		if (j->state == JOB_RUNS)
+			take_again(j, s, stream, 0);
+		else
+			take_only(j, s, stream);
 		return;
 	}
 	k = strtoul(number + (*number == '/'), &end, 10);
 	if (channels_wanted(j) == 1 || number[0] != '/' || number[1] < '0' || number[1] > '9' ||
 	    *end || k > JOB_CHANNELS_MAX)
 		stream_refuse(stream, CODE_REFUSED, "this job has no such RAM stream");
+	else if (j->state == JOB_RUNS)
+		take_again(j, s, stream, k);
 	else
 		take_one_of(j, s, stream, k);
 }

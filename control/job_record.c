@@ -120,6 +120,7 @@ int job_record_write(struct job *j, const char *state, struct err *e)
 	json_object_set_new(j->record, "state", json_string(state));
 	json_object_set_new(j->record, "run", json_boolean(j->run));
 	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
+	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
 	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
 	return journal_write(j->journal, j->record, e);
 }

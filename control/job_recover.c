@@ -93,6 +93,7 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 {
 	json_t *msg = answer(j, "runs");
 	const char *text = json_string_value(json_object_get(status, "status"));
+	struct err e = ERR_INIT;
 
 	json_object_set_new(msg, "runs",
 			    json_boolean(json_is_true(json_object_get(status, "running"))));
@@ -100,6 +101,11 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 	j->postcopy = j->postcopy && migration && strncmp(migration, "postcopy-", 9) == 0;
 	if (j->postcopy)
 		json_object_set_new(msg, "postcopy", json_true());
+	if (j->postcopy && j->talk && job_route(j, &e) < 0) {
+		json_decref(msg);
+		say_unsure(j, e.text);
+		return;
+	}
 	log_info(&j->about, "the VM is here, its state is %s", text ? text : "unknown");
 	job_set_state(j, JOB_RUNS);
 	if (!j->talk) { /* found at the start: it waits in the journal for the question */
@@ -180,10 +186,8 @@ static void on_ready(void *ctx, struct qmp *q)
 
 static void on_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
 {
-	(void)ctx;
 	(void)q;
-	(void)name;
-	(void)data;
+	job_ram_event(ctx, name, data);
 }
 
 static void on_end(void *ctx, struct qmp *q, const struct err *why)
@@ -217,8 +221,19 @@ static void ask_twin(struct job *j)
 	j->launched = json_is_true(json_object_get(j->record, "launched"));
 	j->twin_pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
 	j->twin_started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
+	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
 	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
+	if (j->qmp) { /* taken over: it runs, and may not answer before it has its pages */
+		json_t *status = json_pack("{s:b,s:s}", "running", j->run, "status",
+					   j->run ? "running" : "paused");
+
+		say_runs(j, status, j->ram.status);
+		json_decref(status);
+		return;
+	}
 	j->qmp = qmp_connect(j->service->base, j->twin.qmp, 0, &qmp_ops, j, &e);
+	if (j->qmp)
+		qmp_want_oob(j->qmp);
 	if (!j->qmp)
 		say_unsure(j, e.text);
 	else /* one that has stopped greets, or answers, too late */
@@ -285,7 +300,15 @@ static bool end_other(struct job *j)
 		again(j, "what the job has made is still being removed there");
 		return false;
 	}
-	/* All that it knows is in the journal. */
+	if (other->state == JOB_RUNS && other->postcopy && other->qmp && *other->ram.status) {
+		j->qmp = other->qmp;
+		other->qmp = NULL;
+		qmp_forget(j->qmp);
+		qmp_set_owner(j->qmp, &qmp_ops, j);
+		j->qmp_ready = true;
+		snprintf(j->ram.status, sizeof(j->ram.status), "%s", other->ram.status);
+	}
+	/* All else that it knows is in the journal. */
 	job_free(other);
 	return true;
 }

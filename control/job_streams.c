@@ -166,6 +166,22 @@ static void take_disk(struct job *j, struct session *s, struct stream *stream, c
 		job_remove_nbd(j); /* nobody else is to come */
 }
 
+static void on_route(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
+		     const char *target)
+{
+	(void)class;
+	job_take_stream(ctx, s, stream, target);
+}
+
+int job_route(struct job *j, struct err *e)
+{
+	snprintf(j->route, sizeof(j->route), "job:%s", j->id);
+	if (router_add_service(j->service->router, j->route, on_route, j, e) == 0)
+		return 0;
+	j->route[0] = 0;
+	return e->code;
+}
+
 void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target)
 {
 	size_t head = strlen(j->route);
@@ -173,7 +189,8 @@ void job_take_stream(struct job *j, struct session *s, struct stream *stream, co
 
 	if (s != j->session)
 		stream_refuse(stream, CODE_REFUSED, "that job is not of this session");
-	else if (j->state != JOB_READY)
+	else if (j->state != JOB_READY &&
+		 !(j->state == JOB_RUNS && j->postcopy && strncmp(what, "/ram", 4) == 0))
 		stream_refuse(stream, CODE_REFUSED, "that job takes no streams now");
 	else if (strcmp(what, "/ram") == 0 || strncmp(what, "/ram/", 5) == 0)
 		job_ram_take(j, s, stream, what + 4);

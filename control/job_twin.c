@@ -308,10 +308,8 @@ static void on_qmp_ready(void *ctx, struct qmp *q)
 
 static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
 {
-	(void)ctx;
 	(void)q;
-	(void)name;
-	(void)data;
+	job_ram_event(ctx, name, data);
 }
 
 static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
@@ -351,6 +349,8 @@ static void connect_monitor(struct job *j)
 		return;
 	}
 	j->qmp = qmp_connect(j->service->base, j->twin.qmp, 0, &qmp_ops, j, &e);
+	if (j->qmp)
+		qmp_want_oob(j->qmp); /* postcopy that broke may leave its main loop waiting */
 	if (!j->qmp) {
 		err_prefix(&e, "the destination");
 		job_fail(j, &e);
@@ -461,13 +461,6 @@ void job_twin_ready(struct job *j)
 
 /* ---- the beginning ---- */
 
-static void on_route(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
-		     const char *target)
-{
-	(void)class;
-	job_take_stream(ctx, s, stream, target);
-}
-
 /* Two VMs of one name on a host are one VM by mistake, or will be mistaken for one. */
 int job_check_name(const struct job *j, struct err *e)
 {
@@ -515,9 +508,7 @@ void job_begin(struct job *j)
 	const struct service_config *c = &j->service->config;
 	struct err e = ERR_INIT;
 
-	snprintf(j->route, sizeof(j->route), "job:%s", j->id);
-	if (router_add_service(j->service->router, j->route, on_route, j, &e) < 0) {
-		j->route[0] = 0;
+	if (job_route(j, &e) < 0) {
 		job_fail(j, &e);
 		return;
 	}

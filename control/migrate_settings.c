@@ -5,6 +5,7 @@
  */
 #include "control/migrate_i.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* QEMU limits itself to 128 MiB/s when not told otherwise; our limit is the tunnel's. */
@@ -187,14 +188,32 @@ static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	migrate_fail(m, &why);
 }
 
+/* 7.2 would take both, and then go wrong. */
+static bool older_than_10_2(const char *version)
+{
+	unsigned major = 0, minor = 0;
+
+	sscanf(version, "%u.%u", &major, &minor);
+	return major < 10 || (major == 10 && minor < 2);
+}
+
 void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
 {
 	const struct migrate_config *c = &m->config;
+	struct err e = ERR_INIT;
 	struct qmp_batch *b;
 
 	m->preempt = c->postcopy && !c->multifd && knows(m, "postcopy-preempt");
 	if (!c->multifd && !c->xbzrle && !c->auto_converge && !c->postcopy) {
 		then(m);
+		return;
+	}
+	if (c->postcopy && c->multifd && older_than_10_2(m->desc.qemu)) {
+		err_set(&e, ERR_REFUSED,
+			"the source's QEMU %s cannot do --multifd and --postcopy together: QEMU "
+			"10.2 and newer can",
+			m->desc.qemu);
+		migrate_fail(m, &e);
 		return;
 	}
 	m->after_try = then;

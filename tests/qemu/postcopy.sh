@@ -1,0 +1,28 @@
+# Postcopy: a guest that writes faster than the line carries, and a migration of it that has come to postcopy, with
+# seconds' worth of RAM still on the source. Sourced by the tests that need it.
+# shellcheck shell=bash
+
+# the twin of a user who may not use userfaultfd cannot do it
+postcopy_needed() {
+    [ "$(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null)" = 1 ] || [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 1 ] ||
+        skip 'userfaultfd is for root alone here (vm.unprivileged_userfaultfd)'
+}
+
+# postcopy_vm NAME
+postcopy_vm() {
+    move_disks "$1" 8M raw:virtio
+    move_vm "$1" mem=96 append='ram=64 rate=max sectors=256 diskrate=20'
+}
+
+# postcopy_reach VM [OPTION]...: a migration of VM that is in postcopy
+postcopy_reach() {
+    local vm=$1
+    shift
+    link_rate 80mbit
+    adit_start "$vm" --postcopy --timeout 1 --on-timeout postcopy --downtime-limit 20 "$@"
+    wait_until 60 'postcopy' postcopy_is_on
+}
+postcopy_is_on() {
+    proc_runs "$MIGRATE" || fail "adit migrate ended early: $(tail -n 1 "$T/$MIGRATE.log")"
+    grep -q '"event":"phase","phase":"postcopy"' "$T/$MIGRATE.json"
+}
