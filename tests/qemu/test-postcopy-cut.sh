@@ -16,6 +16,23 @@ sees_cuts() { [ "$(notes 'postcopy was interrupted')" -ge "$1" ]; }
 goes_on() { source_is cut postcopy-active || proc_gone migrate; }
 notes() { grep -c "$1" "$T/migrate.json" || true; }
 
+# recovered VM: adit recover takes it to its end
+recovered() {
+    local job qmp dir
+    job=$(basename "$(ls "$T"/state-src/journal/source-*.json)" .json)
+    dir=$(jq -r .prepared.vm.dir "$T/state-src/journal/$job.json")
+    vm_adopt "$1-twin" dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" \
+        "$(jq -r .prepared.vm.pid "$T/state-src/journal/$job.json")"
+    link_rate none
+    adit_recover || fail 'adit recover failed'
+    wait_until 5 "the end of the source's QEMU" proc_gone "$1"
+    wait_until 20 'the guest to run there' vm_is "$1-twin" running
+    guest_continues "$1" "$1-twin"
+    move_checked "$1-twin"
+    adit_recover | grep -q . || true
+    vm_end "$1-twin"
+}
+
 move_hosts
 postcopy_needed
 adit_serve_launch
@@ -23,12 +40,15 @@ adit_serve_launch
 say 'cut twice'
 postcopy_vm cut
 postcopy_reach cut
-for i in 1 2; do
-    line_reset
-    wait_until 10 "adit to see cut $i" sees_cuts "$i"
-    wait_until 20 'postcopy to go on' goes_on "$i"
-    sleep 0.5
-done
+link_cut
+wait_until 30 'adit to see the cut' sees_cuts 1
+link_heal
+wait_until 20 'postcopy to go on' goes_on
+sleep 0.5
+source_is cut postcopy-active || fail 'postcopy was over too soon for a second cut'
+line_reset
+wait_until 10 'adit to see the second cut' sees_cuts 2
+wait_until 20 'postcopy to go on' goes_on
 link_rate none
 adit_wait 60
 move_succeeded cut cut-twin raw:virtio
@@ -41,7 +61,15 @@ postcopy_reach killed
 proc_kill migrate KILL
 adit_wait 5
 wait_until 10 'the source QEMU to see it' source_is killed postcopy-paused
-link_rate none
-say 'and the adit there'
-in_host src "$ADIT" recover --json >"$T/recover.json" 2>"$T/recover.log" || fail "adit recover: $(cat "$T/recover.log")"
-cat "$T/recover.json"
+recovered killed
+
+say 'adit migrate and adit serve are killed'
+postcopy_vm both
+postcopy_reach both
+proc_kill serve KILL
+proc_kill migrate KILL
+adit_wait 5
+wait_until 10 'the source QEMU to see it' source_is both postcopy-paused
+proc_wait serve 5
+adit_serve_launch
+recovered both
