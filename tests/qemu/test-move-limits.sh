@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Goal: --max-bandwidth holds for RAM and disks together, as the network counts it; --downtime-limit is kept to and told;
-# a guest that writes faster than the line carries is given up at --timeout, and runs on.
+# Goal: --max-bandwidth holds for RAM and disks together, as the network counts it, also when it is halved and doubled in
+# flight; --downtime-limit is kept to and told; a guest that writes faster than the line carries is given up at --timeout,
+# also at one that was set in flight, and runs on.
 . "$(dirname "$0")/lib.sh"
 
 crossed() { firewall_count dst passed_in bytes; }
@@ -32,6 +33,34 @@ say "  measured to the end: $rate bytes a second"
 [ "$rate" -le $((want * 110 / 100)) ] || fail "more than --max-bandwidth in the end: $rate bytes a second"
 vm_end capped-twin
 
+say 'halved and doubled in flight'
+job_id() { find "$T/state-src/journal" -name 'source-*.json' -printf '%f\n' | sed 's/^source-//; s/\.json$//'; }
+set_job() { in_host src "$ADIT" set "$(job_id)" "$@" >"$T/set.log" 2>&1 || fail "adit set $*: $(cat "$T/set.log")"; }
+# rate_is BYTES: so much crosses now, within a tenth
+rate_is() {
+    local from begin rate
+    sleep 0.3
+    from=$(crossed) begin=$(now_ms)
+    sleep 1.5
+    rate=$((($(crossed) - from) * 1000 / ($(now_ms) - begin)))
+    say "  asked for $1, measured $rate bytes a second"
+    [ "$rate" -le $(($1 * 110 / 100)) ] && [ "$rate" -ge $(($1 * 90 / 100)) ] || fail "$rate bytes a second, asked for $1"
+}
+move_disks flight 96M raw:virtio
+move_vm flight append='ram=16 rate=200 sectors=1024 diskrate=20'
+adit_start flight --max-bandwidth 8M
+move_phase flight mirror
+rate_is 8388608
+set_job --max-bandwidth 4M
+rate_is 4194304
+set_job --max-bandwidth 16M
+rate_is 16777216
+phase_is flight mirror || fail 'the disk was copied too soon'
+set_job --max-bandwidth none --downtime-limit 3000
+adit_wait
+move_succeeded flight flight-twin raw:virtio
+vm_end flight-twin
+
 say '--downtime-limit'
 move_disks downtime 8M raw:virtio
 # with a second of downtime allowed it ends although the guest never stops writing
@@ -47,9 +76,10 @@ move_disks busy 8M raw:virtio
 move_vm busy append='ram=16 rate=max sectors=256 diskrate=20'
 link_rate 40mbit
 left_mark
-adit_start busy --timeout 8 --downtime-limit 50
+adit_start busy --timeout 100 --downtime-limit 50
 begin=$(now_ms)
 move_phase busy ram
+set_job --timeout 8
 wait_until 12 'adit giving up' proc_gone migrate
 took=$(($(now_ms) - begin))
 [ "$took" -ge 6000 ] || fail "given up after $took ms already"
