@@ -16,7 +16,8 @@ done
 left_now() {
     find "$T" "${LEFT_PLACES[@]}" -mindepth 1 \( -path "$T/*.log" -o -path "$T/*.json" -o -path "$T/left.*" \
         -o -path "$T/sanitizer.*" -o -path "$T/listeners.txt" -o -path "$T/.failed" -o -path "$T/recover.*" -o -path "$T/state-*" \) -prune -o -printf '%y %p\n' | sed 's/^s /socket /; s/^d /folder /; s/^f /file /' |
-        grep -vxE 'folder /run/adit(/jobs)?' || true # adit's own, which stays
+        grep -vE '^(folder /run/adit(/jobs)?|socket /run/adit/jobs/[0-9a-f]+\.sock)$' || true
+    # (those are adit migrate's own on the source: where it was killed the next one clears them)
     # of the state only unsettled jobs are left-overs
     find "$T" -path "$T/state-*/journal/*" -type f ! -name '*.lock' 2>/dev/null | sed 's/^/record /' || true
     unix_listeners dst | sed 's/^/listening /'

@@ -40,5 +40,5 @@ no_records() { [ -z "$(find "$T/state-src/journal" -name '*.json')" ]; }
 proc_start serve-src src "$ADIT" serve --listen "$SRC_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" --allow-migrate \
     --run-dir "$T/run-src" --state-dir "$T/state-src"
 wait_until 20 'adit serve to settle the job' no_records
-grep -q 'settled: .*runs on here' "$T/serve-src.log" || fail 'adit serve did not say what it did'
+wait_until 5 'adit serve to say what it did' grep -q 'settled: .*runs on here' "$T/serve-src.log"
 fault_whole b
