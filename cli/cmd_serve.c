@@ -48,6 +48,9 @@ static const char help[] =
     "                      needs --allow-launch. May be repeated\n"
     "  --overwrite-images  an image that is in DIR already, under the name that a disk of the\n"
     "                      VM has, is overwritten when nobody uses it; refused without this\n"
+    "  --launch-hook PROGRAM  have PROGRAM (an absolute path; of root or of the user who runs\n"
+    "                      adit) start a QEMU that waits for each VM that comes, instead of\n"
+    "                      --allow-launch: see docs/launch-hook.md; needs --allow-migrate\n"
     "  --allow-dest-qmp PATTERN  have a VM taken by a QEMU that waits here already, if the path\n"
     "                      of its monitor matches (adit migrate --dest-qmp); wildcards as\n"
     "                      above; needs --allow-migrate. May be repeated\n"
@@ -70,6 +73,7 @@ enum {
 	OPTION_ALLOW_LAUNCH,
 	OPTION_IMAGES,
 	OPTION_OVERWRITE_IMAGES,
+	OPTION_LAUNCH_HOOK,
 	OPTION_ALLOW_DEST_QMP,
 	OPTION_RUN_DIR,
 	OPTION_STATE_DIR,
@@ -89,6 +93,7 @@ struct serve {
 	struct words forwards, launch, images;
 	struct rules dest_qmp;
 	int allow_migrate, overwrite_images;
+	const char *launch_hook;
 	const char *run_dir_given, *state_dir_given;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
@@ -133,6 +138,9 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 	case OPTION_IMAGES:
 		v->images.at[v->images.count++] = value;
 		return 0;
+	case OPTION_LAUNCH_HOOK:
+		v->launch_hook = value;
+		return 0;
 	case OPTION_OVERWRITE_IMAGES:
 		v->overwrite_images = 1;
 		return 0;
@@ -175,6 +183,26 @@ static int check_path(const char *option, const char *path, int directory, struc
 	return 0;
 }
 
+/* It is run with our rights, so nobody else may write to it. */
+static int check_hook(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (check_path("--launch-hook", path, 0, e) < 0)
+		return e->code;
+	if (strpbrk(path, "\n"))
+		return err_set(e, ERR_USAGE, "--launch-hook: a path has no newline in it");
+	if (stat(path, &st) < 0)
+		return err_set_sys(e, errno, "--launch-hook %s", path);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
+		return err_set(
+		    e, ERR_CONFIG,
+		    "--launch-hook %s: must belong to root or to the user who runs adit, "
+		    "and not be writable for everybody",
+		    path);
+	return 0;
+}
+
 static int check_options(const struct serve *v, struct err *e)
 {
 	int rc = 0;
@@ -183,6 +211,14 @@ static int check_options(const struct serve *v, struct err *e)
 		return err_set(e, ERR_USAGE, "--allow-launch needs --allow-migrate");
 	if (v->dest_qmp.first && !v->allow_migrate)
 		return err_set(e, ERR_USAGE, "--allow-dest-qmp needs --allow-migrate");
+	if (v->launch_hook && !v->allow_migrate)
+		return err_set(e, ERR_USAGE, "--launch-hook needs --allow-migrate");
+	if (v->launch_hook && v->launch.count)
+		return err_set(e, ERR_USAGE,
+			       "--launch-hook and --allow-launch cannot go together: one of them "
+			       "starts VMs");
+	if (v->launch_hook && check_hook(v->launch_hook, e) < 0)
+		return e->code;
 	if (v->images.count && !v->launch.count)
 		return err_set(e, ERR_USAGE, "--images needs --allow-launch");
 	if (v->overwrite_images && !v->images.count)
@@ -267,6 +303,7 @@ static int start_service(struct serve *v, struct err *e)
 	    .run_dir = v->run_dir,
 	    .overwrite_images = v->overwrite_images,
 	    .dest_qmp = &v->dest_qmp,
+	    .launch_hook = v->launch_hook,
 	    .state_dir = v->state_dir,
 	};
 
@@ -356,6 +393,7 @@ static int parse(struct serve *v, int argc, char **argv)
 	    {"allow-migrate", no_argument, NULL, OPTION_ALLOW_MIGRATE},
 	    {"allow-launch", required_argument, NULL, OPTION_ALLOW_LAUNCH},
 	    {"images", required_argument, NULL, OPTION_IMAGES},
+	    {"launch-hook", required_argument, NULL, OPTION_LAUNCH_HOOK},
 	    {"overwrite-images", no_argument, NULL, OPTION_OVERWRITE_IMAGES},
 	    {"allow-dest-qmp", required_argument, NULL, OPTION_ALLOW_DEST_QMP},
 	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},

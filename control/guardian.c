@@ -33,6 +33,7 @@
 enum {
 	RECORDS_MAX = 256 * 1024, /* bytes of all records of a job */
 	GONE_MS = 3000,		  /* how long the child waits for a process that it has killed */
+	HOOK_MS = 20000,	  /* and for the launch hook to undo */
 };
 
 struct guardian {
@@ -63,6 +64,44 @@ static void kill_process(const char *text)
 		usleep(10000);
 }
 
+/* "PROGRAM\nFILE": PROGRAM undo, with FILE as its standard input. */
+static void run_hook(const char *text)
+{
+	struct sigaction act = {.sa_handler = SIG_DFL};
+	const char *file = strchr(text, '\n');
+	char program[4096];
+	char *argv[] = {program, (char[]){"undo"}, NULL};
+	pid_t pid;
+
+	if (!file || (size_t)(file - text) >= sizeof(program))
+		return;
+	memcpy(program, text, (size_t)(file - text));
+	program[file - text] = 0;
+	pid = fork();
+	if (pid == 0) {
+		int in = open(file + 1, O_RDONLY);
+
+		setsid();
+		for (int sig = 1; sig < 32; sig++)
+			sigaction(sig, &act, NULL);
+		if (in < 0 || dup2(in, 0) < 0)
+			_exit(127);
+		/* Whoever waits for the guardian's end is not to wait for what this starts. */
+		if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
+			for (int i = 3; i < 65536; i++)
+				close(i);
+		execv(program, argv);
+		_exit(127);
+	}
+	for (int i = 0; pid > 0 && i < HOOK_MS / 10; i++) {
+		if (waitpid(pid, NULL, WNOHANG) != 0)
+			return;
+		usleep(10000);
+	}
+	if (pid > 0 && kill(pid, SIGKILL) == 0)
+		waitpid(pid, NULL, 0);
+}
+
 static void undo_one(const char *record)
 {
 	if (record[0] == 'P')
@@ -71,6 +110,8 @@ static void undo_one(const char *record)
 		unlink(record + 1);
 	else if (record[0] == 'D')
 		dir_remove(record + 1);
+	else if (record[0] == 'H')
+		run_hook(record + 1);
 	else if (record[0] == 'J')
 		journal_settle(record + 1);
 }
@@ -249,6 +290,14 @@ int guardian_forget_file(struct guardian *g, const char *path, struct err *e)
 int guardian_forget_dir(struct guardian *g, const char *path, struct err *e)
 {
 	return forget(g, 'D', path, e);
+}
+
+int guardian_add_hook(struct guardian *g, const char *program, const char *file, struct err *e)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text), "%s\n%s", program, file);
+	return tell(g, 'H', text, e);
 }
 
 int guardian_add_process(struct guardian *g, pid_t pid, struct err *e)

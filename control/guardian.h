@@ -28,6 +28,10 @@ int guardian_add_dir(struct guardian *g, const char *path, struct err *e);
 int guardian_forget_file(struct guardian *g, const char *path, struct err *e);
 int guardian_forget_dir(struct guardian *g, const char *path, struct err *e);
 
+/* A program (absolute path) to be run with the word "undo" and file as its standard input: the
+ * launch hook, before it is asked for a VM. 20 s at most. */
+int guardian_add_hook(struct guardian *g, const char *program, const char *file, struct err *e);
+
 /* A process to be killed (SIGKILL): pid, and the time at which it started, so that a
  * number that was given anew is left alone. */
 int guardian_add_process(struct guardian *g, pid_t pid, struct err *e);

@@ -139,8 +139,9 @@ static void undo(struct job *j, const char *reason)
 	job_drop_streams(j, reason);
 	job_remove_nbd(j);
 	proc_kill(j->tool);
+	proc_kill(j->hook.proc);
 	proc_kill(j->qemu);
-	j->tool = j->qemu = NULL;
+	j->tool = j->hook.proc = j->qemu = NULL;
 	if (j->qmp && j->qmp_ready && !j->launched && j->disk_count &&
 	    (b = job_closing_batch(j, QMP_MAY)) != NULL) {
 		j->putting_back = true;
@@ -294,7 +295,8 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 	}
 	j->described = true;
 	j->dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
-	j->launched = !j->dest_qmp;
+	j->hook.used = !j->dest_qmp && j->service->config.launch_hook;
+	j->launched = !j->dest_qmp && !j->hook.used;
 	job_ram_read(j, msg);
 	j->only_check = only_check;
 	log_info(&j->about, "%s: %s, %s, %zu drives, QEMU %s",
@@ -431,7 +433,7 @@ static struct job *make(struct service *s)
 	if (!j)
 		return NULL;
 	j->service = s;
-	j->scratch_fd = j->log_fd = j->nbd_fd = -1;
+	j->scratch_fd = j->log_fd = j->nbd_fd = j->hook.in = j->hook.out = -1;
 	j->about.peer = j->peer;
 	j->about.job = j->id;
 	TAILQ_INSERT_TAIL(&s->jobs, j, listed);
@@ -501,6 +503,8 @@ void job_free(struct job *j)
 	if (j->ev_reap)
 		event_free(j->ev_reap);
 	fd_close(&j->scratch_fd);
+	fd_close(&j->hook.in);
+	fd_close(&j->hook.out);
 	fd_close(&j->log_fd);
 	if (j->described)
 		vmdesc_fini(&j->desc);

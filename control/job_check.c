@@ -209,7 +209,13 @@ void job_check_start(struct job *j)
 		return;
 	}
 	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", j->peer);
-	if (!j->launched) {
+	if (j->hook.used) {
+		/* What it starts is asked when it is there. */
+		check_add(&k->found, CHECK_OK, "right-launch", NULL,
+			  "the launch hook there starts the VM");
+		if (job_check_name(j, &e) < 0)
+			check_add_err(&k->found, CHECK_ERROR, "names", &e);
+	} else if (!j->launched) {
 		if (may_take(j, &k->found))
 			k->probe =
 			    check_probe_monitor(j->service->base, j->dest_qmp, on_probed, j, &e);

@@ -5,6 +5,7 @@
  *   service.c      which jobs there are; who may have one; streams to their job
  *   job.c          a job's life and states, the talk with the source, the end
  *   job_twin.c     Prepare: images, the twin started or taken, its monitor
+ *   job_hook.c     Prepare: the operator's program starts the twin
  *   job_backing.c  Prepare: what stands below images that are copied without it
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
  *   job_ram.c      RAM's settings and streams
@@ -76,6 +77,11 @@ struct job {
 	struct vmdesc desc;
 	bool described, launched;
 	const char *dest_qmp;
+	struct {
+		struct proc *proc; /* while it starts the VM */
+		int in, out;	   /* the VM's description; its answer */
+		bool used;
+	} hook;
 
 	struct job_check *check; /* while the checks run */
 	bool only_check;	 /* it began with CHECK: nothing is made */
@@ -173,6 +179,17 @@ int job_check_name(const struct job *j, struct err *e);
 int job_check_dest_qmp(const struct job *j, struct err *e);
 /* Commands and checks on the twin's monitor, once it is ready; calls job_prepared. */
 void job_twin_ready(struct job *j);
+
+/* Makes the twin's private folder, which the guardian knows of. */
+int job_make_folder(struct job *j, struct err *e);
+/* Talks to the monitor twin.qmp. */
+void job_twin_connect(struct job *j);
+
+/* job_hook.c */
+/* Has the operator's program start a QEMU that waits; goes on with job_twin_connect. */
+void job_hook_start(struct job *j);
+/* It has taken too long. */
+void job_hook_due(struct job *j);
 
 /* job_backing.c */
 /* Holds what is below the images that are to be made to the rules, and lists it in

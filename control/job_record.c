@@ -70,7 +70,7 @@ static json_t *make_record(struct job *j)
 		list_made(made, 'F', j->twin.images[i].path);
 		json_array_append_new(images, json_string(j->twin.images[i].path));
 	}
-	if (j->launched)
+	if (j->launched || j->hook.used)
 		list_made(made, 'D', j->twin.dir);
 	job_name_nbd(j, dir, sizeof(dir));
 	list_made(made, 'D', dir);

@@ -28,7 +28,6 @@ enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
 
 static void next_image(struct job *j);
-static void connect_monitor(struct job *j);
 
 static void fail(struct job *j, enum err_code code, const char *text)
 {
@@ -237,7 +236,7 @@ static void on_qemu_exit(void *ctx, struct proc *p, int status)
 		job_fail(j, &e);
 }
 
-static int make_folder(struct job *j, struct err *e)
+int job_make_folder(struct job *j, struct err *e)
 {
 	char parent[sizeof(j->twin.dir)];
 	char *slash;
@@ -290,8 +289,10 @@ static void start_twin(struct job *j)
 
 void job_twin_due(struct job *j)
 {
-	if (!j->qmp)
-		connect_monitor(j);
+	if (j->hook.proc)
+		job_hook_due(j);
+	else if (!j->qmp)
+		job_twin_connect(j);
 }
 
 /* ---- its monitor ---- */
@@ -339,7 +340,7 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 
 static const struct qmp_ops qmp_ops = {on_qmp_ready, on_qmp_event, on_qmp_end};
 
-static void connect_monitor(struct job *j)
+void job_twin_connect(struct job *j)
 {
 	struct err e = ERR_INIT;
 	struct stat st;
@@ -456,6 +457,12 @@ static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err
 
 void job_twin_ready(struct job *j)
 {
+	struct err e = ERR_INIT;
+
+	if (j->hook.used && vms_record(j->twin.dir, j->desc.name, qmp_peer_pid(j->qmp), &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
 	qmp_command(j->qmp, "query-status", NULL, on_status, j);
 }
 
@@ -470,7 +477,7 @@ int job_check_name(const struct job *j, struct err *e)
 	if (!*j->desc.name)
 		return 0;
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (other != j && other->launched && other->described && !other->only_check &&
+	if (other != j && !other->dest_qmp && other->described && !other->only_check &&
 	    other->state < JOB_RUNS && strcmp(other->desc.name, j->desc.name) == 0)
 		return err_set(
 		    e, ERR_REFUSED,
@@ -512,6 +519,10 @@ void job_begin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
+	if (j->hook.used) {
+		job_hook_start(j);
+		return;
+	}
 	if (!j->launched && job_check_dest_qmp(j, &e) < 0) {
 		job_fail(j, &e);
 		return;
@@ -521,7 +532,7 @@ void job_begin(struct job *j)
 		if (job_record_begin(j, &e) < 0)
 			job_fail(j, &e);
 		else
-			connect_monitor(j);
+			job_twin_connect(j);
 		return;
 	}
 	if (!c->launch_binaries || !c->launch_binaries[0]) {
@@ -532,7 +543,8 @@ void job_begin(struct job *j)
 		return;
 	}
 	if (job_check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
-	    job_check_backing(j, &e) < 0 || job_record_begin(j, &e) < 0 || make_folder(j, &e) < 0)
+	    job_check_backing(j, &e) < 0 || job_record_begin(j, &e) < 0 ||
+	    job_make_folder(j, &e) < 0)
 		job_fail(j, &e);
 	else
 		next_image(j);

@@ -20,6 +20,7 @@ struct service_config {
 	const char *const *launch_binaries; /* absolute paths, NULL at the end; NULL: none */
 	const char *const *images_dirs;	    /* likewise */
 	const char *run_dir;		    /* private folder, there already */
+	const char *launch_hook;	    /* starts VMs instead of us; NULL: none */
 	bool overwrite_images;		    /* those that are there already */
 	const struct rules *dest_qmp;	    /* monitors (unix:) that a peer may name; NULL: none */
 	const char *state_dir;		    /* journal_prepare's; needed with allow_migrate */

@@ -392,6 +392,14 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 	return r;
 }
 
+int twin_place(struct twin *t, const struct vmdesc *d, const struct service_config *config,
+	       const char *job, struct err *e)
+{
+	struct twin_plan p = {.t = t, .d = d, .config = config, .e = e};
+
+	return name_dir(&p, job);
+}
+
 void twin_fini(struct twin *t)
 {
 	strvec_fini(&t->argv);

@@ -56,6 +56,10 @@ const char *twin_binary(const struct vmdesc *d, const struct service_config *con
 int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
 	      const char *job, struct err *e);
 
+/* Sets t->dir and t->qmp only: the private folder of a VM that somebody else starts. */
+int twin_place(struct twin *t, const struct vmdesc *d, const struct service_config *config,
+	       const char *job, struct err *e);
+
 void twin_fini(struct twin *t);
 
 #endif

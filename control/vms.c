@@ -110,6 +110,21 @@ int vms_record(const char *dir, const char *name, pid_t pid, struct err *e)
 	return r < 0 ? err_set_sys(e, errno, "%s cannot be written", path) : 0;
 }
 
+/* Whether the VM lives that vms_record wrote of in path; its name is to be name, or any
+ * with NULL. */
+static bool record_lives(const char *path, const char *name)
+{
+	json_t *o = json_load_file(path, 0, NULL);
+	const char *its = json_string_value(json_object_get(o, "name"));
+	json_int_t pid = json_integer_value(json_object_get(o, "pid"));
+	json_int_t started = json_integer_value(json_object_get(o, "started"));
+	bool lives = its && (!name || strcmp(its, name) == 0) && pid > 0 && started &&
+		     process_started((pid_t)pid) == (unsigned long long)started;
+
+	json_decref(o);
+	return lives;
+}
+
 bool vms_find(const char *run_dir, const char *name, char *dir, size_t size)
 {
 	char path[4096];
@@ -120,22 +135,12 @@ bool vms_find(const char *run_dir, const char *name, char *dir, size_t size)
 	snprintf(path, sizeof(path), "%s/vms", run_dir);
 	d = opendir(path);
 	while (d && !found && (entry = readdir(d)) != NULL) {
-		const char *its;
-		json_int_t pid, started;
-		json_t *o;
-
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/vms/%s/vm.json", run_dir, entry->d_name);
-		o = json_load_file(path, 0, NULL);
-		its = json_string_value(json_object_get(o, "name"));
-		pid = json_integer_value(json_object_get(o, "pid"));
-		started = json_integer_value(json_object_get(o, "started"));
-		found = its && strcmp(its, name) == 0 && pid > 0 && started &&
-			process_started((pid_t)pid) == (unsigned long long)started;
+		found = record_lives(path, name);
 		if (found)
 			snprintf(dir, size, "%s/vms/%s", run_dir, entry->d_name);
-		json_decref(o);
 	}
 	if (d)
 		closedir(d);
@@ -158,6 +163,9 @@ void vms_sweep(const char *run_dir)
 		snprintf(socket_path, sizeof(socket_path), "%s/qmp.sock", path);
 		if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
 		    st.st_mtime > time(NULL) - YOUNG_S || answers(socket_path))
+			continue;
+		snprintf(socket_path, sizeof(socket_path), "%s/vm.json", path);
+		if (record_lives(socket_path, NULL)) /* its monitor may be elsewhere */
 			continue;
 		log_info(NULL, "removing %s: its VM has gone", path);
 		dir_remove(path);

@@ -94,6 +94,9 @@ misuse 'brackets' serve "${psk[@]}" --listen ::1:99
 serve=(serve --listen 127.0.0.1:0 "${psk[@]}")
 misuse '--allow-dest-qmp needs --allow-migrate' "${serve[@]}" --allow-dest-qmp '/run/*'
 misuse '--allow-dest-qmp.*would never match' "${serve[@]}" --allow-migrate --allow-dest-qmp 'run/*'
+misuse '--launch-hook needs --allow-migrate' "${serve[@]}" --launch-hook /bin/true
+misuse '--launch-hook and --allow-launch cannot go together' "${serve[@]}" --allow-migrate --launch-hook /bin/true --allow-launch /bin/true
+misuse 'give an absolute path' "${serve[@]}" --allow-migrate --launch-hook true
 misuse '--overwrite-images needs --images' "${serve[@]}" --allow-migrate --overwrite-images
 misuse '--tls-creds and --insecure cannot go together' serve --tls-creds "$T" --insecure
 misuse '--allow-forward: "/x" is no pattern' serve "${psk[@]}" --listen 127.0.0.1:0 --allow-forward /x
