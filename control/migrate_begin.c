@@ -189,15 +189,7 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 	m->source_gone = true;
 	switch (m->state) {
 	case MIGRATE_PAGING:
-		err_set(&e, ERR_QEMU,
-			"the source QEMU has gone before all of RAM was on the destination "
-			"(postcopy): the VM stands still there where it needs the rest, and neither "
-			"host has all of it any more");
-		m->err = e;
-		m->settled = true;
-		event_del(m->ev_answer);
-		migrate_set_state(m, MIGRATE_ASK);
-		migrate_over(m, MIGRATE_UNKNOWN);
+		migrate_pages_lost(m);
 		return;
 	case MIGRATE_FINISH:
 	case MIGRATE_ASK:

@@ -58,10 +58,21 @@ void migrate_finished(struct migrate *m, const json_t *msg)
 
 		migrate_set_state(m, MIGRATE_PAGING);
 		migrate_record_if_can(m, "postcopy");
-		if (mend)
+		if (m->source_gone)
+			migrate_pages_lost(m);
+		else if (mend)
 			migrate_ram_mend(m);
 		return; /* QEMU says when all of it is there */
 	}
+	migrate_confirm(m);
+}
+
+void migrate_pages_lost(struct migrate *m)
+{
+	err_set(&m->err, ERR_QEMU,
+		"the source QEMU has gone before all of RAM was on the destination (postcopy): the "
+		"VM stands still there where it needs the rest, and neither host has all of it any "
+		"more");
 	migrate_confirm(m);
 }
 

@@ -178,6 +178,8 @@ int migrate_say(struct migrate *m, json_t *msg);
 void migrate_finish(struct migrate *m);
 /* The destination's word that it runs there: CONFIRM is sent. */
 void migrate_finished(struct migrate *m, const json_t *msg);
+/* Postcopy, and the source QEMU has gone: the job ends, with that as its error. */
+void migrate_pages_lost(struct migrate *m);
 /* It runs there, with all of its RAM: CONFIRM. */
 void migrate_confirm(struct migrate *m);
 /* CONFIRMED, or a record that says so: the source VM ends. */

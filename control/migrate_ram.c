@@ -67,12 +67,24 @@ static int open_channel(struct migrate *m, const char *target, int fd, struct er
 	return 0;
 }
 
+/* Not in the state folder: QEMU's user may not enter that. */
+static void name_folder(struct migrate *m)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR"), *tmp = getenv("TMPDIR");
+	const char *in = run && *run == '/' ? run : tmp && *tmp == '/' ? tmp : "/tmp";
+
+	snprintf(m->ram_dir, sizeof(m->ram_dir), "%.80s/adit-%.12s", geteuid() == 0 ? "/run" : in,
+		 m->id);
+}
+
 static void stop_listening(struct migrate *m)
 {
 	if (m->ev_ram)
 		event_free(m->ev_ram);
 	m->ev_ram = NULL;
 	fd_close(&m->ram_fd);
+	if (*m->found && !*m->ram_dir)
+		name_folder(m); /* of the process that was killed */
 	if (*m->ram_dir)
 		dir_remove(m->ram_dir);
 	m->ram_dir[0] = 0;
@@ -145,18 +157,11 @@ static void give_to_qemu(struct migrate *m, const char *path)
 
 static int listen_for_qemu(struct migrate *m, struct err *e)
 {
-	const char *run = getenv("XDG_RUNTIME_DIR"), *tmp = getenv("TMPDIR");
 	struct addr a = {.kind = ADDR_UNIX};
 
 	if (m->ev_ram)
 		return 0;
-	/* Not in the state folder: QEMU's user may not enter that. */
-	snprintf(m->ram_dir, sizeof(m->ram_dir), "%.80s/adit-%.12s",
-		 geteuid() == 0	      ? "/run"
-		 : run && *run == '/' ? run
-		 : tmp && *tmp == '/' ? tmp
-				      : "/tmp",
-		 m->id);
+	name_folder(m);
 	if (mkdir(m->ram_dir, 0700) < 0 && errno == EEXIST) {
 		dir_remove(m->ram_dir); /* this job's, of an adit that was killed */
 		errno = 0;

@@ -83,6 +83,11 @@ static void done_here(struct migrate *m, const char *status, bool running)
 		err_set(&m->err, e.code, "%.400s", e.text);
 	else if (running)
 		err_set(&m->err, e.code, "%.400s; the VM runs on here", e.text);
+	else if (m->in_postcopy)
+		err_set(&m->err, e.code,
+			"%.300s; it had begun to run there (postcopy), and QEMU does not let it go "
+			"on here",
+			e.text);
 	else if (!m->was_running)
 		err_set(&m->err, e.code, "%.400s; the VM is %s here, as before", e.text, status);
 	else

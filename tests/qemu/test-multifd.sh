@@ -42,6 +42,15 @@ moved m4 4 raw:virtio qcow2:ide --
 moved m8 8 raw:virtio qcow2:virtio -- --compression zlib
 moved z2 2 -- --compression zstd
 
+say 'to a QEMU that waits'
+move_disks w 8M raw:virtio
+move_vm w append='ram=16 rate=1000 sectors=512 diskrate=20'
+MOVE_TWIN=(append='ram=16 rate=1000 sectors=512 diskrate=20')
+move_twin waiting 8M raw:virtio
+adit_migrate w --multifd 3 --downtime-limit 2000 --dest-qmp "${VM_QMP[waiting]}"
+move_succeeded w waiting raw:virtio
+vm_end waiting
+
 say 'given up in the middle'
 move_disks back 8M raw:virtio
 move_vm back append='ram=16 rate=max sectors=256 diskrate=20'
