@@ -18,9 +18,7 @@
 
 static const char help[] =
     "usage: adit migrate --qmp SOCKET DEST (--psk FILE | --tls-creds DIR | --insecure)\n"
-    "                    [--dest-qmp SOCKET] [--disks all|none|NODE,...] [--json]\n"
-    "                    [--max-bandwidth RATE] [--downtime-limit MS] [--timeout S]\n"
-    "                    [--keep-source] [--state-dir DIR]\n"
+    "                    [OPTION]...\n"
     "\n"
     "Moves the running VM behind the monitor SOCKET to the host DEST, with its disks, over\n"
     "one TCP connection to the adit serve there. When it succeeds the VM runs there and its\n"
