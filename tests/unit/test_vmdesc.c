@@ -108,9 +108,18 @@ static void rig_up(struct rig *r, const char *words)
 	for (int i = 0; i < 2000 && access(r->sock, F_OK) < 0; i++)
 		usleep(10000);
 	r->base = event_base_new();
-	r->qmp = qmp_connect(r->base, r->sock, 20000, &qmp_ops, r, &e);
-	assert_non_null(r->qmp);
-	run(r, &r->ready);
+	/* The file is there a moment before QEMU listens on it. */
+	for (int i = 0; i < 100 && !r->ready; i++) {
+		qmp_free(r->qmp);
+		r->ended = 0;
+		r->qmp = qmp_connect(r->base, r->sock, 20000, &qmp_ops, r, &e);
+		assert_non_null(r->qmp);
+		while (!r->ready && !r->ended)
+			event_base_loop(r->base, EVLOOP_ONCE);
+		if (!r->ready)
+			usleep(10000);
+	}
+	assert_int_equal(r->ready, 1);
 }
 
 static void read_vm(struct rig *r)
