@@ -10,6 +10,7 @@ int cmd_keygen(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_forward(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_status(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command {
     {"serve", cmd_serve, "accept sessions from other adits, and do what they may ask for"},
     {"forward", cmd_forward, "carry local connections to targets at the far adit"},
     {"migrate", cmd_migrate, "move a running VM, with its disks, to the far adit's host"},
+    {"check", cmd_check, "say beforehand what would come of a migration"},
     {"recover", cmd_recover, "bring migrations that were cut off to their end"},
     {"jobs", cmd_jobs, "list the migrations that go away from this host"},
     {"status", cmd_status, "tell how one of them goes, or follow it"},

@@ -389,6 +389,11 @@ static void check_images(struct check *c, const struct check_there *t)
 		    (exists && image_virtual_size(image->path, image->disk, &size) &&
 		     image_check_size(image->path, image->disk, size, &e) < 0))
 			check_add_err(c, CHECK_ERROR, "images", &e);
+		else if (exists && image->backing)
+			check_add(c, CHECK_ERROR, "images", "remove it or move it away",
+				  "%s is there already on the destination, and --copy-storage inc "
+				  "makes it anew",
+				  image->path);
 		else if (exists && image->disk->copy && !t->overwrite_images)
 			check_add(
 			    c, CHECK_ERROR, "images",

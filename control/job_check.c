@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/backing.h"
 #include "control/check_destination.h"
 #include "control/vmdesc_cpu.h"
 
@@ -188,6 +189,15 @@ static void plan(struct job *j)
 		return;
 	}
 	k->planned = true;
+	for (size_t i = 0; i < k->plan.backing_count; i++) {
+		const struct twin_backing *below = &k->plan.backings[i];
+
+		if (backing_look(j->service->config.images_dirs, below->path, below->from,
+				 &k->plan.chain, &e) < 0)
+			check_add_err(&k->found, CHECK_ERROR, "images", &e);
+		else
+			check_add(&k->found, CHECK_OK, "images", NULL, "%s is there", below->path);
+	}
 	check_add(&k->found, CHECK_OK, "launch", NULL,
 		  "its command line can be made for the destination");
 	for (size_t i = 0; i < k->plan.image_count; i++)

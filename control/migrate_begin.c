@@ -11,6 +11,7 @@
 #include "base/point.h"
 #include "base/process.h"
 #include "control/check_source.h"
+#include "control/migrate_wish.h"
 
 static void prepare(struct migrate *m)
 {
@@ -108,13 +109,7 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 		return;
 	}
 	m->report = *r;
-	if (vmdesc_select(m->report.disks,
-			  m->config.storage == MIGRATE_STORAGE_NONE ? "none"
-			  : m->config.disks			    ? m->config.disks
-								    : "all",
-			  &e) < 0 ||
-	    (m->config.storage == MIGRATE_STORAGE_INC &&
-	     vmdesc_check_inc(m->report.disks, &e) < 0)) {
+	if (migrate_wish_select(&m->config, m->report.disks, &e) < 0) {
 		migrate_fail(m, &e);
 		return;
 	}

@@ -244,8 +244,6 @@ void migrate_ram_mend_due(struct migrate *m);
 /* Holds what is asked for to what the source's QEMU can do, which only QEMU itself knows:
  * the settings are made and put back at once. Calls then, or fails the job. */
 void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m));
-/* Adds what BEGIN says of it. */
-void migrate_settings_tell(const struct migrate *m, json_t *begin);
 /* Adds what QEMU has to be told before it migrates. */
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
 /* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */

@@ -221,19 +221,3 @@ void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
 	migrate_settings_add(m, b);
 	qmp_batch_run(b, m->qmp, on_tried, m);
 }
-
-void migrate_settings_tell(const struct migrate *m, json_t *begin)
-{
-	const struct migrate_config *c = &m->config;
-
-	if (c->multifd)
-		json_object_set_new(begin, "multifd", json_integer(c->multifd));
-	if (c->compression)
-		json_object_set_new(begin, "compression", json_string(c->compression));
-	if (c->xbzrle)
-		json_object_set_new(begin, "xbzrle", json_true());
-	if (c->postcopy)
-		json_object_set_new(begin, "postcopy", json_true());
-	if (m->preempt)
-		json_object_set_new(begin, "preempt", json_true());
-}

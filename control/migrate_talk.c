@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/point.h"
+#include "control/migrate_wish.h"
 
 /* What the destination said, or that it went away, is of no use: before FINISH the job
  * fails; from then on only its word on the VM counts, and that has to be asked for. */
@@ -138,14 +139,9 @@ static void on_session_ready(void *ctx, struct session *s)
 	msg = cookie_new(COOKIE_BEGIN, m->id);
 	json_object_set(msg, "vm", m->report.vm);
 	json_object_set(msg, "disks", m->report.disks);
-	if (m->config.dest_qmp)
-		json_object_set_new(msg, "dest_qmp", json_string(m->config.dest_qmp));
-	migrate_settings_tell(m, msg);
-	if (m->config.storage != MIGRATE_STORAGE_ALL)
-		json_object_set_new(msg, "storage",
-				    json_string(migrate_storage_name(m->config.storage)));
-	if (m->config.rename)
-		json_object_set_new(msg, "rename", json_string(m->config.rename));
+	migrate_wish_tell(&m->config, msg);
+	if (m->preempt)
+		json_object_set_new(msg, "preempt", json_true());
 	if (migrate_say(m, msg) == 0)
 		POINT("s-prepare");
 }

@@ -498,7 +498,7 @@ void mux_stats(const struct mux *m, struct session_stats *out)
 {
 	*out = (struct session_stats){.sent_bytes = m->sent_bytes,
 				      .received_bytes = m->received_bytes,
-				      .rtt_us = m->rtt_us,
+				      .rtt_us = m->rtt_us ? m->rtt_us : m->path_rtt_us,
 				      .rtt_min_us = m->rtt_min_us,
 				      .granted_bytes = m->granted_bytes,
 				      .queued_bytes = m->queued_bytes,

@@ -82,7 +82,7 @@ const char *session_peer_address(const struct session *s);
 
 struct session_stats {
 	uint64_t sent_bytes, received_bytes; /* payload of streams */
-	uint64_t rtt_us;		     /* smoothed; 0 unknown */
+	uint64_t rtt_us; /* of PING, smoothed; the kernel's before the first one; 0 unknown */
 	uint64_t rtt_min_us;
 	uint64_t granted_bytes;	 /* sum of the windows granted */
 	uint64_t queued_bytes;	 /* came in, waits for endpoints */
