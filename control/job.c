@@ -190,6 +190,11 @@ void job_fail(struct job *j, const struct err *e)
 		return;
 	}
 	log_warn(&j->about, "migration failed: %s", e->text);
+	if (j->forced) {
+		event_del(j->ev_suspect);
+		job_finish_alone(j);
+		return;
+	}
 	if (from != JOB_WAITING)
 		j->failed = *e;
 	give_up(j, e->text);
@@ -202,6 +207,10 @@ static void abort_by_source(struct job *j, const json_t *msg)
 
 	cookie_get_abort(msg, &e);
 	log_info(&j->about, "given up by the source: %s", e.text);
+	if (j->forced) {
+		job_finish_alone(j);
+		return;
+	}
 	j->answer_due = true;
 	give_up(j, e.text);
 }
@@ -489,7 +498,7 @@ void job_free(struct job *j)
 	talk_free(j->talk);
 	qmp_free(j->qmp);
 	proc_kill(j->tool);
-	if (j->qemu && j->state >= JOB_DECIDED)
+	if (j->qemu && (j->state >= JOB_DECIDED || j->forced))
 		vms_add(j->service->vms, j->qemu, j->twin.dir);
 	else
 		proc_kill(j->qemu);

@@ -209,6 +209,40 @@ static void look(struct job *j)
 	qmp_batch_run(b, j->qmp, on_look, j);
 }
 
+void job_force(struct job *j)
+{
+	struct err e = ERR_INIT;
+
+	if (j->forced || j->state >= JOB_DECIDED)
+		return;
+	j->postcopy = true;
+	if (j->state < JOB_FINISHING)
+		j->run = j->desc.running;
+	if (job_record_write(j, "decided", &e) < 0) {
+		log_error(&j->about, "%s: the VM is lost if adit serve ends now", e.text);
+		return;
+	}
+	j->forced = true;
+	guardian_commit(j->guardian);
+	j->guardian = NULL;
+	POINT("d-postcopy");
+}
+
+void job_finish_alone(struct job *j)
+{
+	if (j->state == JOB_FINISHING) {
+		if (!j->qmp || clock_ms() > j->finish_until_ms)
+			leave_to_journal(j);
+		return;
+	}
+	j->finish_until_ms = clock_ms() + ARRIVE_MS;
+	job_set_state(j, JOB_FINISHING);
+	if (j->qmp)
+		look(j);
+	else
+		leave_to_journal(j);
+}
+
 void job_finish_due(struct job *j)
 {
 	if (j->state == JOB_FINISHING) {
@@ -232,7 +266,7 @@ void job_finish(struct job *j, const json_t *msg)
 {
 	POINT("d-finish");
 	j->run = json_is_true(json_object_get(msg, "run"));
-	j->postcopy = json_is_true(json_object_get(msg, "postcopy"));
+	j->postcopy = j->postcopy || json_is_true(json_object_get(msg, "postcopy"));
 	j->finish_until_ms = clock_ms() + ARRIVE_MS;
 	job_set_state(j, JOB_FINISHING);
 	look(j);

@@ -121,6 +121,7 @@ struct job {
 	bool answer_due;   /* after that the source is told ABORTED */
 	struct err failed; /* or ABORT with this */
 	bool run;	   /* FINISH wants it to run */
+	bool forced;	   /* postcopy has begun: it can live only here, whatever the source says */
 	bool postcopy;	   /* it runs while its RAM still comes: CONFIRM may take long */
 	bool confirming;   /* CONFIRM came; the twin is asked whether it lives */
 	bool missing;	   /* its monitor has gone: has its process, too? */
@@ -228,6 +229,11 @@ void job_ram_recover_due(struct job *j);
 /* job_finish.c */
 void job_finish(struct job *j, const json_t *msg);
 void job_finish_due(struct job *j);
+/* Postcopy has begun in the twin: the source VM cannot go on any more, so that nobody may
+ * undo the job from now on. */
+void job_force(struct job *j);
+/* Such a job whose source has gone, or has failed: it is finished without. */
+void job_finish_alone(struct job *j);
 /* CONFIRM and ENDED came. */
 void job_confirm(struct job *j);
 void job_ended(struct job *j, const json_t *msg);

@@ -357,6 +357,8 @@ void job_ram_event(struct job *j, const char *name, const json_t *data)
 
 	if (strcmp(name, "MIGRATION") == 0 && status)
 		snprintf(j->ram.status, sizeof(j->ram.status), "%s", status);
+	if (strcmp(j->ram.status, "postcopy-active") == 0)
+		job_force(j);
 }
 
 void job_ram_take(struct job *j, struct session *s, struct stream *stream, const char *number)

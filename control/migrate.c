@@ -39,7 +39,7 @@ static const struct {
     [MIGRATE_DISKS] = {"disks", TO(RAM) | TO(UNDO)},
     [MIGRATE_RAM] = {"ram", TO(SWITCHOVER) | TO(UNDO)},
     [MIGRATE_SWITCHOVER] = {"switchover", TO(DEVICE) | TO(UNDO)},
-    [MIGRATE_DEVICE] = {"device", TO(FINISH) | TO(UNDO)},
+    [MIGRATE_DEVICE] = {"device", TO(FINISH) | TO(ASK) | TO(UNDO)},
     [MIGRATE_FINISH] = {"finish", TO(ASK) | TO(PAGING) | TO(CONFIRM) | TO(UNDO)},
     [MIGRATE_ASK] = {"ask", TO(PAGING) | TO(CONFIRM) | TO(UNDO) | TO(OVER)},
     [MIGRATE_PAGING] = {"postcopy", TO(ASK) | TO(CONFIRM) | TO(UNDO)},
@@ -135,6 +135,12 @@ void migrate_fail(struct migrate *m, const struct err *e)
 		log_debug(&m->about, "after the end: %s", e->text);
 		return;
 	}
+	if (m->state == MIGRATE_DEVICE && m->postcopy && !m->aborted_there) {
+		/* It may have begun there, and then it cannot go on here. */
+		event_del(m->ev_suspect);
+		migrate_ask(m, e->text);
+		return;
+	}
 	m->err = *e;
 	event_del(m->ev_suspect);
 	event_del(m->ev_timeout);
@@ -180,7 +186,7 @@ bool migrate_cancel(struct migrate *m)
 		migrate_ask_failed(m, &e, true);
 		return false;
 	}
-	if (m->state >= MIGRATE_FINISH)
+	if (m->state >= MIGRATE_FINISH || (m->state == MIGRATE_DEVICE && m->postcopy))
 		return m->state == MIGRATE_UNDO;
 	err_set(&e, ERR_CANCELLED, "cancelled");
 	migrate_fail(m, &e);

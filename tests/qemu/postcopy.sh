@@ -26,3 +26,19 @@ postcopy_is_on() {
     proc_runs "$MIGRATE" || fail "adit migrate ended early: $(tail -n 1 "$T/$MIGRATE.log")"
     grep -q '"event":"phase","phase":"postcopy"' "$T/$MIGRATE.json"
 }
+
+# postcopy_recovered VM: adit recover takes it to its end
+postcopy_recovered() {
+    local job qmp dir
+    job=$(basename "$(ls "$T"/state-src/journal/source-*.json)" .json)
+    dir=$(jq -r .prepared.vm.dir "$T/state-src/journal/$job.json")
+    vm_adopt "$1-twin" dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" \
+        "$(jq -r .prepared.vm.pid "$T/state-src/journal/$job.json")"
+    link_rate none
+    adit_recover || fail 'adit recover failed'
+    wait_until 5 "the end of the source's QEMU" proc_gone "$1"
+    wait_until 20 'the guest to run there' vm_is "$1-twin" running
+    guest_continues "$1" "$1-twin"
+    move_checked "$1-twin"
+    vm_end "$1-twin"
+}

@@ -16,23 +16,6 @@ sees_cuts() { [ "$(notes 'postcopy was interrupted')" -ge "$1" ]; }
 goes_on() { source_is cut postcopy-active || proc_gone migrate; }
 notes() { grep -c "$1" "$T/migrate.json" || true; }
 
-# recovered VM: adit recover takes it to its end
-recovered() {
-    local job qmp dir
-    job=$(basename "$(ls "$T"/state-src/journal/source-*.json)" .json)
-    dir=$(jq -r .prepared.vm.dir "$T/state-src/journal/$job.json")
-    vm_adopt "$1-twin" dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" \
-        "$(jq -r .prepared.vm.pid "$T/state-src/journal/$job.json")"
-    link_rate none
-    adit_recover || fail 'adit recover failed'
-    wait_until 5 "the end of the source's QEMU" proc_gone "$1"
-    wait_until 20 'the guest to run there' vm_is "$1-twin" running
-    guest_continues "$1" "$1-twin"
-    move_checked "$1-twin"
-    adit_recover | grep -q . || true
-    vm_end "$1-twin"
-}
-
 move_hosts
 postcopy_needed
 adit_serve_launch
@@ -61,7 +44,7 @@ postcopy_reach killed
 proc_kill migrate KILL
 adit_wait 5
 wait_until 10 'the source QEMU to see it' source_is killed postcopy-paused
-recovered killed
+postcopy_recovered killed
 
 say 'adit migrate and adit serve are killed'
 postcopy_vm both
@@ -72,4 +55,4 @@ adit_wait 5
 wait_until 10 'the source QEMU to see it' source_is both postcopy-paused
 proc_wait serve 5
 adit_serve_launch
-recovered both
+postcopy_recovered both
