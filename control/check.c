@@ -32,10 +32,14 @@ static struct check_finding *append(struct check *c, enum check_level level, con
 {
 	struct check_finding *f;
 
+	if (c->count == CHECK_FINDINGS_MAX) {
+		c->failed = true;
+		return NULL;
+	}
 	if (c->count == c->room) {
 		size_t room = c->room ? c->room * 2 : 16;
 
-		f = c->count < CHECK_FINDINGS_MAX ? realloc(c->at, room * sizeof(*f)) : NULL;
+		f = realloc(c->at, room * sizeof(*f));
 		if (!f) {
 			c->failed = true;
 			return NULL;

@@ -132,9 +132,10 @@ static void check_devices(struct check *c, const struct vmdesc_report *r,
 		if (k == sizeof(tied) / sizeof(tied[0]))
 			continue;
 		found++;
-		/* A QEMU that somebody made for it may have its own; one that is launched has
-		 * not. Whether QEMU can migrate the device itself, it says under blockers. */
-		check_add(c, config->dest_qmp ? CHECK_WARNING : CHECK_ERROR, "host-devices",
+		/* A QEMU that somebody made for it may have its own. For one that adit is to
+		 * launch the destination refuses the option; what QEMU cannot migrate at all it
+		 * says under blockers. */
+		check_add(c, CHECK_WARNING, "host-devices",
 			  config->dest_qmp
 			      ? "the QEMU that waits must have one of its own there, as like it "
 				"as can be"
