@@ -38,6 +38,15 @@ static bool in_use(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+bool image_in_use(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is = fd >= 0 && in_use(fd);
+
+	fd_close(&fd);
+	return is;
+}
+
 static uint64_t number(const uint8_t *p, unsigned len)
 {
 	uint64_t v = 0;

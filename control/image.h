@@ -21,6 +21,9 @@
 int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
 	       struct err *e);
 
+/* Whether a process holds QEMU's locks on path (with -incoming defer it does not yet). */
+bool image_in_use(const char *path);
+
 /* Holds the virtual size of the image at path to d: at least as large, and equal for a
  * medium that is read-only. ERR_SPACE with both sizes. */
 int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,

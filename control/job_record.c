@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/process.h"
+#include "control/image.h"
 
 enum {
 	KEPT_S = 600, /* a VM that wrote to its disks so long after the decision has a life here */
@@ -197,6 +198,16 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 	struct stat st;
 	size_t i;
 
+	json_array_foreach(json_object_get(record, "images"), i, image)
+	{
+		if (!image_in_use(json_string_value(image)))
+			continue;
+		err_set(e, ERR_REFUSED,
+			"the VM's QEMU has ended on the destination, and another process there "
+			"uses its disk %.200s now",
+			json_string_value(image));
+		return false;
+	}
 	if (!json_is_true(json_object_get(record, "run")))
 		return true;
 	if (json_is_true(json_object_get(record, "shared"))) {
@@ -261,7 +272,9 @@ void job_record_clean(const json_t *record)
 	{
 		const char *path = json_string_value(made);
 
-		if (path && path[0] == 'F')
+		if (path && path[0] == 'F' && image_in_use(path + 1))
+			log_error(NULL, "%s is left: it is another process's by now", path + 1);
+		else if (path && path[0] == 'F')
 			unlink(path + 1);
 		else if (path && path[0] == 'D')
 			dir_remove(path + 1);

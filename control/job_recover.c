@@ -242,6 +242,25 @@ static void ask_twin(struct job *j)
 
 /* ---- a twin that does not ---- */
 
+/* Another job's twin, which holds no locks while it waits, may have the same images. */
+static bool is_planned(const struct job *j, struct err *e)
+{
+	const json_t *image;
+	size_t i;
+
+	json_array_foreach(json_object_get(j->record, "images"), i, image)
+	{
+		if (!job_image_is_planned(j, json_string_value(image)))
+			continue;
+		err_set(e, ERR_REFUSED,
+			"the VM's QEMU has ended on the destination, and another VM that comes "
+			"there uses its disk %.200s now",
+			json_string_value(image));
+		return true;
+	}
+	return false;
+}
+
 static void gone(struct job *j)
 {
 	struct err keep = ERR_INIT;
@@ -260,7 +279,7 @@ static void gone(struct job *j)
 		job_wait(j, CONFIRM_MS);
 		return;
 	}
-	if (!job_record_may_drop(j->record, &keep)) {
+	if (is_planned(j, &keep) || !job_record_may_drop(j->record, &keep)) {
 		say_unsure(j, keep.text);
 		return;
 	}

@@ -118,6 +118,17 @@ answered 1 '.outcome == "runs" and (.runs | not) and .status == "gone"'
 answered 2 '.kind == "confirmed"'
 wait_until 5 'the record to go' eval '[ "$(recorded)" = none ]'
 [ -e "$T/made.img" ] || fail 'the disk of a VM that had moved for good was removed'
+say 'another QEMU uses its disk by now:'
+record decided "$pid" "(.made = [\"F$T/used.raw\"]) | .images = [\"$T/used.raw\"] | .twin.started = 1"
+disk_make "$T/used.raw" raw 1M
+vm_start other dst "disk=raw:virtio:$T/used.raw"
+ask $JOB 'recover={"state":"finish"}'
+answered 1 '.outcome == "unsure" and (.reason | contains("used.raw"))'
+[ -e "$T/used.raw" ] || fail "another VM's disk was removed"
+vm_end other
+ask $JOB 'recover={"state":"finish"}'
+answered 1 '.outcome == "never"'
+[ ! -e "$T/used.raw" ] || fail 'what the job made is still there'
 say 'it ran on disks that both hosts use:'
 record decided "$pid" '(.shared = true) | .twin.started = 1'
 ask $JOB 'recover={"state":"finish"}'
