@@ -40,7 +40,8 @@ static const char help[] =
     "  --log-level LEVEL   error, warning (what it is without this), info or debug\n"
     "  -h, --help          this text\n"
     "\n"
-    "Exit status: 0 nothing is left unfinished; 1 something is, and a line says why; 2 misuse.\n"
+    "Exit status: 0 nothing is left unfinished, but what another adit is busy with; 1 something\n"
+    "is, or JOB is such a one, and a line says why; 2 misuse.\n"
     "adit serve does the same for its host when it starts and every now and then, and settles\n"
     "what it has taken from others when their sources ask.\n";
 
@@ -189,7 +190,7 @@ int cmd_recover(int argc, char **argv)
 	r.recover = recover_start(r.base, r.state_dir, r.job, r.decision, &ops, &r, &e);
 	if (r.recover) {
 		event_base_dispatch(r.base);
-		status = r.left ? EXIT_FAILURE : EXIT_SUCCESS;
+		status = r.left || (r.job && r.held) ? EXIT_FAILURE : EXIT_SUCCESS;
 		if (r.json)
 			print_json(json_pack("{s:s,s:i,s:i}", "event", "end", "settled",
 					     (int)r.settled, "left", (int)r.left));

@@ -201,6 +201,9 @@ static void go_on(struct migrate *m)
 
 	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
 		     m->source_gone ? "has gone" : "still lives");
+	/* What is to be undone if it comes to that, whoever decides it. */
+	m->touched = !found(m, "prepare");
+	m->settings_changed = m->touched;
 	if (!decided && m->source_gone) {
 		lost_for_good(m);
 	} else if (decided && m->decision == MIGRATE_DECIDE_DROP_HERE) {
@@ -214,8 +217,6 @@ static void go_on(struct migrate *m)
 	} else if (!decided || m->decision == MIGRATE_DECIDE_RUN_HERE) {
 		struct err e = ERR_INIT;
 
-		m->touched = !found(m, "prepare");
-		m->settings_changed = m->touched;
 		m->aborted_there =
 		    true; /* its talk has ended long ago, and with it the job there */
 		err_set(&e, ERR_CANCELLED,

@@ -76,6 +76,9 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 			migrate_note(m, "%s", note);
 		m->aborted_there = true;
 		migrate_undo_there_done(m);
+	} else if (m->state == MIGRATE_UNDO) {
+		/* It was said before our abort was heard. */
+		log_debug(&m->about, "%s comes too late", cookie_kind_name(kind));
 	} else {
 		err_set(&e, ERR_PROTOCOL, "the destination sent %s in phase %s, out of order",
 			cookie_kind_name(kind), migrate_state_name(m->state));

@@ -1,4 +1,4 @@
-# The small programs that the tests run: the bare-metal guest, the monitor client and a crowd of connections. Built when
+# The small programs that the tests run: the bare-metal guest, the monitor client, a crowd of connections and a watcher. Built when
 # they are missing or older than their sources, by one test at a time.
 # shellcheck shell=bash
 
@@ -6,6 +6,7 @@ PROGRAMS=$TOP/build/tests
 GUEST_ELF=$PROGRAMS/guest.elf
 QMP_CLIENT=$PROGRAMS/qmp
 CROWD=$PROGRAMS/crowd
+WATCH=$PROGRAMS/watch
 
 programs_fresh() {
     local out=$1
@@ -19,7 +20,7 @@ programs_build() {
         flock 9
         programs_fresh "$GUEST_ELF" "$TOP/tests/guest" -maxdepth 1 -type f ||
             bash "$TOP/tests/guest/build.sh" "$GUEST_ELF" || fail "the guest cannot be built"
-        for program in "$QMP_CLIENT" "$CROWD"; do
+        for program in "$QMP_CLIENT" "$CROWD" "$WATCH"; do
             source=$TOP/tests/helpers/${program##*/}.c
             programs_fresh "$program" "$source" || gcc -O1 -o "$program" "$source" ||
                 fail "${source#"$TOP"/} cannot be built"

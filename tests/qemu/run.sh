@@ -10,6 +10,7 @@
 #     # Limit: 300 s         its time limit (180)
 #     # Alone                not beside another one
 #     # Sanitizers too       once more, as NAME+asan, with the program built with ASan and UBSan
+#     # Points               takes the build with ASan and UBSan only, since that has the points of base/point.h
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -88,6 +89,7 @@ for file in "$here"/test-*.sh; do
     ! sed -n '1,20p' "$file" | grep -q '^# Sanitizers too' || on+=(+asan)
     for version in "${on[@]}"; do
         full=$name program=$release
+        ! sed -n '1,20p' "$file" | grep -q '^# Points' || program=$sanitized
         case $version in
         +asan) full+=+asan version='' program=$sanitized ;;
         ?*) full+=@$version ;;

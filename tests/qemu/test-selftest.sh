@@ -2,7 +2,7 @@
 # On: each QEMU
 # Goal: what the other tests lean on is sound. On each QEMU: the guest runs on through a plain migration with NBD
 # mirrors (no adit), finds nothing bad, and the disks are the same; and it does notice a spoilt sector, a spoilt
-# page and a page that is out of date.
+# page and a page that is out of date. The watcher notices when two run, however shortly.
 . "$(dirname "$0")/lib.sh"
 
 # mirror_and_migrate: A to B by QEMU's own means, over unix sockets, in the order that is clean on all versions
@@ -100,11 +100,43 @@ test_notices() {
     says_bad s 'page=77 word=1 '
 }
 
+# watched STATUS: what the watcher ended with
+watched() {
+    proc_kill watch TERM
+    proc_wait watch 5
+    expect_equal "the watcher's exit status ($(paste -sd, "$T/watch.log"))" "$1" "$PROC_STATUS"
+}
+test_watch() {
+    local vm
+    for vm in x y; do
+        vm_start $vm src append='ram=1' arg=-S monitors=2
+    done
+    watch() { proc_start watch - "$WATCH" -i "$1" source="$T/x/qmp2.sock" destination="$T/y/qmp[2].sock" && sleep 0.2; }
+    vm_qmp x '{"execute":"cont"}' >/dev/null
+    watch 20
+    vm_qmp x '{"execute":"stop"}' >/dev/null
+    vm_qmp y '{"execute":"cont"}' >/dev/null
+    sleep 0.1
+    watched 0
+    # between two looks, by QEMU's own times
+    watch 60000
+    vm_qmp x '{"execute":"cont"}' '{"execute":"stop"}' >/dev/null
+    sleep 0.1
+    watched 3
+    vm_qmp x '{"execute":"cont"}' >/dev/null
+    watch 20
+    watched 3
+    say "  noticed: $(grep -m 1 'TWO RUN' "$T/watch.log")"
+    vm_end x
+    vm_end y
+}
+
 hosts_make
 firewall_make
 listeners_watch_start
 test_migration
 listeners_watch_end
 test_notices
+test_watch
 firewall_expect_connections 0
 expect_equal "QEMU processes left" "" "$(proc_list qemu-system)"

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Points
+# Goal: adit recover, as a person uses it: with nothing to do, for a job that is not there, that runs, whose destination is
+# not to be reached, or is another host by now; and what --run-here and --drop-here do. It never lets two VMs run.
+. "$(dirname "$0")/lib.sh"
+. "$TESTS_QEMU/kill.sh"
+
+# recover_says STATUS REGEX... [-- OPTION...]: what it prints, on both channels, is in $T/recover.log
+recover_says() {
+    local status=$1 words=() word
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        words+=("$1")
+        shift
+    done
+    [ $# = 0 ] || shift
+    proc_start recover src "$ADIT" recover --state-dir "$KILL_STATE-src" "$@"
+    proc_wait recover 40
+    sed 's/^/  said: /' "$T/recover.log"
+    expect_equal "the exit status of adit recover $*" "$status" "$PROC_STATUS"
+    for word in "${words[@]}"; do
+        grep -qiE -- "$word" "$T/recover.log" || fail "adit recover says nothing about '$word'"
+    done
+}
+# job: the one that is in the source's journal
+job() { basename "$(kill_journal src)" .json | sed 's/^source-//'; }
+
+# cut_off VM POINT: moves, and adit migrate is killed there
+cut_off() {
+    kill_boot "$1"
+    ADIT_STOP_AT=$2 adit_start "$1"
+    wait_until 20 "adit migrate to stop at $2" kill_is_stopped migrate
+    proc_kill migrate KILL
+    adit_wait 5
+    JOB=$(job)
+}
+# stays_paused VM: it has not run since adit migrate was killed, and its job is not forgotten
+stays_paused() {
+    [ "$(vm_status "$1")" != running ] || fail "$1 runs on src"
+    [ -n "$(kill_journal src)" ] || fail 'the job has been forgotten'
+}
+twin() {
+    local dir=("$T"/run-dst/vms/*)
+    vm_adopt "$1" dst "${dir[0]}/qmp.sock" "${dir[0]}/serial0.sock" "${dir[0]}/serial.log" "$(kill_twin_pid)"
+}
+
+kill_hosts
+kill_serve
+
+say 'nothing to do'
+recover_says 0 'nothing'
+recover_says 0 '"event":"end","settled":0,"left":0' -- --json
+
+say 'a job that is not there'
+recover_says 1 'no unfinished job 0123abcd' 'adit recover' -- 0123abcd
+recover_says 2 'JOB' -- --run-here
+recover_says 2 'together' -- 0123abcd --run-here --drop-here
+
+say 'a job that adit migrate steers'
+kill_boot a
+adit_start a --max-bandwidth 2M
+wait_until 20 'the mirror of a' eval '[ "$(adit_last .phase)" = disks ]'
+job=$(job)
+recover_says 1 'left alone' 'another adit .* steers' -- "${job:0:8}"
+recover_says 0 'left alone'
+[ "$(adit_last .phase)" = disks ] && proc_runs migrate || fail 'adit migrate was disturbed'
+proc_kill migrate INT
+adit_wait 20
+guest_beats_on a 4
+expect_equal 'records of a' '' "$(kill_journal src)"
+vm_end a
+
+say 'the destination cannot be reached: the VM stays paused'
+cut_off b s-finished
+link_reset
+recover_says 1 "still unfinished" 'paused here' "adit recover ${JOB:0:8}"
+stays_paused b
+recover_says 1 '"outcome":"waits"' '"left":1' -- "${JOB:0:8}" --json
+stays_paused b
+adit_migrate b
+[ "$MIGRATE_STATUS" = 1 ] || fail 'a VM whose job is unfinished was moved'
+said_one_line "adit recover|state (postmigrate|paused)"
+stays_paused b
+link_accept
+
+say 'another host answers under its name: its word does not count'
+proc_end serve
+mv "$KILL_STATE-dst" "$T/elsewhere"
+kill_serve
+recover_says 1 'another host' 'paused here'
+stays_paused b
+proc_end serve
+rm -r "$KILL_STATE-dst"
+mv "$T/elsewhere" "$KILL_STATE-dst"
+
+say 'the destination is back'
+kill_serve
+twin b-twin
+recover_says 0 'settled' "destination's"
+wait_until 5 "the end of the source's QEMU" proc_gone b
+guest_continues b b-twin
+move_checked b-twin
+recover_says 0 'nothing'
+expect_equal 'records of b' '' "$(kill_journal src)$(kill_journal dst)"
+vm_end b-twin
+rm -rf "$T/run-dst/vms/"*
+
+say '--run-here: the destination is gone for good'
+proc_end serve
+kill_serve d-finish
+kill_boot c
+adit_start c
+wait_until 20 'adit serve to stop' kill_is_stopped serve
+proc_kill migrate KILL
+proc_kill serve KILL
+adit_wait 5
+proc_end serve
+wait_until 10 'the end of the QEMU on dst' kill_no_twin
+JOB=$(job)
+stays_paused c
+recover_says 0 'settled' 'person' -- "$JOB" --run-here
+wait_until 5 'c running on src' vm_is c running
+guest_beats_on c 4
+fault_whole c
+recover_says 0 'nothing'
+vm_end c
+
+say '--drop-here: it runs there, but adit there is gone for good'
+kill_serve
+cut_off d s-finished
+proc_kill serve KILL
+proc_end serve
+twin d-twin
+stays_paused d
+recover_says 0 'settled' -- "$JOB" --drop-here
+wait_until 5 "the end of the source's QEMU" proc_gone d
+guest_continues d d-twin
+move_checked d-twin
+recover_says 0 'nothing'
+expect_equal 'records of d' '' "$(kill_journal src)"
