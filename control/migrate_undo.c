@@ -109,6 +109,29 @@ static bool migration_busy(const json_t *migrate)
 	return status != NULL;
 }
 
+static bool is_postcopy(const json_t *migrate)
+{
+	const char *status = json_string_value(json_object_get(migrate, "status"));
+
+	return status && strncmp(status, "postcopy-", 9) == 0;
+}
+
+/* QEMU takes no postcopy back, also where the other side never got what it needs to run. The
+ * record stays, and the memory with it, until a person has had a look. */
+static void postcopy_begun(struct migrate *m)
+{
+	struct err e = m->err;
+
+	m->undo_done_here = true;
+	err_set(&m->err, e.code,
+		"%.250s; but postcopy had begun, which QEMU cannot take back: the VM stands still "
+		"here for good (`adit recover %.8s --drop-here` ends it)",
+		e.text, m->id);
+	maybe_over(m);
+	if (m->state == MIGRATE_UNDO)
+		add_ms(m->ev_undo, UNDO_EVERY_MS);
+}
+
 /* Ends what is left of our mirrors; returns how many there were. */
 static unsigned end_jobs(struct migrate *m, struct qmp_batch *b, const json_t *jobs)
 {
@@ -179,6 +202,10 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	if (err_is_set(e) || !status) {
 		m->unanswered = true;
 		done_here(m, "unknown", false);
+		return;
+	}
+	if (is_postcopy(qmp_batch_result(b, Q_MIGRATE))) {
+		postcopy_begun(m);
 		return;
 	}
 	act = qmp_batch_new();
