@@ -122,6 +122,7 @@ say 'another QEMU uses its disk by now:'
 record decided "$pid" "(.made = [\"F$T/used.raw\"]) | .images = [\"$T/used.raw\"] | .twin.started = 1"
 disk_make "$T/used.raw" raw 1M
 vm_start other dst "disk=raw:virtio:$T/used.raw"
+guest_ready other
 ask $JOB 'recover={"state":"finish"}'
 answered 1 '.outcome == "unsure" and (.reason | contains("used.raw"))'
 [ -e "$T/used.raw" ] || fail "another VM's disk was removed"
