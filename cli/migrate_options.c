@@ -50,6 +50,9 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 		return 0;
 	case MIGRATE_OPTION_COPY_STORAGE:
 		return migrate_storage_parse(&c->storage, value, e);
+	case MIGRATE_OPTION_PERSISTENT:
+		c->persistent = true;
+		return 0;
 	case MIGRATE_OPTION_RENAME:
 		c->rename = value;
 		return vmdesc_check_name(value, e) < 0 ? err_prefix(e, "--rename") : 0;

@@ -22,6 +22,7 @@ enum {
 	MIGRATE_OPTION_DISKS,
 	MIGRATE_OPTION_COPY_STORAGE,
 	MIGRATE_OPTION_RENAME,
+	MIGRATE_OPTION_PERSISTENT,
 	MIGRATE_OPTION_MAX_BANDWIDTH,
 	MIGRATE_OPTION_DOWNTIME,
 	MIGRATE_OPTION_TIMEOUT,
@@ -41,6 +42,7 @@ enum {
 	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
 	    {"dest-address", required_argument, NULL, MIGRATE_OPTION_DEST_ADDRESS},                \
 	    {"copy-storage", required_argument, NULL, MIGRATE_OPTION_COPY_STORAGE},                \
+	    {"persistent", no_argument, NULL, MIGRATE_OPTION_PERSISTENT},                          \
 	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
@@ -83,6 +85,7 @@ enum {
 	"image's\n"                                                                                \
 	"                      file name; none is --copy-storage none\n"                           \
 	"  --rename NAME       the VM's name on the destination\n"                                 \
+	"  --persistent        the destination keeps how to start the VM again, as a script\n"     \
 	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"   \
 	"                      without it\n"                                                       \
 	"  --downtime-limit MS how long the guest may stand still at the end; QEMU's own "         \

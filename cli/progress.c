@@ -155,4 +155,6 @@ void progress_end(struct progress *p, const struct migrate_result *r)
 		printf("  its monitor  %s\n", r->there.qmp);
 	if (*r->there.dir)
 		printf("  its folder   %s\n", r->there.dir);
+	if (*r->there.kept)
+		printf("  start again  %s\n", r->there.kept);
 }

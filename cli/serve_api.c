@@ -138,6 +138,8 @@ void serve_api_drain(struct serve_api *s, void (*fn)(void *ctx), void *ctx)
 
 void serve_api_fini(struct serve_api *s)
 {
+	if (s->api)
+		api_linger(s->api); /* who follows a job is to hear of its end */
 	api_free(s->api);
 	vms_found_free(s->found);
 	tasks_free(s->tasks);

@@ -84,12 +84,25 @@ static void on_pump(evutil_socket_t fd, short what, void *ctx)
 		stream_end(s);
 }
 
+/* Those whose clients have gone make room before there is something to say to them. */
+static void reap(struct api *a)
+{
+	struct api_stream *s, *next;
+
+	for (s = TAILQ_FIRST(&a->streams); s; s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (!evhttp_request_get_connection(s->req))
+			stream_end(s);
+	}
+}
+
 void api_stream_start(struct api *a, struct evhttp_request *req, struct task *t, uint64_t from)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
 	struct evhttp_connection *evcon = evhttp_request_get_connection(req);
 	struct api_stream *s;
 
+	reap(a);
 	if (a->stream_count >= API_STREAMS_MAX) {
 		api_reply_error(req, 503, "limit", "%d clients follow events already",
 				API_STREAMS_MAX);

@@ -97,9 +97,13 @@ static const struct field source_vm[] = {
 };
 
 static const struct field dest_vm[] = {
-    {"qemu", T_LINE, REQUIRED, 64, NULL},	   {"qmp", T_LINE, REQUIRED, PATH_MAX_LEN, NULL},
-    {"dir", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL}, {"pid", T_INT, OPTIONAL, INT32_MAX, NULL},
-    {"launched", T_BOOL, REQUIRED, 0, NULL},	   {NULL, 0, 0, 0, NULL},
+    {"qemu", T_LINE, REQUIRED, 64, NULL},
+    {"qmp", T_LINE, REQUIRED, PATH_MAX_LEN, NULL},
+    {"dir", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL},
+    {"pid", T_INT, OPTIONAL, INT32_MAX, NULL},
+    {"launched", T_BOOL, REQUIRED, 0, NULL},
+    {"kept", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static const struct field begin[] = {

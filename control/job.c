@@ -304,6 +304,7 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 	}
 	j->described = true;
 	j->dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
+	j->persistent = json_is_true(json_object_get(msg, "persistent"));
 	j->hook.used = !j->dest_qmp && j->service->config.launch_hook;
 	j->launched = !j->dest_qmp && !j->hook.used;
 	job_ram_read(j, msg);
@@ -326,6 +327,7 @@ static json_t *note_text(const char *note)
 
 void job_prepared(struct job *j)
 {
+	char kept[4096];
 	json_t *msg = cookie_new(COOKIE_PREPARED, j->id), *vm, *disks = json_array(),
 	       *notes = json_array();
 
@@ -334,6 +336,10 @@ void job_prepared(struct job *j)
 	if (j->launched) {
 		json_object_set_new(vm, "dir", json_string(j->twin.dir));
 		json_object_set_new(vm, "pid", json_integer(proc_pid(j->qemu)));
+	}
+	if (j->persistent) {
+		job_keep_path(j, 0, true, kept, sizeof(kept));
+		json_object_set_new(vm, "kept", json_string(kept));
 	}
 	for (size_t i = 0; i < j->disk_count; i++)
 		json_array_append_new(disks, json_string(j->disks[i].desc->name));

@@ -154,6 +154,7 @@ static void decide(struct job *j)
 	j->suspect.code = ERR_NONE;
 	guardian_commit(j->guardian);
 	j->guardian = NULL;
+	job_keep_decided(j);
 	POINT("d-committed");
 	b = qmp_batch_new();
 	qmp_batch_add(b, j->run ? QMP_MUST : QMP_MAY, j->run ? "cont" : "query-version", NULL);

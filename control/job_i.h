@@ -5,6 +5,7 @@
  *   service.c      which jobs there are; who may have one; streams to their job
  *   job.c          a job's life and states, the talk with the source, the end
  *   job_twin.c     Prepare: images, the twin started or taken, its monitor
+ *   job_keep.c     Prepare and Finish: how to start the VM again, with --persistent
  *   job_hook.c     Prepare: the operator's program starts the twin
  *   job_backing.c  Prepare: what stands below images that are copied without it
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
@@ -77,6 +78,7 @@ struct job {
 	struct vmdesc desc;
 	bool described, launched;
 	const char *dest_qmp;
+	bool persistent; /* it is kept how to start it again */
 	struct {
 		struct proc *proc; /* while it starts the VM */
 		int in, out;	   /* the VM's description; its answer */
@@ -185,6 +187,13 @@ void job_twin_ready(struct job *j);
 int job_make_folder(struct job *j, struct err *e);
 /* Talks to the monitor twin.qmp. */
 void job_twin_connect(struct job *j);
+
+/* job_keep.c: nothing without `persistent` */
+/* Writes how to start the twin again, under names that it has until the decision. */
+int job_keep_write(struct job *j, struct err *e);
+/* Gives both files their names: kind 0 is the script, 1 the JSON. */
+void job_keep_decided(struct job *j);
+void job_keep_path(const struct job *j, unsigned kind, bool decided, char *buf, size_t size);
 
 /* job_hook.c */
 /* Has the operator's program start a QEMU that waits; goes on with job_twin_connect. */

@@ -73,6 +73,12 @@ static json_t *make_record(struct job *j)
 	}
 	if (j->launched || j->hook.used)
 		list_made(made, 'D', j->twin.dir);
+	for (unsigned i = 0; j->persistent && i < 4; i++) {
+		char path[4096];
+
+		job_keep_path(j, i / 2, i % 2, path, sizeof(path));
+		list_made(made, 'F', path);
+	}
 	job_name_nbd(j, dir, sizeof(dir));
 	list_made(made, 'D', dir);
 	snprintf(dir, sizeof(dir), "%.100s/ram-%.8s", j->service->config.run_dir, j->id);

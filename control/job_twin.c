@@ -519,6 +519,13 @@ void job_begin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
+	if (j->persistent && !j->launched) {
+		fail(j, ERR_REFUSED,
+		     "--persistent: the destination does not start the VM itself there, so it "
+		     "cannot "
+		     "keep how to start it again");
+		return;
+	}
 	if (j->hook.used) {
 		job_hook_start(j);
 		return;
@@ -544,7 +551,7 @@ void job_begin(struct job *j)
 	}
 	if (job_check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
 	    job_check_backing(j, &e) < 0 || job_record_begin(j, &e) < 0 ||
-	    job_make_folder(j, &e) < 0)
+	    job_make_folder(j, &e) < 0 || job_keep_write(j, &e) < 0)
 		job_fail(j, &e);
 	else
 		next_image(j);

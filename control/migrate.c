@@ -109,6 +109,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	const json_t *vm = json_object_get(m->prepared, "vm");
 	const char *qmp = json_string_value(json_object_get(vm, "qmp"));
 	const char *dir = json_string_value(json_object_get(vm, "dir"));
+	const char *kept = json_string_value(json_object_get(vm, "kept"));
 
 	(void)fd;
 	(void)what;
@@ -123,6 +124,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	r.passes = m->progress.passes;
 	r.there.qmp = qmp ? qmp : "";
 	r.there.dir = dir ? dir : "";
+	r.there.kept = kept ? kept : "";
 	r.there.pid = (uint64_t)json_integer_value(json_object_get(vm, "pid"));
 	r.there.launched = json_is_true(json_object_get(vm, "launched"));
 	migrate_watch_streams(m, &r);

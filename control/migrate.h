@@ -106,6 +106,7 @@ struct migrate_result {
 	const char *job;
 	struct {
 		const char *qmp, *dir; /* "" when not known */
+		const char *kept;      /* a script that starts it again; "": none */
 		uint64_t pid;
 		bool launched;
 	} there;

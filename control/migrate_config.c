@@ -294,6 +294,10 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 		    e, ERR_USAGE,
 		    "--offline and --postcopy cannot go together: a paused guest needs no "
 		    "page at once");
+	if (c->persistent && c->dest_qmp)
+		return err_set(e, ERR_USAGE,
+			       "--persistent and --dest-qmp cannot go together: whoever started "
+			       "the QEMU that waits knows how to start it again");
 	if (c->rename && vmdesc_check_name(c->rename, e) < 0)
 		return err_prefix(e, "--rename");
 	if (c->storage == MIGRATE_STORAGE_NONE && c->disks)

@@ -113,6 +113,8 @@ json_t *migrate_json_end(const struct migrate_result *r)
 		there = json_pack("{s:s,s:b}", "qmp", r->there.qmp, "launched", r->there.launched);
 		if (*r->there.dir)
 			json_object_set_new(there, "dir", json_string(r->there.dir));
+		if (*r->there.kept)
+			json_object_set_new(there, "kept", json_string(r->there.kept));
 		if (r->there.pid)
 			json_object_set_new(there, "pid", json_integer((json_int_t)r->there.pid));
 		json_object_set_new(o, "running", json_boolean(r->running));

@@ -24,6 +24,8 @@ void migrate_wish_tell(const struct migrate_config *c, json_t *msg)
 		json_object_set_new(msg, "storage", json_string(migrate_storage_name(c->storage)));
 	if (c->rename)
 		json_object_set_new(msg, "rename", json_string(c->rename));
+	if (c->persistent)
+		json_object_set_new(msg, "persistent", json_true());
 	if (c->multifd)
 		json_object_set_new(msg, "multifd", json_integer(c->multifd));
 	if (c->compression)

@@ -8,7 +8,8 @@
 #include "base/clock.h"
 
 enum {
-	UNDO_MS = 3000, /* for the guardians; they go on by themselves */
+	UNDO_MS = 3000,	  /* for the guardians; they go on by themselves */
+	SETTLE_MS = 2000, /* for CONFIRM and ENDED of VMs that have come */
 	PUT_BACK_MS = 1000,
 	JOBS_MAX = 64, /* each is processes and memory here */
 };
@@ -86,6 +87,17 @@ fail:
 	return NULL;
 }
 
+/* Whether a job is to be waited for, ms after the end has begun: guardians, QEMUs that are put
+ * back, last words, and VMs that have come and are about to be confirmed. */
+static bool is_at_it(const struct job *j, uint64_t ms)
+{
+	if (j->undoing)
+		return ms < UNDO_MS;
+	if (j->state >= JOB_DECIDED && j->state < JOB_OVER && j->talk && j->session && !j->postcopy)
+		return ms < SETTLE_MS;
+	return ms < PUT_BACK_MS && (j->putting_back || (j->talk && !talk_flushed(j->talk)));
+}
+
 void service_free(struct service *s)
 {
 	uint64_t begun_ms = clock_ms();
@@ -98,15 +110,12 @@ void service_free(struct service *s)
 	err_set(&e, ERR_CANCELLED, "adit serve was stopped on the destination");
 	TAILQ_FOREACH(j, &s->jobs, listed)
 	job_fail(j, &e);
-	/* The last words go out, and QEMUs that waited are put back. */
 	while (waits) {
 		uint64_t ms = clock_ms() - begun_ms;
 
 		waits = false;
 		TAILQ_FOREACH(j, &s->jobs, listed)
-		waits =
-		    waits || (j->undoing && ms < UNDO_MS) ||
-		    (ms < PUT_BACK_MS && (j->putting_back || (j->talk && !talk_flushed(j->talk))));
+		waits = waits || is_at_it(j, ms);
 		if (waits && event_base_loop(s->base, EVLOOP_ONCE | EVLOOP_NONBLOCK) == 0)
 			usleep(500);
 	}

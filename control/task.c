@@ -22,7 +22,9 @@ static const struct phase {
     {"switchover", "the guest stands still; the disks are closed"},
     {"device", "the guest stands still; the last of its state goes over"},
     {"finish", "the destination decides"},
-    {"confirm", "the VM is the destination's; the source QEMU ends"},
+    {"ask", "the destination is asked again what became of the VM"},
+    {"confirm", "the VM is the destination's; both sides take note of that"},
+    {"end", "the VM is the destination's; the source QEMU ends"},
     {"undo", "it is being undone"},
 };
 

@@ -357,6 +357,18 @@ const struct vms_found_vm *vms_found_find(const struct vms_found *v, const char 
 	return found;
 }
 
+/* A device that has an id is known by that, not by its place in QEMU's tree. */
+static void set_target(json_t *disk)
+{
+	static const char place[] = "/machine/peripheral/";
+	const char *path = json_string_value(json_object_get(disk, "target"));
+
+	if (path && strncmp(path, place, sizeof(place) - 1) == 0) {
+		path += sizeof(place) - 1;
+		json_object_set_new(disk, "target", json_stringn(path, strcspn(path, "/")));
+	}
+}
+
 static json_t *disks_json(const json_t *disks)
 {
 	static const struct {
@@ -379,6 +391,7 @@ static json_t *disks_json(const json_t *disks)
 			if (value)
 				json_object_set(o, members[k].to, value);
 		}
+		set_target(o);
 		json_array_append_new(list, o);
 	}
 	return list;

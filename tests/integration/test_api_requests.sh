@@ -14,7 +14,7 @@ printf '%s\n' "$TOKEN" >"$T/token"
 serve_refuses() {
     local pattern=$1
     shift
-    ! timeout 10 "$ADIT" serve --listen 127.0.0.1:0 --psk "$PSK" --run-dir "$T/run" "$@" >"$T/out" 2>&1 ||
+    ! timeout 10 "$ADIT" serve --listen 127.0.0.1:0 --psk "$PSK" --run-dir "$T/run" --state-dir "$T/state" "$@" >"$T/out" 2>&1 ||
         fail "adit serve $* was taken"
     grep -q -e "$pattern" "$T/out" || fail "adit serve $*: $(cat "$T/out")"
 }
@@ -28,7 +28,7 @@ serve_refuses 'needs --api-listen' --api-token-file "$T/token"
 serve_refuses 'give an absolute path' --vms vms
 serve_refuses 'No such file' --vms "$T/nowhere"
 
-start_serve --psk "$PSK" --run-dir "$T/run" --vms "$T/vms" --api-listen :0 --api-token-file "$T/token"
+start_serve --psk "$PSK" --run-dir "$T/run" --state-dir "$T/state" --vms "$T/vms" --api-listen :0 --api-token-file "$T/token"
 API=$T/run/api.sock
 WEB=$(sed -n 's,.*API on \(http://127\.0\.0\.1:[0-9]*\)$,\1,p' "$T/serve.log")
 [ -n "$WEB" ] || fail "--api-listen :0 does not mean 127.0.0.1: $(cat "$T/serve.log")"

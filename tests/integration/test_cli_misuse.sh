@@ -80,6 +80,7 @@ misuse 'cannot go together' migrate --qmp "$T/qmp" tls://h --insecure "${psk[@]}
 misuse "--rename: a VM's name has no '/'" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename ../a
 misuse '--rename: .*newline' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename $'a\nb'
 misuse '--rename: .*1 to 200' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename ''
+misuse '--persistent and --dest-qmp cannot go together' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --persistent --dest-qmp /q
 misuse "--dest-address.*host is missing" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address :1
 misuse "brackets" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address ::1
 misuse '--timeout "soon"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout soon

@@ -10,6 +10,10 @@ for place in /run /var/tmp /dev/shm; do
     # a link such as /var/run's target is followed
     [ -d "$place" ] && mount -t tmpfs none "$place" 2>/dev/null && LEFT_PLACES+=("$place")
 done
+# the folder for sockets of adits, which stays where it was made
+for place in /run/adit "$XDG_RUNTIME_DIR/adit"; do
+    (umask 077 && mkdir -p "$place" 2>/dev/null) || true
+done
 
 # left_now: a line each for what there is on dst (and files on both: they share them): its kind, then what it is.
 # The tests' own logs, and their temporary files, are left out.

@@ -95,7 +95,13 @@ static void test_config_check_refuses_what_does_not_go_together(void **s)
 
 	(void)s;
 	assert_int_equal(migrate_config_check(&least, &e), 0);
-	assert_int_equal(migrate_config_check(&full, &e), 0);
+	c = full;
+	refused(c, "--persistent and --dest-qmp");
+	c.dest_qmp = NULL;
+	assert_int_equal(migrate_config_check(&c, &e), 0);
+	c.rename = "a/b";
+	refused(c, "--rename");
+	c = least;
 	c.compression = "zstd";
 	refused(c, "--multifd");
 	c.multifd = 2;

@@ -1,0 +1,161 @@
+/* What the destination tells from a record of its journal: no QEMU, real processes and files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "control/job_i.h"
+
+static char top[] = "/tmp/adit-record-XXXXXX";
+
+/* Of this boot, decided just now, its twin and guardian the process given. */
+static json_t *record_of(pid_t pid, unsigned long long started)
+{
+	char boot[64];
+	json_t *process =
+	    json_pack("{s:I,s:I}", "pid", (json_int_t)pid, "started", (json_int_t)started);
+
+	return json_pack("{s:s,s:s,s:b,s:I,s:O,s:o}", "state", "decided", "boot",
+			 vmdesc_host(boot, sizeof(boot)), "run", 1, "decided_at",
+			 (json_int_t)time(NULL), "twin", process, "guardian", process);
+}
+
+static void test_job_record_knows_a_process_by_number_start_and_boot(void **state)
+{
+	unsigned long long started = process_started(getpid());
+	json_t *mine = record_of(getpid(), started), *other = record_of(getpid(), started + 1),
+	       *unknown = record_of(0, 0);
+
+	(void)state;
+	assert_int_equal(job_record_twin(mine), JOB_TWIN_LIVES);
+	assert_true(job_record_guarded(mine));
+	assert_int_equal(job_record_twin(other), JOB_TWIN_GONE);
+	assert_false(job_record_guarded(other));
+	assert_int_equal(job_record_twin(unknown), JOB_TWIN_UNKNOWN);
+	assert_false(job_record_guarded(unknown));
+	json_object_set_new(mine, "boot", json_string("another"));
+	assert_int_equal(job_record_twin(mine), JOB_TWIN_GONE);
+	assert_false(job_record_guarded(mine));
+	json_decref(mine);
+	json_decref(other);
+	json_decref(unknown);
+}
+
+/* A process that has died and was not reaped yet is dead. */
+static void test_job_record_sees_through_a_zombie(void **state)
+{
+	int hold[2];
+	char c;
+	pid_t pid;
+	json_t *record;
+
+	(void)state;
+	assert_int_equal(pipe(hold), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(hold[1]);
+		_exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
+	}
+	record = record_of(pid, process_started(pid));
+	assert_int_equal(job_record_twin(record), JOB_TWIN_LIVES);
+	close(hold[1]);
+	for (int i = 0; i < 500 && job_record_twin(record) == JOB_TWIN_LIVES; i++)
+		usleep(10000);
+	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
+	close(hold[0]);
+	waitpid(pid, NULL, 0);
+	json_decref(record);
+}
+
+static void make_file(const char *name, char *path, size_t size)
+{
+	int fd;
+
+	snprintf(path, size, "%s/%s", top, name);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void test_job_record_keeps_what_a_vm_did_here(void **state)
+{
+	json_t *record = record_of(1, 1);
+	struct err e = ERR_INIT;
+	char image[128];
+
+	(void)state;
+	make_file("image", image, sizeof(image));
+	json_object_set_new(record, "images", json_pack("[s,s]", "/nowhere/at/all", image));
+	assert_true(job_record_may_drop(record, &e));
+
+	/* Written to long after the decision. */
+	json_object_set_new(record, "decided_at", json_integer(time(NULL) - 3600));
+	assert_false(job_record_may_drop(record, &e));
+	assert_non_null(strstr(e.text, image));
+	json_object_set_new(record, "run", json_false());
+	assert_true(job_record_may_drop(record, &e));
+
+	json_object_set_new(record, "run", json_true());
+	json_object_set_new(record, "decided_at", json_integer(time(NULL)));
+	json_object_set_new(record, "shared", json_true());
+	assert_false(job_record_may_drop(record, &e));
+	json_object_set_new(record, "shared", json_false());
+	json_object_set_new(record, "postcopy", json_true());
+	assert_false(job_record_may_drop(record, &e));
+	/* All of its RAM had come by then. */
+	json_object_set_new(record, "state", json_string("confirmed"));
+	assert_true(job_record_may_drop(record, &e));
+	unlink(image);
+	json_decref(record);
+}
+
+static void test_job_record_cleans_what_is_listed_only(void **state)
+{
+	char listed[128], other[128], dir[128], in_dir[160];
+	json_t *record = record_of(1, 1);
+
+	(void)state;
+	make_file("listed", listed, sizeof(listed));
+	make_file("other", other, sizeof(other));
+	snprintf(dir, sizeof(dir), "%s/vm", top);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	make_file("vm/qemu.log", in_dir, sizeof(in_dir));
+	json_object_set_new(record, "made",
+			    json_pack("[o,o,s,s]", json_sprintf("F%s", listed),
+				      json_sprintf("D%s", dir), "F/nowhere/at/all", ""));
+	job_record_clean(record);
+	assert_int_not_equal(access(listed, F_OK), 0);
+	assert_int_not_equal(access(dir, F_OK), 0);
+	assert_int_equal(access(other, F_OK), 0);
+	job_record_clean(record); /* once more does no harm */
+	unlink(other);
+	json_decref(record);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_job_record_knows_a_process_by_number_start_and_boot),
+	    cmocka_unit_test(test_job_record_sees_through_a_zombie),
+	    cmocka_unit_test(test_job_record_keeps_what_a_vm_did_here),
+	    cmocka_unit_test(test_job_record_cleans_what_is_listed_only),
+	};
+	int r;
+
+	if (!mkdtemp(top))
+		return 1;
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(top);
+	return r;
+}
