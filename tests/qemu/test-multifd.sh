@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Sanitizers too
 # Goal: RAM goes over in 2, 4 and 8 multifd channels, alone and beside two disks, compressed too, through one TCP
 # connection; QEMU listens on no port, nothing is left behind, and a migration that fails puts QEMU's settings back.
 . "$(dirname "$0")/lib.sh"
@@ -37,10 +36,12 @@ settings() {
 
 move_hosts
 adit_serve_launch
-moved m2 2 --
-moved m4 4 raw:virtio qcow2:ide --
-moved m8 8 raw:virtio qcow2:virtio -- --compression zlib
-moved z2 2 -- --compression zstd
+for n in 2 4 8; do
+    moved "a$n" $n --
+    moved "d$n" $n raw:virtio qcow2:ide --
+done
+moved zlib 8 raw:virtio qcow2:virtio -- --compression zlib
+moved zstd 2 -- --compression zstd
 
 say 'to a QEMU that waits'
 move_disks w 8M raw:virtio
@@ -63,6 +64,20 @@ left_clock
 proc_kill migrate INT
 adit_wait 20
 move_failed back 1 cancelled
+expect_equal 'settings of the source QEMU' "$before" "$(settings back)"
+guest_quiet back
+guest_still back
+say "  guest on src: $(guest_verify back)"
+guest_go back
+
+say 'adit migrate is killed'
+adit_start back --multifd 2 --downtime-limit 20
+move_phase back ram
+[ -S "$(echo /run/adit-*/ram.sock)" ] || fail 'where does the source QEMU connect?'
+proc_kill migrate KILL
+adit_wait 5
+adit_recover || fail 'adit recover failed'
+[ -z "$(find /run -path '/run/adit-*')" ] || fail 'the folder of the socket is left'
 expect_equal 'settings of the source QEMU' "$before" "$(settings back)"
 guest_quiet back
 guest_still back

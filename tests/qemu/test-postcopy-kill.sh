@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Points
-# On: each QEMU
 # Goal: from the moment that postcopy has begun the VM can live on the destination only, and nobody who dies just then
 # takes it along: adit migrate before it has said FINISH, adit serve before it has decided. adit recover goes on.
 . "$(dirname "$0")/lib.sh"
