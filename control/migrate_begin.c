@@ -27,12 +27,44 @@ static void prepare(struct migrate *m)
 		migrate_fail(m, &e);
 }
 
+/* What the destination opened to the copy must be exactly what is to be copied: a disk that
+ * it left out would be missing from the VM there. */
+static int check_prepared(const struct migrate *m, const json_t *msg, struct err *e)
+{
+	const json_t *there = json_object_get(msg, "disks");
+	size_t wanted = 0, matches, i, k;
+
+	for (i = 0; i < m->desc.disk_count; i++) {
+		const struct vmdesc_disk *d = &m->desc.disks[i];
+
+		if (!d->copy)
+			continue;
+		wanted++;
+		for (k = 0, matches = 0; k < json_array_size(there); k++)
+			matches +=
+			    strcmp(json_string_value(json_array_get(there, k)), d->name) == 0;
+		if (matches != 1)
+			return err_set(e, ERR_PROTOCOL,
+				       "the destination prepared disk %s %zu times, not once",
+				       d->name, matches);
+	}
+	if (json_array_size(there) != wanted)
+		return err_set(e, ERR_PROTOCOL,
+			       "the destination prepared %zu disks, and %zu are to be copied",
+			       json_array_size(there), wanted);
+	return 0;
+}
+
 void migrate_prepared(struct migrate *m, const json_t *msg)
 {
 	struct err e = ERR_INIT;
 	size_t i;
 	json_t *note;
 
+	if (check_prepared(m, msg, &e) < 0) {
+		migrate_fail(m, &e);
+		return;
+	}
 	m->prepared = json_incref((json_t *)msg);
 	event_del(m->ev_answer);
 	json_array_foreach(json_object_get(msg, "notes"), i, note)

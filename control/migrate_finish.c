@@ -159,7 +159,9 @@ void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM) {
+	if (m->state == MIGRATE_DISKS) {
+		migrate_disks_silent(m);
+	} else if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM) {
 		migrate_ask(m, "no answer in time");
 	} else if (m->state == MIGRATE_PAGING) {
 		migrate_ram_mend_due(m);

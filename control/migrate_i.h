@@ -222,6 +222,8 @@ int migrate_list_disks(struct migrate *m, struct err *e);
 void migrate_perform(struct migrate *m);
 void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
 void migrate_disks_closed(struct migrate *m);
+/* ev_answer's, in DISKS. */
+void migrate_disks_silent(struct migrate *m);
 /* The guest stands still for the switchover: the mirrors end. */
 void migrate_pre_switchover(struct migrate *m);
 

@@ -14,6 +14,10 @@
 #include "base/fd.h"
 #include "base/point.h"
 
+/* While QEMU says hello to an NBD server it does nothing else: the guest stands still. (7.2 and
+ * 10.0.) A destination that is silent then would hold it for as long as it likes. */
+enum { HELLO_MS = 5000, HELLO_DISK_MS = 2000 };
+
 /* ---- the mirrors ---- */
 
 static void on_disk_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
@@ -41,6 +45,7 @@ static void on_mirrors_begun(void *ctx, struct qmp *q, struct qmp_batch *b, cons
 	(void)b;
 	if (m->state != MIGRATE_DISKS)
 		return;
+	event_del(m->ev_answer);
 	if (!err_is_set(&why)) {
 		POINT("s-disks");
 		return;
@@ -92,7 +97,18 @@ static int begin_mirrors(struct migrate *m, struct err *e)
 		}
 	}
 	qmp_batch_run(b, m->qmp, on_mirrors_begun, m);
+	migrate_arm(m->ev_answer, HELLO_MS + HELLO_DISK_MS * (unsigned)m->disk_count);
 	return 0;
+}
+
+void migrate_disks_silent(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_TIMEOUT,
+		"the disks of the destination did not answer in time, and the guest stood still "
+		"meanwhile");
+	migrate_fail(m, &e);
 }
 
 int migrate_list_disks(struct migrate *m, struct err *e)

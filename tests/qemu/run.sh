@@ -11,6 +11,7 @@
 #     # Alone                not beside another one
 #     # Sanitizers too       once more, as NAME+asan, with the program built with ASan and UBSan
 #     # Points               takes the build with ASan and UBSan only, since that has the points of base/point.h
+#     # Sanitizers only      with that one alone
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -87,6 +88,7 @@ for file in "$here"/test-*.sh; do
     on=('')
     ! sed -n '1,20p' "$file" | grep -q '^# On: each QEMU' || on=("${versions[@]}")
     ! sed -n '1,20p' "$file" | grep -q '^# Sanitizers too' || on+=(+asan)
+    ! sed -n '1,20p' "$file" | grep -q '^# Sanitizers only' || on=(+asan)
     for version in "${on[@]}"; do
         full=$name program=$release
         ! sed -n '1,20p' "$file" | grep -q '^# Points' || program=$sanitized
