@@ -11,6 +11,7 @@
 
 #include "control/backing.h"
 #include "control/check_destination.h"
+#include "control/check_names.h"
 #include "control/vmdesc_cpu.h"
 
 /* Owned by its job, while the checks run. */
@@ -170,17 +171,36 @@ static bool may_use_images(const struct job *j, struct check *c)
 	return !needs || (dirs && dirs[0]);
 }
 
+/* Nobody but adit keeps to adit's names: a QEMU that libvirt has started may be the same VM. */
+static void check_names(const struct job *j, struct check *c)
+{
+	const struct vmdesc *d = &j->desc;
+	const char *uuid = strspn(d->uuid, "0-") == strlen(d->uuid) ? "" : d->uuid;
+	/* The source itself, where both are one host. */
+	size_t known = vmdesc_is_here(d) && (*uuid || !d->renamed);
+	struct err e = ERR_INIT;
+	pid_t pid = 0;
+
+	if (job_check_name(j, &e) < 0)
+		check_add_err(c, CHECK_ERROR, "names", &e);
+	else if (check_names_count(d->name, uuid, &pid) > known)
+		check_add(c, CHECK_WARNING, "names",
+			  "see that it is not the same VM, or give this one another name there "
+			  "with --rename",
+			  "a QEMU that adit did not launch has the name \"%s\" or its UUID on the "
+			  "destination (pid %d)",
+			  d->name, (int)pid);
+	else
+		check_add(c, CHECK_OK, "names", NULL, "no VM there is named \"%s\"", d->name);
+}
+
 /* Whether the command line can be made for this host, and who else wants its images. */
 static void plan(struct job *j)
 {
 	struct job_check *k = j->check;
 	struct err e = ERR_INIT;
 
-	if (job_check_name(j, &e) < 0)
-		check_add_err(&k->found, CHECK_ERROR, "names", &e);
-	else
-		check_add(&k->found, CHECK_OK, "names", NULL, "no VM is launched there as \"%s\"",
-			  j->desc.name);
+	check_names(j, &k->found);
 	if (!j->desc.argv.count)
 		return; /* the source knows why */
 	err_set(&e, ERR_NONE, "%s", "");

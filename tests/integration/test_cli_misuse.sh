@@ -26,7 +26,7 @@ works() {
 
 works '^usage: adit COMMAND' --help
 works '^adit [0-9]*\.[0-9]*\.[0-9]*$' --version
-for command in serve forward migrate jobs status set cancel keygen; do
+for command in serve forward migrate check jobs status set cancel keygen; do
     works "^usage: adit $command" "$command" --help
     works "^  $command " --help
     misuse "no option --nope" "$command" --nope
@@ -40,7 +40,7 @@ misuse 'no command nope' nope
 misuse 'no option --nope' --nope
 
 # every long option of a command is in its help
-for command in serve forward migrate jobs status set cancel keygen; do
+for command in serve forward migrate check jobs status set cancel keygen; do
     for option in $("$ADIT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
         "$ADIT" "$command" "$option=x" --help >"$T/out" 2>&1
         ! grep -q 'no option' "$T/out" || fail "adit $command --help tells of $option, which there is not"
@@ -71,6 +71,11 @@ misuse 'an identity in DEST' forward tls://me@h "${pair[@]}" --tls-creds "$T"
 misuse '--background takes no value' forward tls://h "${pair[@]}" "${psk[@]}" --background=yes
 misuse '--log-level "loud"' forward tls://h "${pair[@]}" "${psk[@]}" --log-level loud
 
+misuse '--qmp SOCKET is missing' check tls://h "${psk[@]}"
+misuse 'tls:// needs --psk FILE or --tls-creds DIR' check --qmp "$T/qmp" tls://h
+misuse '--measure-dirty "soon"' check --qmp "$T/qmp" tls://h "${psk[@]}" --measure-dirty soon
+misuse '--measure-dirty "61"' check --qmp "$T/qmp" tls://h "${psk[@]}" --measure-dirty 61
+misuse '--compression needs --multifd' check --qmp "$T/qmp" tls://h "${psk[@]}" --compression zstd
 misuse '--qmp SOCKET is missing' migrate tls://h "${psk[@]}"
 misuse 'DEST is missing' migrate --qmp "$T/qmp" "${psk[@]}"
 misuse 'one DEST' migrate --qmp "$T/qmp" tls://h tls://i "${psk[@]}"

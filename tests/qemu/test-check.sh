@@ -168,6 +168,10 @@ check_vm a 1
 has error names '"a" runs on the destination already.*--rename'
 check_vm a 1 --rename b
 only images
+vm_start namesake dst append='ram=1' arg=-name arg=guest=b
+check_vm a 1 --rename b
+has warning names 'did not launch'
+vm_end namesake
 vm_end a
 vm_end twin
 rm -f "$T"/images/a-*

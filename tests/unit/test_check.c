@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "control/check_destination.h"
+#include "control/check_names.h"
 #include "control/check_probe.h"
 #include "control/check_rate.h"
 #include "control/check_source.h"
@@ -404,6 +405,35 @@ static void test_check_probe_reads_what_a_binary_says(void **state)
 	assert_int_equal(e.code, ERR_QEMU);
 }
 
+/* ---- names ---- */
+
+static bool named(const char *words, size_t len)
+{
+	return check_names_match(words, len, "web", "11111111-2222-3333-4444-555555555555");
+}
+#define NAMED(words) named(words, sizeof(words))
+
+static void test_check_names_reads_command_lines(void **state)
+{
+	(void)state;
+	assert_true(NAMED("/usr/bin/qemu-system-x86_64\0-name\0web"));
+	assert_true(NAMED("qemu-kvm\0-m\0"
+			  "32\0--name\0guest=web,debug-threads=on\0-S"));
+	assert_true(NAMED("qemu-kvm\0-name\0process=x,guest=web"));
+	assert_true(NAMED("qemu-kvm\0-uuid\0"
+			  "11111111-2222-3333-4444-555555555555"));
+	assert_false(NAMED("qemu-kvm\0-name\0webmail"));
+	assert_false(NAMED("qemu-kvm\0-name\0guest=other,process=web"));
+	assert_false(NAMED("qemu-kvm\0-append\0name web"));
+	assert_false(NAMED("qemu-kvm\0-name")); /* its value is missing */
+	assert_false(NAMED("vi\0-name\0web"));
+	assert_false(NAMED("qemu-img\0-name\0web"));
+	assert_false(named("", 0));
+	assert_false(named("qemu\0-name\0web", 14)); /* cut off within a word */
+	/* a VM without a name has no namesake */
+	assert_false(check_names_match("qemu\0-name\0", 12, "", ""));
+}
+
 /* ---- rates ---- */
 
 static void expect_rate(const struct check_rate *r, const char *name, enum check_level level,
@@ -461,6 +491,7 @@ int main(void)
 	    cmocka_unit_test(test_check_destination_compares_cpus),
 	    cmocka_unit_test(test_check_destination_looks_for_room_and_capabilities),
 	    cmocka_unit_test(test_check_probe_reads_what_a_binary_says),
+	    cmocka_unit_test(test_check_names_reads_command_lines),
 	    cmocka_unit_test(test_check_rate_says_whether_it_converges),
 	};
 
