@@ -183,6 +183,16 @@ tail -n 1 "$T/slow" | jq -e '.error.code == "timeout"' >/dev/null || fail "408 w
 export XDG_RUNTIME_DIR=$T
 "$ADIT" jobs --run-dir "$T/run" >"$T/out" 2>&1 || fail "adit jobs: $(cat "$T/out")"
 expect_equal 'adit jobs --json' '{"tasks":[]}' "$("$ADIT" jobs --api "$API" --json)"
+# what an adit migrate that was killed has left is taken away
+(umask 077 && mkdir "$T/run/jobs")
+socat "UNIX-LISTEN:$T/run/jobs/0123.sock" PIPE &
+stale=$!
+wait_until 5 'a socket' [ -S "$T/run/jobs/0123.sock" ]
+kill -KILL $stale
+wait $stale 2>/dev/null
+[ -S "$T/run/jobs/0123.sock" ] || fail 'the socket went with its process'
+"$ADIT" jobs --run-dir "$T/run" >"$T/out" 2>&1 || fail "adit jobs: $(cat "$T/out")"
+[ ! -e "$T/run/jobs/0123.sock" ] || fail 'a stale socket stayed'
 ! "$ADIT" status --run-dir "$T/run" >"$T/out" 2>&1 || fail 'adit status of nothing succeeded'
 grep -q 'there are no jobs here' "$T/out" || fail "adit status: $(cat "$T/out")"
 ! "$ADIT" cancel 0123 --run-dir "$T/run" >"$T/out" 2>&1 || fail 'adit cancel of nothing succeeded'

@@ -91,9 +91,9 @@ crossed() { firewall_count dst passed_in bytes; }
 # rate_is BYTES: what crosses in two seconds, within a tenth
 rate_is() {
     local from begin rate
-    sleep 0.5
+    sleep 1
     from=$(crossed) begin=$(now_ms)
-    sleep 2
+    sleep 3
     rate=$((($(crossed) - from) * 1000 / ($(now_ms) - begin)))
     say "  asked for $1, measured $rate bytes a second"
     [ "$rate" -le $(($1 * 110 / 100)) ] && [ "$rate" -ge $(($1 * 90 / 100)) ] || fail "asked for $1, measured $rate bytes a second"
