@@ -117,6 +117,7 @@ struct migrate {
 	bool pause_first, paused;    /* the guest is to stand still; we have paused it */
 	bool postcopy_due, postcopy; /* to be begun once it can be; QEMU was told to */
 	bool in_postcopy, ram_done;  /* it has begun: there is no way back; all of RAM is there */
+	unsigned unsure;	     /* such answers, one after the other */
 	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
 	bool resumed;		     /* QEMU was told to */
 

@@ -25,6 +25,7 @@ enum {
 	ASK_ATTEMPT_MS = 12000, /* connecting, and the answer */
 	ASK_MS = 60000,		/* while the job's own process runs */
 	ASK_POSTCOPY_MS = 600000,
+	UNSURE_MAX = 5,		/* such answers in postcopy */
 	ASK_RESUMED_MS = 15000, /* for `adit recover`, which may be run again */
 };
 
@@ -43,6 +44,15 @@ static void unknown(struct migrate *m)
 			     "`adit recover` tells it later",
 			     why.text);
 		migrate_over(m, MIGRATE_MOVED);
+		return;
+	}
+	if (m->in_postcopy && m->unsure >= UNSURE_MAX) {
+		err_set(
+		    &m->err, ERR_CLOSED,
+		    "%.380s; `adit recover %.8s` asks again, and with --drop-here ends the QEMU "
+		    "here",
+		    why.text, m->id);
+		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
 	if (m->in_postcopy) {
@@ -151,6 +161,7 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 		migrate_ask_failed(m, &e, true);
 	} else if (strcmp(outcome, "runs") == 0) {
 		m->in_postcopy = json_is_true(json_object_get(msg, "postcopy"));
+		m->unsure = 0;
 		migrate_note(m, "the destination says that the VM is its own (%s)",
 			     json_string_value(json_object_get(msg, "status"))
 				 ? json_string_value(json_object_get(msg, "status"))
@@ -168,7 +179,8 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 	} else {
 		err_set(&e, ERR_CLOSED, "the destination cannot say yet%s%.300s",
 			reason ? ": " : "", reason ? reason : "");
-		migrate_ask_failed(m, &e, false);
+		/* (A guest that waits for pages may hold up its QEMU for a while.) */
+		migrate_ask_failed(m, &e, m->in_postcopy && ++m->unsure >= UNSURE_MAX);
 	}
 }
 
@@ -197,7 +209,8 @@ static void lost_for_good(struct migrate *m)
 /* The record, and whether its QEMU is still there, say what is to be done. */
 static void go_on(struct migrate *m)
 {
-	bool decided = found(m, "finish") || found(m, "postcopy") || found(m, "confirm") || found(m, "ended");
+	bool decided =
+	    found(m, "finish") || found(m, "postcopy") || found(m, "confirm") || found(m, "ended");
 
 	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
 		     m->source_gone ? "has gone" : "still lives");

@@ -2,6 +2,7 @@
 # Points
 # Goal: from the moment that postcopy has begun the VM can live on the destination only, and nobody who dies just then
 # takes it along: adit migrate before it has said FINISH, adit serve before it has decided. adit recover goes on.
+# A twin that is killed in postcopy takes it along, and adit does not wait for it for ever.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/postcopy.sh"
 grep -qs ADIT_STOP_AT "$ADIT" || skip "the program is not built with points (preset asan-ubsan): ${ADIT#"$TOP"/}"
@@ -37,3 +38,12 @@ adit_serve_launch
 link_rate none
 adit_wait
 move_succeeded late late-twin raw:virtio
+vm_end late-twin
+
+say 'the twin is killed: nothing brings it back, and adit says so'
+postcopy_vm dead
+postcopy_reach dead
+kill -KILL "$(jq -r .prepared.vm.pid "$T"/state-src/journal/source-*.json)"
+adit_wait 60
+expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+said_one_line 'neither host has all of it'
