@@ -342,7 +342,8 @@ static int start(struct serve *v, struct err *e)
 		rc = v->caretaker ? 0 : (int)e->code;
 	}
 	if (rc == 0 && serve_api_wanted(&v->api))
-		rc = serve_api_start(&v->api, v->base, &v->auth, v->run_dir, v->state_dir, e);
+		rc = serve_api_start(&v->api, v->base, v->router, &v->auth, v->run_dir,
+				     v->state_dir, e);
 	if (rc < 0)
 		return rc;
 	listener_config_default(&config);

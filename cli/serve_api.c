@@ -92,10 +92,11 @@ static int listen_tcp(struct serve_api *s, struct err *e)
 	return 0;
 }
 
-int serve_api_start(struct serve_api *s, struct event_base *base, const struct auth *auth,
-		    const char *run_dir, const char *state_dir, struct err *e)
+int serve_api_start(struct serve_api *s, struct event_base *base, struct router *router,
+		    const struct auth *auth, const char *run_dir, const char *state_dir,
+		    struct err *e)
 {
-	struct api_config config = {.auth = auth, .state_dir = state_dir};
+	struct api_config config = {.auth = auth, .state_dir = state_dir, .router = router};
 	int rc = check(s, e);
 
 	if (rc < 0)

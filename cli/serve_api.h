@@ -60,9 +60,10 @@ int serve_api_take(struct serve_api *s, int option, const char *value, struct er
 int serve_api_wanted(const struct serve_api *s);
 
 /* Checks the options and opens the API; auth, run_dir and state_dir are borrowed until
- * serve_api_fini. auth is both the server's and that of the jobs. */
-int serve_api_start(struct serve_api *s, struct event_base *base, const struct auth *auth,
-		    const char *run_dir, const char *state_dir, struct err *e);
+ * serve_api_fini, and so is router. auth is both the server's and that of the jobs. */
+int serve_api_start(struct serve_api *s, struct event_base *base, struct router *router,
+		    const struct auth *auth, const char *run_dir, const char *state_dir,
+		    struct err *e);
 
 /* No more jobs; those that run are cancelled, or waited for where they cannot be. fn is
  * called once none runs. Meanwhile the API tells how it goes. */

@@ -11,6 +11,7 @@
 struct api;
 struct auth;
 struct event_base;
+struct router;
 struct tasks;
 struct vms_found;
 
@@ -30,6 +31,7 @@ struct api_config {
 	struct vms_found *vms;	 /* NULL: no VMs to start from */
 	const struct auth *auth; /* of the jobs that are started, where vms is given */
 	const char *state_dir;	 /* likewise */
+	struct router *router;	 /* whose sessions GET /metrics tells of; may be NULL */
 };
 
 struct api *api_new(struct event_base *base, const struct api_config *config, struct err *e);

@@ -2,9 +2,12 @@
  * metric with its HELP and TYPE once and all its samples together, as the format wants it. */
 #include <event2/buffer.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "control/api_i.h"
+#include "proxy/router.h"
 
 /* s as a label's value. */
 static void label(struct evbuffer *out, const char *name, const char *s)
@@ -143,6 +146,52 @@ static void of_streams(const struct api *a, struct evbuffer *out)
 	free(list);
 }
 
+/* Of a job's own session, and of one that a peer has opened to this adit. */
+struct seen {
+	const struct task *task;
+	const struct session *session;
+	struct migrate_session numbers;
+};
+
+/* The one after s, in the order of tasks and then of the router; false behind the last. */
+static bool next_session(const struct api *a, struct seen *s)
+{
+	struct session_stats st;
+
+	while (!s->session && (s->task = tasks_next(a->config.tasks, s->task))) {
+		task_session(s->task, &s->numbers);
+		if (*s->numbers.peer)
+			return true;
+	}
+	s->session = a->config.router ? router_next_session(a->config.router, s->session) : NULL;
+	if (!s->session)
+		return false;
+	session_stats(s->session, &st);
+	memset(&s->numbers, 0, sizeof(s->numbers));
+	snprintf(s->numbers.peer, sizeof(s->numbers.peer), "%s", session_peer(s->session));
+	snprintf(s->numbers.address, sizeof(s->numbers.address), "%s",
+		 session_peer_address(s->session));
+	s->numbers.sent_bytes = st.sent_bytes;
+	s->numbers.received_bytes = st.received_bytes;
+	s->numbers.rtt_us = st.rtt_us;
+	s->numbers.granted_bytes = st.granted_bytes;
+	s->numbers.retained_bytes = st.retained_bytes;
+	s->numbers.streams = st.streams;
+	return true;
+}
+
+static void session_sample(struct evbuffer *out, const char *name, const struct seen *s,
+			   double value)
+{
+	evbuffer_add_printf(out, "%s{", name);
+	label(out, "job", s->task ? task_id(s->task) : "");
+	evbuffer_add(out, ",", 1);
+	label(out, "peer", s->numbers.peer);
+	evbuffer_add(out, ",", 1);
+	label(out, "address", s->numbers.address);
+	evbuffer_add_printf(out, "} %.17g\n", value);
+}
+
 static void of_sessions(const struct api *a, struct evbuffer *out)
 {
 #define AT(m) offsetof(struct migrate_session, m)
@@ -165,26 +214,18 @@ static void of_sessions(const struct api *a, struct evbuffer *out)
 	     "gauge"},
 	};
 #undef AT
-	struct migrate_session session;
 
 	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
 		head(out, metrics[i].m.name, metrics[i].type, metrics[i].m.help);
-		for (struct task *t = NULL; (t = tasks_next(a->config.tasks, t));) {
-			task_session(t, &session);
-			if (!*session.peer)
-				continue;
-			sample(
-			    out, metrics[i].m.name, t,
-			    (double)*(const uint64_t *)((const char *)&session + metrics[i].m.at) *
-				metrics[i].m.factor);
-		}
+		for (struct seen s = {0}; next_session(a, &s);)
+			session_sample(out, metrics[i].m.name, &s,
+				       (double)*(const uint64_t *)((const char *)&s.numbers +
+								   metrics[i].m.at) *
+					   metrics[i].m.factor);
 	}
 	head(out, "adit_session_streams", "gauge", "Streams that are open.");
-	for (struct task *t = NULL; (t = tasks_next(a->config.tasks, t));) {
-		task_session(t, &session);
-		if (*session.peer)
-			sample(out, "adit_session_streams", t, session.streams);
-	}
+	for (struct seen s = {0}; next_session(a, &s);)
+		session_sample(out, "adit_session_streams", &s, s.numbers.streams);
 }
 
 void api_metrics_write(const struct api *a, struct evbuffer *out)

@@ -356,6 +356,16 @@ static struct entry *find_entry(struct router *r, const struct session *s)
 	return NULL;
 }
 
+struct session *router_next_session(struct router *r, const struct session *s)
+{
+	struct entry *n = s ? find_entry(r, s) : NULL;
+
+	n = n ? LIST_NEXT(n, link) : s ? NULL : LIST_FIRST(&r->sessions);
+	while (n && n->ended)
+		n = LIST_NEXT(n, link);
+	return n ? n->session : NULL;
+}
+
 void router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx)
 {
 	struct entry *n = find_entry(r, s);

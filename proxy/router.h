@@ -36,6 +36,9 @@ void router_remove_service(struct router *r, const char *name);
  * coming and going, routes its streams, and frees it when it ends. */
 void router_add_session(struct router *r, struct session *s);
 
+/* The sessions that live, one after the other: the first for NULL, NULL behind the last. */
+struct session *router_next_session(struct router *r, const struct session *s);
+
 /* Calls fn when s, owned by this router, ends (before it is freed), until
  * router_unwatch_session with the same fn and ctx. For jobs that live and die with
  * their session. */

@@ -10,7 +10,7 @@
 need curl
 
 move_hosts
-adit_serve_launch
+adit_serve_launch --api "$T/dst.sock"
 guest='ram=16 rate=800 sectors=1024 diskrate=20'
 for vm in web1 web2; do
     move_disks "$vm" 64M raw:virtio
@@ -118,6 +118,11 @@ for metric in adit_job_disk_done_bytes adit_job_disk_bytes adit_job_rate_bytes_p
     adit_session_rtt_seconds adit_session_sent_bytes_total adit_session_streams; do
     awk -v v="$(api_metric $metric "$TASK")" 'BEGIN { exit !(v > 0) }' || fail "$metric is '$(api_metric $metric "$TASK")'"
 done
+# the destination's adit tells of its peers' sessions
+curl -sS --unix-socket "$T/dst.sock" http://adit/metrics >"$T/metrics-dst.json"
+api_metrics_check "$T/metrics-dst.json"
+awk '/^adit_session_received_bytes_total\{job="",peer="psk:tester",address="10.77.0.1:[0-9]+"\} / { found = $NF > 1000000 }
+    END { exit !found }' "$T/metrics-dst.json" || fail "the destination's metrics: $(grep ^adit_session "$T/metrics-dst.json")"
 grep -q "^adit_job_info{job=\"$TASK\",vm=\"web1\",target=\"$ADIT_DEST\",status=\"running\",phase=\"disks\"} 1\$" "$T/metrics.json" ||
     fail "adit_job_info: $(grep ^adit_job_info "$T/metrics.json")"
 grep -q '^adit_jobs{status="cancelled"} 4$' "$T/metrics.json" || fail "adit_jobs: $(grep ^adit_jobs "$T/metrics.json")"
