@@ -31,6 +31,7 @@ certs_issue ours pki-far server far.test
 adit_server --tls-creds "$T/pki-far"
 ADIT_DEST=tls://far.test:1
 adit_serve_launch
+MOVE_DISKS=()
 move_vm b append='ram=8 rate=1000'
 adit_migrate b --dest-address "$DST_IP:$ADIT_PORT"
 MOVE_DISKS=() move_succeeded b b-twin
