@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Points
 # Goal: adit recover, as a person uses it: with nothing to do, for a job that is not there, that runs, whose destination is
-# not to be reached, or is another host by now; and what --run-here and --drop-here do. It never lets two VMs run.
+# not to be reached, or is another host by now; and what --run-here and --drop-here do; and when it is killed itself. It never lets two VMs run.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/kill.sh"
 
@@ -103,6 +103,24 @@ move_checked b-twin
 recover_says 0 'nothing'
 expect_equal 'records of b' '' "$(kill_journal src)$(kill_journal dst)"
 vm_end b-twin
+rm -rf "$T/run-dst/vms/"*
+
+say 'adit recover is killed itself, at each of its last steps'
+cut_off e s-finished
+for point in s-confirm s-confirmed s-ended; do
+    ADIT_STOP_AT=$point proc_start recover src "$ADIT" recover --state-dir "$KILL_STATE-src"
+    wait_until 20 "adit recover to stop at $point" proc_stopped recover
+    proc_kill recover KILL
+    proc_wait recover 5
+    [ -n "$(kill_journal src)" ] || fail "the job was forgotten at $point"
+done
+twin e-twin
+recover_says 0 'settled' "destination's"
+wait_until 5 "the end of the source's QEMU" proc_gone e
+guest_continues e e-twin
+move_checked e-twin
+expect_equal 'records of e' '' "$(kill_journal src)$(kill_journal dst)"
+vm_end e-twin
 rm -rf "$T/run-dst/vms/"*
 
 say '--run-here: the destination is gone for good'
