@@ -54,7 +54,9 @@ raw() {
     local pattern=$1
     shift
     # shellcheck disable=SC2059
-    { printf "$@" && sleep 0.3; } | timeout 25 socat -t 1 - "UNIX-CONNECT:$API" >"$T/raw" 2>/dev/null || true
+    printf "$@" >"$T/sent"
+    # in one piece: who is still writing when the answer comes may never read it
+    { cat "$T/sent" && sleep 0.3; } | timeout 25 socat -b 65536 -t 1 - "UNIX-CONNECT:$API" >"$T/raw" 2>/dev/null || true
     head -n 1 "$T/raw" | grep -qE -- "$pattern" || fail "wanted $pattern, the answer was: $(head -c 300 "$T/raw")"
 }
 
@@ -122,7 +124,7 @@ ask 413 -H 'Transfer-Encoding: chunked' --data-binary "@$T/big" "${migrate[@]}"
 raw '^HTTP/1.1 413 ' 'POST /vms/a/migrate HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n'
 raw '^HTTP/1.1 4' 'POST /vms/a/migrate HTTP/1.1\r\nContent-Length: -1\r\n\r\n'
 ask 400 -H "X-Long: $(head -c 9000 /dev/zero | tr '\0' x)" http://adit/vms
-raw '^HTTP/1.1 4' 'GET /%20000d HTTP/1.1\r\n\r\n' 0
+raw '^HTTP/1.1 4' 'GET /%09000d HTTP/1.1\r\n\r\n' 0
 # malformed ones
 raw '^HTTP/1.1 400 ' 'GARBAGE\r\n\r\n'
 raw '^HTTP/1.1 400 ' '\26\3\1\2\0\1\0\1\374\3\3\r\n\r\n'
