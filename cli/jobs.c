@@ -148,9 +148,9 @@ const struct job_seen *jobs_find(const struct jobs *j, const char *id, struct er
 	if (!id && runs == 1)
 		return running;
 	if (hits == 0 && id)
-		err_set(e, ERR_USAGE, "there is no job \"%s\" here; adit jobs lists them", id);
+		err_set(e, ERR_CLOSED, "there is no job \"%s\" here; adit jobs lists them", id);
 	else if (hits == 0)
-		err_set(e, ERR_USAGE, "there are no jobs here");
+		err_set(e, ERR_CLOSED, "there are no jobs here");
 	else if (id)
 		err_set(e, ERR_USAGE, "the ids of %zu jobs begin with \"%s\": give more of it",
 			hits, id);

@@ -49,7 +49,7 @@ int jobs_read(struct jobs *j, const struct jobs_options *o, struct err *e);
 void jobs_fini(struct jobs *j);
 
 /* The one whose id begins with id; with id NULL the only one that runs, or the only one.
- * NULL with ERR_USAGE. */
+ * NULL with ERR_CLOSED when there is none, ERR_USAGE when there are several. */
 const struct job_seen *jobs_find(const struct jobs *j, const char *id, struct err *e);
 
 /* A text of the task, "" when it is not there; a number likewise. */
