@@ -195,7 +195,7 @@ void job_fail(struct job *j, const struct err *e)
 		job_finish_alone(j);
 		return;
 	}
-	if (from != JOB_WAITING)
+	if (from != JOB_WAITING || *j->id) /* before BEGIN there is nothing to name */
 		j->failed = *e;
 	give_up(j, e->text);
 }

@@ -265,7 +265,15 @@ void job_finish_due(struct job *j)
 
 void job_finish(struct job *j, const json_t *msg)
 {
+	struct err e = ERR_INIT;
+
 	POINT("d-finish");
+	if (!j->ram.count) {
+		err_set(&e, ERR_PROTOCOL,
+			"the source says that all was sent, and has opened no stream for RAM");
+		job_fail(j, &e);
+		return;
+	}
 	j->run = json_is_true(json_object_get(msg, "run"));
 	j->postcopy = j->postcopy || json_is_true(json_object_get(msg, "postcopy"));
 	j->finish_until_ms = clock_ms() + ARRIVE_MS;
