@@ -30,7 +30,7 @@ mkdir -m 700 "$T/run-src"
 from dst
 adit_images
 proc_start serve-src src "$ADIT" serve --listen "$SRC_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" --allow-migrate \
-    --allow-launch "$QEMU" --images "$ADIT_IMAGES" --run-dir "$T/run-src"
+    --allow-launch "$QEMU" --images "$ADIT_IMAGES" --run-dir "$T/run-src" --state-dir "$T/state-src"
 wait_until 10 'adit serve on src to listen' serves
 for vm in a b c d; do
     from ${goes[$vm]}
