@@ -80,7 +80,9 @@ void migrate_confirm(struct migrate *m)
 {
 	event_del(m->ev_answer);
 	migrate_set_state(m, MIGRATE_CONFIRM);
-	migrate_record_if_can(m, "confirm");
+	/* (A record that says "ended" never goes back: nobody resumes that VM any more.) */
+	if (!m->only_tell)
+		migrate_record_if_can(m, "confirm");
 	migrate_drop_relays(m, "the migration is over");
 	if (migrate_say(m, cookie_new(COOKIE_CONFIRM, m->id)) < 0)
 		return;

@@ -186,6 +186,7 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 
 void migrate_tell_ended(struct migrate *m)
 {
+	m->only_tell = true;
 	begin_asking(m, m->found, ASK_RESUMED_MS);
 }
 
@@ -244,8 +245,11 @@ static void go_on(struct migrate *m)
 void migrate_resume_ready(struct migrate *m)
 {
 	pid_t pid = qmp_peer_pid(m->qmp);
+	unsigned long long started = pid > 0 ? process_started(pid) : 0;
 
-	if (pid > 0 && pid == m->pid && process_started(pid) == m->started) {
+	/* The number is that of whoever made the socket. Where that was a manager which has
+	 * ended since, and which handed it to QEMU, it is still the same socket. */
+	if (pid > 0 && pid == m->pid && (started == m->started || !started)) {
 		go_on(m);
 		return;
 	}
