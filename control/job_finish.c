@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/point.h"
-#include "base/process.h"
 
 enum {
 	LOOK_MS = 5,	    /* between looks: the guest stands still meanwhile */
@@ -57,7 +56,7 @@ void job_lost(struct job *j, const struct err *why)
 /* Whether the twin is surely gone; else it is looked at again, for a while. */
 static void look_for_it(struct job *j)
 {
-	if (j->twin_started && process_started(j->twin_pid) != j->twin_started) {
+	if (j->record && job_record_twin(j->record) == JOB_TWIN_GONE) {
 		job_lost(j, &j->suspect);
 		return;
 	}

@@ -186,9 +186,38 @@ bool job_record_guarded(const json_t *record)
 	return look(record, "guardian") == JOB_TWIN_LIVES;
 }
 
+/* The number of a twin that somebody else has started is that of whoever made its monitor's
+ * socket: a manager, perhaps, that handed it to QEMU and has ended since. */
+static bool has_heir(const json_t *record)
+{
+	const json_t *twin = json_object_get(record, "twin");
+	json_int_t pid = json_integer_value(json_object_get(twin, "pid"));
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool has;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", text_of(record, "qmp"));
+	/* Full: it listens, and does not accept at the moment. */
+	has = fd < 0 ||
+	      (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0
+		   ? getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid == pid
+		   : errno == EAGAIN);
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
 enum job_twin_life job_record_twin(const json_t *record)
 {
-	return look(record, "twin");
+	enum job_twin_life life = look(record, "twin");
+
+	if (life == JOB_TWIN_GONE && is_of_this_boot(record) &&
+	    !json_is_true(json_object_get(record, "launched")) && *text_of(record, "qmp") &&
+	    has_heir(record))
+		return JOB_TWIN_UNKNOWN;
+	return life;
 }
 
 bool job_record_may_drop(const json_t *record, struct err *e)

@@ -6,10 +6,13 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -143,11 +146,63 @@ static void test_job_record_cleans_what_is_listed_only(void **state)
 	json_decref(record);
 }
 
+/* A manager makes the monitor's socket, hands it to QEMU, and ends. */
+static void test_job_record_sees_who_inherited_the_monitor(void **state)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int hold[2], told[2], fd;
+	json_t *record;
+	pid_t manager, heir;
+	char c;
+
+	(void)state;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/qmp.sock", top);
+	assert_int_equal(pipe(hold), 0);
+	assert_int_equal(pipe(told), 0);
+	manager = fork();
+	if (manager == 0) {
+		close(hold[1]);
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 4) < 0)
+			_exit(1);
+		heir = fork();
+		if (heir == 0)
+			_exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
+		close(fd);
+		if (write(told[1], &heir, sizeof(heir)) != sizeof(heir))
+			_exit(1);
+		_exit(read(hold[0], &c, 1) == 1 ? 0 : 1);
+	}
+	assert_int_equal(read(told[0], &heir, sizeof(heir)), sizeof(heir));
+	record = record_of(manager, process_started(manager));
+	json_object_set_new(record, "qmp", json_string(sa.sun_path));
+	json_object_set_new(record, "launched", json_false());
+	assert_int_equal(job_record_twin(record), JOB_TWIN_LIVES);
+	kill(manager, SIGKILL);
+	waitpid(manager, NULL, 0);
+	assert_int_equal(job_record_twin(record), JOB_TWIN_UNKNOWN);
+	/* One that adit has started is its own child. */
+	json_object_set_new(record, "launched", json_true());
+	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
+	json_object_set_new(record, "launched", json_false());
+	kill(heir, SIGKILL);
+	for (int i = 0; i < 500 && job_record_twin(record) == JOB_TWIN_UNKNOWN; i++)
+		usleep(10000);
+	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
+	json_decref(record);
+	unlink(sa.sun_path);
+	for (int i = 0; i < 2; i++) {
+		close(hold[i]);
+		close(told[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_job_record_knows_a_process_by_number_start_and_boot),
 	    cmocka_unit_test(test_job_record_sees_through_a_zombie),
+	    cmocka_unit_test(test_job_record_sees_who_inherited_the_monitor),
 	    cmocka_unit_test(test_job_record_keeps_what_a_vm_did_here),
 	    cmocka_unit_test(test_job_record_cleans_what_is_listed_only),
 	};
