@@ -162,6 +162,15 @@ int journal_host_id(const char *state_dir, char *buf, struct err *e)
 	return replace_file(state_dir, path, tmp, text, e);
 }
 
+static void name_files(struct journal *j, const char *state_dir, enum journal_side side,
+		       const char *job)
+{
+	snprintf(j->dir, sizeof(j->dir), "%.490s/journal", state_dir);
+	snprintf(j->path, sizeof(j->path), "%s/%s-%.32s.json", j->dir, sides[side], job);
+	snprintf(j->tmp, sizeof(j->tmp), "%s.tmp", j->path);
+	snprintf(j->lock, sizeof(j->lock), "%s.lock", j->path);
+}
+
 struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,
 			     struct err *e)
 {
@@ -173,10 +182,7 @@ struct journal *journal_open(const char *state_dir, enum journal_side side, cons
 		return NULL;
 	}
 	j->lock_fd = -1;
-	snprintf(j->dir, sizeof(j->dir), "%.490s/journal", state_dir);
-	snprintf(j->path, sizeof(j->path), "%s/%s-%.32s.json", j->dir, sides[side], job);
-	snprintf(j->tmp, sizeof(j->tmp), "%s.tmp", j->path);
-	snprintf(j->lock, sizeof(j->lock), "%s.lock", j->path);
+	name_files(j, state_dir, side, job);
 	for (;;) {
 		j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (j->lock_fd < 0) {
@@ -215,6 +221,14 @@ json_t *journal_read(const struct journal *j, struct err *e)
 		return NULL;
 	}
 	return record;
+}
+
+json_t *journal_peek(const char *state_dir, enum journal_side side, const char *job)
+{
+	struct journal j;
+
+	name_files(&j, state_dir, side, job);
+	return journal_read(&j, NULL);
 }
 
 int journal_write(struct journal *j, const json_t *record, struct err *e)

@@ -44,6 +44,10 @@ struct journal *journal_open(const char *state_dir, enum journal_side side, cons
  * NULL with ERR_CONFIG when it cannot be read. */
 json_t *journal_read(const struct journal *j, struct err *e);
 
+/* The record of a job that another process may hold, as it is now: to be looked at, not to be
+ * acted on. Owned by the caller; NULL when there is none, or it cannot be read. */
+json_t *journal_peek(const char *state_dir, enum journal_side side, const char *job);
+
 /* Replaces the record, atomically and durably: new file, fsync, rename, fsync of the
  * folder. record is borrowed. When it fails the old record stands. */
 int journal_write(struct journal *j, const json_t *record, struct err *e);

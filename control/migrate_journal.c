@@ -19,12 +19,6 @@ static json_t *vm_without_argv(const struct migrate *m)
 	return vm;
 }
 
-static json_t *settings(const json_t *parameters)
-{
-	/* Secrets (tls-creds name others' objects) and what cannot be set are not for us. */
-	return parameters ? json_incref((json_t *)parameters) : json_object();
-}
-
 int migrate_record(struct migrate *m, const char *state, struct err *e)
 {
 	json_t *r =
@@ -39,7 +33,7 @@ int migrate_record(struct migrate *m, const char *state, struct err *e)
 	json_object_set_new(r, "vm", vm_without_argv(m));
 	json_object_set(r, "disks", m->report.disks);
 	json_object_set(r, "capabilities", m->report.capabilities);
-	json_object_set_new(r, "parameters", settings(m->report.parameters));
+	json_object_set(r, "parameters", m->report.parameters);
 	if (m->prepared)
 		json_object_set(r, "prepared", m->prepared);
 	rc = journal_write(m->journal, r, e);
@@ -102,12 +96,16 @@ int migrate_check_unfinished(const struct migrate *m, struct err *e)
 
 		if (strcmp(jobs.at[i], m->id) == 0)
 			continue;
-		/* One that is held is steered, and its QEMU's monitor is taken. */
 		j = journal_open(m->config.state_dir, JOURNAL_SOURCE, jobs.at[i], NULL);
-		if (!j)
-			continue;
-		record = journal_read(j, NULL);
-		if (record && same_qemu(m, record))
+		record = j ? journal_read(j, NULL)
+			   : journal_peek(m->config.state_dir, JOURNAL_SOURCE, jobs.at[i]);
+		/* One that is held is steered, by way of another monitor of the same QEMU. */
+		if (!j && record && same_qemu(m, record))
+			rc = err_set(e, ERR_REFUSED,
+				     "another adit on this host steers a migration of this VM now "
+				     "(job %s): wait for its end",
+				     jobs.at[i]);
+		else if (record && same_qemu(m, record))
 			rc = err_set(e, ERR_REFUSED,
 				     "an earlier migration of this VM was cut off (job %s): bring "
 				     "it to its end first, with `adit recover %.8s`",
