@@ -112,7 +112,7 @@ void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state >= MIGRATE_FINISH)
+	if (m->state >= MIGRATE_FINISH || (m->state == MIGRATE_DEVICE && m->postcopy))
 		return; /* it is being decided: no time limit undoes that */
 	switch (m->config.limits.on_timeout) {
 	case MIGRATE_ABORT:
@@ -126,7 +126,7 @@ void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx)
 			     "it is soon",
 			     s);
 		m->pause_first = true;
-		if (m->state >= MIGRATE_DISKS && m->was_running)
+		if (m->state >= MIGRATE_DISKS && m->was_running && !m->paused)
 			migrate_pause(m, NULL);
 		return;
 	case MIGRATE_POSTCOPY:

@@ -221,6 +221,8 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			left++;
 			qmp_batch_add(act, QMP_MAY, "cont", NULL);
 		}
+		if (m->settings_changed)
+			left++; /* once more, so that they are back before the job ends */
 		migrate_settings_restore(m, act);
 		m->settings_changed = false;
 	}

@@ -77,6 +77,9 @@ static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct 
 	const json_t *ram = json_object_get(result, "ram");
 
 	(void)q;
+	/* A pause that was told of before FINISHED had come is seen here. */
+	if (m->state == MIGRATE_PAGING && !m->mend_until_ms && !err_is_set(e))
+		migrate_ram_event(m, "MIGRATION", result);
 	if (err_is_set(e) || !ram)
 		return;
 	m->progress.ram_total = num(ram, "total");
