@@ -71,7 +71,9 @@ static void on_end(void *ctx, const struct migrate_result *result)
 	switch (result->outcome) {
 	case MIGRATE_MOVED:
 		tell(r, left ? RECOVER_WAITS : RECOVER_MOVED,
-		     "the VM is the destination's, and has ended here");
+		     left ? "the VM is the destination's; its end here, or the word of that to the "
+			    "destination, is still to come"
+			  : "the VM is the destination's, and has ended here");
 		break;
 	case MIGRATE_STAYED:
 		tell(r, left ? RECOVER_WAITS : RECOVER_STAYED, why.text);
