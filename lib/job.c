@@ -26,6 +26,7 @@ struct adit_job {
 	char id[64];
 	struct migrate *m; /* NULL once it has ended; the thread's */
 	bool freed;	   /* by the program; the thread's */
+	bool resumed;
 };
 
 /* ---- what it says ---- */
@@ -86,10 +87,9 @@ static void on_end(void *ctx, const struct migrate_result *r)
 
 	tell(j, migrate_json_end(r), false);
 	loop_error(&error, &r->err);
-	if (!err_is_set(&r->err) && r->outcome == MIGRATE_STAYED) {
+	/* What ended a resumed job matters less than that it is settled, and where. */
+	if (j->resumed && r->outcome == MIGRATE_STAYED && !r->unfinished)
 		snprintf(error.code, sizeof(error.code), "stayed");
-		snprintf(error.text, sizeof(error.text), "the VM is this host's");
-	}
 	if (!j->freed)
 		loop_post(loop, deliver_end, j, NULL, &error, false);
 	migrate_free(j->m);
@@ -188,6 +188,7 @@ static struct adit_job *begin(struct adit_loop *loop, const char *id,
 	}
 	j->loop = loop;
 	j->ctx = ctx;
+	j->resumed = id != NULL;
 	if (callbacks)
 		j->callbacks = *callbacks;
 	if (read_options(&r, options) == 0)

@@ -132,8 +132,14 @@ lie_end b 'RAM|finished in phase'
 lie_finish() {
     lie_begin b --downtime-limit 1000
     prepared
-    # QEMU waits for the other QEMU's word that it has all: MIG_RP_MSG_SHUT, 0
-    liar_heard '^stream [0-9]+ ram '
+    # QEMU waits for the other QEMU's word that it has all (MIG_RP_MSG_SHUT, 0), and closes what it writes to if that
+    # comes before the end
+    wait_until 20 'the last of RAM' grep -q '"phase":"device"' "$T/migrate.json"
+    at=-1
+    while [ "$(firewall_count dst passed_in bytes)" != "$at" ]; do
+        at=$(firewall_count dst passed_in bytes)
+        sleep 0.5
+    done
     printf '\0\1\0\4\0\0\0\0' >"$T/left.shut"
     liar_tell file "$(liar_find '^stream [0-9]+ ram ' | cut -d' ' -f2)" "$T/left.shut"
     liar_heard "^line $talk .*\"kind\": ?\"finish\""

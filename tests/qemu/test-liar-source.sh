@@ -246,6 +246,7 @@ chmod 600 "$T/psk3"
 mkfifo "$T/mallory.in"
 proc_start mallory src sh -c 'exec "$1" connect "$2" "$3" <"$4"' sh "$LIAR" "$ADIT_DEST" "$T/psk3" "$T/mallory.in"
 exec {mallory}>"$T/mallory.in"
+wait_until 10 "mallory's session" grep -q '^session psk:mallory' "$T/mallory.log"
 printf 'open control migrate\nsay 0 %s\n' "$(cookie recover recover "$id" '{"state": "finish"}')" >&"$mallory"
 wait_until 10 'the answer to mallory' grep -q "another peer's" "$T/mallory.log"
 wait_until 5 'the log of adit serve' serve_said 'another peer'

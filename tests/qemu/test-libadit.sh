@@ -78,6 +78,23 @@ move_runs_on b
 fault_whole b
 ! tail -n "+$mark" "$T/embed.log" | grep -E '^(event|end)' || fail 'a callback came after the end'
 
+say '  the program is killed; another one takes the job to its end'
+marked
+tell "$start max-bandwidth=2M"
+said '^event .*"event":"progress".*"disk_done_bytes":[1-9]'
+id=$(tail -n "+$mark" "$T/embed.log" | sed -n 's/^job //p')
+proc_kill embed KILL
+proc_wait embed 5
+exec {in}>&-
+left_clock
+proc_start embed src sh -c 'exec "$1" <"$2" >"$3"' sh "$embed" "$T/in" "$T/embed.log"
+exec {in}>"$T/in"
+mark=1
+tell "resume $id state-dir=$T/state-src"
+said "^job $id"
+said '^end stayed: '
+move_runs_on b
+
 say '  the rate follows what is set; then it moves'
 marked
 tell "$start max-bandwidth=3M"
