@@ -130,12 +130,31 @@ static void say_ended(struct migrate *m, const char *what)
 	migrate_arm(m->ev_answer, FLUSH_EVERY_MS);
 }
 
+/* Its end cannot be announced: `adit recover` sees to it, once it can. */
+static void leave_paused(struct migrate *m, const struct err *why)
+{
+	migrate_note(m,
+		     "%s: so the source QEMU is not ended, and stays paused until `adit recover` "
+		     "ends it; never resume it: the VM runs on the destination",
+		     why->text);
+	migrate_set_state(m, MIGRATE_END);
+	migrate_over(m, MIGRATE_MOVED);
+}
+
 void migrate_end_source(struct migrate *m)
 {
+	struct err e = ERR_INIT;
+
 	event_del(m->ev_answer);
 	POINT("s-confirmed");
-	if (!m->only_tell)
-		migrate_record_if_can(m, "ended");
+	if (!m->only_tell && migrate_record(m, "ended", &e) < 0) {
+		log_warn(&m->about, "%s", e.text);
+		/* Whoever reads the record that stands might resume a VM that was given up. */
+		if (!m->source_gone && m->decision != MIGRATE_DECIDE_DROP_HERE) {
+			leave_paused(m, &e);
+			return;
+		}
+	}
 	migrate_set_state(m, MIGRATE_END);
 	if (m->source_gone) {
 		say_ended(m, "ended");

@@ -294,8 +294,11 @@ struct migrate *migrate_resume(struct event_base *base, const char *state_dir, c
 			err_set(&why, ERR_USAGE, "there is no unfinished job %s here", job);
 		goto out;
 	}
-	if (migrate_config_from_json(&config, json_object_get(record, "config"), &why) < 0)
+	if (migrate_config_from_json(&config, json_object_get(record, "config"), &why) < 0) {
+		why.code = ERR_CONFIG; /* (ERR_USAGE would say that there is no such job) */
+		err_prefix(&why, "the job's record");
 		goto out;
+	}
 	m = migrate_new(base, &config, ops, ctx, &why);
 	if (!m)
 		goto out;

@@ -2,11 +2,16 @@
 #include "control/recover.h"
 
 #include <event2/event.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "control/journal.h"
+
+/* adit serve's caretaker holds a job for so long at a time while its destination is silent. */
+enum { HELD_MS = 30000, HELD_EVERY_MS = 200 };
 
 struct recover {
 	struct event_base *base;
@@ -19,6 +24,7 @@ struct recover {
 	struct migrate *job;
 	struct event *ev_next;
 	unsigned settled, left;
+	uint64_t held_until_ms; /* a person has decided, and another process steers the job */
 };
 
 const char *recover_outcome_name(enum recover_outcome o)
@@ -86,6 +92,19 @@ static void on_end(void *ctx, const struct migrate_result *result)
 
 static const struct migrate_ops job_ops = {on_phase, on_note, on_progress, on_end};
 
+/* Somebody else's job may be free in a moment; a person's word waits for that. */
+static bool is_worth_waiting(struct recover *r, const struct err *e)
+{
+	if (e->code != ERR_REFUSED || r->decision == MIGRATE_DECIDE_NOTHING)
+		return false;
+	if (!r->held_until_ms) {
+		r->held_until_ms = clock_ms() + HELD_MS;
+		on_note(r, "another adit on this host asks the destination about it now: waiting "
+			   "for that to end");
+	}
+	return clock_ms() < r->held_until_ms;
+}
+
 static void next(evutil_socket_t fd, short what, void *ctx)
 {
 	struct recover *r = ctx;
@@ -102,6 +121,10 @@ static void next(evutil_socket_t fd, short what, void *ctx)
 	    migrate_resume(r->base, r->state_dir, r->jobs.at[r->at], r->decision, &job_ops, r, &e);
 	if (r->job)
 		return;
+	if (is_worth_waiting(r, &e)) {
+		event_add(r->ev_next, &(struct timeval){.tv_usec = HELD_EVERY_MS * 1000});
+		return;
+	}
 	/* A record that went meanwhile was settled by somebody else. */
 	tell(r, e.code == ERR_REFUSED || e.code == ERR_USAGE ? RECOVER_HELD : RECOVER_WAITS,
 	     e.text);
