@@ -45,11 +45,14 @@ struct api_listener {
 	char *token;
 	char *path; /* of a unix socket, removed at the end */
 	unsigned port;
+	unsigned conn_count;
+	bool full; /* no connection is accepted */
 };
 
 struct api_conn {
 	TAILQ_ENTRY(api_conn) link;
 	struct api *api;
+	struct api_listener *listener;
 	struct bufferevent *bev; /* evhttp's; good as long as the socket is there */
 	struct event *learn;
 	int fd;		 /* -1: not known yet */
@@ -149,7 +152,7 @@ void api_reply_err(struct evhttp_request *req, const struct err *e)
 static void conn_free(struct api_conn *c)
 {
 	TAILQ_REMOVE(&c->api->conns, c, link);
-	c->api->conn_count--;
+	c->listener->conn_count--;
 	event_free(c->learn);
 	free(c);
 }
@@ -184,23 +187,20 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
 	c->bytes += info->n_added;
 }
 
-static void set_full(struct api *a, bool full)
+/* Each socket has places of its own: strangers on TCP cannot take those of the host's
+ * own programs. */
+static void set_full(struct api_listener *l, bool full)
 {
-	struct api_listener *l;
+	struct evconnlistener *el = evhttp_bound_socket_get_listener(l->bound);
 
-	if (a->full == full)
+	if (l->full == full)
 		return;
-	a->full = full;
-	if (full)
-		log_warn(NULL, "the API has %u connections; more have to wait", a->conn_count);
-	TAILQ_FOREACH(l, &a->listeners, link)
-	{
-		struct evconnlistener *el = evhttp_bound_socket_get_listener(l->bound);
-
-		if (full)
-			evconnlistener_disable(el);
-		else
-			evconnlistener_enable(el);
+	l->full = full;
+	if (full) {
+		log_warn(NULL, "the API has %u connections; more have to wait", l->conn_count);
+		evconnlistener_disable(el);
+	} else {
+		evconnlistener_enable(el);
 	}
 }
 
@@ -221,14 +221,15 @@ static struct bufferevent *on_accept(struct event_base *base, void *ctx)
 	/* While an answer is under way nobody looks at what comes in. */
 	bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
 	c->api = a;
+	c->listener = l;
 	c->bev = bev;
 	c->fd = -1;
 	c->due_ms = clock_ms() + API_REQUEST_MS;
 	evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
 	TAILQ_INSERT_TAIL(&a->conns, c, link);
 	event_active(c->learn, EV_TIMEOUT, 1);
-	if (++a->conn_count >= API_CONNECTIONS_MAX)
-		set_full(a, true);
+	if (++l->conn_count >= API_CONNECTIONS_MAX)
+		set_full(l, true);
 	if (!evtimer_pending(a->sweep, NULL))
 		event_add(a->sweep, &(struct timeval){.tv_usec = SWEEP_MS * 1000});
 	return bev;
@@ -251,6 +252,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
 	struct api *a = ctx;
 	struct api_conn *c, *next;
+	struct api_listener *l;
 	uint64_t now_ms = clock_ms();
 
 	(void)fd;
@@ -264,9 +266,12 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 			c->due_ms = 0;
 		}
 	}
-	if (a->conn_count < API_CONNECTIONS_MAX)
-		set_full(a, false);
-	if (a->conn_count)
+	TAILQ_FOREACH(l, &a->listeners, link)
+	{
+		if (l->conn_count < API_CONNECTIONS_MAX)
+			set_full(l, false);
+	}
+	if (!TAILQ_EMPTY(&a->conns))
 		event_add(a->sweep, &(struct timeval){.tv_usec = SWEEP_MS * 1000});
 }
 

@@ -43,8 +43,6 @@ struct api {
 	struct api_config config;
 	struct api_listener_list listeners;
 	struct api_conn_list conns;
-	unsigned conn_count;
-	bool full; /* no connection is accepted */
 	struct event *sweep;
 	struct api_waiting_list waiting;
 	struct api_stream_list streams;

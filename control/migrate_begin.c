@@ -183,6 +183,8 @@ static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struc
 	    m->paused)
 		return;
 	m->was_running = false;
+	if (m->touched)
+		migrate_record_if_can(m, "perform");
 	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
 }
 
@@ -193,6 +195,10 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 	if (strcmp(name, "STOP") == 0 && m->described && m->state <= MIGRATE_RAM && !m->paused)
 		qmp_command(q, "query-status", NULL, on_stop_looked, m);
 	if (strcmp(name, "RESUME") == 0 && m->described && m->state <= MIGRATE_RAM) {
+		if (m->touched && !m->was_running) {
+			m->was_running = true;
+			migrate_record_if_can(m, "perform");
+		}
 		m->was_running = true;
 		m->paused = false;
 		m->stop_ms = 0;

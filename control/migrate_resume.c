@@ -242,14 +242,30 @@ static void go_on(struct migrate *m)
 	}
 }
 
+/* Whether the job's QEMU is still the one that it was cannot be told. */
+static void cannot_tell(struct migrate *m)
+{
+	err_set(
+	    &m->err, ERR_CLOSED,
+	    "which process was the source QEMU is not known (it is in another pid namespace, or "
+	    "was): look at it, and decide with `adit recover %.8s --run-here` or --drop-here",
+	    m->id);
+	migrate_set_state(m, MIGRATE_ASK);
+	migrate_over(m, MIGRATE_UNKNOWN);
+}
+
 void migrate_resume_ready(struct migrate *m)
 {
 	pid_t pid = qmp_peer_pid(m->qmp);
 	unsigned long long started = pid > 0 ? process_started(pid) : 0;
 
+	if ((pid <= 0 || m->pid <= 0) && m->decision == MIGRATE_DECIDE_NOTHING) {
+		cannot_tell(m);
+		return;
+	}
 	/* The number is that of whoever made the socket. Where that was a manager which has
 	 * ended since, and which handed it to QEMU, it is still the same socket. */
-	if (pid > 0 && pid == m->pid && (started == m->started || !started)) {
+	if (pid == m->pid && (started == m->started || !started)) {
 		go_on(m);
 		return;
 	}
@@ -270,6 +286,10 @@ void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
 		m->err = e;
 		migrate_set_state(m, MIGRATE_ASK);
 		migrate_over(m, MIGRATE_UNKNOWN);
+		return;
+	}
+	if (m->pid <= 0 && m->decision == MIGRATE_DECIDE_NOTHING) {
+		cannot_tell(m);
 		return;
 	}
 	m->source_gone = true;

@@ -26,13 +26,6 @@ enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS };
 
 static void look(struct migrate *m);
 
-static void add_ms(struct event *ev, unsigned ms)
-{
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-
-	event_add(ev, &tv);
-}
-
 void migrate_drop_relays(struct migrate *m, const char *reason)
 {
 	uint64_t now_ms = clock_ms();
@@ -95,7 +88,7 @@ static void done_here(struct migrate *m, const char *status, bool running)
 			e.text, status);
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
-		add_ms(m->ev_undo, UNDO_EVERY_MS);
+		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 }
 
 static bool migration_busy(const json_t *migrate)
@@ -129,7 +122,7 @@ static void postcopy_begun(struct migrate *m)
 		e.text, m->id);
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
-		add_ms(m->ev_undo, UNDO_EVERY_MS);
+		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 }
 
 /* Ends what is left of our mirrors; returns how many there were. */
@@ -183,7 +176,7 @@ static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	(void)b;
 	(void)e;
 	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
-		add_ms(m->ev_undo, UNDO_EVERY_MS);
+		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 }
 
 /* What QEMU is in now says what is to be done next. */
@@ -243,7 +236,7 @@ static void look(struct migrate *m)
 		return;
 	}
 	m->looking = true;
-	add_ms(m->ev_undo, LOOK_MS);
+	migrate_arm(m->ev_undo, LOOK_MS);
 	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
@@ -260,12 +253,12 @@ void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
 	if (m->undo_done_here) {
 		maybe_over(m);
 		if (m->state == MIGRATE_UNDO)
-			add_ms(m->ev_undo, UNDO_EVERY_MS);
+			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 	} else if (clock_ms() > m->undo_until_ms) {
 		m->unanswered = true;
 		done_here(m, "unknown (its monitor does not answer)", false);
 	} else if (m->looking) {
-		add_ms(m->ev_undo, LOOK_MS);
+		migrate_arm(m->ev_undo, LOOK_MS);
 	} else {
 		look(m);
 	}
@@ -299,7 +292,7 @@ void migrate_undo(struct migrate *m)
 		}
 		maybe_over(m);
 		if (m->state == MIGRATE_UNDO)
-			add_ms(m->ev_undo, UNDO_EVERY_MS);
+			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 		return;
 	}
 	qmp_forget(m->qmp);
