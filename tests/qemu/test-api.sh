@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
-# On: each QEMU
 # Limit: 240 s
 # Sanitizers too
 # Goal: real migrations driven by curl as docs/api.md has it, every answer as openapi.json has it: cancelled in each phase,
