@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Limit: 240 s
-# Sanitizers too
+# Sanitizers only
 # Goal: real migrations driven by curl as docs/api.md has it, every answer as openapi.json has it: cancelled in each phase,
 # limits changed in flight and seen in the rate, clients that go away or do not read, two at once, and adit serve told
 # to stop in the middle; the same jobs, and that of adit migrate, through adit jobs, status, set and cancel.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sanitizers too
+# Sanitizers only
 # Goal: the thirty lines of lib/example.c move a VM, and tell the same as adit migrate --json; a program that embeds
 # libadit in its own event loop watches a migration, changes its bandwidth, cancels it, lets go of it half-way, and in
 # the end moves the VM. Whatever it does, the VM runs whole, and nothing is left behind.

@@ -47,11 +47,12 @@ link_rate none
 
 say 'xbzrle and auto-converge'
 adit_start cut --xbzrle --auto-converge --max-bandwidth 8M --downtime-limit 3000
-move_phase cut ram
-caps=$(vm_query cut2 query-migrate-capabilities '[.[] | select(.state) | .capability] | join(" ")')
-for cap in xbzrle auto-converge; do
-    [[ " $caps " = *" $cap "* ]] || fail "$cap is not on: $caps"
-done
+caps_on() {
+    local caps
+    caps=" $(vm_query cut2 query-migrate-capabilities '[.[] | select(.state) | .capability] | join(" ")') "
+    [[ $caps = *' xbzrle '* && $caps = *' auto-converge '* ]]
+}
+wait_until 30 'xbzrle and auto-converge to be on' caps_on
 adit_wait
 move_succeeded cut cut-twin raw:virtio
 
