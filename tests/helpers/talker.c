@@ -112,7 +112,7 @@ static void say_next(void)
 
 		event_add(timer,
 			  &(struct timeval){.tv_sec = (time_t)s,
-					    .tv_usec = (suseconds_t)((s - (time_t)s) * 1e6)});
+					    .tv_usec = (suseconds_t)((s - (double)(time_t)s) * 1e6)});
 		return;
 	}
 	msg = read_word(word, &kind);
