@@ -52,8 +52,8 @@ struct api_listener {
 struct api_conn {
 	TAILQ_ENTRY(api_conn) link;
 	struct api *api;
-	struct api_listener *listener;
-	struct bufferevent *bev; /* evhttp's; good as long as the socket is there */
+	struct api_listener *listener; /* NULL once it has gone, at the very end */
+	struct bufferevent *bev;       /* evhttp's; good as long as the socket is there */
 	struct event *learn;
 	int fd;		 /* -1: not known yet */
 	ino_t inode;	 /* of the socket behind fd */
@@ -152,7 +152,8 @@ void api_reply_err(struct evhttp_request *req, const struct err *e)
 static void conn_free(struct api_conn *c)
 {
 	TAILQ_REMOVE(&c->api->conns, c, link);
-	c->listener->conn_count--;
+	if (c->listener)
+		c->listener->conn_count--;
 	event_free(c->learn);
 	free(c);
 }
@@ -475,6 +476,8 @@ void api_free(struct api *a)
 	a->draining = true;
 	api_routes_end(a);
 	api_stream_end_all(a);
+	TAILQ_FOREACH(c, &a->conns, link)
+	c->listener = NULL;
 	while ((l = TAILQ_FIRST(&a->listeners))) {
 		TAILQ_REMOVE(&a->listeners, l, link);
 		listener_free(l);
