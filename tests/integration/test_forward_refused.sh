@@ -7,9 +7,10 @@ need socat
 mkdir "$T/ok"
 make_psk
 start_serve --psk "$PSK" --allow-forward "unix:$T/ok/*" --allow-forward 'tcp:127.0.0.1:1' --allow-forward 'tcp:name.invalid:1'
-socat UNIX-LISTEN:"$T/secret",fork SYSTEM:"echo secret" &
+socat UNIX-LISTEN:"$T/secret",fork SYSTEM:"cat >/dev/null; echo secret" &
 started $!
-socat UNIX-LISTEN:"$T/ok/fine",fork SYSTEM:"echo fine" &
+# (they read what comes before they answer: who hangs up on unread words resets the connection)
+socat UNIX-LISTEN:"$T/ok/fine",fork SYSTEM:"cat >/dev/null; echo fine" &
 started $!
 wait_until 10 "the servers listen" test -S "$T/ok/fine" -a -S "$T/secret"
 
