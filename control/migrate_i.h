@@ -41,11 +41,11 @@ enum migrate_state {
 	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
 	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
 	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
-	MIGRATE_PAGING,	    /* postcopy: it runs there while the rest of RAM flows; both are needed */
-	MIGRATE_CONFIRM,    /* it runs there, and is told that we know; our VM could still go on */
-	MIGRATE_END,	    /* both know: the source VM ends */
-	MIGRATE_UNDO,	    /* failed: the source is put back, the destination told */
-	MIGRATE_OVER,	    /* on_end was called, or is about to be */
+	MIGRATE_PAGING,	 /* postcopy: it runs there while the rest of RAM flows; both are needed */
+	MIGRATE_CONFIRM, /* it runs there, and is told that we know; our VM could still go on */
+	MIGRATE_END,	 /* both know: the source VM ends */
+	MIGRATE_UNDO,	 /* failed: the source is put back, the destination told */
+	MIGRATE_OVER,	 /* on_end was called, or is about to be */
 };
 
 struct mig_disk {
@@ -135,9 +135,10 @@ struct migrate {
 	bool looking; /* a look at QEMU's state is under way */
 	uint64_t undo_until_ms;
 	enum migrate_outcome outcome;
-	bool only_tell;	 /* asking only to say ENDED: the VM has moved */
-	bool unanswered; /* QEMU did not say in the undo what it is in */
-	bool settled;	 /* nothing is left to be done: the record goes */
+	bool only_tell;	       /* asking only to say ENDED: the VM has moved */
+	bool unanswered;       /* QEMU did not say in the undo what it is in */
+	bool settled;	       /* nothing is left to be done: the record goes */
+	unsigned qmp_tries;    /* of a job that is resumed */
 	const char *ask_state; /* the state in which the word was lost */
 	uint64_t ask_until_ms, flush_until_ms;
 	struct err ask_err; /* why the last question had no answer */

@@ -21,6 +21,8 @@
 #include "base/process.h"
 
 enum {
+	QMP_TRIES = 4,
+	QMP_AGAIN_MS = 500,
 	ASK_EVERY_MS = 2000,
 	ASK_ATTEMPT_MS = 12000, /* connecting, and the answer */
 	ASK_MS = 60000,		/* while the job's own process runs */
@@ -118,6 +120,12 @@ void migrate_ask_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	if (m->state == MIGRATE_BEGIN && *m->found) {
+		m->qmp = qmp_connect(m->base, m->config.qmp, 0, &migrate_qmp_ops, m, &e);
+		if (!m->qmp)
+			migrate_resume_no_qmp(m, &e);
+		return;
+	}
 	if (m->state != MIGRATE_ASK)
 		return;
 	migrate_disconnect(m);
@@ -280,6 +288,14 @@ void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
 {
 	struct err e = *why;
 
+	/* Its monitor may have to get rid of the client that was killed first. */
+	if (m->pid > 0 && process_started(m->pid) == m->started && m->qmp_tries++ < QMP_TRIES) {
+		log_debug(&m->about, "%s: trying again", e.text);
+		qmp_free(m->qmp);
+		m->qmp = NULL;
+		migrate_arm(m->ev_ask, QMP_AGAIN_MS);
+		return;
+	}
 	if (m->pid > 0 && process_started(m->pid) == m->started) {
 		err_prefix(&e, "the source QEMU (pid %d) lives, but cannot be talked to",
 			   (int)m->pid);

@@ -398,6 +398,11 @@ static void on_greeting(struct qmp *q, const json_t *msg)
 {
 	struct command *c;
 
+	/* QEMU may still owe the client before us an answer or an event, where that one was
+	 * killed, and hands it to whoever comes next. */
+	if (json_object_get(msg, "event") || json_object_get(msg, "return") ||
+	    json_object_get(msg, "error"))
+		return;
 	if (!json_is_object(json_object_get(msg, "QMP"))) {
 		end_msg(q, ERR_PROTOCOL,
 			"what answers there is not QEMU's QMP "

@@ -246,6 +246,25 @@ static void test_qmp_goes_past_what_waits_out_of_band(void **state)
 	rig_down(&r);
 }
 
+/* What QEMU owed a client that was killed comes before our greeting. */
+static void test_qmp_lets_leftovers_of_another_client_pass(void **state)
+{
+	char buf[4096];
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, 0);
+	qmp_command(r.s.q, "query-status", NULL, on_reply, &r.s);
+	say(&r, "{\"return\": {\"status\": \"active\"}, \"id\": 1}\r\n");
+	say(&r, "{\"event\": \"STOP\", \"timestamp\": {}}\r\n");
+	assert_int_equal(r.s.replies, 0);
+	assert_int_equal(r.s.ends, 0);
+	say(&r, greeting);
+	hear(&r, buf, sizeof(buf));
+	assert_non_null(strstr(buf, "qmp_capabilities"));
+	rig_down(&r);
+}
+
 static void test_qmp_refuses_garbage(void **state)
 {
 	static const char *const bad[] = {
@@ -439,6 +458,7 @@ int main(void)
 	    cmocka_unit_test(test_qmp_greets_and_commands),
 	    cmocka_unit_test(test_qmp_sends_nothing_behind_a_descriptor),
 	    cmocka_unit_test(test_qmp_goes_past_what_waits_out_of_band),
+	    cmocka_unit_test(test_qmp_lets_leftovers_of_another_client_pass),
 	    cmocka_unit_test(test_qmp_refuses_garbage),
 	    cmocka_unit_test(test_qmp_tells_when_nobody_greets),
 	    cmocka_unit_test(test_qmp_ends_what_waits_when_the_peer_goes),
