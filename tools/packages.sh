@@ -4,7 +4,7 @@
 set -euo pipefail
 
 purpose=${1:-build}
-packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson-dev libinih-dev libcmocka-dev)
+packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson-dev libinih-dev libssh-dev libcmocka-dev)
 [ "$purpose" = build ] ||
     packages+=(qemu-system-x86 qemu-utils iproute2 nftables socat jq util-linux bsdutils procps)
 [ "$purpose" != check ] ||

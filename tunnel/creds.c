@@ -16,6 +16,7 @@
 
 #include "base/addr.h"
 #include "tunnel/creds_impl.h"
+#include "tunnel/creds_once.h"
 #include "tunnel/creds_psk.h"
 #include "tunnel/transport.h"
 #include "tunnel/transport_tls.h"
@@ -31,6 +32,8 @@ struct creds {
 	struct creds_set *set;
 	enum creds_kind kind; /* of every set that it will hold */
 	char *identity;	      /* as asked for, or NULL */
+	char *ssh_config_file, *ssh_command; /* CREDS_SSH; or NULL */
+	struct creds_once *once; /* server: shared with every set */
 };
 
 static pthread_once_t secure_once = PTHREAD_ONCE_INIT;
@@ -74,7 +77,7 @@ struct creds_set *creds_set_new(enum creds_kind kind, enum creds_role role, cons
 	set->where = strdup(where ? where : "");
 	if (!set->where)
 		goto no_memory;
-	if (kind == CREDS_NONE)
+	if (kind == CREDS_NONE || kind == CREDS_SSH)
 		return set;
 	pthread_once(&secure_once, init_secure_heap);
 	ERR_clear_error();
@@ -104,6 +107,7 @@ void creds_set_unref(struct creds_set *set)
 		return;
 	SSL_CTX_free(set->ctx);
 	creds_psk_free(set->psk);
+	creds_once_unref(set->once);
 	free(set->where);
 	free(set);
 }
@@ -120,12 +124,17 @@ static struct creds *creds_new(struct creds_set *set, const char *identity, stru
 		goto no_memory;
 	if (identity && !(c->identity = strdup(identity)))
 		goto no_memory;
+	if (set->ctx && set->role == CREDS_SERVER && !(c->once = creds_once_new()))
+		goto no_memory;
+	set->once = creds_once_ref(c->once);
 	pthread_mutex_init(&c->lock, NULL);
 	c->set = set;
 	c->kind = set->kind;
 	return c;
 no_memory:
 	err_set(e, ERR_SYSTEM, "No memory for credentials");
+	if (c)
+		free(c->identity);
 	free(c);
 	creds_set_unref(set);
 	return NULL;
@@ -134,6 +143,44 @@ no_memory:
 struct creds *creds_new_insecure(enum creds_role role)
 {
 	return creds_new(creds_set_new(CREDS_NONE, role, NULL, NULL), NULL, NULL);
+}
+
+struct creds *creds_new_ssh(const char *config_file, const char *command, struct err *e)
+{
+	struct creds *c = creds_new(creds_set_new(CREDS_SSH, CREDS_CLIENT, NULL, e), NULL, e);
+
+	if (!c)
+		return NULL;
+	if ((config_file && !(c->ssh_config_file = strdup(config_file))) ||
+	    (command && !(c->ssh_command = strdup(command)))) {
+		err_set(e, ERR_SYSTEM, "No memory for credentials");
+		creds_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+const char *creds_ssh_config_file(const struct creds *c)
+{
+	return c->ssh_config_file;
+}
+
+const char *creds_ssh_command(const struct creds *c)
+{
+	return c->ssh_command;
+}
+
+struct creds *creds_new_psk(enum creds_role role, const struct creds_psk_key *k, struct err *e)
+{
+	return creds_new(creds_psk_make(role, k, e), NULL, e);
+}
+
+int creds_take_once(struct creds *c, const struct creds_psk_key *k, const char *peer,
+		    struct err *e)
+{
+	if (!c->once)
+		return err_set(e, ERR_REFUSED, "without TLS there are no keys");
+	return creds_once_add(c->once, k, peer, e);
 }
 
 struct creds *creds_load_psk(enum creds_role role, const char *file, const char *identity,
@@ -168,6 +215,8 @@ int creds_reload(struct creds *c, struct err *e)
 		set = creds_x509_load(old->role, old->where, &why);
 	else
 		set = creds_set_ref(old);
+	if (set && set != old)
+		set->once = creds_once_ref(c->once);
 	creds_set_unref(old);
 	if (!set) {
 		if (e)
@@ -193,6 +242,9 @@ void creds_free(struct creds *c)
 		return;
 	creds_set_unref(c->set);
 	pthread_mutex_destroy(&c->lock);
+	creds_once_unref(c->once);
+	free(c->ssh_config_file);
+	free(c->ssh_command);
 	free(c->identity);
 	free(c);
 }
@@ -215,7 +267,11 @@ struct transport *creds_transport(struct creds *c, int fd, const char *host, str
 	struct transport *t;
 	char peer[336];
 
-	if (set->kind == CREDS_NONE) {
+	if (set->kind == CREDS_SSH) { /* sessions know */
+		close(fd);
+		t = NULL;
+		err_set(e, ERR_INTERNAL, "ssh is not TLS");
+	} else if (set->kind == CREDS_NONE) {
 		peer_address(fd, peer, sizeof(peer));
 		t = transport_tcp_new(fd, peer, e);
 	} else {

@@ -11,11 +11,27 @@
 struct creds;
 struct transport;
 
-enum creds_kind { CREDS_NONE, CREDS_PSK, CREDS_X509 };
+struct creds_psk_key;
+
+enum creds_kind { CREDS_NONE, CREDS_PSK, CREDS_X509, CREDS_SSH };
 enum creds_role { CREDS_CLIENT, CREDS_SERVER };
 
 /* No authentication and no encryption: transport tcp, --insecure only. */
 struct creds *creds_new_insecure(enum creds_role role);
+
+/* A client that leaves the proof to ssh. config_file is read instead of ssh's own; command
+ * is what sshd runs there; NULL: as transport_ssh.h says. Both copied. */
+struct creds *creds_new_ssh(const char *config_file, const char *command, struct err *e);
+const char *creds_ssh_config_file(const struct creds *c); /* NULL */
+const char *creds_ssh_command(const struct creds *c);	  /* NULL */
+
+/* One key that no file has (copied). NULL, on a server: none but one-time keys. */
+struct creds *creds_new_psk(enum creds_role role, const struct creds_psk_key *k, struct err *e);
+
+/* A server (not an insecure one) takes this key once, within half a minute, beside its own
+ * credentials, from whoever is to be called peer. ERR_LIMIT, ERR_USAGE. */
+int creds_take_once(struct creds *c, const struct creds_psk_key *k, const char *peer,
+		    struct err *e);
 
 /* A file of GnuTLS' psktool: lines `identity:hexkey`. A server knows all its
  * lines. A client uses the one whose identity is given, or the only one when

@@ -11,6 +11,7 @@
 
 #include "tunnel/creds.h"
 
+struct creds_once;
 struct creds_psk;
 struct creds_psk_key;
 
@@ -19,9 +20,10 @@ struct creds_set {
 	atomic_uint refs;
 	enum creds_kind kind;
 	enum creds_role role;
-	SSL_CTX *ctx;			 /* NULL for CREDS_NONE */
+	SSL_CTX *ctx;			 /* NULL for CREDS_NONE and CREDS_SSH */
 	struct creds_psk *psk;		 /* CREDS_PSK: the file's keys */
 	const struct creds_psk_key *own; /* CREDS_PSK, client: the key that it shows */
+	struct creds_once *once;	 /* server: one-time keys, of its creds; or NULL */
 	char *where;			 /* the file or the directory, for sentences */
 };
 
@@ -37,8 +39,11 @@ void creds_set_unref(struct creds_set *set);
 struct creds_set *creds_set_new(enum creds_kind kind, enum creds_role role, const char *where,
 				struct err *e);
 
-/* creds_psk.c, creds_x509.c: read the files into a new set. */
+/* creds_psk.c, creds_x509.c: read the files into a new set; _make has one key (NULL: none)
+ * that no file has. */
 struct creds_set *creds_psk_load(enum creds_role role, const char *file, const char *identity,
+				 struct err *e);
+struct creds_set *creds_psk_make(enum creds_role role, const struct creds_psk_key *k,
 				 struct err *e);
 struct creds_set *creds_x509_load(enum creds_role role, const char *dir, struct err *e);
 

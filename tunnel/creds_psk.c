@@ -99,6 +99,17 @@ static int parse_identity(struct creds_psk_key *k, const char *text, size_t len)
 	return 0;
 }
 
+int creds_psk_parse(struct creds_psk_key *k, const char *identity, size_t identity_len,
+		    const char *hex, size_t hex_len)
+{
+	int n = from_hex(k->key, sizeof(k->key), hex, hex_len);
+
+	if (n < CREDS_PSK_KEY_MIN || parse_identity(k, identity, identity_len) < 0)
+		return -1;
+	k->key_len_bytes = (size_t)n;
+	return 0;
+}
+
 static int parse_line(struct creds_psk_key *k, const char *line, size_t len, const char *file,
 		      unsigned number, struct err *e)
 {
@@ -256,7 +267,7 @@ const struct creds_psk_key *creds_psk_find(const struct creds_psk *psk, const ui
 	struct creds_psk_key want = {.identity_len = identity_len};
 	const struct creds_psk_key *key = &want, **found;
 
-	if (identity_len == 0 || identity_len > CREDS_PSK_IDENTITY_MAX)
+	if (!psk->count || identity_len == 0 || identity_len > CREDS_PSK_IDENTITY_MAX)
 		return NULL;
 	memcpy(want.identity, identity, identity_len);
 	found = bsearch(&key, psk->sorted, psk->count, sizeof(psk->sorted[0]), compare);
@@ -311,6 +322,35 @@ static const struct creds_psk_key *choose(const struct creds_psk *psk, const cha
 		return NULL;
 	}
 	return &psk->keys[0];
+}
+
+struct creds_set *creds_psk_make(enum creds_role role, const struct creds_psk_key *k,
+				 struct err *e)
+{
+	struct creds_set *set = creds_set_new(CREDS_PSK, role, "the one-time key", e);
+	const size_t size = sizeof(struct creds_psk) + sizeof(*k);
+
+	if (!set)
+		return NULL;
+	set->psk = map_private(size);
+	if (!set->psk) {
+		err_set(e, ERR_SYSTEM, "No memory for a key");
+		goto fail;
+	}
+	set->psk->map_size = size;
+	if (k) {
+		set->psk->keys[0] = *k;
+		set->psk->count = 1;
+	}
+	if (k && sort(set->psk, set->where, e) < 0)
+		goto fail;
+	set->own = role == CREDS_CLIENT && k ? &set->psk->keys[0] : NULL;
+	if (tls_psk_setup(set, e) < 0)
+		goto fail;
+	return set;
+fail:
+	creds_set_unref(set);
+	return NULL;
 }
 
 struct creds_set *creds_psk_load(enum creds_role role, const char *file, const char *identity,

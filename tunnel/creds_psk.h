@@ -20,6 +20,11 @@ struct creds_psk_key {
 const struct creds_psk_key *creds_psk_find(const struct creds_psk *psk, const uint8_t *identity,
 					   size_t identity_len);
 
+/* Reads an identity (its bytes, or # and hexadecimal) and a key in hexadecimal, as a line of
+ * a key file has them. 0, or -1 when they are not good. */
+int creds_psk_parse(struct creds_psk_key *k, const char *identity, size_t identity_len,
+		    const char *hex, size_t hex_len);
+
 /* Wipes and frees. NULL is fine. */
 void creds_psk_free(struct creds_psk *psk);
 

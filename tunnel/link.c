@@ -15,11 +15,8 @@
  */
 #include "tunnel/link.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -56,7 +53,6 @@ struct link {
 	uint64_t discarded;
 	uint32_t handshake_ms;
 	int farewell; /* transport's shutdown was queued */
-	int half_closed;
 	unsigned busy;
 	int free_due;
 };
@@ -197,6 +193,9 @@ static int flush(struct link *l, struct err *e)
 
 	if (r == TRANSPORT_WANT_WRITE)
 		event_add(l->ev_write, NULL);
+	/* Some transports cannot send without hearing what came in meanwhile. */
+	if (l->transport->ops->pending(l->transport))
+		go_on(l);
 	return r == TRANSPORT_FAILED ? -1 : 0;
 }
 
@@ -221,7 +220,7 @@ static int output(struct link *l, struct err *e)
 		if (flush(l, e) < 0)
 			return -1;
 		if (t->unsent)
-			return 0; /* the socket is full; it will say when it is not */
+			return 0; /* the socket is full, or the peer: it will say when it is not */
 		total += given;
 		now_us = clock_us();
 	}
@@ -234,9 +233,9 @@ static void linger_over(struct link *l)
 	l->free_due = 1; /* leave() frees */
 }
 
-/* One step of the farewell: CLOSE out, the transport's own farewell, then the
- * socket's; then wait for the peer's end, because closing before that would throw
- * away, with a reset, what the peer has not read yet. */
+/* One step of the farewell: CLOSE out, then the transport's own, which ends the sending
+ * side; then wait for the peer's end, because closing before that would throw away,
+ * with a reset, what the peer has not read yet. */
 static void linger(struct link *l)
 {
 	struct transport *t = l->transport;
@@ -251,14 +250,8 @@ static void linger(struct link *l)
 	if (!l->farewell) {
 		l->farewell = 1;
 		t->ops->shutdown(t);
-		if (flush(l, &e) < 0) {
+		if (flush(l, &e) < 0)
 			linger_over(l);
-			return;
-		}
-	}
-	if (!t->unsent && !l->half_closed) {
-		l->half_closed = 1;
-		shutdown(t->fd, SHUT_WR);
 	}
 }
 
@@ -355,6 +348,7 @@ static void input(struct link *l)
 {
 	uint8_t *buf = input_buffer();
 	struct transport *t = l->transport;
+	size_t unsent = t->unsent;
 	struct err e = ERR_INIT;
 	ssize_t n;
 
@@ -369,6 +363,9 @@ static void input(struct link *l)
 		return;
 	}
 	n = t->ops->read(t, buf, INPUT_BUFFER, &e);
+	/* What waited for the peer's words has gone with them: there is room for more. */
+	if (t->unsent < unsent)
+		event_active(l->ev_run, EV_TIMEOUT, 1);
 	if (n == TRANSPORT_WANT_READ)
 		return;
 	if (n == TRANSPORT_WANT_WRITE) {
@@ -460,9 +457,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (l->state == LINK_LINGER) {
 		linger_over(l);
 	} else if (l->state < LINK_UP && now_us >= l->deadline_us) {
-		err_set(&e, ERR_TIMEOUT,
-			"no handshake within %u seconds: is it adit that listens there?",
-			l->handshake_ms / 1000);
+		if (l->transport->doing)
+			err_set(&e, ERR_TIMEOUT, "not connected within %u seconds: %s",
+				l->handshake_ms / 1000, l->transport->doing);
+		else
+			err_set(&e, ERR_TIMEOUT,
+				"no handshake within %u seconds: is it adit that listens there?",
+				l->handshake_ms / 1000);
 		end(l, &e);
 	} else if (l->state == LINK_UP) {
 		/* If we were held up ourselves, the peer's words wait in the socket. */
@@ -534,7 +535,7 @@ struct link *link_new(struct event_base *base, struct transport *t, const struct
 	l->deadline_us = now_us + (uint64_t)l->handshake_ms * 1000;
 	l->mux = mux_new(config, &mux_ops, l, now_us);
 	l->ev_read = event_new(base, t->fd, EV_READ | EV_PERSIST, on_read, l);
-	l->ev_write = event_new(base, t->fd, EV_WRITE, on_write, l);
+	l->ev_write = event_new(base, t->fd_out, EV_WRITE, on_write, l);
 	l->ev_timer = evtimer_new(base, on_timer, l);
 	l->ev_run = event_new(base, -1, 0, on_run, l);
 	l->ev_more = evtimer_new(base, on_more, l);

@@ -65,10 +65,14 @@ static ssize_t send_all(const struct outbuf *b, int fd)
 	struct iovec iov[2];
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
-	if (first >= b->len)
-		return send(fd, b->data + b->head, b->len, flags);
+	if (first > b->len)
+		first = b->len;
 	iov[0] = (struct iovec){b->data + b->head, first};
 	iov[1] = (struct iovec){b->data, b->len - first};
+	if (b->pipe)
+		return writev(fd, iov, first < b->len ? 2 : 1);
+	if (first == b->len)
+		return send(fd, b->data + b->head, b->len, flags);
 	return sendmsg(fd, &msg, flags);
 }
 
@@ -92,15 +96,14 @@ int outbuf_flush(struct outbuf *b, int fd, struct err *e)
 				e->code = ERR_CLOSED;
 			return TRANSPORT_FAILED;
 		}
-		b->len -= (size_t)n;
-		/* Starting over at the front keeps a buffer that empties in the cache. */
-		b->head = b->len ? (b->head + (size_t)n) & (b->size - 1) : 0;
+		outbuf_drop(b, (size_t)n);
 		if (b->len)
 			return TRANSPORT_WANT_WRITE;
 	}
 	if (b->ending && !b->ended) {
 		b->ended = 1;
-		shutdown(fd, SHUT_WR);
+		if (!b->pipe)
+			shutdown(fd, SHUT_WR);
 	}
 	return 0;
 }
@@ -108,6 +111,21 @@ int outbuf_flush(struct outbuf *b, int fd, struct err *e)
 void outbuf_end(struct outbuf *b)
 {
 	b->ending = 1;
+}
+
+size_t outbuf_peek(const struct outbuf *b, const uint8_t **data)
+{
+	size_t first = b->size - b->head;
+
+	*data = b->data + b->head;
+	return first < b->len ? first : b->len;
+}
+
+void outbuf_drop(struct outbuf *b, size_t len)
+{
+	b->len -= len;
+	/* Starting over at the front keeps a buffer that empties in the cache. */
+	b->head = b->len ? (b->head + len) & (b->size - 1) : 0;
 }
 
 void outbuf_fini(struct outbuf *b)

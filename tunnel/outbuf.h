@@ -24,6 +24,7 @@ struct outbuf {
 	int reset_errno; /* the peer has reset the connection: bytes are dropped */
 	int ending;	 /* end the sending side when all is gone */
 	int ended;
+	int pipe; /* it goes to a pipe rather than a socket; ending it is left to close */
 };
 
 /* Appends a copy. 0, or -1 when memory is short or OUTBUF_SIZE_MAX is reached
@@ -38,6 +39,12 @@ int outbuf_flush(struct outbuf *b, int fd, struct err *e);
 
 /* No more will be appended: the flush that empties the buffer ends the sending side. */
 void outbuf_end(struct outbuf *b);
+
+/* The first bytes that lie in one piece: their count, and *data. */
+size_t outbuf_peek(const struct outbuf *b, const uint8_t **data);
+
+/* The first len bytes have gone by another way than outbuf_flush. */
+void outbuf_drop(struct outbuf *b, size_t len);
 
 void outbuf_fini(struct outbuf *b);
 

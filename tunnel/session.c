@@ -18,6 +18,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+enum { SSH_PORT = 22 };
+
 void session_config_default(struct session_config *c)
 {
 	*c = (struct session_config){.memory_max_bytes = 256u << 20,
@@ -42,7 +44,8 @@ static void on_link_ready(void *ctx)
 	struct session *s = ctx;
 
 	s->connecting = 0;
-	snprintf(s->peer, sizeof(s->peer), "%s", link_transport(s->link)->peer);
+	if (!s->own_creds) /* else ssh has said who it is */
+		snprintf(s->peer, sizeof(s->peer), "%s", link_transport(s->link)->peer);
 	if (s->ops && s->ops->on_ready)
 		s->ops->on_ready(s->ctx, s);
 }
@@ -72,14 +75,14 @@ static void on_link_end(void *ctx, const struct err *why)
 
 static const struct link_ops link_ops = {on_link_ready, on_link_open, on_link_end};
 
-static void fail(struct session *s, const struct err *e)
+void session_fail(struct session *s, const struct err *e)
 {
 	if (s->ops && s->ops->on_end)
 		s->ops->on_end(s->ctx, s, e);
 }
 
 /* The link's mux configuration of s. */
-static void start_link(struct session *s, struct transport *t, struct err *e)
+void session_start_link(struct session *s, struct transport *t, struct err *e)
 {
 	struct mux_config mc = {.server = 0, .session = s->config};
 
@@ -88,8 +91,6 @@ static void start_link(struct session *s, struct transport *t, struct err *e)
 	else
 		s->link = link_new(s->base, t, &mc, &link_ops, s, e);
 }
-
-static void try_next(struct session *s);
 
 /* The socket of the present address is connected, or has failed, or takes too long. */
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -109,26 +110,32 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 	if (error) {
 		s->last_error = error;
 		fd_close(&s->fd);
-		try_next(s);
+		session_try_next(s);
 		return;
 	}
 	session_prepare_socket(fd, s->config.dead_ms);
 	s->fd = -1;
 	addr_format_sockaddr((struct sockaddr *)&s->addresses.at[s->tried - 1].sa,
 			     s->addresses.at[s->tried - 1].len, s->address, sizeof(s->address));
+	if (s->ssh) {
+		session_ssh_connected(s, fd);
+		return;
+	}
 	t = creds_transport(s->creds, fd, s->host, &e);
 	if (t)
-		start_link(s, t, &e);
+		session_start_link(s, t, &e);
 	if (!s->link) {
 		err_prefix(&e, "%s", s->dest);
-		fail(s, &e);
+		session_fail(s, &e);
 	}
 }
 
-static const char *advice(int error)
+static const char *advice(const struct session *s, int error)
 {
 	switch (error) {
 	case ECONNREFUSED:
+		if (s->ssh)
+			return "is sshd running there, on that port?";
 		return "is `adit serve` running there, on that port?";
 	case ETIMEDOUT:
 	case EHOSTUNREACH:
@@ -140,7 +147,7 @@ static const char *advice(int error)
 }
 
 /* Connects to the next address; tells the owner when there is none left. */
-static void try_next(struct session *s)
+void session_try_next(struct session *s)
 {
 	uint64_t now_ms = clock_ms();
 	struct err e = ERR_INIT;
@@ -170,8 +177,8 @@ static void try_next(struct session *s)
 		fd_close(&s->fd);
 	}
 	err_set(&e, ERR_ADDRESS, "cannot connect to %s: %s: %s", s->dest, strerror(s->last_error),
-		advice(s->last_error));
-	fail(s, &e);
+		advice(s, s->last_error));
+	session_fail(s, &e);
 }
 
 /* The first attempt runs from the loop, so that on_end never comes from within
@@ -184,7 +191,26 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	event_free(s->ev);
 	s->ev = NULL;
-	try_next(s);
+	if (s->ssh_proxy)
+		session_ssh_connected(s, -1);
+	else
+		session_try_next(s);
+}
+
+/* The destination as the user wrote it, and where it is looked for instead. */
+static void name_dest(struct session *s, const struct addr_dest *d, const struct addr *at)
+{
+	char *text = s->dest, *end = s->dest + sizeof(s->dest);
+
+	text += snprintf(text, (size_t)(end - text), strchr(d->host, ':') ? "%s://[%s]" : "%s://%s",
+			 d->scheme, d->host);
+	if (d->port)
+		text += snprintf(text, (size_t)(end - text), ":%u", d->port);
+	if (at)
+		text += snprintf(text, (size_t)(end - text),
+				 strchr(at->host, ':') ? " (at [%s]" : " (at %s", at->host);
+	if (at)
+		snprintf(text, (size_t)(end - text), at->port ? ":%u)" : ")", at->port);
 }
 
 struct session *session_connect(struct event_base *base, const struct addr_dest *d,
@@ -193,7 +219,6 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 {
 	struct session *s = calloc(1, sizeof(*s));
 	struct addr a = {.kind = ADDR_TCP, .port = d->port};
-	size_t len;
 
 	if (!s) {
 		err_set(e, ERR_SPACE, "no memory for a session");
@@ -207,20 +232,20 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 	s->ctx = ctx;
 	s->connecting = 1;
 	s->last_error = ETIMEDOUT;
-	s->deadline_ms = clock_ms() + config->handshake_ms;
 	snprintf(s->host, sizeof(s->host), "%s", d->host);
-	if (config->connect_to)
-		a = *config->connect_to;
-	else
-		snprintf(a.host, sizeof(a.host), "%s", d->host);
+	snprintf(a.host, sizeof(a.host), "%s", d->host);
+	name_dest(s, d, config->connect_to);
 	s->config.connect_to = NULL;
-	snprintf(s->dest, sizeof(s->dest), strchr(d->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u",
-		 d->scheme, d->host, d->port);
-	len = strlen(s->dest);
-	if (config->connect_to)
-		snprintf(s->dest + len, sizeof(s->dest) - len,
-			 strchr(a.host, ':') ? " (at [%s]:%u)" : " (at %s:%u)", a.host, a.port);
-	if (addr_resolve(&a, 0, &s->addresses, e) < 0)
+	if (creds_kind(creds) == CREDS_SSH && session_ssh_prepare(s, d, &a, e) < 0)
+		goto fail;
+	if (config->connect_to && s->ssh_key_only)
+		s->data_to = *config->connect_to;
+	else if (config->connect_to)
+		a = *config->connect_to;
+	if (s->ssh && !a.port)
+		a.port = SSH_PORT;
+	s->deadline_ms = clock_ms() + s->config.handshake_ms;
+	if (!s->ssh_proxy && addr_resolve(&a, 0, &s->addresses, e) < 0)
 		goto fail;
 	s->ev = evtimer_new(base, on_start, s);
 	if (!s->ev || event_add(s->ev, &(struct timeval){0}) < 0) {
@@ -231,6 +256,34 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 fail:
 	session_free(s);
 	return NULL;
+}
+
+struct session *session_serve(struct event_base *base, struct transport *t, const char *address,
+			      const struct session_config *config, const struct session_ops *ops,
+			      void *ctx, struct err *e)
+{
+	struct mux_config mc = {.server = 1, .session = *config};
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		transport_free(t);
+		err_set(e, ERR_SPACE, "no memory for a session");
+		return NULL;
+	}
+	s->base = base;
+	s->fd = -1;
+	s->config = *config;
+	s->ops = ops;
+	s->ctx = ctx;
+	s->connecting = 1;
+	snprintf(s->address, sizeof(s->address), "%s", address);
+	snprintf(s->dest, sizeof(s->dest), "%s", address);
+	s->link = link_new(base, t, &mc, &link_ops, s, e);
+	if (!s->link) {
+		session_free(s);
+		return NULL;
+	}
+	return s;
 }
 
 struct session *session_from_link(struct link *l, const struct session_config *config,
@@ -274,6 +327,7 @@ static void dispose(struct session *s)
 	if (s->ev)
 		event_free(s->ev);
 	fd_close(&s->fd);
+	session_ssh_fini(s);
 	if (s->on_gone)
 		s->on_gone(s->gone_ctx, s);
 	free(s);

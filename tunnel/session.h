@@ -45,13 +45,21 @@ struct session_ops {
 	void (*on_end)(void *ctx, struct session *s, const struct err *why);
 };
 
-/* Starts to connect to d with creds (borrowed; referenced for as long as
+/* Starts to connect to d, over ssh when creds are of that kind, with creds (borrowed; referenced for as long as
  * needed). Names are resolved here. Every address of the name is tried in turn
  * within handshake_ms. Returns NULL only for errors known at once. ops and ctx are
  * borrowed until session_free. */
 struct session *session_connect(struct event_base *base, const struct addr_dest *d,
 				struct creds *creds, const struct session_config *config,
 				const struct session_ops *ops, void *ctx, struct err *e);
+
+/* The far end of a session over t (owned from now on, also on error), which somebody has
+ * connected already, from address: on_ready comes when the peer's HELLO has. Otherwise as
+ * session_connect. */
+struct transport;
+struct session *session_serve(struct event_base *base, struct transport *t, const char *address,
+			      const struct session_config *config, const struct session_ops *ops,
+			      void *ctx, struct err *e);
 
 /* Gives a session from a listener its owner's table; call it within on_session. */
 void session_set_ops(struct session *s, const struct session_ops *ops, void *ctx);
@@ -74,7 +82,7 @@ void session_linger(struct event_base *base);
 /* At once: no farewell. Frees the handle. NULL is fine. */
 void session_free(struct session *s);
 
-/* Who the peer is: psk:IDENTITY, x509:SUBJECT, tcp:ADDRESS. */
+/* Who the peer is: psk:IDENTITY, x509:SUBJECT, tcp:ADDRESS, ssh:USER@HOST. */
 const char *session_peer(const struct session *s);
 
 /* The peer's network address, "10.0.0.1:16516". */

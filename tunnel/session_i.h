@@ -28,6 +28,13 @@ struct session {
 	int last_error;
 	uint64_t deadline_ms;
 
+	/* where ssh has a hand in it (session_ssh.c) */
+	struct transport *ssh;	 /* until it is the link's, or has carried the key */
+	int ssh_proxy;		 /* a program connects it */
+	int ssh_key_only;	 /* ssh+tls */
+	struct addr data_to;	 /* ssh+tls: where the data go; host empty, port 0: as ssh says */
+	struct creds *own_creds; /* ssh+tls: the key, owned */
+
 	/* the listener that handed it out keeps count */
 	TAILQ_ENTRY(session) listed;
 	void (*on_gone)(void *ctx, struct session *s);
@@ -37,6 +44,19 @@ struct session {
 /* A session over a link whose HELLO has come; owns the link from now on. */
 struct session *session_from_link(struct link *l, const struct session_config *config,
 				  const char *address, struct err *e);
+
+/* session.c, for session_ssh.c: connects to the next address; hands the transport over to
+ * a link; tells the owner that it is over. */
+void session_try_next(struct session *s);
+void session_start_link(struct session *s, struct transport *t, struct err *e);
+void session_fail(struct session *s, const struct err *e);
+
+/* session_ssh.c: reads ssh's configuration and says where to connect to; the connected
+ * socket, or -1 with ssh_proxy; what is left. */
+int session_ssh_prepare(struct session *s, const struct addr_dest *d, struct addr *a,
+			struct err *e);
+void session_ssh_connected(struct session *s, int fd);
+void session_ssh_fini(struct session *s);
 
 /* Socket options of every connection between two adits. */
 void session_prepare_socket(int fd, uint32_t dead_ms);

@@ -33,6 +33,7 @@ struct tls_facts {
 	const char *host;			   /* what a client dialled; the transport's */
 	char identity[CREDS_PSK_IDENTITY_MAX + 1]; /* the PSK identity in use, printable */
 	enum tls_note note;
+	int once;	/* the identity is of a one-time key */
 	int done;	/* the handshake is behind us */
 	int cert_error; /* X509_V_ERR_* */
 	int cert_depth; /* 0 the peer's own, above: its issuers */

@@ -13,11 +13,13 @@
  */
 #include "tunnel/tls_psk.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/wire.h"
 #include "tunnel/creds_impl.h"
+#include "tunnel/creds_once.h"
 #include "tunnel/creds_psk.h"
 #include "tunnel/tls_error.h"
 
@@ -58,20 +60,34 @@ static int on_client_session(SSL *ssl, const EVP_MD *md, const unsigned char **i
 	return 1;
 }
 
+/* The key of an identity, of those from the file or of the one-time ones (copied to *room;
+ * wipe it), or NULL. */
+static const struct creds_psk_key *find(const struct creds_set *set, const unsigned char *identity,
+					size_t len, struct creds_psk_key *room)
+{
+	const struct creds_psk_key *k = set->psk ? creds_psk_find(set->psk, identity, len) : NULL;
+
+	if (!k && set->once && creds_once_find(set->once, identity, len, room))
+		k = room;
+	return k;
+}
+
 static int on_server_session(SSL *ssl, const unsigned char *identity, size_t identity_len,
 			     SSL_SESSION **session)
 {
 	struct tls_facts *facts = SSL_get_app_data(ssl);
-	const struct creds_psk_key *k = creds_psk_find(facts->set->psk, identity, identity_len);
+	struct creds_psk_key room;
+	const struct creds_psk_key *k = find(facts->set, identity, identity_len, &room);
 
 	*session = NULL;
 	if (!k)
 		return 1;
 	*session = make_session(ssl, k);
-	if (!*session)
-		return 0;
+	facts->once = k == &room;
 	snprintf(facts->identity, sizeof(facts->identity), "%s", k->identity);
-	return 1;
+	if (facts->once)
+		OPENSSL_cleanse(&room, sizeof(room));
+	return *session != NULL;
 }
 
 /* Whether the ClientHello offers TLS 1.3; one that does not has no PSK either, and
@@ -94,6 +110,7 @@ static int offers_tls13(SSL *ssl)
 static int knows_one(struct tls_facts *facts, const unsigned char *ext, size_t len)
 {
 	size_t end, at = 2, id_len;
+	struct creds_psk_key room;
 
 	if (len < 2)
 		return 0;
@@ -110,8 +127,10 @@ static int knows_one(struct tls_facts *facts, const unsigned char *ext, size_t l
 				 (const char *)ext + at);
 			err_printable(facts->identity);
 		}
-		if (creds_psk_find(facts->set->psk, ext + at, id_len))
+		if (find(facts->set, ext + at, id_len, &room)) {
+			OPENSSL_cleanse(&room, sizeof(room));
 			return 1;
+		}
 		at += id_len + 4;
 	}
 	return 0;
@@ -129,7 +148,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 		return SSL_CLIENT_HELLO_SUCCESS;
 	has = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &ext, &len);
 	if (facts->set->kind == CREDS_X509) {
-		if (!has)
+		if (!has || knows_one(facts, ext, len))
 			return SSL_CLIENT_HELLO_SUCCESS;
 		facts->note = TLS_NOTE_CLIENT_HAS_PSK;
 		*alert = SSL_AD_HANDSHAKE_FAILURE;
@@ -166,5 +185,10 @@ int tls_psk_setup(struct creds_set *set, struct err *e)
 
 void tls_psk_setup_x509_server(struct creds_set *set)
 {
+	static const unsigned char context[] = "adit";
+
+	/* One-time keys; OpenSSL takes none beside certificates without a context. */
+	SSL_CTX_set_session_id_context(set->ctx, context, sizeof(context) - 1);
+	SSL_CTX_set_psk_find_session_callback(set->ctx, on_server_session);
 	SSL_CTX_set_client_hello_cb(set->ctx, on_client_hello, NULL);
 }

@@ -1,7 +1,8 @@
 /*
  * What carries bytes between two adits, as a table of operations stacked on a
- * socket: `tls` and `tcp`, and room for `ssh`. Non-blocking; knows no event
- * loop: the link asks what to wait for.
+ * socket: `tls`, `tcp` and `ssh`; and `stdio`, ssh's far end, over the two descriptors
+ * that sshd gives a program. Non-blocking; knows no event loop: the link asks what
+ * to wait for.
  *
  * Writing never takes part of a buffer: bytes go (encrypted) into the
  * transport's own output buffer, and transport_flush moves that to the kernel
@@ -51,13 +52,16 @@ struct transport_ops {
 	int (*write)(struct transport *t, const uint8_t *data, size_t len, struct err *e);
 	/* Sends what is in the output buffer: 0 all gone, WANT_WRITE or FAILED. A
 	 * connection that the peer has reset is told by read, not here, behind what
-	 * the peer had said before: what is written to it until then is dropped. */
+	 * the peer had said before: what is written to it until then is dropped. 0 with
+	 * unsent bytes: they wait for words of the peer (ssh's window), and go when read
+	 * has heard them. */
 	int (*flush)(struct transport *t, struct err *e);
 	/* Whether read would give bytes, or an end, that the socket does not show as
 	 * readable. Ask after the handshake too: the peer's first bytes may have come
 	 * with its last flight. */
 	int (*pending)(const struct transport *t);
-	/* Queues the farewell (TLS close_notify); flush sends it. */
+	/* Queues the farewell (TLS close_notify, then the end of the sending side); flush
+	 * sends it. */
 	void (*shutdown)(struct transport *t);
 	void (*free)(struct transport *t); /* closes the socket */
 };
@@ -65,10 +69,12 @@ struct transport_ops {
 /* The head of every transport; the implementation's own struct begins with it. */
 struct transport {
 	const struct transport_ops *ops;
-	int fd;
-	size_t unsent;	 /* bytes in the output buffer */
+	int fd;		   /* to read, and to write unless fd_out says otherwise */
+	int fd_out;	   /* to write; the same as fd where it is one socket */
+	const char *doing; /* what the handshake waits for, for a sentence; NULL; static */
+	size_t unsent;	   /* bytes in the output buffer */
 	char peer[256];	 /* who it is, once the handshake is done: psk:IDENTITY,
-			    x509:SUBJECT (RFC 2253), tcp:ADDRESS; printable */
+			    x509:SUBJECT (RFC 2253), tcp:ADDRESS, ssh:USER@HOST; printable */
 	char cipher[64]; /* "TLSv1.3 TLS_AES_128_GCM_SHA256", or "none" */
 };
 

@@ -150,7 +150,7 @@ struct transport *transport_tcp_new(int fd, const char *peer, struct err *e)
 	if (transport_socket_init(fd, e) < 0)
 		goto fail;
 	tcp->t.ops = &tcp_ops;
-	tcp->t.fd = fd;
+	tcp->t.fd = tcp->t.fd_out = fd;
 	snprintf(tcp->t.peer, sizeof(tcp->t.peer), "%s", peer);
 	err_printable(tcp->t.peer);
 	snprintf(tcp->t.cipher, sizeof(tcp->t.cipher), "none");

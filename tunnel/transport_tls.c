@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "tunnel/creds_impl.h"
+#include "tunnel/creds_once.h"
 #include "tunnel/tls_bio.h"
 #include "tunnel/tls_error.h"
 
@@ -92,6 +93,12 @@ static int name_psk_peer(struct transport_tls *tls)
 		return err_set(&tls->failed, ERR_AUTH,
 			       "The %s did not use the PSK: it is not one that has the key",
 			       set->role == CREDS_CLIENT ? "server" : "client");
+	if (tls->facts.once) {
+		if (!creds_once_take(set->once, tls->facts.identity, tls->t.peer))
+			return err_set(&tls->failed, ERR_AUTH,
+				       "The client came with a one-time key that was used already");
+		return 0;
+	}
 	snprintf(tls->t.peer, sizeof(tls->t.peer), "psk:%s",
 		 set->own ? set->own->identity : tls->facts.identity);
 	return 0;
@@ -100,7 +107,8 @@ static int name_psk_peer(struct transport_tls *tls)
 /* OpenSSL has finished: what is left to check, and who it is. */
 static int finish(struct transport_tls *tls)
 {
-	int r = tls->set->kind == CREDS_PSK ? name_psk_peer(tls) : name_x509_peer(tls);
+	int psk = tls->set->kind == CREDS_PSK || tls->facts.once;
+	int r = psk ? name_psk_peer(tls) : name_x509_peer(tls);
 
 	if (r)
 		return r;
@@ -336,7 +344,7 @@ struct transport *transport_tls_new(struct creds_set *set, int fd, const char *h
 		return NULL;
 	}
 	tls->t.ops = &tls_ops;
-	tls->t.fd = fd;
+	tls->t.fd = tls->t.fd_out = fd;
 	tls->set = creds_set_ref(set);
 	if (transport_socket_init(fd, e) < 0 || set_up(tls, host, e) < 0) {
 		tls_free(&tls->t);

@@ -1,0 +1,74 @@
+/* Transport `ssh`: what the far side says beside the session, and how it ended. */
+#include "tunnel/transport_ssh_i.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+enum { STATUS_NOT_RUN = 126, STATUS_NOT_FOUND = 127 };
+
+static void end_line(struct transport_ssh *ssh)
+{
+	struct log_ctx about = {.peer = ssh->t.peer};
+
+	ssh->far_line[ssh->far_len] = '\0';
+	if (!ssh->far_len)
+		return;
+	ssh->far_len = 0;
+	err_printable(ssh->far_line);
+	snprintf(ssh->far_said, sizeof(ssh->far_said), "%s", ssh->far_line);
+	/* Its log: what it complains of is worth knowing here too. */
+	if (ssh->state == SSH_STATE_UP &&
+	    (strstr(ssh->far_line, " warning: ") || strstr(ssh->far_line, " error: ")))
+		log_warn(&about, "the far side says: %s", ssh->far_line);
+	else
+		log_debug(&about, "the far side says: %s", ssh->far_line);
+}
+
+void transport_ssh_far_words(struct transport_ssh *ssh, const char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (data[i] == '\n')
+			end_line(ssh);
+		else if (ssh->far_len < sizeof(ssh->far_line) - 1)
+			ssh->far_line[ssh->far_len++] = data[i];
+	}
+}
+
+static const char *dash(const struct transport_ssh *ssh)
+{
+	return ssh->far_said[0] ? ": " : "";
+}
+
+void transport_ssh_explain_end(struct transport_ssh *ssh)
+{
+	struct err *e = &ssh->failed;
+	const char *said = ssh->far_said;
+
+	end_line(ssh);
+	if (ssh->exit_signal[0])
+		err_set(e, ERR_CLOSED, "the far adit was ended by signal %s%s%s", ssh->exit_signal,
+			dash(ssh), said);
+	else if (ssh->exit_status == STATUS_NOT_FOUND)
+		err_set(e, ERR_CLOSED,
+			"\"%s\" is not found there: install adit on that host, or say where it is "
+			"with --remote-command \"/path/adit serve --stdio\"",
+			ssh->command);
+	else if (ssh->exit_status == STATUS_NOT_RUN)
+		err_set(e, ERR_CLOSED, "\"%s\" cannot be run there%s%s", ssh->command, dash(ssh),
+			said);
+	else if (ssh->exit_status > 0 && strstr(said, "--stdio"))
+		err_set(e, ERR_CLOSED,
+			"the adit there does not know --stdio (%s): it is too old, install " ADIT_VERSION
+			" there",
+			said);
+	else if (ssh->exit_status >= 0)
+		err_set(e, ERR_CLOSED, "the far side ended with status %d%s%s", ssh->exit_status,
+			dash(ssh), said);
+	else if (ssh->broken)
+		err_set(e, ERR_CLOSED, "the ssh connection broke: %s%s%s",
+			ssh_get_error(ssh->session), dash(ssh), said);
+	else
+		err_set(e, ERR_CLOSED, "sshd closed the channel%s%s", dash(ssh), said);
+}
