@@ -199,11 +199,13 @@ int addr_parse_dest(struct addr_dest *d, const char *text, struct err *e)
 		return err_set(e, ERR_USAGE, "\"%s\": \"%.*s\" is no scheme that is known here",
 			       text, (int)(len > 40 ? 40 : len), text);
 	for (size_t i = 0; i < len; i++)
-		if (!islower((unsigned char)text[i]))
+		if (!islower((unsigned char)text[i]) && (text[i] != '+' || i == 0))
 			return err_set(e, ERR_USAGE,
 				       "\"%s\": a scheme is written in small letters, as in tls://",
 				       text);
 	memcpy(d->scheme, text, len);
+	if (strcmp(d->scheme, "ssh") == 0 || strcmp(d->scheme, "ssh+tls") == 0)
+		d->port = 0;
 
 	rest = sep + 3;
 	at = strrchr(rest, '@');

@@ -4,7 +4,7 @@
  *   endpoint     unix:/path | tcp:HOST:PORT
  *   listen       HOST:PORT, [v6]:PORT, :PORT (all addresses), PORT left out: 16516
  *   host         HOST[:PORT], [v6][:PORT]
- *   destination  SCHEME://[IDENTITY@]HOST[:PORT], SCHEME tls or tcp
+ *   destination  SCHEME://[IDENTITY@]HOST[:PORT], SCHEME tls, tcp, ssh or ssh+tls
  */
 #ifndef ADIT_BASE_ADDR_H
 #define ADIT_BASE_ADDR_H
@@ -29,9 +29,9 @@ struct addr {
 /* A destination, the far adit. */
 struct addr_dest {
 	char scheme[16];
-	char identity[128]; /* before '@', or empty */
+	char identity[128]; /* before '@', or empty; with ssh the user */
 	char host[ADDR_HOST_MAX];
-	uint16_t port;
+	uint16_t port; /* with ssh sshd's, 0: as ssh's configuration says */
 };
 
 /* Reads an endpoint's address. ERR_USAGE with the mend when it is malformed or

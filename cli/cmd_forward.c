@@ -117,6 +117,7 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"pid-file", required_argument, NULL, OPTION_PID_FILE},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 	    CREDS_OPTIONS_LONG,
+	    CREDS_OPTIONS_LONG_SSH,
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};

@@ -14,6 +14,8 @@
 #include "cli/creds_options.h"
 #include "cli/run_dir.h"
 #include "cli/serve_api.h"
+#include "cli/serve_once.h"
+#include "cli/serve_stdio.h"
 #include "cli/usage.h"
 #include "control/caretaker.h"
 #include "control/journal.h"
@@ -23,7 +25,7 @@
 #include "tunnel/listener.h"
 
 static const char help[] =
-    "usage: adit serve [--listen HOST:PORT] (--psk FILE | --tls-creds DIR | --insecure)\n"
+    "usage: adit serve [--listen HOST:PORT] (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
     "                  [--allow-dest-qmp PATTERN]...\n"
@@ -68,6 +70,7 @@ static const char help[] =
 
 enum {
 	OPTION_LISTEN = OPTION_OWN,
+	OPTION_STDIO,
 	OPTION_ALLOW_FORWARD,
 	OPTION_ALLOW_MIGRATE,
 	OPTION_ALLOW_LAUNCH,
@@ -92,7 +95,7 @@ struct serve {
 	struct auth auth;
 	struct words forwards, launch, images;
 	struct rules dest_qmp;
-	int allow_migrate, overwrite_images;
+	int allow_migrate, overwrite_images, stdio;
 	const char *launch_hook;
 	const char *run_dir_given, *state_dir_given;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
@@ -103,6 +106,8 @@ struct serve {
 	struct creds *creds;
 	struct router *router;
 	struct listener *listener;
+	struct serve_once *once;
+	struct serve_stdio *session; /* --stdio: the only one */
 	struct service *service;
 	struct event *signals[3];
 };
@@ -126,6 +131,9 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 	switch (c) {
 	case OPTION_LISTEN:
 		return addr_parse_listen(&v->listen, value, e);
+	case OPTION_STDIO:
+		v->stdio = 1;
+		return 0;
 	case OPTION_ALLOW_FORWARD:
 		v->forwards.at[v->forwards.count++] = value;
 		return 0;
@@ -207,6 +215,10 @@ static int check_options(const struct serve *v, struct err *e)
 {
 	int rc = 0;
 
+	if (v->stdio && auth_given(&v->auth))
+		return err_set(e, ERR_USAGE, "--stdio takes no credentials: ssh has proved who the peer is");
+	if (v->stdio && serve_api_wanted(&v->api))
+		return err_set(e, ERR_USAGE, "--stdio and the API cannot go together");
 	if (v->launch.count && !v->allow_migrate)
 		return err_set(e, ERR_USAGE, "--allow-launch needs --allow-migrate");
 	if (v->dest_qmp.first && !v->allow_migrate)
@@ -276,6 +288,8 @@ static void on_hangup(evutil_socket_t signum, short what, void *ctx)
 
 	(void)signum;
 	(void)what;
+	if (!v->creds)
+		return; /* --stdio has none */
 	creds_options_describe(&v->auth, text, sizeof(text));
 	if (creds_reload(v->creds, &e) < 0)
 		log_error(NULL, "the old credentials stay in force: %s", e.text);
@@ -311,6 +325,35 @@ static int start_service(struct serve *v, struct err *e)
 	return v->service ? 0 : (int)e->code;
 }
 
+/* The one session that sshd has started this for. */
+static int start_stdio(struct serve *v, struct err *e)
+{
+	struct serve_stdio_config config = {
+	    .base = v->base, .router = v->router, .listen = &v->listen, .run_dir = v->run_dir};
+
+	/* Where there is no such folder, no adit serve has its socket in it. */
+	if (!v->run_dir[0] &&
+	    run_dir_find(v->run_dir_given, v->run_dir, sizeof(v->run_dir), NULL) < 0)
+		v->run_dir[0] = '\0';
+	v->session = serve_stdio_new(&config, e);
+	return v->session ? 0 : (int)e->code;
+}
+
+/* One-time keys come through a socket of this user's. Without it all else works. */
+static void take_keys(struct serve *v)
+{
+	struct err e = ERR_INIT;
+
+	if (v->auth.insecure)
+		return;
+	if (v->run_dir[0] ||
+	    run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), &e) == 0)
+		v->once = serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener),
+					 &e);
+	if (!v->once)
+		log_info(NULL, "takes no one-time keys for ssh+tls://: %s", e.text);
+}
+
 static int start(struct serve *v, struct err *e)
 {
 	struct listener_config config;
@@ -323,8 +366,8 @@ static int start(struct serve *v, struct err *e)
 		rc = journal_prepare(v->state_dir_given, v->state_dir, sizeof(v->state_dir), e);
 	if (rc < 0)
 		return rc;
-	v->creds = auth_load_server(&v->auth, e);
-	if (!v->creds)
+	v->creds = v->stdio ? NULL : auth_load_server(&v->auth, e);
+	if (!v->creds && !v->stdio)
 		return e->code;
 	v->base = event_base_new();
 	v->router = v->base ? router_new(v->base) : NULL;
@@ -337,7 +380,7 @@ static int start(struct serve *v, struct err *e)
 	}
 	if (rc == 0)
 		rc = start_service(v, e);
-	if (rc == 0 && v->state_dir[0]) {
+	if (rc == 0 && v->state_dir[0] && !v->stdio) {
 		v->caretaker = caretaker_new(v->base, v->state_dir, e);
 		rc = v->caretaker ? 0 : (int)e->code;
 	}
@@ -346,9 +389,14 @@ static int start(struct serve *v, struct err *e)
 				     v->state_dir, e);
 	if (rc < 0)
 		return rc;
+	if (v->stdio)
+		return start_stdio(v, e);
 	listener_config_default(&config);
 	v->listener = listener_new(v->base, &v->listen, v->creds, &config, on_session, v, e);
-	return v->listener ? 0 : (int)e->code;
+	if (!v->listener)
+		return e->code;
+	take_keys(v);
+	return 0;
 }
 
 static void announce(const struct serve *v)
@@ -359,6 +407,8 @@ static void announce(const struct serve *v)
 	if (!v->forwards.count && !v->allow_migrate && !v->api.api)
 		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
 			       "--allow-migrate in adit serve --help");
+	if (v->stdio)
+		return;
 	if (v->auth.insecure)
 		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
 	log_info(NULL, strchr(host, ':') ? "listening on [%s]:%u (%s)" : "listening on %s:%u (%s)",
@@ -370,10 +420,12 @@ static void announce(const struct serve *v)
 static void stop(struct serve *v)
 {
 	unwatch_signals(v);
+	serve_once_free(v->once);
 	listener_free(v->listener);
 	caretaker_free(v->caretaker);
 	serve_api_fini(&v->api);
 	service_free(v->service);
+	serve_stdio_free(v->session);
 	router_free(v->router);
 	if (v->base) {
 		session_linger(v->base);
@@ -390,6 +442,7 @@ static int parse(struct serve *v, int argc, char **argv)
 {
 	static const struct option options[] = {
 	    {"listen", required_argument, NULL, OPTION_LISTEN},
+	    {"stdio", no_argument, NULL, OPTION_STDIO},
 	    {"allow-forward", required_argument, NULL, OPTION_ALLOW_FORWARD},
 	    {"allow-migrate", no_argument, NULL, OPTION_ALLOW_MIGRATE},
 	    {"allow-launch", required_argument, NULL, OPTION_ALLOW_LAUNCH},
@@ -447,7 +500,7 @@ int cmd_serve(int argc, char **argv)
 	}
 	announce(&v);
 	event_base_dispatch(v.base);
-	status = EXIT_SUCCESS;
+	status = v.session ? serve_stdio_status(v.session) : EXIT_SUCCESS;
 out:
 	stop(&v);
 	return status;

@@ -14,6 +14,12 @@ int creds_options_take(struct auth *a, int option, const char *value, struct err
 	const char *before = given(a), *now;
 
 	switch (option) {
+	case CREDS_OPTION_SSH_CONFIG:
+		a->ssh_config = value;
+		return 1;
+	case CREDS_OPTION_SSH_COMMAND:
+		a->ssh_command = value;
+		return 1;
 	case CREDS_OPTION_PSK:
 		now = "--psk";
 		break;

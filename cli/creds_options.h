@@ -12,6 +12,8 @@ enum {
 	CREDS_OPTION_PSK = OPTION_CREDS,
 	CREDS_OPTION_TLS_CREDS,
 	CREDS_OPTION_INSECURE,
+	CREDS_OPTION_SSH_CONFIG,
+	CREDS_OPTION_SSH_COMMAND,
 };
 
 /* For a command's table of long options. */
@@ -22,12 +24,24 @@ enum {
 		"insecure", no_argument, NULL, CREDS_OPTION_INSECURE                               \
 	}
 
+#define CREDS_OPTIONS_LONG_SSH                                                                     \
+	{"ssh-config", required_argument, NULL, CREDS_OPTION_SSH_CONFIG},                          \
+	{                                                                                          \
+		"remote-command", required_argument, NULL, CREDS_OPTION_SSH_COMMAND                \
+	}
+
 /* For a command's help. */
+#define CREDS_OPTIONS_HELP_SSH                                                                     \
+	"or, for ssh:// and ssh+tls://, ssh's own keys, agent, known_hosts and configuration:\n"   \
+	"  --ssh-config FILE   read instead of ~/.ssh/config and /etc/ssh/ssh_config\n"            \
+	"  --remote-command COMMAND  run there by sshd instead of adit serve --stdio\n"
+
 #define CREDS_OPTIONS_HELP_CLIENT                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it (identity:hexkey);\n"  \
 	"                      of several identities, DEST names one: tls://IDENTITY@HOST\n"       \
 	"  --tls-creds DIR     X.509: ca-cert.pem, client-cert.pem and client-key.pem in DIR\n"    \
-	"  --insecure          neither encryption nor authentication; for tcp:// only\n"
+	"  --insecure          neither encryption nor authentication; for tcp:// only\n"          \
+	CREDS_OPTIONS_HELP_SSH
 
 #define CREDS_OPTIONS_HELP_SERVER                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it: lines of\n"           \

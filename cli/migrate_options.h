@@ -55,7 +55,8 @@ enum {
 	    {"compression", required_argument, NULL, MIGRATE_OPTION_COMPRESSION},                  \
 	    {"auto-converge", no_argument, NULL, MIGRATE_OPTION_AUTO_CONVERGE},                    \
 	    {"xbzrle", no_argument, NULL, MIGRATE_OPTION_XBZRLE},                                  \
-	    {"postcopy", no_argument, NULL, MIGRATE_OPTION_POSTCOPY}, CREDS_OPTIONS_LONG
+	    {"postcopy", no_argument, NULL, MIGRATE_OPTION_POSTCOPY}, CREDS_OPTIONS_LONG,    \
+	    CREDS_OPTIONS_LONG_SSH
 
 /* For a command's help, in this order. */
 #define MIGRATE_OPTIONS_HELP_WHO                                                                   \

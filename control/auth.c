@@ -36,9 +36,18 @@ struct creds *auth_load_server(const struct auth *a, struct err *e)
 
 struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e)
 {
+	int ssh = strcmp(dest->scheme, "ssh") == 0 || strcmp(dest->scheme, "ssh+tls") == 0;
 	int tls = strcmp(dest->scheme, "tls") == 0;
 
-	if (!tls && strcmp(dest->scheme, "tcp") != 0)
+	if (ssh && auth_given(a))
+		err_set(e, ERR_USAGE, "%s and %s:// cannot go together: ssh proves who is who",
+			option(a), dest->scheme);
+	else if (ssh)
+		return creds_new_ssh(a->ssh_config, a->ssh_command, e);
+	else if (a->ssh_config || a->ssh_command)
+		err_set(e, ERR_USAGE, "%s goes with ssh:// and ssh+tls:// only",
+			a->ssh_config ? "--ssh-config" : "--remote-command");
+	else if (!tls && strcmp(dest->scheme, "tcp") != 0)
 		err_set(e, ERR_USAGE,
 			"%s:// is no scheme that is known here: write tls://HOST[:PORT]",
 			dest->scheme);
@@ -71,6 +80,10 @@ json_t *auth_to_json(const struct auth *a)
 		json_object_set_new(v, "tls_creds", json_string(a->tls_creds));
 	if (a->insecure)
 		json_object_set_new(v, "insecure", json_true());
+	if (a->ssh_config)
+		json_object_set_new(v, "ssh_config", json_string(a->ssh_config));
+	if (a->ssh_command)
+		json_object_set_new(v, "ssh_command", json_string(a->ssh_command));
 	return v;
 }
 
@@ -80,7 +93,9 @@ int auth_from_json(struct auth *a, const json_t *v, struct err *e)
 	a->psk = json_string_value(json_object_get(v, "psk"));
 	a->tls_creds = json_string_value(json_object_get(v, "tls_creds"));
 	a->insecure = json_is_true(json_object_get(v, "insecure"));
-	if (!!a->psk + !!a->tls_creds + a->insecure != 1)
-		return err_set(e, ERR_CONFIG, "one of psk, tls_creds and insecure is needed");
+	a->ssh_config = json_string_value(json_object_get(v, "ssh_config"));
+	a->ssh_command = json_string_value(json_object_get(v, "ssh_command"));
+	if (!!a->psk + !!a->tls_creds + a->insecure > 1)
+		return err_set(e, ERR_CONFIG, "one of psk, tls_creds and insecure, not several");
 	return 0;
 }

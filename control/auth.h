@@ -17,8 +17,11 @@ struct auth {
 	const char *psk;       /* a file of psktool's format */
 	const char *tls_creds; /* a folder of X.509 files */
 	bool insecure;
+	const char *ssh_config;	 /* ssh://: read instead of ssh's own configuration */
+	const char *ssh_command; /* ssh://: what is run there instead of adit serve --stdio */
 };
 
+/* Whether one of psk, tls_creds and insecure is. */
 bool auth_given(const struct auth *a);
 
 /* A server's credentials. NULL with ERR_USAGE when none was given, or what
@@ -29,7 +32,8 @@ struct creds *auth_load_server(const struct auth *a, struct err *e);
  * used. NULL with ERR_USAGE or what creds_load_* says. */
 struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e);
 
-/* {"psk":FILE}, {"tls_creds":DIR} or {"insecure":true}, and back (a borrows from v). */
+/* {"psk":FILE}, {"tls_creds":DIR} or {"insecure":true}; or what ssh is told,
+ * {"ssh_config":FILE,"ssh_command":TEXT}, both optional; and back (a borrows from v). */
 json_t *auth_to_json(const struct auth *a);
 int auth_from_json(struct auth *a, const json_t *v, struct err *e);
 

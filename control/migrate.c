@@ -219,6 +219,7 @@ static json_t *wish_of(const struct migrate_config *config)
 	make_absolute(v, "qmp");
 	make_absolute(auth, "psk");
 	make_absolute(auth, "tls_creds");
+	make_absolute(auth, "ssh_config");
 	return v;
 }
 

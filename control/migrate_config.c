@@ -123,8 +123,11 @@ json_t *migrate_config_to_json(const struct migrate_config *c)
 				item = json_string(storages[*(const enum migrate_storage *)at]);
 			break;
 		case AUTH:
-			if (auth_given(at))
-				item = auth_to_json(at);
+			item = auth_to_json(at);
+			if (!json_object_size(item)) {
+				json_decref(item);
+				item = NULL;
+			}
 			break;
 		}
 		if (item)
@@ -201,14 +204,16 @@ static int put_auth(json_t *v, const char *name, const char *text, struct err *e
 		auth = json_object();
 		json_object_set_new(v, "auth", auth);
 	}
-	if (json_object_size(auth))
+	if (strncmp(name, "ssh_", 4) != 0 &&
+	    (json_object_get(auth, "psk") || json_object_get(auth, "tls_creds") ||
+	     json_object_get(auth, "insecure")))
 		return err_set(e, ERR_USAGE, "one of psk, tls-creds and insecure, not two");
 	if (strcmp(name, "insecure") == 0) {
 		json_object_set_new(auth, name, json_true());
 		return 0;
 	}
 	if (!text || !*text)
-		return err_set(e, ERR_USAGE, "%s: the path is missing", name);
+		return err_set(e, ERR_USAGE, "%s: a value is missing", name);
 	json_object_set_new(auth, name, json_string(text));
 	return 0;
 }
@@ -244,8 +249,10 @@ int migrate_config_put(json_t *v, const char *name, const char *text, struct err
 	for (i = 0; name[i] && i < sizeof(key) - 1; i++)
 		key[i] = (char)(name[i] == '-' ? '_' : name[i]);
 	if (strcmp(key, "psk") == 0 || strcmp(key, "tls_creds") == 0 ||
-	    strcmp(key, "insecure") == 0)
+	    strcmp(key, "insecure") == 0 || strcmp(key, "ssh_config") == 0)
 		return put_auth(v, key, text, e);
+	if (strcmp(key, "remote_command") == 0)
+		return put_auth(v, "ssh_command", text, e);
 	for (i = 0; i < MEMBERS && strcmp(members[i].name, key) != 0; i++)
 		;
 	if (i == MEMBERS || members[i].type == AUTH)

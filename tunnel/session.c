@@ -18,8 +18,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { SSH_PORT = 22 };
-
 void session_config_default(struct session_config *c)
 {
 	*c = (struct session_config){.memory_max_bytes = 256u << 20,
@@ -213,6 +211,15 @@ static void name_dest(struct session *s, const struct addr_dest *d, const struct
 		snprintf(text, (size_t)(end - text), at->port ? ":%u)" : ")", at->port);
 }
 
+static void connect_elsewhere(struct addr *a, const struct addr *to)
+{
+	uint16_t port = a->port;
+
+	*a = *to;
+	if (!a->port)
+		a->port = port;
+}
+
 struct session *session_connect(struct event_base *base, const struct addr_dest *d,
 				struct creds *creds, const struct session_config *config,
 				const struct session_ops *ops, void *ctx, struct err *e)
@@ -241,9 +248,7 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 	if (config->connect_to && s->ssh_key_only)
 		s->data_to = *config->connect_to;
 	else if (config->connect_to)
-		a = *config->connect_to;
-	if (s->ssh && !a.port)
-		a.port = SSH_PORT;
+		connect_elsewhere(&a, config->connect_to);
 	s->deadline_ms = clock_ms() + s->config.handshake_ms;
 	if (!s->ssh_proxy && addr_resolve(&a, 0, &s->addresses, e) < 0)
 		goto fail;

@@ -65,7 +65,7 @@ int session_ssh_prepare(struct session *s, const struct addr_dest *d, struct add
 	struct transport_ssh_config config = {.config_file = creds_ssh_config_file(s->creds),
 					      .command = creds_ssh_command(s->creds),
 					      .request = "mux"};
-	char request[160] = "";
+	char request[256] = "";
 
 	s->ssh_key_only = strcmp(d->scheme, "ssh+tls") == 0;
 	if (s->ssh_key_only) {

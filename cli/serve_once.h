@@ -1,0 +1,28 @@
+/*
+ * How a one-time key gets from the adit serve --stdio that ssh has started to the adit
+ * serve that has the port: over RUN_DIR/once.sock, between processes of one user.
+ */
+#ifndef ADIT_CLI_SERVE_ONCE_H
+#define ADIT_CLI_SERVE_ONCE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct creds;
+struct event_base;
+struct serve_once;
+
+/* Takes keys for creds, which is borrowed, as its sessions are accepted on port. ERR_ADDRESS
+ * when the socket cannot be made (another adit serve has it). */
+struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, struct creds *creds,
+				  uint16_t port, struct err *e);
+/* Removes the socket. NULL is fine. */
+void serve_once_free(struct serve_once *o);
+
+/* The other end: words are the key's identity and hexadecimal, peer who brings it. Returns
+ * the port, 0 when no adit serve of this user runs with that folder, ERR_REFUSED with its
+ * words, ERR_TIMEOUT. Blocks for some seconds at most. */
+int serve_once_hand_over(const char *run_dir, const char *words, const char *peer, struct err *e);
+
+#endif

@@ -1,0 +1,360 @@
+/*
+ * adit serve --stdio: see serve_stdio.h. Owned by cmd_serve.
+ *
+ * It reads a line, which says what is wanted (docs/protocol.md, 1.2), answers with one, and
+ * goes on accordingly. Who the peer is was proved to sshd: the user that this runs as, and
+ * the address that sshd names; no word of the peer's own counts.
+ */
+#include "cli/serve_stdio.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "cli/serve_once.h"
+#include "proxy/router.h"
+#include "tunnel/creds_psk.h"
+#include "tunnel/listener.h"
+#include "tunnel/transport_stdio.h"
+
+enum { GREETING_MS = 30000, KEY_MS = 30000 };
+
+enum stdio_state {
+	STDIO_GREETING, /* the peer's line comes in */
+	STDIO_KEY,	/* a peer with a one-time key is waited for */
+	STDIO_SESSION,	/* a session is being made, or is there */
+	STDIO_OVER,
+};
+
+static const char *const state_names[] = {"greeting", "key", "session", "over"};
+
+struct serve_stdio {
+	struct serve_stdio_config config;
+	enum stdio_state state;
+	int in, out;
+	char line[TRANSPORT_STDIO_LINE_MAX];
+	size_t len;
+	char address[96], peer[256];
+	struct event *ev;
+	struct session *session; /* until the router has it */
+	struct creds *creds;
+	struct listener *listener;
+	int status;
+};
+
+static void set_state(struct serve_stdio *v, enum stdio_state state)
+{
+	if (state <= v->state)
+		log_error(NULL, "stdio: no way from %s to %s", state_names[v->state],
+			  state_names[state]);
+	log_debug(NULL, "stdio: %s -> %s", state_names[v->state], state_names[state]);
+	v->state = state;
+}
+
+static void over(struct serve_stdio *v, int status)
+{
+	if (v->state == STDIO_OVER)
+		return;
+	set_state(v, STDIO_OVER);
+	v->status = status;
+	event_base_loopbreak(v->config.base);
+}
+
+/* One line to the peer. It is short, and first: a pipe takes it whole. */
+static void answer(const struct serve_stdio *v, const char *words, const char *more)
+{
+	char line[TRANSPORT_STDIO_LINE_MAX];
+	int n = snprintf(line, sizeof(line) - 1, TRANSPORT_STDIO_GREETING "%s%s", words, more);
+
+	if (n >= (int)sizeof(line) - 1)
+		n = (int)sizeof(line) - 2;
+	line[n++] = '\n';
+	if (write(v->out, line, (size_t)n) != n)
+		log_warn(NULL, "the peer has gone");
+}
+
+static void refuse(struct serve_stdio *v, const char *why)
+{
+	struct log_ctx about = {.peer = v->peer};
+
+	log_warn(&about, "refused: %s", why);
+	answer(v, "no ", why);
+	over(v, EXIT_FAILURE);
+}
+
+static void on_session_over(void *ctx, struct session *s, const struct err *why)
+{
+	struct serve_stdio *v = ctx;
+
+	(void)s;
+	over(v, err_is_set(why) ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+/* From here on the router owns it. */
+static void hand_over(struct serve_stdio *v, struct session *s)
+{
+	v->session = NULL;
+	router_add_session(v->config.router, s);
+	router_watch_session(v->config.router, s, on_session_over, v);
+}
+
+static void on_ready(void *ctx, struct session *s)
+{
+	hand_over(ctx, s);
+}
+
+/* Before it was ready. */
+static void on_end(void *ctx, struct session *s, const struct err *why)
+{
+	struct serve_stdio *v = ctx;
+	struct log_ctx about = {.peer = v->peer};
+
+	(void)s;
+	log_warn(&about, "%s", err_is_set(why) ? why->text : "ended before it began");
+	over(v, EXIT_FAILURE);
+}
+
+static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_end};
+
+static void start_session(struct serve_stdio *v)
+{
+	struct session_config config;
+	struct transport *t;
+	struct err e = ERR_INIT;
+
+	session_config_default(&config);
+	answer(v, "ok ", ADIT_VERSION);
+	t = transport_stdio_new(v->in, v->out, v->peer, &e);
+	v->in = v->out = -1;
+	if (t)
+		v->session = session_serve(v->config.base, t, v->address, &config, &ops, v, &e);
+	if (!v->session) {
+		log_error(NULL, "%s", e.text);
+		over(v, EXIT_FAILURE);
+		return;
+	}
+	set_state(v, STDIO_SESSION);
+}
+
+/* The time for the key is up; or the session is there, and the port is closed. */
+static void on_key_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve_stdio *v = ctx;
+	struct log_ctx about = {.peer = v->peer};
+
+	(void)fd;
+	(void)what;
+	listener_free(v->listener);
+	v->listener = NULL;
+	if (v->state != STDIO_KEY)
+		return;
+	log_warn(&about, "nobody came with the one-time key within %d seconds", KEY_MS / 1000);
+	over(v, EXIT_FAILURE);
+}
+
+/* The peer came with its key; the next one has to bring its own. */
+static void on_session(void *ctx, struct session *s)
+{
+	struct serve_stdio *v = ctx;
+
+	event_add(v->ev, &(struct timeval){0});
+	if (v->state != STDIO_KEY) {
+		session_free(s);
+		return;
+	}
+	set_state(v, STDIO_SESSION);
+	hand_over(v, s);
+}
+
+/* Waits on the port for the one that has the key. */
+static int listen_for(struct serve_stdio *v, const struct creds_psk_key *k, struct err *e)
+{
+	struct listener_config config;
+	char more[64];
+
+	v->creds = creds_new_psk(CREDS_SERVER, NULL, e);
+	if (!v->creds || creds_take_once(v->creds, k, v->peer, e) < 0)
+		return e->code;
+	listener_config_default(&config);
+	v->listener = listener_new(v->config.base, v->config.listen, v->creds, &config, on_session,
+				   v, e);
+	if (!v->listener)
+		return e->code;
+	event_free(v->ev);
+	v->ev = evtimer_new(v->config.base, on_key_timer, v);
+	if (!v->ev || event_add(v->ev, &(struct timeval){.tv_sec = KEY_MS / 1000}) < 0)
+		return err_set(e, ERR_SPACE, "no memory for a timer");
+	snprintf(more, sizeof(more), ADIT_VERSION " port=%u", listener_port(v->listener));
+	answer(v, "ok ", more);
+	return 0;
+}
+
+static void take_key(struct serve_stdio *v, const char *words)
+{
+	const char *space = strchr(words, ' ');
+	struct creds_psk_key k = {0};
+	struct err e = ERR_INIT;
+	char more[64];
+	int rc;
+
+	if (!space || creds_psk_parse(&k, words, (size_t)(space - words), space + 1,
+				      strlen(space + 1)) < 0) {
+		refuse(v, "that is no one-time key");
+		return;
+	}
+	/* The adit serve that runs here already has the port. */
+	rc = v->config.run_dir[0] ? serve_once_hand_over(v->config.run_dir, words, v->peer, &e) : 0;
+	if (rc > 0) {
+		snprintf(more, sizeof(more), ADIT_VERSION " port=%d", rc);
+		answer(v, "ok ", more);
+		over(v, EXIT_SUCCESS);
+	} else if (rc == 0 && listen_for(v, &k, &e) == 0) {
+		/* ssh is done; the peer closes its channel. */
+		fd_close(&v->in);
+		fd_close(&v->out);
+		set_state(v, STDIO_KEY);
+	} else {
+		refuse(v, e.text);
+	}
+	explicit_bzero(&k, sizeof(k));
+}
+
+static void take_line(struct serve_stdio *v)
+{
+	static const char greeting[] = TRANSPORT_STDIO_GREETING;
+	const char *words = v->line + sizeof(greeting) - 1;
+
+	v->line[v->len] = '\0';
+	event_del(v->ev);
+	if (strncmp(v->line, greeting, sizeof(greeting) - 1) != 0)
+		refuse(v, "what came in is not the greeting of an adit (" TRANSPORT_STDIO_GREETING
+			  "): install the same release on both hosts");
+	else if (strcmp(words, "mux") == 0)
+		start_session(v);
+	else if (strncmp(words, "psk ", 4) == 0)
+		take_key(v, words + 4);
+	else
+		refuse(v, "the adit there (" ADIT_VERSION ") does not know what is asked of it");
+	explicit_bzero(v->line, sizeof(v->line));
+}
+
+static void on_input(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve_stdio *v = ctx;
+	ssize_t n;
+	char c;
+
+	if (what & EV_TIMEOUT) {
+		log_warn(NULL, "no greeting came within %d seconds", GREETING_MS / 1000);
+		over(v, EXIT_FAILURE);
+		return;
+	}
+	/* A byte at a time: what follows the line is the session's. */
+	while ((n = read(fd, &c, 1)) == 1) {
+		if (c == '\n') {
+			take_line(v);
+			return;
+		}
+		if (v->len == sizeof(v->line) - 1) {
+			refuse(v, "the greeting is too long");
+			return;
+		}
+		v->line[v->len++] = c;
+	}
+	if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		log_warn(NULL, "the peer went away without a greeting");
+		over(v, EXIT_FAILURE);
+	}
+}
+
+/* Who is at the other end, as sshd has it. */
+static void name_peer(struct serve_stdio *v)
+{
+	const char *connection = getenv("SSH_CONNECTION"), *user = getenv("USER");
+	const struct passwd *pw = getpwuid(geteuid());
+	size_t len = connection ? strcspn(connection, " ") : 0;
+
+	snprintf(v->address, sizeof(v->address), "%.*s", (int)len, connection ? connection : "");
+	if (!len)
+		snprintf(v->address, sizeof(v->address), "local");
+	snprintf(v->peer, sizeof(v->peer), "ssh:%.100s@%s", pw ? pw->pw_name : user ? user : "?",
+		 v->address);
+}
+
+/* Descriptors 0 and 1 to ourselves; whatever else the program writes must not get into the
+ * session. */
+static int take_descriptors(struct serve_stdio *v, struct err *e)
+{
+	struct stat st[2];
+	int null;
+
+	for (int i = 0; i < 2; i++)
+		if (fstat(i, &st[i]) < 0 || (!S_ISFIFO(st[i].st_mode) && !S_ISSOCK(st[i].st_mode)))
+			return err_set(e, ERR_USAGE,
+				       "--stdio is what sshd starts for adit ... ssh://HOST: standard "
+				       "%s is neither a pipe nor a socket",
+				       i ? "output" : "input");
+	v->in = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	v->out = fcntl(1, F_DUPFD_CLOEXEC, 3);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (v->in < 0 || v->out < 0 || null < 0 || dup2(null, 0) < 0 || dup2(2, 1) < 0 ||
+	    fd_set_nonblock(v->in) < 0) {
+		err_set_sys(e, errno, "standard input and output");
+		fd_close(&null);
+		return e->code;
+	}
+	close(null);
+	return 0;
+}
+
+struct serve_stdio *serve_stdio_new(const struct serve_stdio_config *config, struct err *e)
+{
+	struct serve_stdio *v = calloc(1, sizeof(*v));
+
+	if (!v) {
+		err_set(e, ERR_SPACE, "no memory for a session");
+		return NULL;
+	}
+	v->config = *config;
+	v->in = v->out = -1;
+	v->status = EXIT_SUCCESS;
+	name_peer(v);
+	if (take_descriptors(v, e) < 0)
+		goto fail;
+	v->ev = event_new(config->base, v->in, EV_READ | EV_PERSIST, on_input, v);
+	if (!v->ev || event_add(v->ev, &(struct timeval){.tv_sec = GREETING_MS / 1000}) < 0) {
+		err_set(e, ERR_SPACE, "no memory for a session");
+		goto fail;
+	}
+	return v;
+fail:
+	serve_stdio_free(v);
+	return NULL;
+}
+
+int serve_stdio_status(const struct serve_stdio *v)
+{
+	return v->status;
+}
+
+void serve_stdio_free(struct serve_stdio *v)
+{
+	if (!v)
+		return;
+	if (v->ev)
+		event_free(v->ev);
+	listener_free(v->listener);
+	session_free(v->session);
+	creds_free(v->creds);
+	fd_close(&v->in);
+	fd_close(&v->out);
+	free(v);
+}
