@@ -26,6 +26,7 @@
 
 enum {
 	WRITE_MAX = 256 * 1024,	 /* given to libssh in one go */
+	DIRECT_MIN = 16 * 1024,
 	POLLS_A_TURN = 128,	 /* of 4 KiB each */
 	WINDOW = 16 << 20,	 /* what sshd may send ahead; libssh's own is 1.25 MB */
 	WINDOW_STEP = WINDOW / 4, /* it is widened again after this much */
@@ -150,41 +151,54 @@ static void widen(struct transport_ssh *ssh)
 	ssh_channel_read_timeout(ssh->channel, nothing, WINDOW, 0, 0);
 }
 
+/* Whether libssh's own output buffer is empty; it sends what the socket takes first. */
+static int flushed(struct transport_ssh *ssh)
+{
+	int r = ssh->broken ? SSH_OK : ssh_blocking_flush(ssh->session, 0);
+
+	if (!ssh_is_connected(ssh->session))
+		ssh->broken = 1;
+	return r == SSH_OK || ssh->broken;
+}
+
+/* Gives bytes to libssh, which sends them as far as the socket takes them, and keeps the
+ * rest. The count that it took: less than len when sshd's window is used up, or while new
+ * keys are being exchanged. What cannot be sent any more counts as taken: read says why. */
+static size_t give(struct transport_ssh *ssh, const uint8_t *data, size_t len)
+{
+	int n;
+
+	if (!ssh->broken && !ssh_channel_window_size(ssh->channel))
+		return 0;
+	n = ssh->broken ? -1
+			: ssh_channel_write(ssh->channel, data,
+					    (uint32_t)(len < WRITE_MAX ? len : WRITE_MAX));
+	if (!ssh_is_connected(ssh->session))
+		ssh->broken = 1;
+	return n < 0 ? len : (size_t)n;
+}
+
 /* Bytes from the ring to the channel, as far as window and socket take them: 0 or
- * WANT_WRITE. What cannot be sent any more is dropped; read says why. */
+ * WANT_WRITE. */
 static int drain(struct transport_ssh *ssh)
 {
 	const uint8_t *data;
-	size_t len;
-	int n;
+	size_t len, n = 1;
+	int all;
 
-	/* libssh wants to be told by poll that the socket takes more, twice: it sends what it
-	 * holds, and then learns that there is room. */
-	if (write_pending(ssh) && poll_once(ssh) && write_pending(ssh))
-		poll_once(ssh);
-	while (!ssh->broken && ssh->out.len && !write_pending(ssh) &&
-	       ssh_channel_window_size(ssh->channel) > 0) {
+	ssh->passed = 0;
+	while ((all = flushed(ssh)) && ssh->out.len && n) {
 		len = outbuf_peek(&ssh->out, &data);
-		n = ssh_channel_write(ssh->channel, data,
-				      (uint32_t)(len < WRITE_MAX ? len : WRITE_MAX));
-		if (n == 0)
-			break; /* new keys are being exchanged */
-		if (n < 0) {
-			ssh->broken = !ssh_is_connected(ssh->session);
-			outbuf_drop(&ssh->out, ssh->out.len);
-			break;
-		}
-		outbuf_drop(&ssh->out, (size_t)n);
+		n = give(ssh, data, len);
+		outbuf_drop(&ssh->out, n);
 	}
-	if (ssh->broken)
-		outbuf_drop(&ssh->out, ssh->out.len);
 	if (!ssh->out.len && ssh->out.ending && !ssh->eof_sent && !ssh->broken) {
 		ssh->eof_sent = 1;
 		ssh_channel_send_eof(ssh->channel);
+		all = flushed(ssh);
 	}
-	n = !ssh->broken && write_pending(ssh);
-	ssh->t.unsent = ssh->out.len + (size_t)n;
-	return n ? TRANSPORT_WANT_WRITE : 0;
+	ssh->t.unsent = ssh->out.len + !all;
+	return all ? 0 : TRANSPORT_WANT_WRITE;
 }
 
 static int go_connect(struct transport_ssh *ssh)
@@ -389,13 +403,19 @@ static int ssh_write_bytes(struct transport *t, const uint8_t *data, size_t len,
 {
 	struct transport_ssh *ssh = self(t);
 
-	if (ssh->broken)
-		return 0; /* read says why */
+	/* Large frames go without a stay in the ring; small ones share a packet. */
+	if (!ssh->out.len && len >= DIRECT_MIN && flushed(ssh)) {
+		size_t n = give(ssh, data, len);
+
+		data += n;
+		len -= n;
+		ssh->passed += n;
+	}
 	if (outbuf_append(&ssh->out, data, len) < 0) {
 		err_set(e, ERR_LIMIT, "No memory for %zu bytes to send", len);
 		return TRANSPORT_FAILED;
 	}
-	t->unsent += len;
+	t->unsent = ssh->out.len + ssh->passed;
 	return 0;
 }
 

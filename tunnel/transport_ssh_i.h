@@ -39,6 +39,7 @@ struct transport_ssh {
 
 	struct outbuf out;	/* bytes for the channel */
 	struct outbuf in;	/* and from it */
+	size_t passed;		/* went past the ring since the last flush: a turn has its end */
 	uint64_t ungranted;	/* bytes that came in since libssh's window was widened */
 	int eof_sent;
 	char line[TRANSPORT_STDIO_LINE_MAX]; /* of the greeting */

@@ -4,22 +4,27 @@
 # tunnel's own processes, and p99 of a small message beside the bulk. Printed as
 # ratios, pair by pair, as the speed of the machine drifts.
 #
-#   compare.sh [-n PAIRS] [-b BYTES] [-s STREAMS] ADIT LOAD
+#   compare.sh [-n PAIRS] [-b BYTES] [-s STREAMS] [-t tls|ssh] [-r MS] ADIT LOAD
+#
+# -t: adit's transport. -r: the round trip of the path, made by the relay beside LOAD.
 #
 # Exit status: 0, or 1 when something did not work. Judges nothing.
 set -eu
 
-pairs=5 bytes=1000000000 streams=1
-while getopts n:b:s: o; do
+pairs=5 bytes=1000000000 streams=1 transport=tls rtt=0
+while getopts n:b:s:t:r: o; do
 	case $o in
 	n) pairs=$OPTARG ;;
 	b) bytes=$OPTARG ;;
 	s) streams=$OPTARG ;;
+	t) transport=$OPTARG ;;
+	r) rtt=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -eq 2 ] || { echo "usage: compare.sh [-n PAIRS] [-b BYTES] [-s STREAMS] ADIT LOAD" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n 's/^#   compare.sh/usage: compare.sh/p' "$0" >&2; exit 2; }
+case $transport in tls | ssh) ;; *) echo "compare.sh: -t tls or -t ssh" >&2; exit 2 ;; esac
 adit=$(realpath "$1") load=$(realpath "$2")
 for tool in ip ssh sshd ssh-keygen awk; do
 	command -v $tool >/dev/null || { echo "compare.sh: $tool is missing" >&2; exit 77; }
@@ -30,7 +35,7 @@ done
 if [ -z "${COMPARE_INSIDE:-}" ]; then
 	export COMPARE_INSIDE=1
 	exec unshare -n -m -p -f --kill-child --mount-proc -- "$0" -n "$pairs" -b "$bytes" \
-		-s "$streams" "$adit" "$load"
+		-s "$streams" -t "$transport" -r "$rtt" "$adit" "$load"
 fi
 
 T=$(mktemp -d)
@@ -41,6 +46,15 @@ ip link set lo up
 sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null ||
 	ip route replace local 127.0.0.1 dev lo table local proto kernel scope host \
 		src 127.0.0.1 congctl cubic
+
+# The ports that the clients connect to: those of the servers, or of a long path to them.
+adit_port=7000 ssh_port=7022
+if [ "$rtt" -gt 0 ]; then
+	delay=$(dirname "$load")/delay
+	"$delay" 7100 7000 $((rtt / 2)) &
+	"$delay" 7122 7022 $((rtt / 2)) &
+	adit_port=7100 ssh_port=7122
+fi
 
 wait_for()
 {
@@ -62,17 +76,12 @@ wait_for "$T/sink"
 	>"$T/serve.log" 2>&1 &
 serve=$!
 sleep 0.5
-"$adit" forward tls://127.0.0.1:7000 --psk "$T/psk" -L "unix:$T/adit=unix:$T/sink" \
-	>"$T/forward.log" 2>&1 &
-forward=$!
-wait_for "$T/adit"
 
 ssh-keygen -q -t ed25519 -N '' -f "$T/host"
 ssh-keygen -q -t ed25519 -N '' -f "$T/user"
 cp "$T/user.pub" "$T/authorized"
 mkdir -p /run/sshd
 cat >"$T/sshd_config" <<CONF
-Port 7022
 ListenAddress 127.0.0.1
 HostKey $T/host
 AuthorizedKeysFile $T/authorized
@@ -81,15 +90,34 @@ UsePAM no
 PermitRootLogin prohibit-password
 PidFile none
 CONF
-"$(command -v sshd)" -D -f "$T/sshd_config" 2>"$T/sshd.log" &
+"$(command -v sshd)" -D -f "$T/sshd_config" -p 7022 2>"$T/sshd.log" &
 sshd=$!
+if [ "$transport" = ssh ]; then
+	kill $serve
+	"$(command -v sshd)" -D -f "$T/sshd_config" -p 7000 2>"$T/sshd-adit.log" &
+	serve=$!
+	cat >"$T/ssh_config" <<-CONF
+		User root
+		IdentityFile $T/user
+		UserKnownHostsFile $T/known
+	CONF
+	echo "[127.0.0.1]:$adit_port $(cat "$T/host.pub")" >"$T/known"
+	proof=(--ssh-config "$T/ssh_config" --remote-command
+		"$adit serve --stdio --allow-forward unix:$T/sink")
+else
+	proof=(--psk "$T/psk")
+fi
 sleep 0.5
 # The cipher that adit uses, and ssh's fastest.
-ssh -N -F none -p 7022 -i "$T/user" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+ssh -N -F none -p $ssh_port -i "$T/user" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
 	-o LogLevel=ERROR -o ExitOnForwardFailure=yes -c aes128-gcm@openssh.com \
 	-L "$T/ssh:$T/sink" root@127.0.0.1 2>"$T/ssh.log" &
 ssh=$!
 wait_for "$T/ssh"
+"$adit" forward "$transport://127.0.0.1:$adit_port" "${proof[@]}" -L "unix:$T/adit=unix:$T/sink" \
+	>"$T/forward.log" 2>&1 &
+forward=$!
+wait_for "$T/adit"
 
 # CPU ticks of the processes given and all that descend from them.
 ticks()
@@ -132,7 +160,7 @@ for i in $(seq "$pairs"); do
 done | tee "$T/results" | sed 's/^/  /'
 
 echo
-awk -v streams="$streams" -v bytes="$bytes" '
+awk -v streams="$streams" -v bytes="$bytes" -v transport="$transport" -v rtt="$rtt" '
 	function median(a, n,   i, j, t) {
 		for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++)
 			if (a[j] < a[i]) { t = a[i]; a[i] = a[j]; a[j] = t }
@@ -141,8 +169,8 @@ awk -v streams="$streams" -v bytes="$bytes" '
 	$1 == "adit" { m = $2; c = $3; p = $5 }
 	$1 == "ssh" { n++; tp[n] = m / $2; cpu[n] = c / $3; lat[n] = p / $5 }
 	END {
-		printf "adit forward beside ssh -L (aes128-gcm), %d stream(s) of %.1f GB, median of %d pairs:\n",
-			streams, bytes / streams / 1e9, n
+		printf "adit forward %s:// beside ssh -L (aes128-gcm), round trip %d ms, %d stream(s) of %.1f GB, median of %d pairs:\n",
+			transport, rtt, streams, bytes / streams / 1e9, n
 		printf "  throughput        %.2f times that of ssh\n", median(tp, n)
 		printf "  CPU a GB          %.2f times that of ssh\n", median(cpu, n)
 		printf "  p99 beside bulk   %.2f times that of ssh\n", median(lat, n)
