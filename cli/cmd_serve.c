@@ -216,7 +216,8 @@ static int check_options(const struct serve *v, struct err *e)
 	int rc = 0;
 
 	if (v->stdio && auth_given(&v->auth))
-		return err_set(e, ERR_USAGE, "--stdio takes no credentials: ssh has proved who the peer is");
+		return err_set(e, ERR_USAGE,
+			       "--stdio takes no credentials: ssh has proved who the peer is");
 	if (v->stdio && serve_api_wanted(&v->api))
 		return err_set(e, ERR_USAGE, "--stdio and the API cannot go together");
 	if (v->launch.count && !v->allow_migrate)
@@ -348,8 +349,8 @@ static void take_keys(struct serve *v)
 		return;
 	if (v->run_dir[0] ||
 	    run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), &e) == 0)
-		v->once = serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener),
-					 &e);
+		v->once =
+		    serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener), &e);
 	if (!v->once)
 		log_info(NULL, "takes no one-time keys for ssh+tls://: %s", e.text);
 }
@@ -425,8 +426,8 @@ static void stop(struct serve *v)
 	caretaker_free(v->caretaker);
 	serve_api_fini(&v->api);
 	service_free(v->service);
-	serve_stdio_free(v->session);
 	router_free(v->router);
+	serve_stdio_free(v->session); /* the router has told it */
 	if (v->base) {
 		session_linger(v->base);
 		event_base_free(v->base);

@@ -36,7 +36,8 @@ static int at_socket(struct addr *a, const char *run_dir, struct err *e)
 	n = snprintf(a->path, sizeof(a->path), "%s/once.sock", run_dir);
 	return n > 0 && (size_t)n < sizeof(a->path)
 		   ? 0
-		   : err_set(e, ERR_ADDRESS, "%s: the path is too long for a socket in it", run_dir);
+		   : err_set(e, ERR_ADDRESS, "%s: the path is too long for a socket in it",
+			     run_dir);
 }
 
 /* Reads up to the newline, which is taken off. Length, or -1. */

@@ -184,8 +184,8 @@ static int listen_for(struct serve_stdio *v, const struct creds_psk_key *k, stru
 	if (!v->creds || creds_take_once(v->creds, k, v->peer, e) < 0)
 		return e->code;
 	listener_config_default(&config);
-	v->listener = listener_new(v->config.base, v->config.listen, v->creds, &config, on_session,
-				   v, e);
+	v->listener =
+	    listener_new(v->config.base, v->config.listen, v->creds, &config, on_session, v, e);
 	if (!v->listener)
 		return e->code;
 	event_free(v->ev);
@@ -205,8 +205,8 @@ static void take_key(struct serve_stdio *v, const char *words)
 	char more[64];
 	int rc;
 
-	if (!space || creds_psk_parse(&k, words, (size_t)(space - words), space + 1,
-				      strlen(space + 1)) < 0) {
+	if (!space ||
+	    creds_psk_parse(&k, words, (size_t)(space - words), space + 1, strlen(space + 1)) < 0) {
 		refuse(v, "that is no one-time key");
 		return;
 	}
@@ -285,7 +285,10 @@ static void name_peer(struct serve_stdio *v)
 	snprintf(v->address, sizeof(v->address), "%.*s", (int)len, connection ? connection : "");
 	if (!len)
 		snprintf(v->address, sizeof(v->address), "local");
-	snprintf(v->peer, sizeof(v->peer), "ssh:%.100s@%s", pw ? pw->pw_name : user ? user : "?",
+	snprintf(v->peer, sizeof(v->peer), "ssh:%.100s@%s",
+		 pw	? pw->pw_name
+		 : user ? user
+			: "?",
 		 v->address);
 }
 
@@ -298,10 +301,11 @@ static int take_descriptors(struct serve_stdio *v, struct err *e)
 
 	for (int i = 0; i < 2; i++)
 		if (fstat(i, &st[i]) < 0 || (!S_ISFIFO(st[i].st_mode) && !S_ISSOCK(st[i].st_mode)))
-			return err_set(e, ERR_USAGE,
-				       "--stdio is what sshd starts for adit ... ssh://HOST: standard "
-				       "%s is neither a pipe nor a socket",
-				       i ? "output" : "input");
+			return err_set(
+			    e, ERR_USAGE,
+			    "--stdio is what sshd starts for adit ... ssh://HOST: standard "
+			    "%s is neither a pipe nor a socket",
+			    i ? "output" : "input");
 	v->in = fcntl(0, F_DUPFD_CLOEXEC, 3);
 	v->out = fcntl(1, F_DUPFD_CLOEXEC, 3);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -30,10 +30,10 @@ enum {
 struct creds {
 	pthread_mutex_t lock; /* of set */
 	struct creds_set *set;
-	enum creds_kind kind; /* of every set that it will hold */
-	char *identity;	      /* as asked for, or NULL */
+	enum creds_kind kind;		     /* of every set that it will hold */
+	char *identity;			     /* as asked for, or NULL */
 	char *ssh_config_file, *ssh_command; /* CREDS_SSH; or NULL */
-	struct creds_once *once; /* server: shared with every set */
+	struct creds_once *once;	     /* server: shared with every set */
 };
 
 static pthread_once_t secure_once = PTHREAD_ONCE_INIT;
@@ -175,8 +175,7 @@ struct creds *creds_new_psk(enum creds_role role, const struct creds_psk_key *k,
 	return creds_new(creds_psk_make(role, k, e), NULL, e);
 }
 
-int creds_take_once(struct creds *c, const struct creds_psk_key *k, const char *peer,
-		    struct err *e)
+int creds_take_once(struct creds *c, const struct creds_psk_key *k, const char *peer, struct err *e)
 {
 	if (!c->once)
 		return err_set(e, ERR_REFUSED, "without TLS there are no keys");

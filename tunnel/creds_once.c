@@ -25,8 +25,8 @@ struct creds_once {
 
 struct creds_once *creds_once_new(void)
 {
-	struct creds_once *o = mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct creds_once *o =
+	    mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (o == MAP_FAILED)
 		return NULL;

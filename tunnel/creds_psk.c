@@ -324,8 +324,7 @@ static const struct creds_psk_key *choose(const struct creds_psk *psk, const cha
 	return &psk->keys[0];
 }
 
-struct creds_set *creds_psk_make(enum creds_role role, const struct creds_psk_key *k,
-				 struct err *e)
+struct creds_set *creds_psk_make(enum creds_role role, const struct creds_psk_key *k, struct err *e)
 {
 	struct creds_set *set = creds_set_new(CREDS_PSK, role, "the one-time key", e);
 	const size_t size = sizeof(struct creds_psk) + sizeof(*k);

@@ -45,8 +45,8 @@ struct session_ops {
 	void (*on_end)(void *ctx, struct session *s, const struct err *why);
 };
 
-/* Starts to connect to d, over ssh when creds are of that kind, with creds (borrowed; referenced for as long as
- * needed). Names are resolved here. Every address of the name is tried in turn
+/* Starts to connect to d, over ssh when creds are of that kind, with creds (borrowed; referenced
+ * for as long as needed). Names are resolved here. Every address of the name is tried in turn
  * within handshake_ms. Returns NULL only for errors known at once. ops and ctx are
  * borrowed until session_free. */
 struct session *session_connect(struct event_base *base, const struct addr_dest *d,

@@ -59,8 +59,7 @@ static int make_key(struct session *s, char *request, size_t size, struct err *e
 	return s->own_creds ? 0 : (int)e->code;
 }
 
-int session_ssh_prepare(struct session *s, const struct addr_dest *d, struct addr *a,
-			struct err *e)
+int session_ssh_prepare(struct session *s, const struct addr_dest *d, struct addr *a, struct err *e)
 {
 	struct transport_ssh_config config = {.config_file = creds_ssh_config_file(s->creds),
 					      .command = creds_ssh_command(s->creds),
@@ -99,8 +98,9 @@ static int go_over(struct session *s, struct err *e)
 	struct addr a = s->data_to;
 
 	if (port == 0 || port > 65535)
-		return err_set(e, ERR_PROTOCOL, "the far adit does not say on which port it takes "
-						"the key");
+		return err_set(e, ERR_PROTOCOL,
+			       "the far adit does not say on which port it takes "
+			       "the key");
 	if (!a.host[0])
 		transport_ssh_address(s->ssh, &a);
 	if (!s->data_to.port)

@@ -25,10 +25,10 @@
 #include "base/log.h"
 
 enum {
-	WRITE_MAX = 256 * 1024,	 /* given to libssh in one go */
+	WRITE_MAX = 256 * 1024, /* given to libssh in one go */
 	DIRECT_MIN = 16 * 1024,
-	POLLS_A_TURN = 128,	 /* of 4 KiB each */
-	WINDOW = 16 << 20,	 /* what sshd may send ahead; libssh's own is 1.25 MB */
+	POLLS_A_TURN = 128,	  /* of 4 KiB each */
+	WINDOW = 16 << 20,	  /* what sshd may send ahead; libssh's own is 1.25 MB */
 	WINDOW_STEP = WINDOW / 4, /* it is widened again after this much */
 };
 
@@ -212,7 +212,10 @@ static int go_connect(struct transport_ssh *ssh)
 	if (r == SSH_AGAIN)
 		return TRANSPORT_WANT_READ;
 	if (r != SSH_OK)
-		return complain(ssh, ERR_PROTOCOL, "no ssh connection");
+		return complain(ssh, ERR_PROTOCOL,
+				ssh_get_serverbanner(ssh->session)
+				    ? "no ssh connection"
+				    : "no ssh connection (is it sshd that listens there?)");
 	return transport_ssh_check_host(ssh);
 }
 
@@ -275,10 +278,11 @@ static int judge_greeting(struct transport_ssh *ssh)
 		err_set(&ssh->failed, ERR_REFUSED, "the far adit refuses: %s",
 			strncmp(answer, "no ", 3) == 0 ? answer + 3 : answer);
 	} else if (strncmp(ssh->line, greeting, name_len) == 0) {
-		err_set(&ssh->failed, ERR_PROTOCOL,
-			"the far adit greets with \"%.40s\", this one with \"" TRANSPORT_STDIO_GREETING
-			"\": install the same release on both hosts",
-			ssh->line);
+		err_set(
+		    &ssh->failed, ERR_PROTOCOL,
+		    "the far adit greets with \"%.40s\", this one with \"" TRANSPORT_STDIO_GREETING
+		    "\": install the same release on both hosts",
+		    ssh->line);
 	} else {
 		err_set(&ssh->failed, ERR_PROTOCOL,
 			"\"%.60s\" came instead of adit's greeting: something there writes to "
@@ -348,6 +352,8 @@ static void advance(struct transport_ssh *ssh)
 	if (ssh->let_in && next == SSH_STATE_KEYS)
 		next = SSH_STATE_OPEN;
 	set_state(ssh, next);
+	if (next == SSH_STATE_UP)
+		transport_ssh_up(ssh);
 }
 
 static int ssh_handshake(struct transport *t, struct err *e)
@@ -494,18 +500,25 @@ static int on_passphrase(const char *prompt, char *buf, size_t len, int echo, in
 	return -1;
 }
 
+/* User and port, where the destination names them. 0 or -1. */
+static int set_given(struct transport_ssh *ssh, const struct addr_dest *d)
+{
+	unsigned port = d->port;
+
+	if (d->identity[0] && ssh_options_set(ssh->session, SSH_OPTIONS_USER, d->identity) < 0)
+		return -1;
+	return port && ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0 ? -1 : 0;
+}
+
 /* Takes user, host and port, and what the configuration has for them. */
 static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const char *config_file,
 		     struct err *e)
 {
-	unsigned port = d->port;
+	unsigned port = 0;
 	int strict = 1;
 	char *text = NULL;
 
-	if (ssh_options_set(ssh->session, SSH_OPTIONS_HOST, d->host) < 0 ||
-	    (d->identity[0] &&
-	     ssh_options_set(ssh->session, SSH_OPTIONS_USER, d->identity) < 0) ||
-	    (port && ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0))
+	if (ssh_options_set(ssh->session, SSH_OPTIONS_HOST, d->host) < 0 || set_given(ssh, d) < 0)
 		return err_set(e, ERR_USAGE, "%s", ssh_get_error(ssh->session));
 	ssh_options_set(ssh->session, SSH_OPTIONS_CIPHERS_C_S, CIPHERS);
 	ssh_options_set(ssh->session, SSH_OPTIONS_CIPHERS_S_C, CIPHERS);
@@ -515,6 +528,7 @@ static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const
 		return err_set(e, ERR_CONFIG, "%s cannot be used: %s",
 			       config_file ? config_file : "~/.ssh/config",
 			       ssh_get_error(ssh->session));
+	set_given(ssh, d); /* libssh has the configuration's Port win */
 	/* "no" would have libssh call every key known. */
 	ssh_options_set(ssh->session, SSH_OPTIONS_STRICTHOSTKEYCHECK, &strict);
 	if (ssh_options_get(ssh->session, SSH_OPTIONS_HOST, &text) < 0 ||

@@ -71,7 +71,7 @@ static int judge_host(struct transport_ssh *ssh, ssh_key key, const char *user, 
 	describe_key(key, what, sizeof(what));
 	known_name(ssh, name, sizeof(name));
 	ssh_pki_export_pubkey_base64(key, &base64);
-	file = !base64			     ? NULL
+	file = !base64			    ? NULL
 	       : revoked_in(user, base64)   ? user
 	       : revoked_in(global, base64) ? global
 					    : NULL;
@@ -87,11 +87,12 @@ static int judge_host(struct transport_ssh *ssh, ssh_key key, const char *user, 
 	case SSH_KNOWN_HOSTS_CHANGED:
 	case SSH_KNOWN_HOSTS_OTHER:
 		file = culprit(ssh, user, global);
-		err_set(&ssh->failed, ERR_AUTH,
-			"the host key of %s has changed (it shows %s, %s has another): somebody may "
-			"be in between; if the host has a new key, ssh-keygen -f %s -R '%s' and log "
-			"in with ssh once",
-			name, what, file, file, name);
+		err_set(
+		    &ssh->failed, ERR_AUTH,
+		    "the host key of %s has changed (it shows %s, %s has another): somebody may "
+		    "be in between; if the host has a new key, ssh-keygen -f %s -R '%s' and log "
+		    "in with ssh once",
+		    name, what, file, file, name);
 		break;
 	case SSH_KNOWN_HOSTS_UNKNOWN:
 	case SSH_KNOWN_HOSTS_NOT_FOUND:
@@ -178,13 +179,15 @@ int transport_ssh_try_keys(struct transport_ssh *ssh)
 	} else if (ssh->locked_key[0]) {
 		err_set(&ssh->failed, ERR_AUTH,
 			"the key %s is locked by a passphrase and %s: ssh-add %s", ssh->locked_key,
-			has_agent ? "the agent does not have it" : "no agent runs (eval $(ssh-agent))",
+			has_agent ? "the agent does not have it"
+				  : "no agent runs (eval $(ssh-agent))",
 			ssh->locked_key);
 	} else {
-		err_set(&ssh->failed, ERR_AUTH,
-			"sshd takes none of the keys for %s (%s, and those that ssh's configuration "
-			"names): put the public key into ~/.ssh/authorized_keys there (ssh-copy-id)",
-			ssh->user, has_agent ? "the agent's" : "there is no agent");
+		err_set(
+		    &ssh->failed, ERR_AUTH,
+		    "sshd takes none of the keys for %s (%s, and those that ssh's configuration "
+		    "names): put the public key into ~/.ssh/authorized_keys there (ssh-copy-id)",
+		    ssh->user, has_agent ? "the agent's" : "there is no agent");
 	}
 	return refuse(ssh);
 }

@@ -8,22 +8,35 @@
 
 enum { STATUS_NOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
-static void end_line(struct transport_ssh *ssh)
+/* Its log: what it complains of is worth knowing here too. Until the session is up it goes
+ * into the sentence that says why it is not. */
+static void tell(const struct transport_ssh *ssh, const char *line)
 {
 	struct log_ctx about = {.peer = ssh->t.peer};
 
+	if (ssh->state == SSH_STATE_UP && (strstr(line, " warning: ") || strstr(line, " error: ")))
+		log_warn(&about, "the far side says: %s", line);
+	else
+		log_debug(&about, "the far side says: %s", line);
+}
+
+static void end_line(struct transport_ssh *ssh)
+{
 	ssh->far_line[ssh->far_len] = '\0';
 	if (!ssh->far_len)
 		return;
 	ssh->far_len = 0;
 	err_printable(ssh->far_line);
-	snprintf(ssh->far_said, sizeof(ssh->far_said), "%s", ssh->far_line);
-	/* Its log: what it complains of is worth knowing here too. */
-	if (ssh->state == SSH_STATE_UP &&
-	    (strstr(ssh->far_line, " warning: ") || strstr(ssh->far_line, " error: ")))
-		log_warn(&about, "the far side says: %s", ssh->far_line);
-	else
-		log_debug(&about, "the far side says: %s", ssh->far_line);
+	if (!strstr(ssh->far_line, " info: ") && !strstr(ssh->far_line, " debug: "))
+		snprintf(ssh->far_said, sizeof(ssh->far_said), "%s", ssh->far_line);
+	tell(ssh, ssh->far_line);
+}
+
+void transport_ssh_up(struct transport_ssh *ssh)
+{
+	if (ssh->far_said[0])
+		tell(ssh, ssh->far_said);
+	ssh->far_said[0] = '\0';
 }
 
 void transport_ssh_far_words(struct transport_ssh *ssh, const char *data, size_t len)
@@ -58,10 +71,10 @@ void transport_ssh_explain_end(struct transport_ssh *ssh)
 	else if (ssh->exit_status == STATUS_NOT_RUN)
 		err_set(e, ERR_CLOSED, "\"%s\" cannot be run there%s%s", ssh->command, dash(ssh),
 			said);
-	else if (ssh->exit_status > 0 && strstr(said, "--stdio"))
+	else if (ssh->exit_status > 0 && strstr(said, "option --stdio"))
 		err_set(e, ERR_CLOSED,
-			"the adit there does not know --stdio (%s): it is too old, install " ADIT_VERSION
-			" there",
+			"the adit there does not know --stdio (%s): it is too old, "
+			"install " ADIT_VERSION " there",
 			said);
 	else if (ssh->exit_status >= 0)
 		err_set(e, ERR_CLOSED, "the far side ended with status %d%s%s", ssh->exit_status,

@@ -33,14 +33,14 @@ struct transport_ssh {
 	char *command, *request;
 	char user[128], host[ADDR_HOST_MAX]; /* host: as the configuration says */
 	uint16_t port;
-	int proxy;  /* a ProxyCommand connects */
-	int let_in; /* sshd wants no proof */
+	int proxy;	      /* a ProxyCommand connects */
+	int let_in;	      /* sshd wants no proof */
 	char locked_key[256]; /* a key that sshd takes and that needs a passphrase */
 
-	struct outbuf out;	/* bytes for the channel */
-	struct outbuf in;	/* and from it */
-	size_t passed;		/* went past the ring since the last flush: a turn has its end */
-	uint64_t ungranted;	/* bytes that came in since libssh's window was widened */
+	struct outbuf out;  /* bytes for the channel */
+	struct outbuf in;   /* and from it */
+	size_t passed;	    /* went past the ring since the last flush: a turn has its end */
+	uint64_t ungranted; /* bytes that came in since libssh's window was widened */
 	int eof_sent;
 	char line[TRANSPORT_STDIO_LINE_MAX]; /* of the greeting */
 	size_t line_len;
@@ -64,6 +64,7 @@ int transport_ssh_try_keys(struct transport_ssh *ssh);
 
 /* transport_ssh_end.c: what the far side says beside the session, and how it ended. */
 void transport_ssh_far_words(struct transport_ssh *ssh, const char *data, size_t len);
+void transport_ssh_up(struct transport_ssh *ssh); /* the session begins */
 /* Sets ssh->failed for a far side that has ended, or a connection that broke. */
 void transport_ssh_explain_end(struct transport_ssh *ssh);
 
