@@ -95,7 +95,9 @@ int auth_from_json(struct auth *a, const json_t *v, struct err *e)
 	a->insecure = json_is_true(json_object_get(v, "insecure"));
 	a->ssh_config = json_string_value(json_object_get(v, "ssh_config"));
 	a->ssh_command = json_string_value(json_object_get(v, "ssh_command"));
-	if (!!a->psk + !!a->tls_creds + a->insecure > 1)
-		return err_set(e, ERR_CONFIG, "one of psk, tls_creds and insecure, not several");
+	if (!!a->psk + !!a->tls_creds + a->insecure + (a->ssh_config || a->ssh_command) != 1)
+		return err_set(e, ERR_CONFIG,
+			       "one of psk, tls_creds and insecure is needed; for ssh, none, or "
+			       "ssh_config and ssh_command");
 	return 0;
 }
