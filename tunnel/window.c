@@ -15,10 +15,20 @@
  */
 #include "tunnel/mux_i.h"
 
-enum { EPOCH_MIN_US = 2000, RTT_UNKNOWN_US = 1000, QUEUE_US = 1000 };
+enum {
+	EPOCH_MIN_US = 2000,
+	RTT_UNKNOWN_US = 1000,
+	QUEUE_US = 1000,
+	RELAY_FACTOR = 4,
+	RELAY_US = 3000,
+};
 
 static uint64_t path_rtt(const struct mux *m)
 {
+	/* Where something on the way ends TCP and begins it anew (a proxy, a port forward), the
+	 * kernel knows the way up to there only; the shortest PING went all of it. */
+	if (m->path_rtt_us && m->rtt_min_us > RELAY_FACTOR * m->path_rtt_us + RELAY_US)
+		return m->rtt_min_us;
 	if (m->path_rtt_us)
 		return m->path_rtt_us;
 	return m->rtt_min_us ? m->rtt_min_us : RTT_UNKNOWN_US;
