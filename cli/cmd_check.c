@@ -12,7 +12,7 @@
 #include "tunnel/session.h"
 
 static const char help[] =
-    "usage: adit check --qmp SOCKET DEST (--psk FILE | --tls-creds DIR | --insecure)\n"
+    "usage: adit check --qmp SOCKET DEST [--psk FILE | --tls-creds DIR | --insecure]\n"
     "                  [--measure-dirty S] [--json] [the options of adit migrate]\n"
     "\n"
     "Looks for all that would forbid or hinder the migration of the VM behind the monitor\n"

@@ -14,7 +14,7 @@
 #include "proxy/forward.h"
 
 static const char help[] =
-    "usage: adit forward DEST -L LOCAL=REMOTE... (--psk FILE | --tls-creds DIR | --insecure)\n"
+    "usage: adit forward DEST -L LOCAL=REMOTE... [--psk FILE | --tls-creds DIR | --insecure]\n"
     "                    [--background] [--pid-file FILE]\n"
     "\n"
     "Listens on each LOCAL and carries every connection to REMOTE, as the far adit reaches\n"
@@ -23,6 +23,10 @@ static const char help[] =
     "\n"
     "  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"
     "                      tcp://HOST[:PORT] with --insecure\n"
+    "                      ssh://[USER@]HOST[:PORT]: through the sshd there, which starts the far\n"
+    "                      adit; user and port as ssh's configuration says when left out.\n"
+    "                      ssh+tls://[USER@]HOST[:PORT]: ssh carries a key that is good once,\n"
+    "                      all else goes to adit's own port there\n"
     "  -L LOCAL=REMOTE     each of them unix:/path or tcp:HOST:PORT. May be repeated.\n"
     "                      A unix socket is made with mode 0600; a TCP port is open to all\n"
     "                      users of this host\n"

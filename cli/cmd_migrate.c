@@ -17,7 +17,7 @@
 #include "tunnel/session.h"
 
 static const char help[] =
-    "usage: adit migrate --qmp SOCKET DEST (--psk FILE | --tls-creds DIR | --insecure)\n"
+    "usage: adit migrate --qmp SOCKET DEST [--psk FILE | --tls-creds DIR | --insecure]\n"
     "                    [OPTION]...\n"
     "\n"
     "Moves the running VM behind the monitor SOCKET to the host DEST, with its disks, over\n"

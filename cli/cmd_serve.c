@@ -25,7 +25,8 @@
 #include "tunnel/listener.h"
 
 static const char help[] =
-    "usage: adit serve [--listen HOST:PORT] (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
+    "usage: adit serve [--listen HOST:PORT]\n"
+    "                  (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
     "                  [--allow-dest-qmp PATTERN]...\n"
@@ -38,7 +39,13 @@ static const char help[] =
     "  --listen HOST:PORT  where to listen; IPv6 in brackets; :PORT for all addresses, which\n"
     "                      with port 16516 is what happens when this is left out\n"
     "\n"
-    "who may connect, exactly one of:\n" CREDS_OPTIONS_HELP_SERVER "\n"
+    "who may connect, exactly one of:\n" CREDS_OPTIONS_HELP_SERVER
+    "  --stdio             nobody but the peer at standard input and output: what sshd runs for\n"
+    "                      adit ... ssh://HOST. For ssh+tls://HOST the peer with the key that\n"
+    "                      came this way is waited for at the port, for half a minute; or it\n"
+    "                      is handed to the adit serve of this user that has the port (with\n"
+    "                      the same --run-dir). One session, then the program ends\n"
+    "\n"
     "what they may do:\n"
     "  --allow-forward PATTERN  connect to targets that match unix:/path or tcp:HOST:PORT,\n"
     "                      with shell wildcards; * matches neither '/' nor a leading '.' of a\n"

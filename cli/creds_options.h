@@ -34,14 +34,15 @@ enum {
 #define CREDS_OPTIONS_HELP_SSH                                                                     \
 	"or, for ssh:// and ssh+tls://, ssh's own keys, agent, known_hosts and configuration:\n"   \
 	"  --ssh-config FILE   read instead of ~/.ssh/config and /etc/ssh/ssh_config\n"            \
-	"  --remote-command COMMAND  run there by sshd instead of adit serve --stdio\n"
+	"  --remote-command COMMAND  run there by sshd instead of adit serve --stdio: with its\n"  \
+	"                      path, or with the rights that this user may give himself there\n"
 
 #define CREDS_OPTIONS_HELP_CLIENT                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it (identity:hexkey);\n"  \
 	"                      of several identities, DEST names one: tls://IDENTITY@HOST\n"       \
 	"  --tls-creds DIR     X.509: ca-cert.pem, client-cert.pem and client-key.pem in DIR\n"    \
-	"  --insecure          neither encryption nor authentication; for tcp:// only\n"          \
-	CREDS_OPTIONS_HELP_SSH
+	"  --insecure          neither encryption nor authentication; for tcp:// "                 \
+	"only\n" CREDS_OPTIONS_HELP_SSH
 
 #define CREDS_OPTIONS_HELP_SERVER                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it: lines of\n"           \

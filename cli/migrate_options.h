@@ -55,7 +55,7 @@ enum {
 	    {"compression", required_argument, NULL, MIGRATE_OPTION_COMPRESSION},                  \
 	    {"auto-converge", no_argument, NULL, MIGRATE_OPTION_AUTO_CONVERGE},                    \
 	    {"xbzrle", no_argument, NULL, MIGRATE_OPTION_XBZRLE},                                  \
-	    {"postcopy", no_argument, NULL, MIGRATE_OPTION_POSTCOPY}, CREDS_OPTIONS_LONG,    \
+	    {"postcopy", no_argument, NULL, MIGRATE_OPTION_POSTCOPY}, CREDS_OPTIONS_LONG,          \
 	    CREDS_OPTIONS_LONG_SSH
 
 /* For a command's help, in this order. */
@@ -64,6 +64,13 @@ enum {
 	"                      -qmp unix:/path,server=on,wait=off\n"                               \
 	"  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"   \
 	"                      tcp://HOST[:PORT] with --insecure\n"                                \
+	"                      ssh://[USER@]HOST[:PORT]: through the sshd there, which starts "    \
+	"the "                                                                                     \
+	"far\n"                                                                                    \
+	"                      adit; user and port as ssh's configuration says when left out.\n"   \
+	"                      ssh+tls://[USER@]HOST[:PORT]: ssh carries a key that is good "      \
+	"once,\n"                                                                                  \
+	"                      all else goes to adit's own port there\n"                           \
 	"\n"                                                                                       \
 	"how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT
 

@@ -159,6 +159,8 @@ static void answer_migrate(struct api *a, struct evhttp_request *req, const char
 	}
 	config.qmp = vms_found_qmp(vm);
 	config.auth = *a->config.auth;
+	if (config.dest && auth_is_ssh(config.dest))
+		config.auth = (struct auth){0};
 	config.state_dir = a->config.state_dir;
 	t = tasks_start(a->config.tasks, &config, vms_found_name(vm), NULL, NULL, &e);
 	if (!t) {

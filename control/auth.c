@@ -14,6 +14,11 @@ bool auth_given(const struct auth *a)
 	return option(a) != NULL;
 }
 
+bool auth_is_ssh(const char *dest)
+{
+	return strncmp(dest, "ssh://", 6) == 0 || strncmp(dest, "ssh+tls://", 10) == 0;
+}
+
 static struct creds *load(const struct auth *a, enum creds_role role, const char *identity,
 			  struct err *e)
 {

@@ -24,6 +24,10 @@ struct auth {
 /* Whether one of psk, tls_creds and insecure is. */
 bool auth_given(const struct auth *a);
 
+/* Whether ssh proves who is who on the way to dest, as a user writes it, so that no
+ * credentials of adit's own go with it. */
+bool auth_is_ssh(const char *dest);
+
 /* A server's credentials. NULL with ERR_USAGE when none was given, or what
  * creds_load_* says. */
 struct creds *auth_load_server(const struct auth *a, struct err *e);

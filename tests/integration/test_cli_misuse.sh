@@ -59,7 +59,12 @@ misuse "must begin with '/'" forward tls://h "${psk[@]}" -L unix:a=unix:/b
 misuse 'the port is missing' forward tls://h "${psk[@]}" -L unix:/a=tcp:host
 misuse 'brackets' forward tls://h "${psk[@]}" -L unix:/a=tcp:::1:80
 misuse 'no destination' forward h "${pair[@]}" "${psk[@]}"
-misuse 'ssh:// is no scheme' forward ssh://h "${pair[@]}" "${psk[@]}"
+misuse 'sftp:// is no scheme' forward sftp://h "${pair[@]}" "${psk[@]}"
+misuse '--psk and ssh:// cannot go together' forward ssh://h "${pair[@]}" "${psk[@]}"
+misuse '--insecure and ssh+tls:// cannot go together' forward ssh+tls://h "${pair[@]}" --insecure
+misuse '--remote-command goes with ssh://' forward tls://h "${pair[@]}" "${psk[@]}" --remote-command adit
+misuse '--stdio takes no credentials' serve --stdio "${psk[@]}"
+misuse 'standard input is neither a pipe nor a socket' serve --stdio
 misuse 'tls:// needs --psk FILE or --tls-creds DIR' forward tls://h "${pair[@]}"
 misuse '--psk and --tls-creds cannot go together' forward tls://h "${pair[@]}" "${psk[@]}" --tls-creds "$T"
 misuse '--insecure and --psk cannot go together' forward tcp://h "${pair[@]}" --insecure "${psk[@]}"

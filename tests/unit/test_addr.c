@@ -181,6 +181,9 @@ static void test_addr_parse_dest_forms(void **state)
 	    {"tls://h:1", "tls", "", "h", 1},
 	    {"tcp://[::1]:2", "tcp", "", "::1", 2},
 	    {"tls://me@h:3", "tls", "me", "h", 3},
+	    {"ssh://anna@h", "ssh", "anna", "h", 0},
+	    {"ssh://h:2222", "ssh", "", "h", 2222},
+	    {"ssh+tls://[::1]", "ssh+tls", "", "::1", 0},
 	    {"tls://me@there@h", "tls", "me@there", "h", 16516},
 	};
 	(void)state;
@@ -205,6 +208,7 @@ static void test_addr_parse_dest_refuses(void **state)
 	    {"host:16516", "no destination"},
 	    {"://h", "no destination"},
 	    {"TLS://h", "small letters"},
+	    {"+ssh://h", "small letters"},
 	    {"averyveryverylongscheme://h", "no scheme"},
 	    {"tls://", "the host is missing"},
 	    {"tls://:99", "the host is missing"},

@@ -54,8 +54,8 @@ done < <(includes base tunnel proxy control cli bench lib | grep '<openssl/')
 
 while IFS= read -r line; do
 	case $line in
-	tunnel/*ssh*) ;;
-	*) complain "$line: <libssh/*> belongs to the ssh file of tunnel/" ;;
+	tunnel/transport_ssh*) ;;
+	*) complain "$line: <libssh/*> belongs to tunnel/transport_ssh*" ;;
 	esac
 done < <(includes base tunnel proxy control cli bench lib | grep '<libssh/')
 
