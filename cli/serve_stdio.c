@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/serve_once.h"
+#include "cli/serve_strands.h"
 #include "proxy/router.h"
 #include "tunnel/creds_psk.h"
 #include "tunnel/listener.h"
@@ -29,12 +30,15 @@ enum { GREETING_MS = 30000, KEY_MS = 30000 };
 
 enum stdio_state {
 	STDIO_GREETING, /* the peer's line comes in */
+	STDIO_STRANDS,	/* the session's other channels are waited for */
+	STDIO_JOINED,	/* this is one of those: it waits for the session's end */
 	STDIO_KEY,	/* a peer with a one-time key is waited for */
 	STDIO_SESSION,	/* a session is being made, or is there */
 	STDIO_OVER,
 };
 
-static const char *const state_names[] = {"greeting", "key", "session", "over"};
+static const char *const state_names[] = {"greeting", "strands", "joined",
+					  "key",      "session", "over"};
 
 struct serve_stdio {
 	struct serve_stdio_config config;
@@ -47,6 +51,9 @@ struct serve_stdio {
 	struct session *session; /* until the router has it */
 	struct creds *creds;
 	struct listener *listener;
+	struct serve_strands *strands;
+	unsigned strand_count;
+	int joined; /* the socket to the first channel's process */
 	int status;
 };
 
@@ -124,24 +131,120 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 
 static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_end};
 
-static void start_session(struct serve_stdio *v)
+/* The session over t (NULL: *e says why there is none). */
+static void start_over(struct serve_stdio *v, struct transport *t, struct err *e)
 {
 	struct session_config config;
-	struct transport *t;
-	struct err e = ERR_INIT;
 
 	session_config_default(&config);
-	answer(v, "ok ", ADIT_VERSION);
-	t = transport_stdio_new(v->in, v->out, v->peer, &e);
-	v->in = v->out = -1;
 	if (t)
-		v->session = session_serve(v->config.base, t, v->address, &config, &ops, v, &e);
+		v->session = session_serve(v->config.base, t, v->address, &config, &ops, v, e);
 	if (!v->session) {
-		log_error(NULL, "%s", e.text);
+		log_error(NULL, "%s", e->text);
 		over(v, EXIT_FAILURE);
 		return;
 	}
 	set_state(v, STDIO_SESSION);
+}
+
+/* The peer asked for count channels, and all are here. */
+static void on_strands(void *ctx, const struct transport_strand *at)
+{
+	struct serve_stdio *v = ctx;
+	struct err e = ERR_INIT;
+
+	event_del(v->ev);
+	start_over(v, transport_strands_new(at, v->strand_count, v->peer, &e), &e);
+}
+
+static void on_no_strands(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve_stdio *v = ctx;
+
+	(void)fd;
+	(void)what;
+	if (v->state != STDIO_STRANDS)
+		return;
+	log_warn(NULL, "the session's other channels did not come within %d seconds",
+		 GREETING_MS / 1000);
+	over(v, EXIT_FAILURE);
+}
+
+/* The session over several channels, of which this is the first. */
+static void wait_for_strands(struct serve_stdio *v, const char *number)
+{
+	char token[SERVE_STRANDS_TOKEN_MAX], more[SERVE_STRANDS_TOKEN_MAX + 32];
+	struct transport_strand own = {v->in, -1};
+	struct err e = ERR_INIT;
+	unsigned long n = strtoul(number, NULL, 10);
+
+	if (n < 2 || n > STRANDS_MAX) {
+		refuse(v, "a session has 1 to 8 channels");
+		return;
+	}
+	own.out = fcntl(v->out, F_DUPFD_CLOEXEC, 3); /* the answer is still to be given */
+	v->strand_count = (unsigned)n;
+	v->in = -1;
+	v->strands =
+	    serve_strands_new(v->config.base, v->strand_count, own, token, on_strands, v, &e);
+	if (!v->strands) {
+		refuse(v, e.text);
+		return;
+	}
+	event_free(v->ev);
+	v->ev = evtimer_new(v->config.base, on_no_strands, v);
+	if (v->ev)
+		event_add(v->ev, &(struct timeval){.tv_sec = GREETING_MS / 1000});
+	set_state(v, STDIO_STRANDS);
+	snprintf(more, sizeof(more), ADIT_VERSION " token=%s", token);
+	answer(v, "ok ", more);
+	fd_close(&v->out);
+}
+
+/* The process of the first channel has ended, and with it the session. */
+static void on_first_gone(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	over(ctx, EXIT_SUCCESS);
+}
+
+static void join(struct serve_stdio *v, const char *words)
+{
+	struct err e = ERR_INIT;
+	unsigned number;
+
+	v->joined = serve_strands_find(words, &number, &e);
+	if (v->joined < 0) {
+		v->joined = -1;
+		refuse(v, e.text);
+		return;
+	}
+	/* First the line, then the session's bytes: from here on they are the other's. */
+	answer(v, "ok ", ADIT_VERSION);
+	event_free(v->ev);
+	v->ev = event_new(v->config.base, v->joined, EV_READ, on_first_gone, v);
+	if (!v->ev || event_add(v->ev, NULL) < 0 ||
+	    serve_strands_give(v->joined, number, (struct transport_strand){v->in, v->out}, &e) <
+		0) {
+		log_error(NULL, "%s", err_is_set(&e) ? e.text : "no memory for a channel");
+		over(v, EXIT_FAILURE);
+		return;
+	}
+	fd_close(&v->in);
+	fd_close(&v->out);
+	set_state(v, STDIO_JOINED);
+}
+
+static void start_session(struct serve_stdio *v)
+{
+	struct transport *t;
+	struct err e = ERR_INIT;
+
+	answer(v, "ok ", ADIT_VERSION);
+	t = transport_stdio_new(v->in, v->out, v->peer, &e);
+	v->in = v->out = -1;
+	start_over(v, t, &e);
 }
 
 /* The time for the key is up; or the session is there, and the port is closed. */
@@ -239,6 +342,10 @@ static void take_line(struct serve_stdio *v)
 			  "): install the same release on both hosts");
 	else if (strcmp(words, "mux") == 0)
 		start_session(v);
+	else if (strncmp(words, "mux strands=", 12) == 0)
+		wait_for_strands(v, words + 12);
+	else if (strncmp(words, "join ", 5) == 0)
+		join(v, words + 5);
 	else if (strncmp(words, "psk ", 4) == 0)
 		take_key(v, words + 4);
 	else
@@ -328,7 +435,7 @@ struct serve_stdio *serve_stdio_new(const struct serve_stdio_config *config, str
 		return NULL;
 	}
 	v->config = *config;
-	v->in = v->out = -1;
+	v->in = v->out = v->joined = -1;
 	v->status = EXIT_SUCCESS;
 	name_peer(v);
 	if (take_descriptors(v, e) < 0)
@@ -358,6 +465,8 @@ void serve_stdio_free(struct serve_stdio *v)
 	listener_free(v->listener);
 	session_free(v->session);
 	creds_free(v->creds);
+	serve_strands_free(v->strands);
+	fd_close(&v->joined);
 	fd_close(&v->in);
 	fd_close(&v->out);
 	free(v);

@@ -363,8 +363,8 @@ static void input(struct link *l)
 		return;
 	}
 	n = t->ops->read(t, buf, INPUT_BUFFER, &e);
-	/* What waited for the peer's words has gone with them: there is room for more. */
-	if (t->unsent < unsent)
+	/* What waited for the peer's words has gone with them; or the transport had to answer. */
+	if (t->unsent != unsent)
 		event_active(l->ev_run, EV_TIMEOUT, 1);
 	if (n == TRANSPORT_WANT_READ)
 		return;

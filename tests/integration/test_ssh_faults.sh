@@ -94,7 +94,8 @@ expect_equal "status of TLS to sshd" 1 $?
 grep -qi ssh "$T/said" || fail "TLS to sshd: $(cat "$T/said")"
 
 # what ends a session that is up
-far_pid() { ps -eo pid=,args= | awk '$2 ~ /^adit$/ && /serve --stdio --run-dir/ && /'"${T##*/}"'/ { print $1 }'; }
+far_pids() { ps -eo pid=,args= | awk '$2 ~ /^adit$/ && /serve --stdio --run-dir/ && /'"${T##*/}"'/ { print $1 }'; }
+far_pid() { far_pids | head -n 1; } # on a long path there are several: that of the session
 session_ends() { # WHAT PATTERN COMMAND...
     local what=$1 pattern=$2
     shift 2
@@ -104,7 +105,7 @@ session_ends() { # WHAT PATTERN COMMAND...
     say "$what: $(grep 'session lost' "$T/forward.log")"
     grep 'session lost' "$T/forward.log" | grep -qE "$pattern" || fail "$what: $(cat "$T/forward.log")"
     [ ! -e "$T/near" ] || fail "$what: the socket is left"
-    wait_until 10 "$what leaves no far adit" eval '[ -z "$(far_pid)" ]'
+    wait_until 10 "$what leaves no far adit" eval '[ -z "$(far_pids)" ]'
 }
 kill_far() { kill -KILL "$(far_pid)"; }
 stop_far() { kill -TERM "$(far_pid)"; }

@@ -67,7 +67,7 @@ while IFS= read -r line; do
 done < <(includes base tunnel proxy control cli bench lib | grep '<jansson.h>')
 
 pure=(tunnel/frame.[ch] tunnel/framebuf.[ch] tunnel/mux*.[ch] tunnel/stream.[ch] tunnel/sched.c
-	tunnel/window.c tunnel/rate.c)
+	tunnel/window.c tunnel/rate.c tunnel/strands.[ch])
 for f in "${pure[@]}"; do
 	[ -f "$f" ] || complain "$f: gone; mend the list of this test"
 done
