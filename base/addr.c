@@ -8,8 +8,11 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+
+enum { FD_DIGITS_MAX = 7 };
 
 /* Reads a port of len bytes. 0 and 65536 upwards are refused unless zero_ok says
  * otherwise for 0. */
@@ -83,6 +86,32 @@ static int split_host(char *host, const char *text, size_t len, const char **por
 	return 0;
 }
 
+static int is_fd(const char *text)
+{
+	return strncmp(text, "fd:", 3) == 0;
+}
+
+/* Reads fd:N. */
+static int parse_fd(struct addr *a, const char *text, struct err *e)
+{
+	const char *digits = text + 3;
+	size_t len = strlen(digits);
+
+	memset(a, 0, sizeof(*a));
+	if (len == 0 || len > FD_DIGITS_MAX || strspn(digits, "0123456789") != len)
+		return err_set(e, ERR_USAGE,
+			       "\"%.40s\": write fd:N with the number of a descriptor, as in fd:3",
+			       text);
+	a->kind = ADDR_FD;
+	a->fd = atoi(digits);
+	return 0;
+}
+
+int addr_parse_local(struct addr *a, const char *text, struct err *e)
+{
+	return is_fd(text) ? parse_fd(a, text, e) : addr_parse(a, text, e);
+}
+
 int addr_parse(struct addr *a, const char *text, struct err *e)
 {
 	const char *port_at;
@@ -106,6 +135,11 @@ int addr_parse(struct addr *a, const char *text, struct err *e)
 		memcpy(a->path, path, len + 1);
 		return 0;
 	}
+	if (is_fd(text))
+		return err_set(e, ERR_USAGE,
+			       "\"%s\": a descriptor can only be where adit listens: write "
+			       "unix:/path or tcp:HOST:PORT",
+			       text);
 	if (strncmp(text, "tcp:", 4) != 0)
 		return err_set(e, ERR_USAGE,
 			       "\"%s\" is no address: write unix:/path or tcp:HOST:PORT", text);
@@ -134,6 +168,8 @@ char *addr_format(const struct addr *a, char *buf, size_t size)
 {
 	if (a->kind == ADDR_UNIX)
 		snprintf(buf, size, "unix:%s", a->path);
+	else if (a->kind == ADDR_FD)
+		snprintf(buf, size, "fd:%d", a->fd);
 	else
 		format_host(buf, size, "tcp:", a->host, a->port);
 	return buf;
@@ -150,6 +186,8 @@ int addr_parse_listen(struct addr *a, const char *text, struct err *e)
 	if (!*text)
 		return err_set(e, ERR_USAGE,
 			       "the address to listen on is empty: write HOST:PORT or :PORT");
+	if (is_fd(text))
+		return parse_fd(a, text, e);
 	if (strncmp(text, "tcp:", 4) == 0 || strncmp(text, "unix:", 5) == 0 || strstr(text, "://"))
 		return err_set(e, ERR_USAGE, "\"%s\": write the address to listen on as HOST:PORT",
 			       text);
@@ -257,6 +295,8 @@ int addr_resolve(const struct addr *a, int passive, struct addr_resolved *out, s
 	int rc;
 
 	memset(out, 0, sizeof(*out));
+	if (a->kind == ADDR_FD)
+		return err_set(e, ERR_ADDRESS, "fd:%d is a descriptor, and has no address", a->fd);
 	if (a->kind == ADDR_UNIX) {
 		struct sockaddr_un un;
 

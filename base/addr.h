@@ -2,7 +2,8 @@
  * Addresses as users write them.
  *
  *   endpoint     unix:/path | tcp:HOST:PORT
- *   listen       HOST:PORT, [v6]:PORT, :PORT (all addresses), PORT left out: 16516
+ *   local        an endpoint, or fd:N, a listening socket that this process was started with
+ *   listen       HOST:PORT, [v6]:PORT, :PORT (all addresses), PORT left out: 16516; or fd:N
  *   host         HOST[:PORT], [v6][:PORT]
  *   destination  SCHEME://[IDENTITY@]HOST[:PORT], SCHEME tls, tcp, ssh or ssh+tls
  */
@@ -16,7 +17,11 @@
 
 enum { ADDR_PORT_DEFAULT = 16516, ADDR_HOST_MAX = 256, ADDR_UNIX_MAX = 107 };
 
-enum addr_kind { ADDR_UNIX, ADDR_TCP };
+enum addr_kind {
+	ADDR_UNIX,
+	ADDR_TCP,
+	ADDR_FD, /* only where addr_parse_local or addr_parse_listen has read it */
+};
 
 /* An endpoint's address. */
 struct addr {
@@ -24,6 +29,7 @@ struct addr {
 	char path[ADDR_UNIX_MAX + 1]; /* ADDR_UNIX */
 	char host[ADDR_HOST_MAX];     /* ADDR_TCP, without brackets */
 	uint16_t port;		      /* ADDR_TCP */
+	int fd;			      /* ADDR_FD, owned by nobody */
 };
 
 /* A destination, the far adit. */
@@ -35,14 +41,19 @@ struct addr_dest {
 };
 
 /* Reads an endpoint's address. ERR_USAGE with the mend when it is malformed or
- * a path is longer than a sun_path holds. */
+ * a path is longer than a sun_path holds. Never kind ADDR_FD: what a peer says is read by
+ * this, and a peer has no descriptors of ours to name. */
 int addr_parse(struct addr *a, const char *text, struct err *e);
+
+/* The same for an address of this process's own, where it listens: fd:N too (ADDR_FD).
+ * fd_listen looks whether N is what it should be. ERR_USAGE. */
+int addr_parse_local(struct addr *a, const char *text, struct err *e);
 
 /* Writes a as addr_parse reads it. buf of at least 320 bytes; returns buf. */
 char *addr_format(const struct addr *a, char *buf, size_t size);
 
-/* Reads HOST:PORT, as --listen takes it, into a (kind ADDR_TCP). An empty host
- * stands for every address. ERR_USAGE. */
+/* Reads HOST:PORT or fd:N, as --listen takes it, into a (kind ADDR_TCP or ADDR_FD). An empty
+ * host stands for every address. ERR_USAGE. */
 int addr_parse_listen(struct addr *a, const char *text, struct err *e);
 
 /* Reads HOST[:PORT], as --dest-address takes it, into a (kind ADDR_TCP); port is what it is
@@ -63,7 +74,8 @@ struct addr_resolved {
 };
 
 /* Resolves a to socket addresses, in getaddrinfo's order (blocking for names,
- * at once for literals and unix paths). passive: for bind. ERR_ADDRESS. */
+ * at once for literals and unix paths). passive: for bind. ERR_ADDRESS; also for a
+ * descriptor, which has none. */
 int addr_resolve(const struct addr *a, int passive, struct addr_resolved *out, struct err *e);
 
 /* "host:port" or "unix:path" of a socket address, for logs. Returns buf. */

@@ -106,12 +106,60 @@ fail:
 	return -1;
 }
 
+int fd_take_listening(int number, struct err *e)
+{
+	int flags = fcntl(number, F_GETFD), type = 0, domain = 0, listens = 0, fd = number;
+	socklen_t len = sizeof(int);
+
+	if (flags < 0)
+		return err_set(e, ERR_ADDRESS,
+			       "fd:%d: no such descriptor was handed to this program", number);
+	/* All that we open ourselves has it, and what comes through execve never does. */
+	if (flags & FD_CLOEXEC)
+		return err_set(
+		    e, ERR_ADDRESS,
+		    "fd:%d is in use within this program: it was not handed to it, or it "
+		    "is named twice",
+		    number);
+	if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return err_set(e, ERR_ADDRESS, "fd:%d is not a socket: hand over a listening one",
+			       number);
+	len = sizeof(int);
+	if (getsockopt(number, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || type != SOCK_STREAM ||
+	    (domain != AF_UNIX && domain != AF_INET && domain != AF_INET6))
+		return err_set(e, ERR_ADDRESS,
+			       "fd:%d is neither a unix nor a TCP stream socket: hand over a "
+			       "listening one of those",
+			       number);
+	len = sizeof(int);
+	if (getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens)
+		return err_set(e, ERR_ADDRESS,
+			       "fd:%d is a socket that does not listen: hand over a listening one "
+			       "(with systemd: Accept=no)",
+			       number);
+	/* 0 to 2 may be given a new file under their number (--background). */
+	if (number <= STDERR_FILENO) {
+		fd = fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (fd < 0)
+			return err_set_sys(e, errno, "fd:%d", number);
+	}
+	if (fcntl(number, F_SETFD, FD_CLOEXEC) < 0 || fd_set_nonblock(fd) < 0) {
+		int rc = err_set_sys(e, errno, "fd:%d", number);
+
+		fd_close(&fd);
+		return rc;
+	}
+	return fd;
+}
+
 int fd_listen(const struct addr *a, int backlog, struct err *e)
 {
 	struct addr_resolved at;
 	char name[320];
 	int rc, fd, saved = 0;
 
+	if (a->kind == ADDR_FD)
+		return fd_take_listening(a->fd, e);
 	rc = addr_resolve(a, 1, &at, e);
 	if (rc < 0)
 		return rc;

@@ -15,9 +15,15 @@ int fd_set_nonblock(int fd);
  * non-blocking, theirs (pair[1]) blocking, as QEMU expects. */
 int fd_socketpair(int pair[2], struct err *e);
 
+/* Takes the descriptor number that this process was started with, a listening unix or TCP
+ * stream socket: close-on-exec, non-blocking and the caller's from now on, and perhaps under
+ * another number. ERR_ADDRESS, in words that begin with fd:NUMBER, when it is anything else: not
+ * there, this program's own, taken already, no socket, no stream, not listening. */
+int fd_take_listening(int number, struct err *e);
+
 /* A listening socket for a (close-on-exec, non-blocking). For a unix path: a
  * stale socket (nobody answers) is replaced, a live one or any other file is
- * ERR_ADDRESS; the socket is made with mode 0600. */
+ * ERR_ADDRESS; the socket is made with mode 0600. For a descriptor: fd_take_listening. */
 int fd_listen(const struct addr *a, int backlog, struct err *e);
 
 #endif

@@ -7,27 +7,47 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
-static int with_time = 1;
+static int for_journal;
 /* Both together, hence the lock. */
 static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
 static log_sink *sink;
 static void *sink_ctx;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
+/* sd-daemon(3): syslog's numbers */
+static const char *const journal_prefixes[] = {"<3>", "<4>", "<6>", "<7>"};
 
 void log_set_level(enum log_level level)
 {
 	max_level = level;
 }
 
-void log_set_time(int on)
+void log_set_journal(int on)
 {
-	with_time = on;
+	for_journal = on;
+}
+
+const char *log_journal_prefix(enum log_level level)
+{
+	return for_journal ? journal_prefixes[level] : "";
+}
+
+int log_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+	int end = 0;
+
+	return stream && sscanf(stream, "%llu:%llu%n", &dev, &ino, &end) == 2 && !stream[end] &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 void log_set_sink(log_sink *to, void *ctx)
@@ -70,7 +90,9 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt,
 	to = sink;
 	to_ctx = sink_ctx;
 	pthread_mutex_unlock(&sink_lock);
-	if (with_time && !to) {
+	if (!to)
+		append(line, sizeof(line), &used, "%s", log_journal_prefix(level));
+	if (!for_journal && !to) {
 		struct timespec now;
 		struct tm tm;
 
@@ -83,7 +105,7 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt,
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (!to)
+	if (!to && !for_journal)
 		append(line, sizeof(line), &used, "%s: ", level_names[level]);
 	if (ctx && ctx->peer && *ctx->peer)
 		append(line, sizeof(line), &used, "peer=%s ", ctx->peer);

@@ -17,8 +17,16 @@ struct log_ctx {
 /* The least urgent level that is still written; INFO at first. Any thread may call it. */
 void log_set_level(enum log_level level);
 
-/* Whether lines begin with the time (off under journald, on otherwise). */
-void log_set_time(int on);
+/* Whether lines are for the journal, or another reader of sd-daemon(3)'s prefixes: "<4>..." in
+ * the place of time and "warning: " (off at first). */
+void log_set_journal(int on);
+
+/* What goes before a line of that level that is written to standard error without log_write:
+ * the journal's prefix, or "". Static. */
+const char *log_journal_prefix(enum log_level level);
+
+/* Whether standard error is the stream that $JOURNAL_STREAM names (sd_journal_stream_fd(3)). */
+int log_is_journal(void);
 
 /* Where lines go from now on: to sink, without time and newline, in whatever thread they are
  * written; NULL: to standard error, as at first. Any thread may call it; a line that is being

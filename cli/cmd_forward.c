@@ -29,7 +29,8 @@ static const char help[] =
     "                      all else goes to adit's own port there\n"
     "  -L LOCAL=REMOTE     each of them unix:/path or tcp:HOST:PORT. May be repeated.\n"
     "                      A unix socket is made with mode 0600; a TCP port is open to all\n"
-    "                      users of this host\n"
+    "                      users of this host. LOCAL may be fd:N too, a listening socket that\n"
+    "                      adit is started with\n"
     "\n"
     "how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT "\n"
     "  --background        return once everything listens and the session is up, and go on\n"
@@ -76,6 +77,7 @@ static int take_pair(struct run *r, const char *text, struct err *e)
 	while ((eq = strchr(eq, '=')) != NULL && strncmp(eq, "=unix:", 6) != 0 &&
 	       strncmp(eq, "=tcp:", 5) != 0)
 		eq++;
+	eq = eq ? eq : strstr(text, "=fd:"); /* for what is to be said of it */
 	if (!eq)
 		return err_set(e, ERR_USAGE,
 			       "-L \"%s\": write LOCAL=REMOTE, each unix:/path or tcp:HOST:PORT",
@@ -84,7 +86,7 @@ static int take_pair(struct run *r, const char *text, struct err *e)
 		return err_set(e, ERR_USAGE, "-L \"%.40s...\": the first address is too long",
 			       text);
 	snprintf(local, sizeof(local), "%.*s", (int)(eq - text), text);
-	if (addr_parse(&p->local, local, e) < 0 || addr_parse(&p->remote, eq + 1, e) < 0) {
+	if (addr_parse_local(&p->local, local, e) < 0 || addr_parse(&p->remote, eq + 1, e) < 0) {
 		err_prefix(e, "-L");
 		return e->code;
 	}

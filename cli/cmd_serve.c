@@ -14,7 +14,9 @@
 #include "cli/creds_options.h"
 #include "cli/run_dir.h"
 #include "cli/serve_api.h"
+#include "cli/serve_notify.h"
 #include "cli/serve_once.h"
+#include "cli/serve_sockets.h"
 #include "cli/serve_stdio.h"
 #include "cli/usage.h"
 #include "control/caretaker.h"
@@ -37,7 +39,9 @@ static const char help[] =
     "may do what is named here, and nothing else.\n"
     "\n"
     "  --listen HOST:PORT  where to listen; IPv6 in brackets; :PORT for all addresses, which\n"
-    "                      with port 16516 is what happens when this is left out\n"
+    "                      with port 16516 is what happens when this is left out. Or fd:N, a\n"
+    "                      listening socket that adit is started with. systemd's sockets (adit's\n"
+    "                      TCP port, the API's unix socket) go before this: docs/system.md\n"
     "\n"
     "who may connect, exactly one of:\n" CREDS_OPTIONS_HELP_SERVER
     "  --stdio             nobody but the peer at standard input and output: what sshd runs for\n"
@@ -107,6 +111,9 @@ struct serve {
 	const char *run_dir_given, *state_dir_given;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
+	struct activation sockets; /* the service manager's */
+	struct serve_notify notify;
+	int has_sockets; /* that peers come to */
 	struct caretaker *caretaker;
 
 	struct event_base *base;
@@ -281,6 +288,7 @@ static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
 
 	(void)what;
 	log_info(NULL, "ending: SIG%s", sigabbrev_np((int)signum));
+	serve_notify_stopping(&v->notify);
 	unwatch_signals(v);
 	if (v->api.tasks)
 		serve_api_drain(&v->api, on_drained, v);
@@ -298,11 +306,13 @@ static void on_hangup(evutil_socket_t signum, short what, void *ctx)
 	(void)what;
 	if (!v->creds)
 		return; /* --stdio has none */
+	serve_notify_reloading(&v->notify);
 	creds_options_describe(&v->auth, text, sizeof(text));
 	if (creds_reload(v->creds, &e) < 0)
 		log_error(NULL, "the old credentials stay in force: %s", e.text);
 	else
 		log_info(NULL, "read the credentials anew (%s)", text);
+	serve_notify_ready(&v->notify);
 }
 
 static int watch_signals(struct serve *v)
@@ -314,6 +324,17 @@ static int watch_signals(struct serve *v)
 		if (!v->signals[i] || event_add(v->signals[i], NULL) < 0)
 			return -1;
 	return 0;
+}
+
+static void count(void *ctx, struct serve_notify_count *c)
+{
+	const struct serve *v = ctx;
+	const struct session *s = NULL;
+
+	while (v->router && (s = router_next_session(v->router, s)))
+		c->sessions++;
+	c->coming = v->service ? service_jobs(v->service) : 0;
+	c->going = v->api.tasks ? tasks_running(v->api.tasks) : 0;
 }
 
 static int start_service(struct serve *v, struct err *e)
@@ -367,7 +388,12 @@ static int start(struct serve *v, struct err *e)
 	struct listener_config config;
 	int rc = 0;
 
-	rc = check_options(v, e);
+	v->api.sockets = &v->sockets;
+	if (!v->stdio)
+		rc = serve_sockets_take(&v->sockets, e);
+	v->has_sockets = serve_sockets_have_peers(&v->sockets);
+	if (rc == 0)
+		rc = check_options(v, e);
 	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
 		rc = run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), e);
 	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
@@ -378,6 +404,8 @@ static int start(struct serve *v, struct err *e)
 	if (!v->creds && !v->stdio)
 		return e->code;
 	v->base = event_base_new();
+	if (v->base && !v->stdio && serve_notify_init(&v->notify, v->base, count, v, e) < 0)
+		return e->code;
 	v->router = v->base ? router_new(v->base) : NULL;
 	if (!v->router || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
@@ -400,7 +428,8 @@ static int start(struct serve *v, struct err *e)
 	if (v->stdio)
 		return start_stdio(v, e);
 	listener_config_default(&config);
-	v->listener = listener_new(v->base, &v->listen, v->creds, &config, on_session, v, e);
+	v->listener = serve_sockets_listen(&v->sockets, v->base, &v->listen, v->creds, &config,
+					   on_session, v, e);
 	if (!v->listener)
 		return e->code;
 	take_keys(v);
@@ -409,7 +438,7 @@ static int start(struct serve *v, struct err *e)
 
 static void announce(const struct serve *v)
 {
-	char text[ERR_TEXT_MAX];
+	char text[ERR_TEXT_MAX], where[512];
 	const char *host = v->listen.host[0] ? v->listen.host : "*";
 
 	if (!v->forwards.count && !v->allow_migrate && !v->api.api)
@@ -419,26 +448,37 @@ static void announce(const struct serve *v)
 		return;
 	if (v->auth.insecure)
 		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
-	log_info(NULL, strchr(host, ':') ? "listening on [%s]:%u (%s)" : "listening on %s:%u (%s)",
-		 host, listener_port(v->listener),
-		 creds_options_describe(&v->auth, text, sizeof(text)));
+	creds_options_describe(&v->auth, text, sizeof(text));
+	if (v->has_sockets || v->listen.kind == ADDR_FD)
+		log_info(NULL, "listening on %s (%s), handed over",
+			 listener_describe(v->listener, where, sizeof(where)), text);
+	else
+		log_info(NULL,
+			 strchr(host, ':') ? "listening on [%s]:%u (%s)"
+					   : "listening on %s:%u (%s)",
+			 host, listener_port(v->listener), text);
 }
 
 /* Ends in order: no new sessions, no jobs, no sessions; then lets the farewells out. */
 static void stop(struct serve *v)
 {
+	serve_notify_stopping(&v->notify);
 	unwatch_signals(v);
 	serve_once_free(v->once);
 	listener_free(v->listener);
 	caretaker_free(v->caretaker);
 	serve_api_fini(&v->api);
 	service_free(v->service);
+	v->service = NULL;
 	router_free(v->router);
+	v->router = NULL;
 	serve_stdio_free(v->session); /* the router has told it */
 	if (v->base) {
 		session_linger(v->base);
+		serve_notify_fini(&v->notify);
 		event_base_free(v->base);
 	}
+	activation_fini(&v->sockets);
 	creds_free(v->creds);
 	free(v->forwards.at);
 	free(v->launch.at);
@@ -507,6 +547,7 @@ int cmd_serve(int argc, char **argv)
 		goto out;
 	}
 	announce(&v);
+	serve_notify_ready(&v.notify);
 	event_base_dispatch(v.base);
 	status = v.session ? serve_stdio_status(v.session) : EXIT_SUCCESS;
 out:

@@ -71,9 +71,7 @@ static void prepare(void)
 	 * to look at the process that this shuts.) */
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
-	/* The journal has its own clock. */
-	if (getenv("JOURNAL_STREAM"))
-		log_set_time(0);
+	log_set_journal(log_is_journal());
 	event_set_log_callback(on_libevent_log);
 }
 

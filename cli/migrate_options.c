@@ -40,6 +40,13 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 
 	switch (option) {
 	case MIGRATE_OPTION_QMP:
+		/* Whoever recovers it after a crash has no descriptors of the dead. */
+		if (strncmp(value, "fd:", 3) == 0)
+			return err_set(
+			    e, ERR_USAGE,
+			    "--qmp %s: give the path of the monitor's socket, since adit "
+			    "may have to connect to it again",
+			    value);
 		c->qmp = value;
 		return 0;
 	case MIGRATE_OPTION_DEST_QMP:

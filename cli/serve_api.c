@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "cli/serve_sockets.h"
 
 int serve_api_init(struct serve_api *s, size_t room, struct err *e)
 {
@@ -50,7 +51,8 @@ int serve_api_take(struct serve_api *s, int option, const char *value, struct er
 
 int serve_api_wanted(const struct serve_api *s)
 {
-	return s->vms_count || s->at_given || s->tcp_given || s->token_file;
+	return s->vms_count || s->at_given || s->tcp_given || s->token_file ||
+	       (s->sockets && serve_sockets_have_api(s->sockets));
 }
 
 static int check(const struct serve_api *s, struct err *e)
@@ -92,6 +94,35 @@ static int listen_tcp(struct serve_api *s, struct err *e)
 	return 0;
 }
 
+/* On the service manager's sockets; and on one of our own where there are none, or one is asked
+ * for. */
+static int listen_unix(struct serve_api *s, const char *run_dir, struct err *e)
+{
+	int fd, rc;
+
+	if (s->sockets && serve_sockets_have_api(s->sockets)) {
+		while ((fd = activation_claim(s->sockets, 1)) >= 0) {
+			rc = api_listen_fd(s->api, fd, NULL, e);
+			if (rc < 0)
+				return rc;
+		}
+		log_info(NULL, "API on the socket of the service manager");
+		if (!s->at_given)
+			return 0;
+	}
+	if (!s->at_given) {
+		s->at.kind = ADDR_UNIX;
+		if ((size_t)snprintf(s->at.path, sizeof(s->at.path), "%s/api.sock", run_dir) >=
+		    sizeof(s->at.path))
+			return err_set(e, ERR_USAGE, "--run-dir %s: the path is too long", run_dir);
+	}
+	rc = api_listen(s->api, &s->at, NULL, e);
+	if (rc < 0)
+		return err_prefix(e, "--api");
+	log_info(NULL, "API on %s", s->at.path);
+	return 0;
+}
+
 int serve_api_start(struct serve_api *s, struct event_base *base, struct router *router,
 		    const struct auth *auth, const char *run_dir, const char *state_dir,
 		    struct err *e)
@@ -101,12 +132,6 @@ int serve_api_start(struct serve_api *s, struct event_base *base, struct router 
 
 	if (rc < 0)
 		return rc;
-	if (!s->at_given) {
-		s->at.kind = ADDR_UNIX;
-		if ((size_t)snprintf(s->at.path, sizeof(s->at.path), "%s/api.sock", run_dir) >=
-		    sizeof(s->at.path))
-			return err_set(e, ERR_USAGE, "--run-dir %s: the path is too long", run_dir);
-	}
 	s->tasks = tasks_new(base, e);
 	if (!s->tasks)
 		return e->code;
@@ -120,11 +145,8 @@ int serve_api_start(struct serve_api *s, struct event_base *base, struct router 
 	s->api = api_new(base, &config, e);
 	if (!s->api)
 		return e->code;
-	rc = api_listen(s->api, &s->at, NULL, e);
-	if (rc < 0)
-		return err_prefix(e, "--api");
-	log_info(NULL, "API on %s", s->at.path);
-	return s->tcp_given ? listen_tcp(s, e) : 0;
+	rc = listen_unix(s, run_dir, e);
+	return rc == 0 && s->tcp_given ? listen_tcp(s, e) : rc;
 }
 
 void serve_api_drain(struct serve_api *s, void (*fn)(void *ctx), void *ctx)

@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 
+#include "base/activation.h"
 #include "base/addr.h"
 #include "base/err.h"
 #include "cli/usage.h"
@@ -44,6 +45,7 @@ struct serve_api {
 	const char *token_file;
 	struct addr at, tcp; /* kind ADDR_TCP with port 0 and no host: not given */
 	int at_given, tcp_given;
+	struct activation *sockets; /* the service manager's; borrowed, may be NULL */
 
 	struct tasks *tasks;
 	struct vms_found *found;

@@ -8,7 +8,8 @@
 
 static int print_usage_error(const char *command, char *text)
 {
-	fprintf(stderr, "adit %s: %s; see adit %s --help\n", command, err_printable(text), command);
+	fprintf(stderr, "%sadit %s: %s; see adit %s --help\n", log_journal_prefix(LOG_LEVEL_ERROR),
+		command, err_printable(text), command);
 	return EXIT_USAGE;
 }
 
@@ -42,7 +43,7 @@ int usage_fail(const char *command, const struct err *e)
 {
 	if (e->code == ERR_USAGE)
 		return usage_error(command, "%s", e->text);
-	fprintf(stderr, "adit %s: %s\n", command, e->text);
+	fprintf(stderr, "%sadit %s: %s\n", log_journal_prefix(LOG_LEVEL_ERROR), command, e->text);
 	return EXIT_FAILURE;
 }
 

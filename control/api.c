@@ -383,22 +383,28 @@ static void listener_free(struct api_listener *l)
 
 int api_listen(struct api *a, const struct addr *at, const char *token, struct err *e)
 {
+	int fd = fd_listen(at, BACKLOG, e), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = api_listen_fd(a, fd, token, e);
+	if (rc == 0 && at->kind == ADDR_UNIX)
+		TAILQ_LAST(&a->listeners, api_listener_list)->path = strdup(at->path);
+	return rc;
+}
+
+int api_listen_fd(struct api *a, int fd, const char *token, struct err *e)
+{
 	struct api_listener *l = calloc(1, sizeof(*l));
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	int fd;
 
-	if (!l)
+	if (!l) {
+		close(fd);
 		return err_set(e, ERR_SPACE, "no memory for the API");
-	fd = fd_listen(at, BACKLOG, e);
-	if (fd < 0) {
-		free(l);
-		return fd;
 	}
 	l->api = a;
-	if (at->kind == ADDR_UNIX)
-		l->path = strdup(at->path);
-	else if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && ss.ss_family != AF_UNIX)
 		l->port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
 							 : ((struct sockaddr_in *)&ss)->sin_port);
 	l->token = token ? strdup(token) : NULL;

@@ -40,6 +40,10 @@ struct api *api_new(struct event_base *base, const struct api_config *config, st
  * show; NULL for none, as on a unix socket. ERR_ADDRESS, ERR_SPACE. */
 int api_listen(struct api *a, const struct addr *at, const char *token, struct err *e);
 
+/* The same on a socket that listens already, the API's from now on, also on error; its file is
+ * left alone. ERR_SPACE. */
+int api_listen_fd(struct api *a, int fd, const char *token, struct err *e);
+
 /* The TCP port that it listens on; 0 where it does not. */
 unsigned api_port(const struct api *a);
 

@@ -24,6 +24,16 @@ static unsigned count_jobs(const struct service *s)
 	return n;
 }
 
+unsigned service_jobs(const struct service *s)
+{
+	const struct job *j;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	n += j->state != JOB_OVER;
+	return n;
+}
+
 static void on_stream(void *ctx, struct session *session, struct stream *stream,
 		      enum stream_class class, const char *target)
 {

@@ -31,6 +31,9 @@ struct service_config {
 struct service *service_new(struct event_base *base, struct router *router,
 			    const struct service_config *config, struct err *e);
 
+/* How many VMs are on their way here, up to their source's last word. */
+unsigned service_jobs(const struct service *s);
+
 /* Gives up every job that is not decided: twins that do not run yet are killed. VMs that
  * run are left alone. NULL is fine. */
 void service_free(struct service *s);

@@ -8,7 +8,7 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
 [ "$purpose" = build ] ||
     packages+=(qemu-system-x86 qemu-utils iproute2 nftables socat jq util-linux bsdutils procps)
 [ "$purpose" != check ] ||
-    packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils)
+    packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils systemd)
 
 # clang's sanitizers and fuzzer are a package of their own, with clang's version in its name
 release=$(sed -n 's/^VERSION_ID="\(.*\)"/\1/p' /etc/os-release 2>/dev/null || true)

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,10 +36,17 @@ struct probation {
 	char address[96];
 };
 
+/* A listening socket. */
+struct opening {
+	int fd;
+	struct event *ev;
+};
+
 struct listener {
 	struct event_base *base;
-	struct event *ev, *ev_retry;
-	int fd;
+	struct opening openings[LISTENER_SOCKETS_MAX];
+	unsigned opening_count;
+	struct event *ev_retry;
 	struct creds *creds;
 	struct listener_config config;
 	void (*on_session)(void *ctx, struct session *s);
@@ -213,7 +221,8 @@ static void on_accept(evutil_socket_t lfd, short what, void *arg)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			/* Accepting again at once would only spin. */
 			log_failure(l, "?", strerror(errno));
-			event_del(l->ev);
+			for (unsigned k = 0; k < l->opening_count; k++)
+				event_del(l->openings[k].ev);
 			event_add(l->ev_retry, &(struct timeval){.tv_usec = RETRY_MS * 1000});
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
@@ -227,7 +236,8 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(l->ev, NULL);
+	for (unsigned i = 0; i < l->opening_count; i++)
+		event_add(l->openings[i].ev, NULL);
 }
 
 struct listener *listener_new(struct event_base *base, const struct addr *a, struct creds *creds,
@@ -235,9 +245,21 @@ struct listener *listener_new(struct event_base *base, const struct addr *a, str
 			      void (*on_session)(void *ctx, struct session *s), void *ctx,
 			      struct err *e)
 {
+	int fd = fd_listen(a, BACKLOG, e);
+
+	return fd < 0 ? NULL : listener_new_fds(base, &fd, 1, creds, config, on_session, ctx, e);
+}
+
+struct listener *listener_new_fds(struct event_base *base, const int *fds, unsigned count,
+				  struct creds *creds, const struct listener_config *config,
+				  void (*on_session)(void *ctx, struct session *s), void *ctx,
+				  struct err *e)
+{
 	struct listener *l = calloc(1, sizeof(*l));
 
 	if (!l) {
+		for (unsigned i = 0; i < count; i++)
+			close(fds[i]);
 		err_set(e, ERR_SPACE, "no memory for a listener");
 		return NULL;
 	}
@@ -248,17 +270,20 @@ struct listener *listener_new(struct event_base *base, const struct addr *a, str
 	l->config = *config;
 	l->on_session = on_session;
 	l->ctx = ctx;
-	l->fd = fd_listen(a, BACKLOG, e);
-	if (l->fd < 0)
-		goto fail;
-	l->ev = event_new(base, l->fd, EV_READ | EV_PERSIST, on_accept, l);
+	for (unsigned i = 0; i < count; i++)
+		l->openings[l->opening_count++].fd = fds[i];
 	l->ev_retry = evtimer_new(base, on_retry, l);
-	if (!l->ev || !l->ev_retry || event_add(l->ev, NULL) < 0) {
-		err_set(e, ERR_SPACE, "no memory for a listener");
-		goto fail;
+	for (unsigned i = 0; l->ev_retry && i < count; i++) {
+		struct opening *o = &l->openings[i];
+
+		o->ev = event_new(base, o->fd, EV_READ | EV_PERSIST, on_accept, l);
+		if (!o->ev || event_add(o->ev, NULL) < 0)
+			goto fail;
 	}
-	return l;
+	if (l->ev_retry)
+		return l;
 fail:
+	err_set(e, ERR_SPACE, "no memory for a listener");
 	listener_free(l);
 	return NULL;
 }
@@ -268,11 +293,29 @@ uint16_t listener_port(const struct listener *l)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
-	if (getsockname(l->fd, (struct sockaddr *)&sa, &len) < 0)
+	if (getsockname(l->openings[0].fd, (struct sockaddr *)&sa, &len) < 0)
 		return 0;
 	if (sa.ss_family == AF_INET6)
 		return ntohs(((struct sockaddr_in6 *)&sa)->sin6_port);
 	return ntohs(((struct sockaddr_in *)&sa)->sin_port);
+}
+
+char *listener_describe(const struct listener *l, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	*buf = '\0';
+	for (unsigned i = 0; i < l->opening_count && used < size; i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof(sa);
+		char name[96];
+
+		if (getsockname(l->openings[i].fd, (struct sockaddr *)&sa, &len) < 0)
+			continue;
+		addr_format_sockaddr((struct sockaddr *)&sa, len, name, sizeof(name));
+		used += (size_t)snprintf(buf + used, size - used, "%s%s", used ? ", " : "", name);
+	}
+	return buf;
 }
 
 void listener_free(struct listener *l)
@@ -282,11 +325,13 @@ void listener_free(struct listener *l)
 
 	if (!l)
 		return;
-	if (l->ev)
-		event_free(l->ev);
+	for (unsigned i = 0; i < l->opening_count; i++) {
+		if (l->openings[i].ev)
+			event_free(l->openings[i].ev);
+		fd_close(&l->openings[i].fd);
+	}
 	if (l->ev_retry)
 		event_free(l->ev_retry);
-	fd_close(&l->fd);
 	while ((p = TAILQ_FIRST(&l->probations)))
 		probation_free(p);
 	/* Sessions live on with their owners. */

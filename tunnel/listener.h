@@ -13,6 +13,8 @@ struct listener_config {
 	uint32_t sessions_max;	 /* sessions of one peer at once (64) */
 };
 
+enum { LISTENER_SOCKETS_MAX = 16 };
+
 void listener_config_default(struct listener_config *c);
 
 /* Listens on a (host may be empty: all addresses). on_session gets every session
@@ -23,8 +25,21 @@ struct listener *listener_new(struct event_base *base, const struct addr *a, str
 			      void (*on_session)(void *ctx, struct session *s), void *ctx,
 			      struct err *e);
 
-/* The port that it listens on (the kernel's choice when 0 was asked for). */
+/* The same on TCP sockets that listen already (non-blocking; count is 1 to
+ * LISTENER_SOCKETS_MAX), which are the listener's from now on, also on error. The limits hold for
+ * all of them together. ERR_SPACE. */
+struct listener *listener_new_fds(struct event_base *base, const int *fds, unsigned count,
+				  struct creds *creds, const struct listener_config *config,
+				  void (*on_session)(void *ctx, struct session *s), void *ctx,
+				  struct err *e);
+
+/* The port that it listens on (the kernel's choice when 0 was asked for); that of the first of
+ * several sockets. */
 uint16_t listener_port(const struct listener *l);
+
+/* Where it listens, as the kernel says it, for a log: "[::]:16516, 10.0.0.1:16516". Returns
+ * buf. */
+char *listener_describe(const struct listener *l, char *buf, size_t size);
 
 /* Stops listening and drops what has not got through its handshake. */
 void listener_free(struct listener *l);

@@ -63,6 +63,8 @@ static void test_addr_parse_refuses(void **state)
 	    {"tcp:[]:80", "no address in the brackets"},
 	    {"tcp:[::1]80", "may follow the ']'"},
 	    {"tcp:a b:80", "host name"},
+	    {"fd:3", "only be where adit listens"}, /* a target: no peer names our descriptors */
+	    {"fd:", "only be where adit listens"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -330,6 +332,111 @@ static void test_fd_listen_names_a_port_in_use(void **state)
 	fd_close(&fd);
 }
 
+static void test_addr_parse_local_takes_descriptors(void **state)
+{
+	static const char *const bad[] = {"fd:", "fd:-1", "fd:+3", "fd:3x", "fd: 3", "fd:99999999"};
+	struct err e = ERR_INIT;
+	struct addr_resolved at;
+	struct addr a;
+	char buf[320];
+
+	(void)state;
+	assert_int_equal(addr_parse_local(&a, "fd:3", &e), 0);
+	assert_int_equal(a.kind, ADDR_FD);
+	assert_int_equal(a.fd, 3);
+	assert_string_equal(addr_format(&a, buf, sizeof(buf)), "fd:3");
+	assert_int_equal(addr_resolve(&a, 0, &at, &e), ERR_ADDRESS);
+	assert_int_equal(addr_parse_local(&a, "unix:/x", &e), 0);
+	assert_int_equal(a.kind, ADDR_UNIX);
+	assert_int_equal(addr_parse_listen(&a, "fd:12", &e), 0);
+	assert_int_equal(a.kind, ADDR_FD);
+	assert_int_equal(a.fd, 12);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(addr_parse_local(&a, bad[i], &e), ERR_USAGE);
+		assert_int_equal(addr_parse_listen(&a, bad[i], &e), ERR_USAGE);
+		assert_mentions(&e, "fd:N");
+	}
+}
+
+/* A descriptor as it comes through execve: without close-on-exec. */
+static int inherited(int domain, int type, int listens)
+{
+	int fd = socket(domain, type, 0);
+
+	assert_true(fd >= 0);
+	if (listens)
+		assert_int_equal(listen(fd, 5), 0);
+	return fd;
+}
+
+static void refuse_fd(int fd, const char *words)
+{
+	struct err e = ERR_INIT;
+	char name[20];
+
+	snprintf(name, sizeof(name), "fd:%d", fd);
+	assert_int_equal(fd_take_listening(fd, &e), ERR_ADDRESS);
+	assert_int_equal(strncmp(e.text, name, strlen(name)), 0);
+	assert_mentions(&e, words);
+}
+
+static void test_fd_take_listening_takes_it_once(void **state)
+{
+	struct addr a = {.kind = ADDR_FD};
+	struct err e = ERR_INIT;
+	int fd = inherited(AF_INET, SOCK_STREAM, 1);
+
+	(void)state;
+	a.fd = fd;
+	assert_int_equal(fd_listen(&a, 5, &e), fd);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	refuse_fd(fd, "named twice");
+	fd_close(&fd);
+	refuse_fd(a.fd, "no such descriptor");
+}
+
+static void test_fd_take_listening_leaves_the_standard_ones(void **state)
+{
+	struct err e = ERR_INIT;
+	int saved = dup(STDIN_FILENO), fd = inherited(AF_INET6, SOCK_STREAM, 1), got;
+
+	(void)state;
+	assert_true(dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+	got = fd_take_listening(STDIN_FILENO, &e);
+	assert_true(got > STDERR_FILENO);
+	assert_true(fcntl(got, F_GETFD) & FD_CLOEXEC);
+	refuse_fd(STDIN_FILENO, "named twice");
+	dup2(saved, STDIN_FILENO);
+	fd_close(&saved);
+	fd_close(&fd);
+	fd_close(&got);
+}
+
+static void test_fd_take_listening_refuses(void **state)
+{
+	int own = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), pair[2];
+	int datagram = inherited(AF_INET, SOCK_DGRAM, 0);
+	int idle = inherited(AF_INET, SOCK_STREAM, 0);
+	int file = open("/dev/null", O_RDWR);
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(listen(own, 5), 0);
+	refuse_fd(own, "in use within this program");
+	refuse_fd(datagram, "stream socket");
+	refuse_fd(idle, "does not listen");
+	refuse_fd(pair[0], "does not listen");
+	refuse_fd(file, "not a socket");
+	refuse_fd(9999999, "no such descriptor");
+	fd_close(&own);
+	fd_close(&datagram);
+	fd_close(&idle);
+	fd_close(&pair[0]);
+	fd_close(&pair[1]);
+	fd_close(&file);
+}
+
 static void test_fd_socketpair_flags(void **state)
 {
 	struct err e = ERR_INIT;
@@ -362,6 +469,10 @@ int main(void)
 	    cmocka_unit_test(test_fd_listen_replaces_only_stale_sockets),
 	    cmocka_unit_test(test_fd_listen_names_a_port_in_use),
 	    cmocka_unit_test(test_fd_socketpair_flags),
+	    cmocka_unit_test(test_addr_parse_local_takes_descriptors),
+	    cmocka_unit_test(test_fd_take_listening_takes_it_once),
+	    cmocka_unit_test(test_fd_take_listening_leaves_the_standard_ones),
+	    cmocka_unit_test(test_fd_take_listening_refuses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,22 @@ static void test_rules_match_nothing_else(void **state)
 			fail_msg("%s allows %s", cases[i][0], cases[i][1]);
 }
 
+/* Even if somebody came to read a peer's words as a descriptor, no rule would let it through. */
+static void test_rules_match_no_descriptor(void **state)
+{
+	static const char *const all[] = {"unix:/*", "tcp:*:*"};
+	struct rules rules = {NULL};
+	struct err e = ERR_INIT;
+	struct addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		assert_int_equal(rules_add(&rules, all[i], &e), 0);
+	assert_int_equal(addr_parse_local(&a, "fd:3", &e), 0);
+	assert_false(rules_match(&rules, &a));
+	rules_fini(&rules);
+}
+
 static void test_rules_add_refuses_what_never_matches(void **state)
 {
 	static const char *const patterns[] = {
@@ -120,6 +136,8 @@ static void test_rules_add_refuses_what_never_matches(void **state)
 	    "tcp:::1:80",
 	    "tcp:[::1:80",
 	    "job:1",
+	    "fd:3",
+	    "fd:*",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
@@ -158,6 +176,7 @@ int main(void)
 	    cmocka_unit_test(test_rules_match_nothing_at_first),
 	    cmocka_unit_test(test_rules_match_what_they_name),
 	    cmocka_unit_test(test_rules_match_nothing_else),
+	    cmocka_unit_test(test_rules_match_no_descriptor),
 	    cmocka_unit_test(test_rules_add_refuses_what_never_matches),
 	    cmocka_unit_test(test_rules_any_of_several),
 	};
