@@ -22,8 +22,8 @@
 #include "control/caretaker.h"
 #include "control/journal.h"
 #include "control/service.h"
+#include "proxy/rights.h"
 #include "proxy/router.h"
-#include "proxy/rules.h"
 #include "tunnel/listener.h"
 
 static const char help[] =
@@ -94,20 +94,12 @@ enum {
 	OPTION_LOG_LEVEL,
 };
 
-/* Values of an option that may be repeated, NULL behind the last. */
-struct words {
-	const char **at;
-	size_t count;
-};
-
 struct serve {
 	/* what the options say */
 	struct addr listen;
 	struct auth auth;
-	struct words forwards, launch, images;
-	struct rules dest_qmp;
-	int allow_migrate, overwrite_images, stdio;
-	const char *launch_hook;
+	struct rights *rights; /* everybody's; the router has it too */
+	int stdio;
 	const char *run_dir_given, *state_dir_given;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
@@ -126,18 +118,6 @@ struct serve {
 	struct event *signals[3];
 };
 
-/* PATTERN is a path's, without the unix: that the rules have before it. */
-static int allow_dest_qmp(struct serve *v, const char *pattern, struct err *e)
-{
-	char rule[ADDR_UNIX_MAX + 8];
-
-	if (strlen(pattern) > ADDR_UNIX_MAX)
-		return err_set(e, ERR_USAGE, "--allow-dest-qmp %.40s...: the path is too long",
-			       pattern);
-	snprintf(rule, sizeof(rule), "unix:%s", pattern);
-	return rules_add(&v->dest_qmp, rule, e) < 0 ? err_prefix(e, "--allow-dest-qmp") : 0;
-}
-
 static int take_option(struct serve *v, int c, const char *value, struct err *e)
 {
 	int rc;
@@ -149,25 +129,25 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 		v->stdio = 1;
 		return 0;
 	case OPTION_ALLOW_FORWARD:
-		v->forwards.at[v->forwards.count++] = value;
-		return 0;
+		rc = rules_add(&v->rights->forwards, value, e);
+		return rc < 0 ? err_prefix(e, "--allow-forward") : 0;
 	case OPTION_ALLOW_MIGRATE:
-		v->allow_migrate = 1;
+		v->rights->migrate = true;
 		return 0;
 	case OPTION_ALLOW_LAUNCH:
-		v->launch.at[v->launch.count++] = value;
-		return 0;
+		return rights_add_launch(v->rights, value, e);
 	case OPTION_IMAGES:
-		v->images.at[v->images.count++] = value;
-		return 0;
+		return rights_add_images(v->rights, value, e);
 	case OPTION_LAUNCH_HOOK:
-		v->launch_hook = value;
-		return 0;
+		free(v->rights->launch_hook);
+		v->rights->launch_hook = strdup(value);
+		return v->rights->launch_hook ? 0 : err_set(e, ERR_SPACE, "memory is short");
 	case OPTION_OVERWRITE_IMAGES:
-		v->overwrite_images = 1;
+		v->rights->overwrite_images = true;
 		return 0;
 	case OPTION_ALLOW_DEST_QMP:
-		return allow_dest_qmp(v, value, e);
+		rc = rights_add_dest_qmp(v->rights, value, e);
+		return rc < 0 ? err_prefix(e, "--allow-dest-qmp") : 0;
 	case OPTION_RUN_DIR:
 		v->run_dir_given = value;
 		return 0;
@@ -227,6 +207,7 @@ static int check_hook(const char *path, struct err *e)
 
 static int check_options(const struct serve *v, struct err *e)
 {
+	const struct rights *r = v->rights;
 	int rc = 0;
 
 	if (v->stdio && auth_given(&v->auth))
@@ -234,26 +215,26 @@ static int check_options(const struct serve *v, struct err *e)
 			       "--stdio takes no credentials: ssh has proved who the peer is");
 	if (v->stdio && serve_api_wanted(&v->api))
 		return err_set(e, ERR_USAGE, "--stdio and the API cannot go together");
-	if (v->launch.count && !v->allow_migrate)
+	if (r->launch && !r->migrate)
 		return err_set(e, ERR_USAGE, "--allow-launch needs --allow-migrate");
-	if (v->dest_qmp.first && !v->allow_migrate)
+	if (r->dest_qmp.first && !r->migrate)
 		return err_set(e, ERR_USAGE, "--allow-dest-qmp needs --allow-migrate");
-	if (v->launch_hook && !v->allow_migrate)
+	if (r->launch_hook && !r->migrate)
 		return err_set(e, ERR_USAGE, "--launch-hook needs --allow-migrate");
-	if (v->launch_hook && v->launch.count)
+	if (r->launch_hook && r->launch)
 		return err_set(e, ERR_USAGE,
 			       "--launch-hook and --allow-launch cannot go together: one of them "
 			       "starts VMs");
-	if (v->launch_hook && check_hook(v->launch_hook, e) < 0)
+	if (r->launch_hook && check_hook(r->launch_hook, e) < 0)
 		return e->code;
-	if (v->images.count && !v->launch.count)
+	if (r->images && !r->launch)
 		return err_set(e, ERR_USAGE, "--images needs --allow-launch");
-	if (v->overwrite_images && !v->images.count)
+	if (r->overwrite_images && !r->images)
 		return err_set(e, ERR_USAGE, "--overwrite-images needs --images");
-	for (size_t i = 0; i < v->launch.count && rc == 0; i++)
-		rc = check_path("--allow-launch", v->launch.at[i], 0, e);
-	for (size_t i = 0; i < v->images.count && rc == 0; i++)
-		rc = check_path("--images", v->images.at[i], 1, e);
+	for (const char **w = r->launch; w && *w && rc == 0; w++)
+		rc = check_path("--allow-launch", *w, 0, e);
+	for (const char **w = r->images; w && *w && rc == 0; w++)
+		rc = check_path("--images", *w, 1, e);
 	return rc;
 }
 
@@ -339,19 +320,12 @@ static void count(void *ctx, struct serve_notify_count *c)
 
 static int start_service(struct serve *v, struct err *e)
 {
-	struct service_config config = {
-	    .allow_migrate = v->allow_migrate,
-	    .launch_binaries = v->launch.at,
-	    .images_dirs = v->images.at,
-	    .run_dir = v->run_dir,
-	    .overwrite_images = v->overwrite_images,
-	    .dest_qmp = &v->dest_qmp,
-	    .launch_hook = v->launch_hook,
-	    .state_dir = v->state_dir,
-	};
+	struct service_config config = {.run_dir = v->run_dir, .state_dir = v->state_dir};
 
 	v->service = service_new(v->base, v->router, &config, e);
-	return v->service ? 0 : (int)e->code;
+	if (!v->service)
+		return e->code;
+	return v->rights->migrate ? service_open(v->service, e) : 0;
 }
 
 /* The one session that sshd has started this for. */
@@ -386,6 +360,7 @@ static void take_keys(struct serve *v)
 static int start(struct serve *v, struct err *e)
 {
 	struct listener_config config;
+	struct rights_table *table;
 	int rc = 0;
 
 	v->api.sockets = &v->sockets;
@@ -394,9 +369,9 @@ static int start(struct serve *v, struct err *e)
 	v->has_sockets = serve_sockets_have_peers(&v->sockets);
 	if (rc == 0)
 		rc = check_options(v, e);
-	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
+	if (rc == 0 && (v->rights->migrate || serve_api_wanted(&v->api)))
 		rc = run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), e);
-	if (rc == 0 && (v->allow_migrate || serve_api_wanted(&v->api)))
+	if (rc == 0 && (v->rights->migrate || serve_api_wanted(&v->api)))
 		rc = journal_prepare(v->state_dir_given, v->state_dir, sizeof(v->state_dir), e);
 	if (rc < 0)
 		return rc;
@@ -409,11 +384,12 @@ static int start(struct serve *v, struct err *e)
 	v->router = v->base ? router_new(v->base) : NULL;
 	if (!v->router || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
-	for (size_t i = 0; i < v->forwards.count && rc == 0; i++) {
-		rc = router_allow_forward(v->router, v->forwards.at[i], e);
-		if (rc < 0)
-			err_prefix(e, "--allow-forward");
-	}
+	table = rights_table_new();
+	if (!table)
+		return err_set(e, ERR_SPACE, "memory is short");
+	router_set_rights(v->router, table);
+	rights_ref(v->rights);
+	rc = rights_table_add(table, "*", v->rights, e);
 	if (rc == 0)
 		rc = start_service(v, e);
 	if (rc == 0 && v->state_dir[0] && !v->stdio) {
@@ -441,7 +417,7 @@ static void announce(const struct serve *v)
 	char text[ERR_TEXT_MAX], where[512];
 	const char *host = v->listen.host[0] ? v->listen.host : "*";
 
-	if (!v->forwards.count && !v->allow_migrate && !v->api.api)
+	if (!rights_any(v->rights) && !v->api.api)
 		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
 			       "--allow-migrate in adit serve --help");
 	if (v->stdio)
@@ -480,10 +456,7 @@ static void stop(struct serve *v)
 	}
 	activation_fini(&v->sockets);
 	creds_free(v->creds);
-	free(v->forwards.at);
-	free(v->launch.at);
-	free(v->images.at);
-	rules_fini(&v->dest_qmp);
+	rights_unref(v->rights);
 }
 
 static int parse(struct serve *v, int argc, char **argv)
@@ -530,11 +503,8 @@ int cmd_serve(int argc, char **argv)
 	size_t room = (size_t)argc + 1;
 	int status;
 
-	v.forwards.at = calloc(room, sizeof(char *));
-	v.launch.at = calloc(room, sizeof(char *));
-	v.images.at = calloc(room, sizeof(char *));
-	if (serve_api_init(&v.api, room, &e) < 0 || !v.forwards.at || !v.launch.at ||
-	    !v.images.at) {
+	v.rights = rights_new();
+	if (serve_api_init(&v.api, room, &e) < 0 || !v.rights) {
 		err_set(&e, ERR_SYSTEM, "memory is short");
 		status = usage_fail("serve", &e);
 		goto out;

@@ -398,7 +398,7 @@ static void check_images(struct check *c, const struct check_there *t)
 			check_add(
 			    c, CHECK_ERROR, "images",
 			    "remove it or move it away, or start adit serve there with "
-			    "--overwrite-images",
+			    "--overwrite-images (overwrite-images = yes in adit.conf)",
 			    "%s is there already on the destination, and would be overwritten",
 			    image->path);
 		else if (exists && image->disk->copy)

@@ -305,7 +305,7 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 	j->described = true;
 	j->dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
 	j->persistent = json_is_true(json_object_get(msg, "persistent"));
-	j->hook.used = !j->dest_qmp && j->service->config.launch_hook;
+	j->hook.used = !j->dest_qmp && j->rights->launch_hook;
 	j->launched = !j->dest_qmp && !j->hook.used;
 	job_ram_read(j, msg);
 	j->only_check = only_check;
@@ -448,6 +448,7 @@ static struct job *make(struct service *s)
 	if (!j)
 		return NULL;
 	j->service = s;
+	j->rights = rights_none();
 	j->scratch_fd = j->log_fd = j->nbd_fd = j->hook.in = j->hook.out = -1;
 	j->about.peer = j->peer;
 	j->about.job = j->id;
@@ -470,6 +471,7 @@ struct job *job_new(struct service *s, struct session *session, struct stream *s
 		return NULL;
 	}
 	j->session = session;
+	j->rights = rights_ref(router_rights(s->router, session));
 	snprintf(j->peer, sizeof(j->peer), "%s", session_peer(session));
 	router_watch_session(s->router, session, on_session_end, j);
 	j->talk = talk_accept(stream, &talk_ops, j);
@@ -525,6 +527,7 @@ void job_free(struct job *j)
 		vmdesc_fini(&j->desc);
 	twin_fini(&j->twin);
 	free(j->disks);
+	rights_unref(j->rights);
 	TAILQ_REMOVE(&j->service->jobs, j, listed);
 	free(j);
 }

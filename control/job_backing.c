@@ -64,8 +64,8 @@ int job_check_backing(struct job *j, struct err *e)
 	struct twin *t = &j->twin;
 
 	for (size_t i = 0; i < t->backing_count; i++)
-		if (backing_look(j->service->config.images_dirs, t->backings[i].path,
-				 t->backings[i].from, &t->chain, e) < 0)
+		if (backing_look(j->rights->images, t->backings[i].path, t->backings[i].from,
+				 &t->chain, e) < 0)
 			return e->code;
 	for (size_t i = 0; i < t->chain.count; i++)
 		if (check_writers(j, t->chain.at[i], e) < 0)

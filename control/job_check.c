@@ -103,7 +103,7 @@ static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 	    .qemu = answers,
 	    .waits = !j->launched,
 	    .plan = k->planned ? &k->plan : NULL,
-	    .overwrite_images = j->service->config.overwrite_images,
+	    .overwrite_images = j->rights->overwrite_images,
 	    .cpu_flags = vmdesc_cpu_flags(flags, sizeof(flags)),
 	};
 	struct err e = *why;
@@ -139,16 +139,16 @@ static bool may_take(struct job *j, struct check *c)
 /* The binary that may be launched for the VM, NULL when none may. */
 static const char *may_launch(struct job *j, struct check *c)
 {
-	const struct service_config *config = &j->service->config;
 	const char *binary = NULL;
 	struct err e = ERR_INIT;
 
-	if (!config->launch_binaries || !config->launch_binaries[0])
+	if (!j->rights->launch)
 		check_add(c, CHECK_ERROR, "right-launch",
 			  "start the destination's adit serve with --allow-launch and the QEMU "
-			  "binary, or start a QEMU there yourself and use --dest-qmp",
+			  "binary (launch = in adit.conf), or start a QEMU there yourself and use "
+			  "--dest-qmp",
 			  "VMs are not launched there");
-	else if (*j->desc.exe && !(binary = twin_binary(&j->desc, config, &e)))
+	else if (*j->desc.exe && !(binary = twin_binary(&j->desc, j->rights, &e)))
 		check_add_err(c, CHECK_ERROR, "right-launch", &e);
 	if (binary)
 		check_add(c, CHECK_OK, "right-launch", NULL, "%s may be launched there", binary);
@@ -157,7 +157,7 @@ static const char *may_launch(struct job *j, struct check *c)
 
 static bool may_use_images(const struct job *j, struct check *c)
 {
-	const char *const *dirs = j->service->config.images_dirs;
+	const char *const *dirs = j->rights->images;
 	bool needs = false;
 
 	for (size_t i = 0; i < j->desc.disk_count; i++)
@@ -166,7 +166,8 @@ static bool may_use_images(const struct job *j, struct check *c)
 		check_add(c, CHECK_OK, "right-images", NULL, "images may be in %s there", dirs[0]);
 	else if (needs)
 		check_add(c, CHECK_ERROR, "right-images",
-			  "start the destination's adit serve with --images DIR",
+			  "start the destination's adit serve with --images DIR (images = in "
+			  "adit.conf)",
 			  "there is no folder for the VM's images");
 	return !needs || (dirs && dirs[0]);
 }
@@ -204,7 +205,7 @@ static void plan(struct job *j)
 	if (!j->desc.argv.count)
 		return; /* the source knows why */
 	err_set(&e, ERR_NONE, "%s", "");
-	if (twin_plan(&k->plan, &j->desc, &j->service->config, j->id, &e) < 0) {
+	if (twin_plan(&k->plan, &j->desc, j->rights, j->service->config.run_dir, j->id, &e) < 0) {
 		check_add_err(&k->found, CHECK_ERROR, "launch", &e);
 		return;
 	}
@@ -212,8 +213,8 @@ static void plan(struct job *j)
 	for (size_t i = 0; i < k->plan.backing_count; i++) {
 		const struct twin_backing *below = &k->plan.backings[i];
 
-		if (backing_look(j->service->config.images_dirs, below->path, below->from,
-				 &k->plan.chain, &e) < 0)
+		if (backing_look(j->rights->images, below->path, below->from, &k->plan.chain, &e) <
+		    0)
 			check_add_err(&k->found, CHECK_ERROR, "images", &e);
 		else
 			check_add(&k->found, CHECK_OK, "images", NULL, "%s is there", below->path);

@@ -25,8 +25,8 @@ static void hook_fail(struct job *j, const char *what, const char *said)
 {
 	struct err e = ERR_INIT;
 
-	err_set(&e, ERR_REFUSED, "the destination's launch hook %s %s%s%s",
-		j->service->config.launch_hook, what, *said ? ": " : "", said);
+	err_set(&e, ERR_REFUSED, "the destination's launch hook %s %s%s%s", j->rights->launch_hook,
+		what, *said ? ": " : "", said);
 	job_fail(j, &e);
 }
 
@@ -117,7 +117,7 @@ static int open_files(struct job *j, char *description, size_t size, struct err 
 
 void job_hook_start(struct job *j)
 {
-	const char *program = j->service->config.launch_hook;
+	const char *program = j->rights->launch_hook;
 	char path[4096], word[] = "launch", description[TWIN_DIR_MAX + 16];
 	char *const argv[] = {path, word, NULL};
 	struct err e = ERR_INIT;
@@ -125,7 +125,7 @@ void job_hook_start(struct job *j)
 
 	snprintf(path, sizeof(path), "%s", program);
 	if (job_check_name(j, &e) < 0 ||
-	    twin_place(&j->twin, &j->desc, &j->service->config, j->id, &e) < 0 ||
+	    twin_place(&j->twin, &j->desc, j->service->config.run_dir, j->id, &e) < 0 ||
 	    job_record_begin(j, &e) < 0 || job_make_folder(j, &e) < 0 ||
 	    open_files(j, description, sizeof(description), &e) < 0 ||
 	    guardian_add_hook(j->guardian, program, description, &e) < 0) {

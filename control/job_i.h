@@ -35,6 +35,7 @@
 #include "control/vmdesc.h"
 #include "control/vms.h"
 #include "proxy/relay.h"
+#include "proxy/rights.h"
 #include "proxy/router.h"
 
 /* What is allowed in each: docs/phases.md has the picture. */
@@ -67,7 +68,8 @@ enum { JOB_CHANNELS_MAX = 256 };
 struct job {
 	struct service *service;
 	TAILQ_ENTRY(job) listed;
-	struct session *session; /* borrowed from the router; NULL once it has ended */
+	struct session *session;     /* borrowed from the router; NULL once it has ended */
+	const struct rights *rights; /* the session's, as they were when the job began */
 	struct talk *talk;
 	enum job_state state;
 	char id[COOKIE_JOB_LEN + 1];
@@ -140,6 +142,7 @@ struct service {
 	struct event_base *base;
 	struct router *router;
 	struct service_config config;
+	bool open;			    /* jobs are taken */
 	char host[JOURNAL_HOST_ID_LEN + 1]; /* who this host is to a source that asks again */
 	TAILQ_HEAD(, job) jobs;
 	struct vms *vms; /* launched here, and handed over */

@@ -185,11 +185,11 @@ static void next_image(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	if (exists && image->disk->copy && !j->service->config.overwrite_images) {
+	if (exists && image->disk->copy && !j->rights->overwrite_images) {
 		err_set(&e, ERR_REFUSED,
 			"%s is there already on the destination, and would be overwritten: "
 			"remove it or move it away, or start adit serve there with "
-			"--overwrite-images",
+			"--overwrite-images (overwrite-images = yes in adit.conf)",
 			image->path);
 		job_fail(j, &e);
 		return;
@@ -502,17 +502,17 @@ int job_check_dest_qmp(const struct job *j, struct err *e)
 			       "--dest-qmp %.40s...: the path of a unix socket may have %d bytes",
 			       j->dest_qmp, ADDR_UNIX_MAX);
 	snprintf(a.path, sizeof(a.path), "%s", j->dest_qmp);
-	if (!j->service->config.dest_qmp || !rules_match(j->service->config.dest_qmp, &a))
+	if (!rules_match(&j->rights->dest_qmp, &a))
 		return err_set(e, ERR_REFUSED,
 			       "--dest-qmp %s is not allowed there: start the destination's adit "
-			       "serve with --allow-dest-qmp and a pattern of that path",
+			       "serve with --allow-dest-qmp (dest-qmp = in adit.conf) and a "
+			       "pattern of that path",
 			       j->dest_qmp);
 	return 0;
 }
 
 void job_begin(struct job *j)
 {
-	const struct service_config *c = &j->service->config;
 	struct err e = ERR_INIT;
 
 	if (job_route(j, &e) < 0) {
@@ -542,14 +542,16 @@ void job_begin(struct job *j)
 			job_twin_connect(j);
 		return;
 	}
-	if (!c->launch_binaries || !c->launch_binaries[0]) {
+	if (!j->rights->launch) {
 		fail(j, ERR_REFUSED,
 		     "VMs are not launched there: start the destination's adit serve with "
-		     "--allow-launch and the QEMU binary, or start a QEMU there yourself and use "
+		     "--allow-launch and the QEMU binary (launch = in adit.conf), or start a QEMU "
+		     "there yourself and use "
 		     "--dest-qmp");
 		return;
 	}
-	if (job_check_name(j, &e) < 0 || twin_plan(&j->twin, &j->desc, c, j->id, &e) < 0 ||
+	if (job_check_name(j, &e) < 0 ||
+	    twin_plan(&j->twin, &j->desc, j->rights, j->service->config.run_dir, j->id, &e) < 0 ||
 	    job_check_backing(j, &e) < 0 || job_record_begin(j, &e) < 0 ||
 	    job_make_folder(j, &e) < 0 || job_keep_write(j, &e) < 0)
 		job_fail(j, &e);

@@ -41,12 +41,13 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 	struct log_ctx about = {.peer = session_peer(session), .stream = stream_id(stream)};
 
 	(void)target;
-	if (!s->config.allow_migrate) {
+	if (!s->open || !router_rights(s->router, session)->migrate) {
 		log_warn(&about, "refused: a migration, which is not allowed here "
-				 "(--allow-migrate)");
+				 "(--allow-migrate, or migrate = yes in adit.conf)");
 		stream_refuse(stream, CODE_REFUSED,
 			      "migrations are not allowed there: start the destination's adit "
-			      "serve with --allow-migrate");
+			      "serve with --allow-migrate, or with migrate = yes for this peer in "
+			      "its adit.conf");
 		return;
 	}
 	if (class != STREAM_CONTROL) {
@@ -82,19 +83,24 @@ struct service *service_new(struct event_base *base, struct router *router,
 		free(s);
 		return NULL;
 	}
-	if (config->allow_migrate && journal_host_id(config->state_dir, s->host, e) < 0)
-		goto fail;
-	if (router_add_service(router, "migrate", on_stream, s, e) < 0)
-		goto fail;
-	if (config->allow_migrate) {
-		job_recover_all(s);
-		vms_sweep(config->run_dir);
+	if (router_add_service(router, "migrate", on_stream, s, e) < 0) {
+		vms_free(s->vms);
+		free(s);
+		return NULL;
 	}
 	return s;
-fail:
-	vms_free(s->vms);
-	free(s);
-	return NULL;
+}
+
+int service_open(struct service *s, struct err *e)
+{
+	if (s->open)
+		return 0;
+	if (journal_host_id(s->config.state_dir, s->host, e) < 0)
+		return e->code;
+	job_recover_all(s);
+	vms_sweep(s->config.run_dir);
+	s->open = true;
+	return 0;
 }
 
 /* Whether a job is to be waited for, ms after the end has begun: guardians, QEMUs that are put

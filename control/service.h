@@ -11,25 +11,23 @@
 
 struct event_base;
 struct router;
-struct rules;
 struct service;
 
-/* All borrowed for the life of the service. */
+/* What a peer may have done here are its rights, as the router has them. All borrowed for the
+ * life of the service. */
 struct service_config {
-	bool allow_migrate;
-	const char *const *launch_binaries; /* absolute paths, NULL at the end; NULL: none */
-	const char *const *images_dirs;	    /* likewise */
-	const char *run_dir;		    /* private folder, there already */
-	const char *launch_hook;	    /* starts VMs instead of us; NULL: none */
-	bool overwrite_images;		    /* those that are there already */
-	const struct rules *dest_qmp;	    /* monitors (unix:) that a peer may name; NULL: none */
-	const char *state_dir;		    /* journal_prepare's; needed with allow_migrate */
+	const char *run_dir;   /* private folder */
+	const char *state_dir; /* journal_prepare's */
 };
 
-/* Registers with router (which must outlive it). Without allow_migrate it is there to
- * refuse with the mend. */
+/* Registers with router (which must outlive it). Until service_open it is there to refuse
+ * with the mend. */
 struct service *service_new(struct event_base *base, struct router *router,
 			    const struct service_config *config, struct err *e);
+
+/* Goes over the journal and begins to take jobs: both folders are there by now. Once is
+ * enough. ERR_SYSTEM, ERR_CONFIG. */
+int service_open(struct service *s, struct err *e);
 
 /* How many VMs are on their way here, up to their source's last word. */
 unsigned service_jobs(const struct service *s);

@@ -87,7 +87,7 @@ static bool is_called(const char *binary, const char *name)
 	return is;
 }
 
-const char *twin_binary(const struct vmdesc *d, const struct service_config *config, struct err *e)
+const char *twin_binary(const struct vmdesc *d, const struct rights *rights, struct err *e)
 {
 	char exe[4096];
 	const char *base, *found = NULL;
@@ -99,7 +99,7 @@ const char *twin_binary(const struct vmdesc *d, const struct service_config *con
 	if (deleted)
 		*deleted = 0;
 	base = base_of(exe);
-	for (const char *const *b = config->launch_binaries; b && *b; b++) {
+	for (const char *const *b = rights->launch; b && *b; b++) {
 		if (strcmp(*b, exe) == 0)
 			return *b;
 		if (!found && *base && is_called(*b, base))
@@ -109,7 +109,7 @@ const char *twin_binary(const struct vmdesc *d, const struct service_config *con
 		err_set(e, ERR_REFUSED,
 			"the source runs %s, which is not to be launched there: "
 			"start the destination's adit serve with --allow-launch and that binary's "
-			"path",
+			"path (launch = in adit.conf)",
 			*base ? base : "a program without a name");
 	return found;
 }
@@ -124,11 +124,11 @@ static int name_dir(struct twin_plan *p, const char *job)
 	size_t n = 0;
 	int len;
 
-	if (strchr(p->config->run_dir, ','))
+	if (strchr(p->run_dir, ','))
 		return err_set(p->e, ERR_CONFIG,
 			       "a folder with a ',' in its name cannot be written "
 			       "in QEMU's options: choose another --run-dir than %s",
-			       p->config->run_dir);
+			       p->run_dir);
 	if (vmdesc_check_name(name, p->e) < 0) {
 		p->e->code = ERR_REFUSED;
 		return err_prefix(p->e, "the VM cannot be launched on the destination under its "
@@ -140,13 +140,12 @@ static int name_dir(struct twin_plan *p, const char *job)
 				 ? *name
 				 : '_';
 	clean[n] = 0;
-	len = snprintf(p->t->dir, sizeof(p->t->dir), "%s/vms/%s-%.8s", p->config->run_dir, clean,
-		       job);
+	len = snprintf(p->t->dir, sizeof(p->t->dir), "%s/vms/%s-%.8s", p->run_dir, clean, job);
 	if (len < 0 || (size_t)len > max || (size_t)len >= sizeof(p->t->dir))
 		return err_set(p->e, ERR_CONFIG,
 			       "%s/vms/%s-... is too long for sockets: start the "
 			       "destination's adit serve with a shorter --run-dir",
-			       p->config->run_dir, clean);
+			       p->run_dir, clean);
 	snprintf(p->t->qmp, sizeof(p->t->qmp), "%s/qmp.sock", p->t->dir);
 	return 0;
 }
@@ -342,18 +341,18 @@ static int check_plugged(struct twin_plan *p)
 		       v->at[0], p->d->plugged.count ? "plugged in" : "unplugged");
 }
 
-int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
-	      const char *job, struct err *e)
+int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *rights,
+	      const char *run_dir, const char *job, struct err *e)
 {
-	struct twin_plan p = {.t = t, .d = d, .config = config, .e = e};
+	struct twin_plan p = {.t = t, .d = d, .rights = rights, .run_dir = run_dir, .e = e};
 	struct qargs args = {0};
-	const char *binary = twin_binary(d, config, e);
+	const char *binary = twin_binary(d, rights, e);
 	char monitor[sizeof(t->dir) + 40];
 	int r;
 
 	if (!binary || name_dir(&p, job) < 0 || check_plugged(&p) < 0)
 		return e->code;
-	if (!config->images_dirs || !config->images_dirs[0]) {
+	if (!rights->images) {
 		bool needs = false;
 
 		for (size_t i = 0; i < d->disk_count; i++)
@@ -361,7 +360,8 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 		if (needs)
 			return err_set(e, ERR_REFUSED,
 				       "there is no folder for the VM's images: start "
-				       "the destination's adit serve with --images DIR");
+				       "the destination's adit serve with --images DIR (images = "
+				       "in adit.conf)");
 	}
 	r = qargs_parse(&args, d->argv.at, d->argv.count, e);
 	if (r < 0)
@@ -392,10 +392,10 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_confi
 	return r;
 }
 
-int twin_place(struct twin *t, const struct vmdesc *d, const struct service_config *config,
-	       const char *job, struct err *e)
+int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, const char *job,
+	       struct err *e)
 {
-	struct twin_plan p = {.t = t, .d = d, .config = config, .e = e};
+	struct twin_plan p = {.t = t, .d = d, .run_dir = run_dir, .e = e};
 
 	return name_dir(&p, job);
 }

@@ -12,9 +12,9 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "control/service.h"
 #include "control/strvec.h"
 #include "control/vmdesc.h"
+#include "proxy/rights.h"
 
 enum { TWIN_DIR_MAX = 100 };
 
@@ -47,18 +47,18 @@ struct twin {
 	struct strvec notes; /* what is different from the source, for a person */
 };
 
-/* The listed binary of the same name as the source's, the same path first; one of config's.
+/* The listed binary of the same name as the source's, the same path first; one of rights'.
  * NULL with ERR_REFUSED. */
-const char *twin_binary(const struct vmdesc *d, const struct service_config *config, struct err *e);
+const char *twin_binary(const struct vmdesc *d, const struct rights *rights, struct err *e);
 
-/* Plans the twin of d under the rules of config. job is the job's id. ERR_REFUSED names
- * the option and the mend; nothing is made. */
-int twin_plan(struct twin *t, const struct vmdesc *d, const struct service_config *config,
-	      const char *job, struct err *e);
+/* Plans the twin of d under a peer's rights, with its folder in run_dir. job is the job's id.
+ * ERR_REFUSED names the option and the mend; nothing is made. */
+int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *rights,
+	      const char *run_dir, const char *job, struct err *e);
 
 /* Sets t->dir and t->qmp only: the private folder of a VM that somebody else starts. */
-int twin_place(struct twin *t, const struct vmdesc *d, const struct service_config *config,
-	       const char *job, struct err *e);
+int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, const char *job,
+	       struct err *e);
 
 void twin_fini(struct twin *t);
 

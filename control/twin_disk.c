@@ -54,7 +54,7 @@ static int add_backing(struct twin_plan *p, const struct vmdesc_disk *disk,
 	struct twin *t = p->t;
 	struct twin_backing *more;
 
-	if (backing_find(p->config->images_dirs, disk, b, path, size, p->e) < 0)
+	if (backing_find(p->rights->images, disk, b, path, size, p->e) < 0)
 		return p->e->code;
 	more = realloc(t->backings, (t->backing_count + 1) * sizeof(*more));
 	if (!more)
@@ -110,7 +110,7 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 		 size_t size)
 {
 	const char *name = twin_base_name(p, source);
-	const char *const *dirs = p->config->images_dirs;
+	const char *const *dirs = p->rights->images;
 	const char *dir = dirs ? dirs[0] : NULL;
 
 	if (!name)
@@ -119,7 +119,8 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 	if (!dir)
 		return err_set(p->e, ERR_REFUSED,
 			       "there is no folder for the VM's images: start "
-			       "the destination's adit serve with --images DIR");
+			       "the destination's adit serve with --images DIR (images = in "
+			       "adit.conf)");
 	for (int again = 0; again < 2; again++) {
 		for (; *dirs; dirs++) {
 			snprintf(out, size, "%s/%s%s%s", *dirs, again ? disk->name : "",
@@ -131,7 +132,7 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 			 name);
 		if (!taken(p->t, out, disk))
 			break;
-		dirs = p->config->images_dirs;
+		dirs = p->rights->images;
 	}
 	if (taken(p->t, out, disk))
 		return err_set(p->e, ERR_REFUSED,
@@ -514,7 +515,7 @@ int twin_host_file(struct twin_plan *p, const char *option, const char *value)
 
 	if (!name)
 		return p->e->code;
-	for (const char *const *dir = p->config->images_dirs; dir && *dir; dir++) {
+	for (const char *const *dir = p->rights->images; dir && *dir; dir++) {
 		snprintf(path, sizeof(path), "%s/%s", *dir, name);
 		if (access(path, R_OK) == 0) {
 			twin_add(p, option, path);

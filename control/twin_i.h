@@ -14,7 +14,8 @@
 struct twin_plan {
 	struct twin *t;
 	const struct vmdesc *d;
-	const struct service_config *config;
+	const struct rights *rights;
+	const char *run_dir;
 	const struct qargs *args;
 	unsigned serials, parallels; /* -serial, -parallel options so far */
 	bool has_display, has_machine, has_name;

@@ -18,7 +18,7 @@
 
 #include "base/log.h"
 #include "proxy/relay.h"
-#include "proxy/rules.h"
+#include "proxy/rights.h"
 
 struct watcher {
 	LIST_ENTRY(watcher) link;
@@ -39,6 +39,7 @@ struct entry {
 	LIST_ENTRY(entry) link;
 	struct router *router;
 	struct session *session;
+	const struct rights *rights;
 	int ended;
 	LIST_HEAD(, routed) forwards;
 	LIST_HEAD(, watcher) watchers;
@@ -54,7 +55,7 @@ struct service_entry {
 
 struct router {
 	struct event_base *base;
-	struct rules rules;
+	struct rights_table *rights;
 	struct event reap;
 	LIST_HEAD(, service_entry) services;
 	LIST_HEAD(, entry) sessions;
@@ -82,6 +83,7 @@ static void free_entry(struct entry *n)
 		free(w);
 	}
 	LIST_REMOVE(n, link);
+	rights_unref(n->rights);
 	free(n);
 }
 
@@ -157,13 +159,14 @@ void router_free(struct router *r)
 		free(v);
 	}
 	event_del(&r->reap);
-	rules_fini(&r->rules);
+	rights_table_free(r->rights);
 	free(r);
 }
 
-int router_allow_forward(struct router *r, const char *pattern, struct err *e)
+void router_set_rights(struct router *r, struct rights_table *t)
 {
-	return rules_add(&r->rules, pattern, e);
+	rights_table_free(r->rights);
+	r->rights = t;
 }
 
 /* The service whose name is that of target up to its first '/'. */
@@ -236,14 +239,17 @@ static void refuse_unnamed(struct entry *n, struct stream *stream, const char *t
 {
 	char reason[STREAM_REASON_MAX], words[STREAM_TARGET_MAX + 64];
 
-	snprintf(words, sizeof(words), "%s: no --allow-forward names it", target);
-	if (strlen(target) < 90)
+	snprintf(words, sizeof(words), "%s: no --allow-forward (forward = in adit.conf) names it",
+		 target);
+	if (strlen(target) < 60)
 		snprintf(reason, sizeof(reason),
-			 "%s is not allowed here: start the far adit with --allow-forward %s",
+			 "%s is not allowed here: start the far adit with --allow-forward %s, or "
+			 "with forward = for this peer in its adit.conf",
 			 target, target);
 	else
 		snprintf(reason, sizeof(reason),
-			 "%.150s is not allowed here: start the far adit with --allow-forward",
+			 "%.110s is not allowed here: start the far adit with --allow-forward, or "
+			 "with forward = for this peer in its adit.conf",
 			 target);
 	refuse(n, stream, CODE_REFUSED, words, reason);
 }
@@ -260,7 +266,7 @@ static void open_forward(struct entry *n, struct stream *stream, const char *tar
 		refuse(n, stream, CODE_REFUSED, e.text, e.text);
 		return;
 	}
-	if (!rules_match(&r->rules, &a)) {
+	if (!rules_match(&n->rights->forwards, &a)) {
 		refuse_unnamed(n, stream, target);
 		return;
 	}
@@ -338,6 +344,7 @@ void router_add_session(struct router *r, struct session *s)
 	n->router = r;
 	n->session = s;
 	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
+	n->rights = rights_ref(rights_table_find(r->rights, n->peer));
 	LIST_INIT(&n->forwards);
 	LIST_INIT(&n->watchers);
 	LIST_INSERT_HEAD(&r->sessions, n, link);
@@ -354,6 +361,13 @@ static struct entry *find_entry(struct router *r, const struct session *s)
 	if (n->session == s)
 		return n;
 	return NULL;
+}
+
+const struct rights *router_rights(struct router *r, const struct session *s)
+{
+	const struct entry *n = find_entry(r, s);
+
+	return n ? n->rights : rights_none();
 }
 
 struct session *router_next_session(struct router *r, const struct session *s)

@@ -1,5 +1,5 @@
 /*
- * What a peer may open: the destination's rules, and the place where incoming
+ * What a peer may open: its rights (rights.h), and the place where incoming
  * streams find their endpoints. Nothing is allowed that is not named.
  *
  * Targets: `unix:/path` and `tcp:HOST:PORT` are forwards and need a rule.
@@ -11,6 +11,8 @@
 
 #include "tunnel/session.h"
 
+struct rights;
+struct rights_table;
 struct router;
 
 /* Gets a stream for a registered service; must call stream_accept (or relay_accept)
@@ -22,10 +24,13 @@ typedef void router_service(void *ctx, struct session *s, struct stream *stream,
 struct router *router_new(struct event_base *base);
 void router_free(struct router *r);
 
-/* Allows forwards to targets that match the pattern: unix:/path or tcp:HOST:PORT
- * with shell wildcards (fnmatch; `*` does not match '/'; paths with `.` or `..`
- * components never match). ERR_USAGE when it is neither. */
-int router_allow_forward(struct router *r, const char *pattern, struct err *e);
+/* Who may do what from now on; the table is taken over, the one before it freed. Sessions
+ * that are there keep the rights that they have. Without a table nobody may do anything. */
+void router_set_rights(struct router *r, struct rights_table *t);
+
+/* Those of s, good as long as s is (rights_ref keeps them); rights_none for a session that
+ * the router does not have. */
+const struct rights *router_rights(struct router *r, const struct session *s);
 
 /* Registers a service (name copied); a second one of the same name is ERR_INTERNAL. */
 int router_add_service(struct router *r, const char *name, router_service *fn, void *ctx,

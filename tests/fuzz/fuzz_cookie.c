@@ -60,19 +60,17 @@ static const char *const good[] = {
 
 static void plan(json_t *msg)
 {
-	static const char *const binaries[] = {"/usr/bin/qemu", NULL};
-	static const char *const images[] = {"/nonexistent/images", NULL};
-	const struct service_config config = {.allow_migrate = true,
-					      .launch_binaries = binaries,
-					      .images_dirs = images,
-					      .run_dir = "/nonexistent/run"};
+	static const char *binaries[] = {"/usr/bin/qemu", NULL};
+	static const char *images[] = {"/nonexistent/images", NULL};
+	const struct rights rights = {.migrate = true, .launch = binaries, .images = images};
 	struct vmdesc d;
 	struct twin t = {0};
 	struct err e = ERR_INIT;
 
 	if (vmdesc_parse(&d, msg, &e) < 0)
 		return;
-	if (twin_plan(&t, &d, &config, "0123456789abcdef0123456789abcdef", &e) == 0 &&
+	if (twin_plan(&t, &d, &rights, "/nonexistent/run", "0123456789abcdef0123456789abcdef",
+		      &e) == 0 &&
 	    (t.argv.count < 6 || strcmp(t.argv.at[0], binaries[0]) != 0))
 		abort();
 	twin_fini(&t);

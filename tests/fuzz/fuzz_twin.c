@@ -93,12 +93,9 @@ static void check(const struct twin *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const binaries[] = {"/usr/bin/qemu", NULL};
-	static const char *const dirs[] = {IMAGES, NULL};
-	struct service_config config = {.allow_migrate = true,
-					.launch_binaries = binaries,
-					.images_dirs = dirs,
-					.run_dir = "/nonexistent/run"};
+	static const char *binaries[] = {"/usr/bin/qemu", NULL};
+	static const char *dirs[] = {IMAGES, NULL};
+	struct rights rights = {.migrate = true, .launch = binaries, .images = dirs};
 	json_t *argv = json_array(), *msg;
 	struct vmdesc d;
 	struct twin t = {0};
@@ -107,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	add(argv, "qemu");
 	if (size && data[0] == 0xff)
-		config.images_dirs = NULL;
+		rights.images = NULL;
 	while (size > 1 && json_array_size(argv) < WORDS_MAX) {
 		size_t used;
 
@@ -126,7 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!msg || vmdesc_parse(&d, msg, &e) < 0)
 		abort();
 	json_decref(msg);
-	if (twin_plan(&t, &d, &config, "0123456789abcdef0123456789abcdef", &e) == 0)
+	if (twin_plan(&t, &d, &rights, "/nonexistent/run", "0123456789abcdef0123456789abcdef",
+		      &e) == 0)
 		check(&t);
 	else if (!err_is_set(&e))
 		abort();

@@ -40,12 +40,10 @@ static json_t *disk(const char *name, const char *file, const char *format)
 /* Plans the twin of a source with these arguments; words end with NULL. */
 static int plan_words(struct plan *p, const char *const *words)
 {
-	static const char *const binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
-	const char *const dirs[] = {images, NULL};
-	struct service_config config = {.allow_migrate = true,
-					.launch_binaries = binaries,
-					.images_dirs = p->no_images ? NULL : dirs,
-					.run_dir = "/run/t"};
+	const char *binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
+	const char *dirs[] = {images, NULL};
+	const struct rights rights = {
+	    .migrate = true, .launch = binaries, .images = p->no_images ? NULL : dirs};
 	json_t *argv = json_array(), *msg;
 	int r;
 
@@ -62,7 +60,7 @@ static int plan_words(struct plan *p, const char *const *words)
 				    json_pack("[s]", p->plugged));
 	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
 	json_decref(msg);
-	r = twin_plan(&p->t, &p->d, &config, JOB, &p->e);
+	r = twin_plan(&p->t, &p->d, &rights, "/run/t", JOB, &p->e);
 	assert_int_equal(r, p->e.code);
 	assert_true(r == 0 || *p->e.text);
 	return r;

@@ -1,0 +1,220 @@
+/* Rights of peers: see rights.h. Owned by whoever reads the configuration. */
+#include "proxy/rights.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+
+struct row {
+	char *pattern;
+	struct rights *rights;
+};
+
+struct rights_table {
+	struct row *rows;
+	unsigned count;
+};
+
+static struct rights none = {.refs = 1};
+
+const struct rights *rights_none(void)
+{
+	return &none;
+}
+
+struct rights *rights_new(void)
+{
+	struct rights *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->refs = 1;
+	return r;
+}
+
+const struct rights *rights_ref(const struct rights *r)
+{
+	if (r != &none)
+		((struct rights *)r)->refs++;
+	return r;
+}
+
+static void free_words(const char **words)
+{
+	for (const char **w = words; w && *w; w++)
+		free((char *)*w);
+	free(words);
+}
+
+void rights_unref(const struct rights *r)
+{
+	struct rights *own = (struct rights *)r;
+
+	if (!r || r == &none || --own->refs)
+		return;
+	rules_fini(&own->forwards);
+	rules_fini(&own->dest_qmp);
+	free_words(own->launch);
+	free_words(own->images);
+	free(own->launch_hook);
+	free(own);
+}
+
+static int add_word(const char ***words, const char *word, struct err *e)
+{
+	const char **grown;
+	char *copy = strdup(word);
+	size_t n = 0;
+
+	while (*words && (*words)[n])
+		n++;
+	grown = copy ? realloc(*words, (n + 2) * sizeof(*grown)) : NULL;
+	if (!grown) {
+		free(copy);
+		return err_set(e, ERR_SPACE, "memory is short");
+	}
+	grown[n] = copy;
+	grown[n + 1] = NULL;
+	*words = grown;
+	return 0;
+}
+
+int rights_add_launch(struct rights *r, const char *path, struct err *e)
+{
+	return add_word(&r->launch, path, e);
+}
+
+int rights_add_images(struct rights *r, const char *path, struct err *e)
+{
+	return add_word(&r->images, path, e);
+}
+
+int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e)
+{
+	char rule[ADDR_UNIX_MAX + 8];
+
+	if (strlen(path) > ADDR_UNIX_MAX)
+		return err_set(e, ERR_USAGE, "%.40s...: the path is too long", path);
+	snprintf(rule, sizeof(rule), "unix:%s", path);
+	return rules_add(&r->dest_qmp, rule, e);
+}
+
+bool rights_any(const struct rights *r)
+{
+	return r->forwards.first || r->migrate || r->libvirt;
+}
+
+/* The part of name behind "KIND:" when it begins so; NULL. */
+static const char *behind(const char *name, const char *kind)
+{
+	size_t len = strlen(kind);
+
+	return strncmp(name, kind, len) == 0 ? name + len : NULL;
+}
+
+/* ssh's names tell from where, too. */
+static bool match_ssh(const char *pattern, const char *user)
+{
+	const char *at = strrchr(user, '@');
+	char *alone;
+	bool yes;
+
+	if (fnmatch(pattern, user, 0) == 0)
+		return true;
+	alone = at ? strndup(user, (size_t)(at - user)) : NULL;
+	yes = alone && fnmatch(pattern, alone, 0) == 0;
+	free(alone);
+	return yes;
+}
+
+bool rights_match(const char *pattern, const char *peer)
+{
+	static const char *const kinds[] = {"psk:", "x509:", "tcp:", "ssh:"};
+	const char *name;
+
+	if (strcmp(pattern, "*") == 0)
+		return true;
+	for (unsigned i = 0; i < 4; i++) {
+		const char *wanted = behind(pattern, kinds[i]);
+
+		if (!wanted)
+			continue;
+		name = behind(peer, kinds[i]);
+		if (!name)
+			return false;
+		return i == 3 ? match_ssh(wanted, name) : fnmatch(wanted, name, 0) == 0;
+	}
+	/* Without a kind: a name that a key or a certificate proves, whatever it looks like. */
+	name = behind(peer, "psk:");
+	if (!name)
+		name = behind(peer, "x509:");
+	return name && fnmatch(pattern, name, 0) == 0;
+}
+
+struct rights_table *rights_table_new(void)
+{
+	return calloc(1, sizeof(struct rights_table));
+}
+
+void rights_table_free(struct rights_table *t)
+{
+	if (!t)
+		return;
+	for (unsigned i = 0; i < t->count; i++) {
+		free(t->rows[i].pattern);
+		rights_unref(t->rows[i].rights);
+	}
+	free(t->rows);
+	free(t);
+}
+
+int rights_table_add(struct rights_table *t, const char *pattern, struct rights *r, struct err *e)
+{
+	struct row *rows;
+	char *copy;
+
+	for (unsigned i = 0; i < t->count; i++) {
+		if (strcmp(t->rows[i].pattern, pattern) == 0) {
+			err_set(e, ERR_USAGE, "peer %s is there already", pattern);
+			goto fail;
+		}
+		if (strcmp(t->rows[i].pattern, "*") == 0) {
+			err_set(e, ERR_USAGE,
+				"peer %s stands behind peer *, which matches everybody: put that "
+				"one last",
+				pattern);
+			goto fail;
+		}
+	}
+	rows = realloc(t->rows, (t->count + 1) * sizeof(*rows));
+	if (rows)
+		t->rows = rows;
+	copy = rows ? strdup(pattern) : NULL;
+	if (!copy) {
+		err_set(e, ERR_SPACE, "memory is short");
+		goto fail;
+	}
+	rows[t->count++] = (struct row){copy, r};
+	return 0;
+fail:
+	rights_unref(r);
+	return e->code;
+}
+
+const struct rights *rights_table_find(const struct rights_table *t, const char *peer)
+{
+	for (unsigned i = 0; t && i < t->count; i++)
+		if (rights_match(t->rows[i].pattern, peer))
+			return t->rows[i].rights;
+	return &none;
+}
+
+const char *rights_table_at(const struct rights_table *t, unsigned i, const struct rights **r)
+{
+	if (!t || i >= t->count)
+		return NULL;
+	*r = t->rows[i].rights;
+	return t->rows[i].pattern;
+}

@@ -1,0 +1,73 @@
+/*
+ * What a peer may do here. Nothing is allowed that is not named.
+ *
+ * A table holds them by patterns of peers' names, the first that matches counts, alone.
+ * Each is counted: a session, and a job that it began, keep the rights that they came with
+ * when the table is replaced.
+ */
+#ifndef ADIT_PROXY_RIGHTS_H
+#define ADIT_PROXY_RIGHTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proxy/rules.h"
+
+struct rights {
+	struct rules forwards; /* targets that it may have connected to */
+	bool migrate;	       /* bring VMs to this host */
+	struct rules dest_qmp; /* monitors (unix:) of QEMUs that wait, which it may name */
+	const char **launch;   /* QEMUs to be started for it; NULL at the end; NULL: none */
+	const char **images;   /* folders for their images; likewise */
+	char *launch_hook;     /* starts VMs instead of us; NULL: none */
+	bool overwrite_images; /* those that are there already */
+	bool libvirt;	       /* the libvirt daemon here, and its migrations */
+	uint64_t bandwidth;    /* bytes/s over all its streams, each way; 0: no limit */
+	unsigned sessions_max; /* at once; 0: as the listener has it */
+	unsigned refs;	       /* rights_ref, rights_unref */
+};
+
+/* A peer whom no pattern matches: nothing, never freed. */
+const struct rights *rights_none(void);
+
+/* Empty, with one reference. NULL when memory is short. */
+struct rights *rights_new(void);
+const struct rights *rights_ref(const struct rights *r);
+void rights_unref(const struct rights *r); /* NULL is fine */
+
+/* Append a copy to launch or images. ERR_SPACE. */
+int rights_add_launch(struct rights *r, const char *path, struct err *e);
+int rights_add_images(struct rights *r, const char *path, struct err *e);
+/* Appends path, a pattern as rules.h has them without its `unix:`, to dest_qmp. ERR_USAGE. */
+int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e);
+
+/* Whether it may do anything at all. */
+bool rights_any(const struct rights *r);
+
+/*
+ * Whether pattern is for the peer called peer (as session_peer has it), with the shell's
+ * wildcards:
+ *   *                  everybody
+ *   NAME               who has the pre-shared key NAME, or the certificate whose subject it is
+ *   psk:NAME, x509:SUBJECT, tcp:ADDRESS   the same, of that kind only
+ *   ssh:USER           who logged in here as USER; ssh:USER@ADDRESS from there only
+ */
+bool rights_match(const char *pattern, const char *peer);
+
+struct rights_table;
+
+struct rights_table *rights_table_new(void); /* NULL when memory is short */
+void rights_table_free(struct rights_table *t);
+
+/* Takes over the caller's reference to r, also on error. A pattern that is there already, or
+ * that stands behind `*`, is ERR_USAGE. */
+int rights_table_add(struct rights_table *t, const char *pattern, struct rights *r, struct err *e);
+
+/* Of that peer; rights_none when no pattern matches. The table's: ref what is kept. */
+const struct rights *rights_table_find(const struct rights_table *t, const char *peer);
+
+/* One after the other: the i-th's pattern and rights; NULL behind the last. */
+const char *rights_table_at(const struct rights_table *t, unsigned i, const struct rights **r);
+
+#endif

@@ -1,0 +1,136 @@
+/* Rights: whose they are, and that they outlive their table for who holds them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/rights.h"
+
+static void test_rights_match_names(void **state)
+{
+	static const struct {
+		const char *pattern, *peer;
+		bool yes;
+	} cases[] = {
+	    {"*", "psk:a", true},
+	    {"*", "ssh:root@10.0.0.1", true},
+	    {"*", "tcp:10.0.0.1", true},
+	    {"a", "psk:a", true},
+	    {"a", "psk:ab", false},
+	    {"a*", "psk:ab", true},
+	    {"a?", "psk:ab", true},
+	    {"a", "tcp:a", false},
+	    {"a", "ssh:a@h", false},
+	    {"CN=a,O=b", "x509:CN=a,O=b", true},
+	    {"CN=*,O=b", "x509:CN=a,O=b", true},
+	    {"psk:a", "psk:a", true},
+	    {"psk:a", "x509:a", false},
+	    {"x509:CN=a", "x509:CN=a", true},
+	    {"x509:CN=a", "psk:CN=a", false},
+	    {"ssh:root", "ssh:root@10.0.0.1", true},
+	    {"ssh:root", "ssh:root2@10.0.0.1", false},
+	    {"ssh:root@10.0.0.1", "ssh:root@10.0.0.1", true},
+	    {"ssh:root@10.0.0.1", "ssh:root@10.0.0.2", false},
+	    {"ssh:root@10.0.0.*", "ssh:root@10.0.0.2", true},
+	    {"ssh:*", "ssh:u@h", true},
+	    {"tcp:10.0.0.*", "tcp:10.0.0.2", true},
+	    /* a key's name is no other kind's, whatever it is called */
+	    {"ssh:root", "psk:ssh:root", false},
+	    {"ssh:root", "psk:ssh:root@h", false},
+	    {"tcp:h", "psk:tcp:h", false},
+	    {"psk:ssh:root", "psk:ssh:root", true},
+	    {"", "psk:", true},
+	    {"", "psk:a", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (rights_match(cases[i].pattern, cases[i].peer) != cases[i].yes)
+			fail_msg("%s and %s: not %d", cases[i].pattern, cases[i].peer,
+				 cases[i].yes);
+}
+
+static void test_rights_table_first_match_counts_alone(void **state)
+{
+	struct rights_table *t = rights_table_new();
+	struct rights *exact = rights_new(), *some = rights_new(), *all = rights_new();
+	const struct rights *at;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	exact->migrate = true;
+	some->libvirt = true;
+	all->overwrite_images = true;
+	assert_int_equal(rights_table_add(t, "ab", exact, &e), 0);
+	assert_int_equal(rights_table_add(t, "a*", some, &e), 0);
+	assert_ptr_equal(rights_table_find(t, "psk:zz"), rights_none());
+	assert_int_equal(rights_table_add(t, "*", all, &e), 0);
+	assert_ptr_equal(rights_table_find(t, "psk:ab"), exact);
+	assert_false(rights_table_find(t, "psk:ab")->libvirt);
+	assert_ptr_equal(rights_table_find(t, "psk:ac"), some);
+	assert_ptr_equal(rights_table_find(t, "psk:zz"), all);
+	assert_string_equal(rights_table_at(t, 1, &at), "a*");
+	assert_ptr_equal(at, some);
+	assert_null(rights_table_at(t, 3, &at));
+	rights_table_free(t);
+	assert_ptr_equal(rights_table_find(NULL, "psk:a"), rights_none());
+}
+
+static void test_rights_table_refuses_what_never_counts(void **state)
+{
+	struct rights_table *t = rights_table_new();
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(rights_table_add(t, "a", rights_new(), &e), 0);
+	assert_int_equal(rights_table_add(t, "a", rights_new(), &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "peer a is there already"));
+	assert_int_equal(rights_table_add(t, "*", rights_new(), &e), 0);
+	assert_int_equal(rights_table_add(t, "b", rights_new(), &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "behind peer *"));
+	rights_table_free(t);
+}
+
+static void test_rights_outlive_their_table(void **state)
+{
+	struct rights_table *t = rights_table_new();
+	struct rights *r = rights_new();
+	const struct rights *kept;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(rights_add_launch(r, "/bin/a", &e), 0);
+	assert_int_equal(rights_add_launch(r, "/bin/b", &e), 0);
+	assert_int_equal(rights_add_images(r, "/i", &e), 0);
+	assert_int_equal(rights_add_dest_qmp(r, "/run/*.sock", &e), 0);
+	assert_int_equal(rights_add_dest_qmp(r, "run/*", &e), ERR_USAGE);
+	assert_false(rights_any(r));
+	r->migrate = true;
+	assert_true(rights_any(r));
+	assert_int_equal(rights_table_add(t, "*", r, &e), 0);
+	kept = rights_ref(rights_table_find(t, "psk:a"));
+	rights_table_free(t);
+	assert_string_equal(kept->launch[1], "/bin/b");
+	assert_null(kept->launch[2]);
+	assert_string_equal(kept->images[0], "/i");
+	rights_unref(kept);
+	/* nobody's are for ever */
+	for (int i = 0; i < 3; i++)
+		rights_unref(rights_none());
+	assert_false(rights_any(rights_ref(rights_none())));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_rights_match_names),
+	    cmocka_unit_test(test_rights_table_first_match_counts_alone),
+	    cmocka_unit_test(test_rights_table_refuses_what_never_counts),
+	    cmocka_unit_test(test_rights_outlive_their_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
