@@ -43,12 +43,6 @@ kill_table() {
     bash "$TESTS_QEMU/kill-table.sh" 2>/dev/null || true
 }
 
-# proc_stopped NAME: by SIGSTOP
-proc_stopped() {
-    local state
-    { read -r _ _ state _ <"/proc/${PROC_PID[$1]}/stat"; } 2>/dev/null || return 1
-    [ "$state" = T ]
-}
 kill_is_stopped() {
     proc_stopped "$1" && return 0
     proc_runs migrate || fail "adit migrate ended before it was at the point: $(tail -n 1 "$T/migrate.log")"

@@ -35,6 +35,13 @@ proc_wait() {
     unset "PROC_PID[$1]"
 }
 
+# proc_stopped NAME: by SIGSTOP
+proc_stopped() {
+    local state
+    { read -r _ _ state _ <"/proc/${PROC_PID[$1]}/stat"; } 2>/dev/null || return 1
+    [ "$state" = T ]
+}
+
 # proc_kill NAME [SIGNAL]: sends TERM, or that; does not wait
 proc_kill() { kill "-${2:-TERM}" "${PROC_PID[$1]}" 2>/dev/null || true; }
 

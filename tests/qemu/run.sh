@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests on real QEMU, two at a time: run.sh [-l] [-r FILE] [NAME]...
+# Runs the tests on real QEMU, one more at a time than there are processors: run.sh [-l] [-r FILE] [NAME]...
 #
 # Only those whose names match one of the NAMEs, or all. Each test has a log in build/check/, a folder of its own for
 # temporary files, and a time limit. -l lists them. -r appends the results to FILE: a line each, with tabs between:
@@ -70,6 +70,8 @@ run_one() {
     [ "$verdict" != failed ]
 }
 
+# they wait more than they work
+slots=$(($(nproc) + 1))
 running=0
 pids=()
 await() {
@@ -103,7 +105,7 @@ for file in "$here"/test-*.sh; do
             report skipped "$full" 0 "QEMU $version is not to be had here${QEMU_MISSING:+: $QEMU_MISSING}"
             continue
         fi
-        await "$((alone ? 0 : 1))"
+        await "$((alone ? 0 : slots - 1))"
         run_one "$full" "$file" "$qemu" "${limit:-180}" "$program" &
         pids+=($!)
         running=$((running + 1))

@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/api.sh"
 need curl
+grep -qs ADIT_STOP_AT "$ADIT" || skip "the program is not built with points (preset asan-ubsan): ${ADIT#"$TOP"/}"
 
 move_hosts
 adit_serve_launch --api "$T/dst.sock"
@@ -223,6 +224,31 @@ adit_wait 10
 expect_equal 'status of adit migrate' 1 "$MIGRATE_STATUS"
 expect_equal 'code of adit migrate' cancelled "$(tail -n 1 "$T/migrate.json" | jq -r .code)"
 [ ! -e "$run/jobs" ] || fail "left behind: $(find "$run/jobs")"
+
+say 'cancelled too late'
+proc_end serve
+ADIT_STOP_AT=d-finish,d-confirm adit_serve_launch
+move_disks web4 32M raw:virtio
+move_vm web4 append="$guest"
+api_vm web4
+link_rate none
+api_start web4 '"downtime_limit":2000'
+for phase in finish confirm; do
+    wait_until 30 "adit serve on dst in $phase" proc_stopped serve
+    api_reaches "$phase"
+    api 409 DELETE '/tasks/{id}' "$TASK"
+    jq -e --arg phase "$phase" '.error.message | test("too late.*" + $phase)' "$T/body.json" >/dev/null || fail "in $phase: $(cat "$T/body.json")"
+    proc_kill serve CONT
+done
+api_ended 30
+expect_equal 'status of what could not be cancelled' completed "$(jq -r .status "$T/body.json")"
+: >"$T/web4.json" : >"$T/web4.log"
+MIGRATE=web4 MIGRATE_STATUS=0
+curl -sS --unix-socket "$API" "http://adit/tasks/$TASK/events" >"$T/web4.json"
+move_succeeded web4 web4-twin raw:virtio
+MIGRATE=migrate
+vm_end web4-twin
+link_rate 80mbit
 
 say 'adit serve is told to stop'
 api_start web3
