@@ -9,6 +9,8 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
     packages+=(qemu-system-x86 qemu-utils iproute2 nftables socat jq util-linux bsdutils procps)
 [ "$purpose" != check ] ||
     packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils systemd)
+# for tests/package
+[ "$purpose" != check ] || packages+=(mandoc zsh fish debootstrap dpkg-dev)
 
 # clang's sanitizers and fuzzer are a package of their own, with clang's version in its name
 release=$(sed -n 's/^VERSION_ID="\(.*\)"/\1/p' /etc/os-release 2>/dev/null || true)

@@ -1,0 +1,112 @@
+# Completion of adit in bash. tests/package/test_words.sh holds it to the help of each command.
+
+# __adit_options COMMAND: all its long options
+__adit_options()
+{
+	local creds='--psk --tls-creds --insecure' ssh='--ssh-config --remote-command'
+	local how='--qmp --dest-address --dest-qmp --copy-storage --disks --rename --persistent --max-bandwidth
+		--downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
+		--postcopy'
+	local jobs='--api --run-dir --json'
+
+	case $1 in
+	'') echo --version ;;
+	migrate) echo "$creds $ssh $how --keep-source --state-dir --json --log-level" ;;
+	check) echo "$creds $ssh $how --measure-dirty --json --log-level" ;;
+	forward) echo "$creds $ssh --background --pid-file --log-level" ;;
+	serve)
+		echo "$creds --listen --stdio --allow-forward --allow-migrate --allow-launch --images --overwrite-images
+			--launch-hook --allow-dest-qmp --vms --api --api-listen --api-token-file --run-dir --state-dir --log-level"
+		;;
+	recover) echo '--run-here --drop-here --state-dir --json --log-level' ;;
+	jobs | cancel) echo "$jobs" ;;
+	status) echo "$jobs --watch" ;;
+	set) echo "$jobs --max-bandwidth --downtime-limit --timeout --on-timeout --postcopy" ;;
+	keygen) echo --output ;;
+	esac
+	echo --help
+}
+
+# __adit_jobs COMMAND: ids of jobs that it may be given
+__adit_jobs()
+{
+	"${COMP_WORDS[0]}" jobs 2>/dev/null | awk -v all="$1" '
+		NR > 1 && (all == "status" || / (pending|running) /) { print $1 }'
+}
+
+# __adit_reply WHAT...: what compgen finds for the word at the cursor
+__adit_reply() { mapfile -t COMPREPLY < <(compgen "$@" -- "$cur"); }
+
+__adit_files()
+{
+	compopt -o filenames 2>/dev/null
+	__adit_reply "$1"
+}
+
+# __adit_beginnings WORD...: something is to be typed behind it
+__adit_beginnings()
+{
+	compopt -o nospace 2>/dev/null
+	__adit_reply -W "$*"
+}
+
+# __adit_value OPTION: what can stand behind it; 1 when it takes no value
+__adit_value()
+{
+	case $1 in
+	--psk | --ssh-config | --pid-file | --api-token-file | --output | -o | --qmp | --dest-qmp | --api | \
+		--launch-hook | --allow-launch | --allow-dest-qmp)
+		__adit_files -f
+		;;
+	--tls-creds | --state-dir | --run-dir | --images | --vms) __adit_files -d ;;
+	--copy-storage) __adit_reply -W 'all inc none' ;;
+	--disks) __adit_reply -W 'all none' ;;
+	--on-timeout) __adit_reply -W 'abort suspend postcopy' ;;
+	--compression) __adit_reply -W 'zlib zstd' ;;
+	--log-level) __adit_reply -W 'error warning info debug' ;;
+	--dest-address) __adit_reply -A hostname ;;
+	--allow-forward | -L) __adit_beginnings unix:/ tcp: ;;
+	--remote-command | --rename | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
+		--listen | --api-listen) ;;
+	*) return 1 ;;
+	esac
+}
+
+_adit()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command='' at words
+
+	COMPREPLY=()
+	# bash takes --option=value apart at the '='
+	if [ "$cur" = = ]; then
+		cur=
+	elif [ "$prev" = = ] && [ "$COMP_CWORD" -gt 2 ]; then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	for ((at = 1; at < COMP_CWORD; at++)); do
+		case ${COMP_WORDS[at]} in
+		-*) ;;
+		*)
+			command=${COMP_WORDS[at]}
+			break
+			;;
+		esac
+	done
+	if [ -n "$command" ] && __adit_value "$prev"; then
+		return
+	fi
+	case $cur in
+	-*)
+		words=$(__adit_options "$command")
+		__adit_reply -W "$words"
+		return
+		;;
+	esac
+	case $command in
+	'') __adit_reply -W 'serve forward migrate check recover jobs status set cancel keygen' ;;
+	migrate | check | forward) __adit_beginnings tls:// ssh:// ssh+tls:// tcp:// ;;
+	status | set | cancel) __adit_reply -W "$(__adit_jobs "$command")" ;;
+	esac
+}
+
+complete -F _adit adit
