@@ -58,6 +58,16 @@ while read -r name section; do
     [ -e "$TOP/docs/man/$name.$section" ] || complain "a page refers to $name($section), which is not there"
 done < <(sed -nE 's/^\.Xr (adit[a-z.-]*) ([1-8]).*/\1 \2/p' "$TOP"/docs/man/* | sort -u)
 
+say 'keys of adit.conf(5)'
+# conf_keys SERVE|PEER, in the table of the sources; page_keys SECTION, in the page
+conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/config.c" | sort; }
+page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\1/p" "$TOP/docs/man/adit.conf.5" | sort; }
+if [ -e "$TOP/cli/config.c" ]; then
+    [ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/config.c'
+    expect_equal 'keys of [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
+    expect_equal 'keys of [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
+fi
+
 say 'every option of the sources is in a help'
 for command in "${commands[@]}"; do help_options "$command"; done | sort -u >"$T/all"
 while IFS= read -r option; do
