@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Limit: 240 s
+# Goal: virsh migrate through adit is broken off: by Ctrl-C, by kill -9 of the tunnel at either end, by a line that goes silent;
+# while the disks are copied and while RAM is. Each time virsh ends with an error of its own, soon, the guest runs on whole
+# where it was, nothing is left on the other host, and in the end it moves.
+. "$(dirname "$0")/lib.sh"
+
+migrate_hosts
+# on that line RAM never gets across, and the disk takes some seconds
+domain_images guest 48M raw:virtio
+domain_start guest src 'ram=16 rate=3000 sectors=1024 diskrate=20'
+link_rate 80mbit
+
+say 'Ctrl-C while the disk is copied'
+migrate_on_terminal
+migrate_start guest --copy-storage-all
+migrate_reaches guest mirror
+migrate_type '\003'
+migrate_wait 10
+migrate_failed guest
+
+say 'Ctrl-C while RAM goes over'
+migrate_start guest --copy-storage-all
+migrate_reaches guest ram
+migrate_type '\003'
+migrate_wait 10
+migrate_failed guest 'canceled by client'
+migrate_on_no_terminal
+
+for phase in mirror ram; do
+    say "the tunnel killed: $phase"
+    migrate_start guest --copy-storage-all
+    migrate_reaches guest $phase
+    migrate_kill
+    migrate_wait 15
+    migrate_failed guest
+done
+
+say 'adit serve killed: mirror'
+migrate_start guest --copy-storage-all
+migrate_reaches guest mirror
+proc_kill serve-dst KILL
+migrate_wait 15
+migrate_failed guest
+proc_wait serve-dst 5
+migrate_serve dst
+
+for phase in mirror ram; do
+    say "the line goes silent: $phase"
+    migrate_start guest --copy-storage-all
+    migrate_reaches guest $phase
+    link_cut
+    migrate_wait 20
+    link_heal
+    migrate_failed guest
+done
+
+say 'and in the end it moves'
+link_rate none
+migrate_start guest --copy-storage-all
+migrate_wait
+migrate_moved guest
