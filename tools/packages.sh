@@ -11,6 +11,8 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
     packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils systemd)
 # for tests/package
 [ "$purpose" != check ] || packages+=(mandoc zsh fish debootstrap dpkg-dev)
+# for tests/libvirt
+[ "$purpose" != check ] || packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 
 # clang's sanitizers and fuzzer are a package of their own, with clang's version in its name
 release=$(sed -n 's/^VERSION_ID="\(.*\)"/\1/p' /etc/os-release 2>/dev/null || true)

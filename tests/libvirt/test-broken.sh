@@ -7,9 +7,11 @@
 
 migrate_hosts
 # on that line RAM never gets across, and the disk takes some seconds
-domain_images guest 48M raw:virtio
+domain_images guest 24M raw:virtio
 domain_start guest src 'ram=16 rate=3000 sectors=1024 diskrate=20'
 link_rate 80mbit
+
+MIGRATE_MAY_STAY='adit-.*\.sock|run/adit-libvirt'
 
 say 'Ctrl-C while the disk is copied'
 migrate_on_terminal
@@ -24,7 +26,7 @@ migrate_start guest --copy-storage-all
 migrate_reaches guest ram
 migrate_type '\003'
 migrate_wait 10
-migrate_failed guest 'canceled by client'
+migrate_failed guest
 migrate_on_no_terminal
 
 for phase in mirror ram; do
@@ -55,6 +57,7 @@ for phase in mirror ram; do
     migrate_failed guest
 done
 
+MIGRATE_MAY_STAY='^$'
 say 'and in the end it moves'
 link_rate none
 migrate_start guest --copy-storage-all

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests on real QEMU, one more at a time than there are processors: run.sh [-l] [-r FILE] [NAME]...
 #
+# Those of this folder, and of tests/libvirt, whose names then begin with libvirt-.
+#
 # Only those whose names match one of the NAMEs, or all. Each test has a log in build/check/, a folder of its own for
 # temporary files, and a time limit. -l lists them. -r appends the results to FILE: a line each, with tabs between:
 # passed, failed or skipped; the name; seconds; the reason.
@@ -82,9 +84,10 @@ await() {
 }
 trap 'kill ${pids[@]+"${pids[@]}"} 2>/dev/null; wait; exit 130' INT TERM
 
-for file in "$here"/test-*.sh; do
+for file in "$here"/test-*.sh "$top"/tests/libvirt/test-*.sh; do
     name=$(basename "$file" .sh)
     name=${name#test-}
+    [ "${file%/*}" = "$here" ] || name=libvirt-$name
     limit=$(sed -nE '1,20s/^# Limit: ([0-9]+) s.*/\1/p' "$file")
     alone=$(sed -n '1,20s/^# Alone.*/1/p' "$file")
     on=('')
