@@ -69,6 +69,7 @@ lib_end() {
             tail -n 12 "$log"
         done
     fi >&2
+    ! declare -F systemd_end >/dev/null || systemd_end 2>/dev/null
     if [ -n "${ADIT_TEST_KEEP:-}" ]; then
         printf 'kept: %s\n' "$T" >&2
     else

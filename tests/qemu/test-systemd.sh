@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Goal: adit as a service of a real systemd, with the units that are installed and all of their hardening on: sockets
+# start it when a peer comes, VMs come (in postcopy too) and stay through everything that befalls it: a restart, kill -9, a loop
+# that hangs, a stop; what was half there when it died is undone; the journal has its lines with their priorities.
+. "$(dirname "$0")/lib.sh"
+. "$TESTS_QEMU/systemd.sh"
+. "$TESTS_QEMU/postcopy.sh"
+systemd_needed
+
+# adopt NAME: the VM that the last migration brought. adit's pid is one of systemd's namespace.
+adopt() {
+    local dir
+    adit_adopt_twin "$1"
+    dir=$(dirname "${VM_QMP[$1]}")
+    PROC_PID[$1]=$(proc_list "$dir/qmp.sock" | awk 'NR == 1 { print $1 }')
+    [ -n "${PROC_PID[$1]}" ] || fail "no process has $dir"
+}
+# stays WHAT: the VM is where it was, and at work, and so is adit
+pid_of_adit() { systemd_show MainPID; }
+stays() {
+    say "  $1"
+    proc_runs one-twin || fail "$1: the VM has gone"
+    vm_is one-twin running || fail "$1: the VM is $(vm_status one-twin)"
+    guest_beats_on one-twin 4
+}
+new_adit() { [ "$(pid_of_adit)" != "$1" ] && systemd_shows SubState running; }
+# qemu_is_gone: nothing but adit and the first VM is in the service's group
+only_the_first() { [ "$(systemd_processes | grep -c .)" = 2 ]; }
+
+move_hosts
+systemd_start dst
+ADIT_IMAGES=$T/images
+adit_images
+cp "$T/psk" "$T/run-systemd/psk"
+systemd_drop_in test ExecStart= "ExecStart=/usr/bin/adit serve --psk /run/psk --allow-migrate --allow-launch $QEMU --images $ADIT_IMAGES"
+
+say 'the units'
+systemd_in systemd-analyze verify --man=no adit.service adit.socket adit-api.socket >"$T/verify.log" 2>&1 ||
+    fail "systemd-analyze verify: $(cat "$T/verify.log")"
+[ ! -s "$T/verify.log" ] || fail "systemd-analyze verify: $(cat "$T/verify.log")"
+# (50: 5.0, which systemd calls "OK"; it is 9.6 without any)
+systemd_in systemd-analyze security --no-pager --threshold=50 adit.service >"$T/security.log" 2>&1 ||
+    fail "systemd-analyze security: $(tail -n 1 "$T/security.log")"
+say "  $(tail -n 1 "$T/security.log" | sed 's/[^ -~]//g')"
+
+say 'the sockets start it'
+systemd_in systemctl start adit.socket adit-api.socket
+expect_equal 'adit.service before anybody comes' inactive "$(systemd_show ActiveState)"
+move_disks one 16M qcow2:virtio
+move_vm one append='ram=16 rate=4000 sectors=1024 diskrate=40'
+adit_migrate one
+[ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
+adopt one-twin
+move_succeeded one one-twin qcow2:virtio
+firewall_expect_connections 1
+wait_until 5 'the status' systemd_shows StatusText 'no session, no VM coming, no VM going'
+expect_equal 'jobs, by the socket of the API' 200 "$(systemd_in curl -sS -o /dev/null -w '%{http_code}' --unix-socket /run/adit/api.sock http://adit/tasks)"
+grep -q '^NoNewPrivs:.*1$' "/proc/${PROC_PID[one-twin]}/status" || fail 'the VM is not within what the unit sets'
+
+say 'a restart, kill -9, a loop that hangs'
+systemd_in systemctl restart adit.service
+stays 'after a restart'
+pid=$(pid_of_adit)
+systemd_in systemctl kill --signal=KILL --kill-who=main adit.service
+wait_until 10 'another adit' new_adit "$pid"
+stays 'after kill -9'
+systemd_drop_in watchdog WatchdogSec=1
+systemd_in systemctl restart adit.service
+pid=$(pid_of_adit)
+systemd_in systemctl kill --signal=STOP --kill-who=main adit.service
+wait_until 15 'another adit' new_adit "$pid"
+systemd_in journalctl -u adit.service --no-pager -q >"$T/journal.log"
+grep -q 'adit.service: Watchdog timeout' "$T/journal.log" || fail 'it was not the watchdog that saw the loop hang'
+stays 'after the watchdog'
+
+say 'a reload'
+systemd_in systemctl reload adit.service
+wait_until 5 'the end of the reload' systemd_shows SubState running
+wait_until 5 'a line of it' eval 'systemd_in journalctl -u adit --no-pager -o cat | grep -q "read the credentials anew"'
+
+say 'kill -9 in mid-RAM: the guardian outlives it'
+link_rate 40mbit
+postcopy_vm two
+adit_start two
+move_phase two ram
+only_the_first && fail 'nothing of the second VM is there yet'
+left_clock
+systemd_in systemctl kill --signal=KILL --kill-who=main adit.service
+link_rate none
+adit_wait 20
+expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+move_runs_on two
+wait_until 10 'the end of all that was half there' only_the_first
+[ ! -e "$ADIT_IMAGES/two-0.raw" ] || fail 'its image is left'
+stays 'after that'
+
+say 'postcopy, with the system calls that are left'
+postcopy_reach two
+link_rate none
+adit_wait
+[ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
+adopt two-twin
+move_succeeded two two-twin raw:virtio
+
+say 'a stop'
+systemd_in systemctl stop adit.service adit.socket adit-api.socket
+expect_equal 'the result' success "$(systemd_show Result)"
+stays 'after a stop'
+listeners dst >"$T/listeners.txt"
+! grep -q ":$ADIT_PORT " "$T/listeners.txt" || fail 'somebody still listens'
+
+say 'the journal'
+systemd_in journalctl -u adit --no-pager -o json _COMM=adit | jq -r '[.PRIORITY, .MESSAGE] | @tsv' >"$T/journal.txt"
+grep -qP '^6\tlistening on .*, handed over' "$T/journal.txt" || fail 'no line of the sockets'
+grep -qP '^6\tpeer=psk:tester job=[0-9a-f]* a VM comes: one' "$T/journal.txt" || fail 'no line of the first VM'
+! grep -P '\t(20[0-9][0-9]-|(info|warning|error): |<)' "$T/journal.txt" || fail 'lines with a time, a level or a prefix of their own'
+systemd_end
