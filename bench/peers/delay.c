@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,8 +70,10 @@ static void take(struct way *w)
 	w->count++;
 }
 
-/* Milliseconds until the next piece is due, 0 when the receiver is full, -1 for none. */
-static int give(struct way *w)
+/* What a direction waits for: microseconds until the next piece is due, or one of these. */
+enum { NOTHING = -1, ROOM = -2, BROKEN = -3 };
+
+static int64_t give(struct way *w)
 {
 	while (w->count) {
 		struct piece *p = &w->pieces[w->first];
@@ -78,11 +81,11 @@ static int give(struct way *w)
 		ssize_t n;
 
 		if (p->due_us > now)
-			return (int)((p->due_us - now) / 1000);
+			return (int64_t)(p->due_us - now);
 		n = p->len > QUEUE - w->head ? (ssize_t)(QUEUE - w->head) : (ssize_t)p->len;
 		n = send(w->to, w->data + w->head, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -1;
+			return errno == EAGAIN ? ROOM : BROKEN;
 		w->head = (w->head + (size_t)n) % QUEUE;
 		w->len -= (size_t)n;
 		p->len -= (size_t)n;
@@ -95,7 +98,7 @@ static int give(struct way *w)
 		w->ended = 2;
 		shutdown(w->to, SHUT_WR);
 	}
-	return -1;
+	return NOTHING;
 }
 
 static void serve(int a, int b)
@@ -109,20 +112,28 @@ static void serve(int a, int b)
 			return;
 	}
 	while (ways[0].ended < 2 || ways[1].ended < 2) {
-		struct pollfd p[2] = {{.fd = ways[0].from}, {.fd = ways[1].from}};
+		struct pollfd p[2] = {{.fd = a}, {.fd = b}};
 		struct timespec wait;
-		int ms[2], least = 1000;
+		int64_t least = 1000000;
 
 		for (int i = 0; i < 2; i++) {
-			ms[i] = give(&ways[i]);
-			if (ms[i] >= 0 && ms[i] < least)
-				least = ms[i];
-			if (!ways[i].ended && ways[i].len < QUEUE)
+			int64_t us = give(&ways[i]);
+
+			/* Nobody takes what is held: all there is to do is to let go. */
+			if (us == BROKEN)
+				return;
+			if (us >= 0 && us < least)
+				least = us;
+			if (!ways[i].ended && ways[i].len < QUEUE && ways[i].count < CHUNKS)
 				p[i].events |= POLLIN;
-			if (ways[i].count && ms[i] == 0)
+			if (us == ROOM)
 				p[1 - i].events |= POLLOUT;
 		}
-		wait = (struct timespec){least / 1000, least % 1000 * 1000000L + 200000};
+		/* poll tells of one that was reset for ever, wanted or not. */
+		for (int i = 0; i < 2; i++)
+			if (!p[i].events)
+				p[i].fd = -1;
+		wait = (struct timespec){least / 1000000, least % 1000000 * 1000};
 		if (ppoll(p, 2, &wait, NULL) < 0)
 			return;
 		for (int i = 0; i < 2; i++)
@@ -155,6 +166,7 @@ int main(int argc, char **argv)
 		if (a < 0)
 			continue;
 		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			b = socket(AF_INET, SOCK_STREAM, 0);
 			setsockopt(a, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 			setsockopt(b, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
