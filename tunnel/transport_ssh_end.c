@@ -20,6 +20,22 @@ static void tell(const struct transport_ssh *ssh, const char *line)
 		log_debug(&about, "the far side says: %s", line);
 }
 
+void transport_ssh_hide_key(const struct transport_ssh *ssh, char *line)
+{
+	enum { ENOUGH = 16 }; /* digits of it that give it away */
+	const char *key = strncmp(ssh->request, "psk ", 4) == 0 ? strrchr(ssh->request, ' ') : NULL;
+	char some[ENOUGH + 1];
+	char *at;
+
+	if (!key)
+		return;
+	snprintf(some, sizeof(some), "%s", key + 1);
+	at = strstr(line, some);
+	if (at)
+		memset(at, '*', strlen(at));
+	explicit_bzero(some, sizeof(some));
+}
+
 static void end_line(struct transport_ssh *ssh)
 {
 	ssh->far_line[ssh->far_len] = '\0';
@@ -27,6 +43,7 @@ static void end_line(struct transport_ssh *ssh)
 		return;
 	ssh->far_len = 0;
 	err_printable(ssh->far_line);
+	transport_ssh_hide_key(ssh, ssh->far_line);
 	if (!strstr(ssh->far_line, " info: ") && !strstr(ssh->far_line, " debug: "))
 		snprintf(ssh->far_said, sizeof(ssh->far_said), "%s", ssh->far_line);
 	tell(ssh, ssh->far_line);
@@ -49,6 +66,13 @@ void transport_ssh_far_words(struct transport_ssh *ssh, const char *data, size_t
 	}
 }
 
+int transport_ssh_is_shell(const struct transport_ssh *ssh)
+{
+	/* adit, where it complains of a greeting, says the version too */
+	return ssh->state < SSH_STATE_UP && strstr(ssh->far_said, "ADIT-SSH") &&
+	       !strstr(ssh->far_said, TRANSPORT_STDIO_GREETING);
+}
+
 static const char *dash(const struct transport_ssh *ssh)
 {
 	return ssh->far_said[0] ? ": " : "";
@@ -63,6 +87,11 @@ void transport_ssh_explain_end(struct transport_ssh *ssh)
 	if (ssh->exit_signal[0])
 		err_set(e, ERR_CLOSED, "the far adit was ended by signal %s%s%s", ssh->exit_signal,
 			dash(ssh), said);
+	else if (transport_ssh_is_shell(ssh))
+		err_set(e, ERR_CLOSED,
+			"what sshd runs there is not adit, it takes the greeting for a command "
+			"(%.80s): see command= in authorized_keys there, or ForceCommand",
+			said);
 	else if (ssh->exit_status == STATUS_NOT_FOUND)
 		err_set(e, ERR_CLOSED,
 			"\"%s\" is not found there: install adit on that host, or say where it is "

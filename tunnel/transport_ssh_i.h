@@ -35,6 +35,7 @@ struct transport_ssh {
 
 	char *command, *request;
 	char user[128], host[ADDR_HOST_MAX]; /* host: as the configuration says */
+	char alias[ADDR_HOST_MAX];	     /* HostKeyAlias, where there is one */
 	uint16_t port;
 	int proxy;	      /* a ProxyCommand connects */
 	int let_in;	      /* sshd wants no proof */
@@ -103,8 +104,12 @@ int transport_ssh_drain(struct transport_ssh *ssh);
 ssize_t transport_ssh_take(struct transport_ssh *ssh, uint8_t *buf, size_t size);
 
 /* transport_ssh_end.c: what the far side says beside the session, and how it ended. */
+/* Blots out the key that the request carries (ssh+tls) in what somebody there repeats. */
+void transport_ssh_hide_key(const struct transport_ssh *ssh, char *line);
 void transport_ssh_far_words(struct transport_ssh *ssh, const char *data, size_t len);
 void transport_ssh_up(struct transport_ssh *ssh); /* the session begins */
+/* Whether something there has taken the greeting for a command, and says that it is none. */
+int transport_ssh_is_shell(const struct transport_ssh *ssh);
 /* Sets ssh->failed for a far side that has ended, or a connection that broke. */
 void transport_ssh_explain_end(struct transport_ssh *ssh);
 

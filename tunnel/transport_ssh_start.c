@@ -135,13 +135,19 @@ static int judge_greeting(struct transport_ssh *ssh)
 	const size_t name_len = sizeof("ADIT-SSH ") - 1;
 
 	err_printable(ssh->line);
+	transport_ssh_hide_key(ssh, ssh->line);
 	if (strncmp(ssh->line, greeting, len) == 0) {
 		const char *answer = ssh->line + len;
 
 		if (strncmp(answer, "ok ", 3) == 0)
 			return 0;
-		err_set(&ssh->failed, ERR_REFUSED, "the far adit refuses: %s",
-			strncmp(answer, "no ", 3) == 0 ? answer + 3 : answer);
+		/* Only a refusal is repeated: what comes back may be our own words, with a key. */
+		if (strncmp(answer, "no ", 3) == 0)
+			err_set(&ssh->failed, ERR_REFUSED, "the far adit refuses: %s", answer + 3);
+		else
+			err_set(&ssh->failed, ERR_PROTOCOL,
+				"what sshd runs there is not adit, it does not answer but repeats: "
+				"see command= in authorized_keys there, or ForceCommand");
 	} else if (strncmp(ssh->line, greeting, name_len) == 0) {
 		err_set(&ssh->failed, ERR_PROTOCOL,
 			"the far adit greets with \"%.40s\", this one with "
@@ -178,7 +184,7 @@ static int hear(struct transport_ssh *ssh, unsigned i)
 		}
 		ssh->line[ssh->line_len++] = c ? c : '?';
 	}
-	if (!transport_ssh_closed(ssh))
+	if (!transport_ssh_closed(ssh) && !transport_ssh_is_shell(ssh))
 		return TRANSPORT_WANT_READ;
 	if (!err_is_set(&ssh->failed))
 		transport_ssh_explain_end(ssh);

@@ -124,6 +124,21 @@ end_sshd
 start_sshd "ForceCommand echo not for you >&2; exit 1"
 attempt "an sshd that runs something else" 'not for you'
 end_sshd
+# one that repeats what it is told must not have the one-time key repeated here
+start_sshd "ForceCommand cat"
+for DEST in ssh://far ssh+tls://far; do
+    attempt "a program that repeats, over ${DEST%%:*}" 'is not adit.*repeats.*authorized_keys'
+    timeout 50 "$ADIT" forward "$DEST" --ssh-config "$T/ssh/config" --log-level debug -L "$pair" 2>"$T/said" </dev/null
+    ! grep -E '[0-9a-f]{32}' "$T/said" || fail "the key was printed"
+done
+end_sshd
+start_sshd "ForceCommand sed -u 's/^/I say: /'"
+attempt "a program that talks back" 'I say: ADIT-SSH 1 psk once-[0-9a-f]* [*]*" came instead'
+end_sshd
+start_sshd "ForceCommand sh"
+attempt "a shell" 'takes the greeting for a command .*ADIT-SSH: not found.*authorized_keys'
+unset DEST
+end_sshd
 # the rights stand where the key is: whatever the peer asks for, this is run
 start_sshd "ForceCommand adit serve --stdio --allow-forward unix:$T/target"
 works --remote-command "anything else"
