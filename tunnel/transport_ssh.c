@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "tunnel/ssh_alias.h"
 
 enum { DIRECT_MIN = 16 * 1024 }; /* frames that do not stay in the ring */
 
@@ -276,6 +277,50 @@ static int set_given(struct transport_ssh *ssh, const struct addr_dest *d)
 	return port && ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0 ? -1 : 0;
 }
 
+/* Host and port into the ProxyCommand, as libssh would do it, were it not for the alias. */
+static int fill_proxy_command(struct transport_ssh *ssh, const char *command)
+{
+	size_t room = strlen(command) + 1;
+	char *full, *at;
+	int rc;
+
+	for (const char *p = command; (p = strchr(p, '%')) != NULL; p++)
+		room += sizeof(ssh->host);
+	full = at = malloc(room);
+	if (!full)
+		return -1;
+	for (const char *p = command; *p; p++) {
+		if (p[0] == '%' && p[1] == 'h')
+			at += sprintf(at, "%s", ssh->host);
+		else if (p[0] == '%' && p[1] == 'p')
+			at += sprintf(at, "%u", ssh->port);
+		else
+			*at++ = *p;
+		if (p[0] == '%' && (p[1] == 'h' || p[1] == 'p'))
+			p++;
+		else if (p[0] == '%' && p[1])
+			*at++ = *++p;
+	}
+	*at = '\0';
+	rc = ssh_options_set(ssh->session, SSH_OPTIONS_PROXYCOMMAND, full);
+	free(full);
+	return rc;
+}
+
+/* HostKeyAlias: libssh is to look for it, and for no port, in known_hosts. That is all it
+ * needs a host's name for, as others connect. */
+static int take_alias(struct transport_ssh *ssh, const char *proxy_command, struct err *e)
+{
+	unsigned port = 22;
+
+	if ((ssh->proxy && fill_proxy_command(ssh, proxy_command) < 0) ||
+	    ssh_options_set(ssh->session, SSH_OPTIONS_HOST, ssh->alias) < 0 ||
+	    ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0)
+		return err_set(e, ERR_CONFIG, "HostKeyAlias %s cannot be used: %s", ssh->alias,
+			       ssh_get_error(ssh->session));
+	return 0;
+}
+
 /* Takes user, host and port, and what the configuration has for them. */
 static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const char *config_file,
 		     struct err *e)
@@ -313,7 +358,11 @@ static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const
 	text = NULL;
 	ssh->proxy =
 	    ssh_options_get(ssh->session, SSH_OPTIONS_PROXYCOMMAND, &text) == SSH_OK && *text;
+	if (ssh_alias_find(config_file, d->host, ssh->alias, sizeof(ssh->alias)))
+		take_alias(ssh, text, e);
 	ssh_string_free_char(text);
+	if (e->code)
+		return e->code;
 	snprintf(ssh->t.peer, sizeof(ssh->t.peer), "ssh:%.100s@%.150s", ssh->user, ssh->host);
 	err_printable(ssh->t.peer);
 	return 0;

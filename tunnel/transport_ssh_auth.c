@@ -45,7 +45,9 @@ static int revoked_in(const char *file, const char *base64)
 /* The host as known_hosts has it. */
 static void known_name(const struct transport_ssh *ssh, char *buf, size_t size)
 {
-	if (ssh->port == 22)
+	if (ssh->alias[0])
+		snprintf(buf, size, "%s", ssh->alias);
+	else if (ssh->port == 22)
 		snprintf(buf, size, "%s", ssh->host);
 	else
 		snprintf(buf, size, "[%s]:%u", ssh->host, ssh->port);

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Goal: ssh's own files are taken as ssh takes them: ~/.ssh/config with its Host sections and what they include, identities,
+# hashed known_hosts, ProxyCommand and ProxyJump, HostKeyAlias; and an sshd that allows one channel only is enough, however
+# long the path is.
+[ -n "${ADIT_TEST_INSIDE:-}" ] || ! unshare -m true 2>/dev/null || ADIT_TEST_INSIDE=1 exec unshare -m bash "$0"
+. "$(dirname "$0")/lib.sh"
+[ -n "${ADIT_TEST_INSIDE:-}" ] || skip "mounts may not be made here: ~/.ssh cannot be replaced"
+. "$(dirname "$0")/ssh.sh"
+need socat ssh
+
+pair="unix:$T/near=unix:$T/target"
+make_ssh_keys
+start_sshd "MaxSessions 1"
+# over this shell's mounts only
+dot=$(getent passwd "$(id -u)" | cut -d: -f6)/.ssh
+[ -d "$dot" ] || { made=$dot && mkdir -m 700 "$dot"; }
+mount -t tmpfs -o mode=700 none "$dot" || skip "no tmpfs may be mounted"
+clean_dot() { umount "$dot"; [ -z "${made:-}" ] || rmdir "$made"; }
+trap 'clean_dot; clean_up' EXIT
+cp "$T/ssh/user" "$dot/id_ed25519"
+say_config() { (umask 077 && printf '%s\n' "$@" >"$dot/config"); }
+host_key=$(cut -d' ' -f1,2 "$T/ssh/host.pub")
+knows() { printf '%s %s\n' "$1" "$host_key" >"$dot/known_hosts"; }
+works() { # WHAT [DEST] [OPTION]...
+    local what=$1 dest=${2:-ssh://far}
+    shift $(($# > 1 ? 2 : 1))
+    start_forward "$dest" -L "$pair" "$@"
+    end_forward
+    say "works: $what"
+}
+fails() { # WHAT PATTERN [DEST]
+    timeout 40 "$ADIT" forward "${3:-ssh://far}" -L "$pair" 2>"$T/said" </dev/null
+    expect_equal "status of $1" 1 $?
+    say "$1: $(cat "$T/said")"
+    grep -qE "$2" "$T/said" || fail "$1: not what was expected ($2)"
+}
+
+far=("Host far f*r2" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)")
+say_config "Include more/*.conf" "Host far" "Port 1" "Host *" "User nobody-here"
+mkdir "$dot/more"
+printf '%s\n' "${far[@]}" >"$dot/more/far.conf"
+knows "[127.0.0.1]:$SSHD_PORT"
+works "Host, HostName, Port, User, Include and the key where ssh has it"
+works "a Host pattern" ssh://far2
+fails "another host" 'cannot|refused|no address|known|resolve' ssh://near.invalid
+ssh-keygen -q -H -f "$dot/known_hosts" 2>/dev/null || fail 'ssh-keygen -H'
+rm -f "$dot/known_hosts.old"
+! grep -q 127.0.0.1 "$dot/known_hosts" || fail 'known_hosts is not hashed'
+works "a hashed known_hosts"
+mv "$dot/id_ed25519" "$dot/other-key"
+fails "no key" 'takes none of the keys'
+say_config "${far[@]}" "IdentityFile ~/.ssh/other-key" "UserKnownHostsFile ~/.ssh/hosts"
+fails "an empty UserKnownHostsFile" "is not in .*/.ssh/hosts"
+mv "$dot/known_hosts" "$dot/hosts"
+works "IdentityFile and UserKnownHostsFile"
+
+# by way of a program, and of another sshd (which here is the same)
+far+=("IdentityFile ~/.ssh/other-key")
+knows "[127.0.0.1]:$SSHD_PORT"
+say_config "${far[@]}" "ProxyCommand socat -d -d -lf $T/socat.log STDIO TCP4:%h:%p"
+works "ProxyCommand"
+grep -q "$SSHD_PORT" "$T/socat.log" || fail 'the ProxyCommand was not run'
+say_config "${far[@]}" "ProxyCommand exit 1"
+fails "a ProxyCommand that fails" 'ssh'
+say_config "Host jump" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)" "IdentityFile ~/.ssh/other-key" \
+    "${far[@]}" "ProxyJump jump"
+works "ProxyJump"
+
+# the name in known_hosts
+knows alias-of-far
+say_config "${far[@]}"
+fails "a name that known_hosts does not have" "of \[127.0.0.1\]:$SSHD_PORT .* is not in"
+say_config "${far[@]}" "HostKeyAlias alias-of-far"
+works "HostKeyAlias"
+say_config "${far[@]}" "HostKeyAlias alias-of-far" "ProxyCommand socat STDIO TCP4:%h:%p"
+works "HostKeyAlias behind a ProxyCommand"
+say_config "${far[@]}" "HostKeyAlias another-alias"
+fails "an alias that known_hosts does not have" "of another-alias .* is not in"
+
+# so long a path that several channels would be had
+far_port=$(free_port)
+"$HELPERS/../../bench/delay" "$far_port" "$SSHD_PORT" 15 &
+started $!
+wait_until 5 "the long path" port_listens "$far_port"
+say_config "Host far" "HostName 127.0.0.1" "Port $far_port" "User $(id -un)" "IdentityFile ~/.ssh/other-key" "HostKeyAlias alias-of-far"
+start_forward ssh://far --remote-command "adit serve --stdio --allow-forward unix:$T/target" -L "$pair" --log-level debug
+"$HELPERS/streams" "$T/target" "$T/near" 20 131072 || fail '20 streams in the one channel'
+end_forward
+grep -q 'ssh: 1 channels, not' "$T/forward.log" || fail 'sshd gave more than one channel'
+say 'works: MaxSessions 1 over a long path'
