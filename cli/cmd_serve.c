@@ -46,9 +46,10 @@ static const char help[] =
     "who may connect, exactly one of:\n" CREDS_OPTIONS_HELP_SERVER
     "  --stdio             nobody but the peer at standard input and output: what sshd runs for\n"
     "                      adit ... ssh://HOST. For ssh+tls://HOST the peer with the key that\n"
-    "                      came this way is waited for at the port, for half a minute; or it\n"
-    "                      is handed to the adit serve of this user that has the port (with\n"
-    "                      the same --run-dir). One session, then the program ends\n"
+    "                      came this way is waited for at the port, for half a minute; or, where\n"
+    "                      the command gives no rights, is handed to the adit serve of this user\n"
+    "                      that has the port (with the same --run-dir). One session, then the\n"
+    "                      program ends\n"
     "\n"
     "what they may do:\n"
     "  --allow-forward PATTERN  connect to targets that match unix:/path or tcp:HOST:PORT,\n"
@@ -331,8 +332,11 @@ static int start_service(struct serve *v, struct err *e)
 /* The one session that sshd has started this for. */
 static int start_stdio(struct serve *v, struct err *e)
 {
-	struct serve_stdio_config config = {
-	    .base = v->base, .router = v->router, .listen = &v->listen, .run_dir = v->run_dir};
+	struct serve_stdio_config config = {.base = v->base,
+					    .router = v->router,
+					    .listen = &v->listen,
+					    .run_dir = v->run_dir,
+					    .rights_given = v->forwards.count || v->allow_migrate};
 
 	/* Where there is no such folder, no adit serve has its socket in it. */
 	if (!v->run_dir[0] &&

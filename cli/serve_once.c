@@ -1,10 +1,12 @@
 /* One-time keys for an adit serve that runs: see serve_once.h. A line in, a line out:
- * "IDENTITY HEXKEY PEER", and "ok PORT" or "no SENTENCE". Refuses other users than its own
- * and root, whatever the folder's mode. */
+ * "IDENTITY HEXKEY ADDRESS", and "ok PORT" or "no SENTENCE". Who the peer is, is what the
+ * kernel says of the process that brings the key; of the address it is believed, as that is
+ * only told. Refuses other users than its own and root, whatever the folder's mode. */
 #include "cli/serve_once.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,23 +60,34 @@ static ssize_t read_line(int fd, char *line, size_t size)
 	return -1;
 }
 
-/* Splits the line and takes the key. */
-static int take(struct serve_once *o, char *line, struct err *e)
+void serve_once_name_peer(char *peer, size_t size, uid_t uid, const char *address)
 {
-	char *hex = strchr(line, ' '), *peer = hex ? strchr(hex + 1, ' ') : NULL;
-	struct log_ctx about = {0};
+	const struct passwd *pw = getpwuid(uid);
+
+	if (pw)
+		snprintf(peer, size, "ssh:%.100s@%.100s", pw->pw_name, address);
+	else
+		snprintf(peer, size, "ssh:%lu@%.100s", (unsigned long)uid, address);
+	err_printable(peer);
+}
+
+/* Splits the line and takes the key. */
+static int take(struct serve_once *o, uid_t uid, char *line, struct err *e)
+{
+	char *hex = strchr(line, ' '), *address = hex ? strchr(hex + 1, ' ') : NULL;
+	char peer[SERVE_ONCE_PEER_MAX];
+	struct log_ctx about = {.peer = peer};
 	struct creds_psk_key k = {0};
 	int rc;
 
-	if (!peer)
+	if (!address)
 		return err_set(e, ERR_PROTOCOL, "that is no one-time key");
-	*peer++ = '\0';
-	err_printable(peer);
+	*address++ = '\0';
+	serve_once_name_peer(peer, sizeof(peer), uid, address);
 	if (creds_psk_parse(&k, line, (size_t)(hex - line), hex + 1, strlen(hex + 1)) < 0)
 		return err_set(e, ERR_PROTOCOL, "that is no one-time key");
 	rc = creds_take_once(o->creds, &k, peer, e);
 	explicit_bzero(&k, sizeof(k));
-	about.peer = peer;
 	if (rc == 0)
 		log_info(&about, "brought a one-time key through ssh");
 	return rc;
@@ -102,7 +115,7 @@ static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 	else if (read_line(fd, line, sizeof(line)) < 0)
 		err_set(&e, ERR_PROTOCOL, "no key came");
 	else
-		take(o, line, &e);
+		take(o, who.uid, line, &e);
 	explicit_bzero(line, sizeof(line));
 	if (e.code)
 		dprintf(fd, "no %s\n", e.text);
@@ -151,7 +164,7 @@ void serve_once_free(struct serve_once *o)
 	free(o);
 }
 
-int serve_once_hand_over(const char *run_dir, const char *words, const char *peer, struct err *e)
+int serve_once_hand_over(const char *run_dir, const char *words, const char *address, struct err *e)
 {
 	struct timeval patience = {.tv_sec = ASK_S};
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -169,7 +182,7 @@ int serve_once_hand_over(const char *run_dir, const char *words, const char *pee
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0)
 		goto out; /* none runs */
-	if (dprintf(fd, "%s %s\n", words, peer) < 0 || read_line(fd, line, sizeof(line)) < 0)
+	if (dprintf(fd, "%s %s\n", words, address) < 0 || read_line(fd, line, sizeof(line)) < 0)
 		rc = err_set(e, ERR_TIMEOUT, "the adit serve that runs there does not answer (%s)",
 			     a.path);
 	else if (strncmp(line, "ok ", 3) == 0)

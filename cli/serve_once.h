@@ -5,7 +5,9 @@
 #ifndef ADIT_CLI_SERVE_ONCE_H
 #define ADIT_CLI_SERVE_ONCE_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -20,9 +22,14 @@ struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, 
 /* Removes the socket. NULL is fine. */
 void serve_once_free(struct serve_once *o);
 
-/* The other end: words are the key's identity and hexadecimal, peer who brings it. Returns
+/* What a peer is called that sshd has let in as uid, from that address: ssh:USER@ADDRESS. */
+enum { SERVE_ONCE_PEER_MAX = 256 };
+void serve_once_name_peer(char *peer, size_t size, uid_t uid, const char *address);
+
+/* The other end: words are the key's identity and hexadecimal, address where it came from. Returns
  * the port, 0 when no adit serve of this user runs with that folder, ERR_REFUSED with its
  * words, ERR_TIMEOUT. Blocks for some seconds at most. */
-int serve_once_hand_over(const char *run_dir, const char *words, const char *peer, struct err *e);
+int serve_once_hand_over(const char *run_dir, const char *words, const char *address,
+			 struct err *e);
 
 #endif

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +45,7 @@ struct serve_stdio {
 	int in, out;
 	char line[TRANSPORT_STDIO_LINE_MAX];
 	size_t len;
-	char address[96], peer[256];
+	char address[96], peer[SERVE_ONCE_PEER_MAX];
 	struct event *ev;
 	struct session *session; /* until the router has it */
 	struct creds *creds;
@@ -313,8 +312,11 @@ static void take_key(struct serve_stdio *v, const char *words)
 		refuse(v, "that is no one-time key");
 		return;
 	}
-	/* The adit serve that runs here already has the port. */
-	rc = v->config.run_dir[0] ? serve_once_hand_over(v->config.run_dir, words, v->peer, &e) : 0;
+	/* The adit serve that runs here already has the port. But what it allows to this user may
+	 * be more than what a command with rights of its own was to give. */
+	rc = v->config.run_dir[0] && !v->config.rights_given
+		 ? serve_once_hand_over(v->config.run_dir, words, v->address, &e)
+		 : 0;
 	if (rc > 0) {
 		snprintf(more, sizeof(more), ADIT_VERSION " port=%d", rc);
 		answer(v, "ok ", more);
@@ -325,6 +327,9 @@ static void take_key(struct serve_stdio *v, const char *words)
 		fd_close(&v->out);
 		set_state(v, STDIO_KEY);
 	} else {
+		if (rc == 0 && v->config.rights_given)
+			err_prefix(&e,
+				   "the command gives rights, so no running adit serve is asked");
 		refuse(v, e.text);
 	}
 	explicit_bzero(&k, sizeof(k));
@@ -385,18 +390,13 @@ static void on_input(evutil_socket_t fd, short what, void *ctx)
 /* Who is at the other end, as sshd has it. */
 static void name_peer(struct serve_stdio *v)
 {
-	const char *connection = getenv("SSH_CONNECTION"), *user = getenv("USER");
-	const struct passwd *pw = getpwuid(geteuid());
+	const char *connection = getenv("SSH_CONNECTION");
 	size_t len = connection ? strcspn(connection, " ") : 0;
 
 	snprintf(v->address, sizeof(v->address), "%.*s", (int)len, connection ? connection : "");
 	if (!len)
 		snprintf(v->address, sizeof(v->address), "local");
-	snprintf(v->peer, sizeof(v->peer), "ssh:%.100s@%s",
-		 pw	? pw->pw_name
-		 : user ? user
-			: "?",
-		 v->address);
+	serve_once_name_peer(v->peer, sizeof(v->peer), geteuid(), v->address);
 }
 
 /* Descriptors 0 and 1 to ourselves; whatever else the program writes must not get into the

@@ -18,6 +18,7 @@ struct serve_stdio_config {
 	struct router *router;
 	const struct addr *listen; /* where a peer with a key is waited for */
 	const char *run_dir;	   /* of the adit serve that may run already; may be empty */
+	int rights_given;	   /* by the command: a key is not handed to that one */
 };
 
 /* Takes standard input and output away from the program: from here on they are /dev/null

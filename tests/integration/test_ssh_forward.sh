@@ -24,7 +24,7 @@ over() {
     start_forward "$1" "${as[@]}" -L "unix:$T/near=unix:$T/target"
     "$HELPERS/streams" "$T/target" "$T/near" 200 131072 || fail "200 streams over $1"
     "$HELPERS/streams" "$T/target" "$T/near" 200 1 || fail "200 streams of one byte over $1"
-    "$HELPERS/streams" "$T/target" "$T/near" 1 "${2:-60000000}" || fail "a long stream over $1"
+    "$HELPERS/streams" "$T/target" "$T/near" 1 "${2:-40000000}" || fail "a long stream over $1"
     [ "$(far_adits)" -le 8 ] || fail "$(far_adits) far adits"
     # its peer, as the far side calls it
     grep -q "peer=ssh:$(id -un)@127.0.0.1" "$T/forward.log" || fail "no peer is named: $(cat "$T/forward.log")"
@@ -76,12 +76,23 @@ wait_until 5 "the ssh connection is closed" test "$(sessions)" = 0
 expect_equal "connections to the port" 1 "$(ss -Htn state established "( sport = :$port )" | wc -l)"
 wait_until 5 "the port is closed behind the session" eval '! port_listens "$port"'
 "$HELPERS/streams" "$T/target" "$T/near" 200 131072 || fail "200 streams over ssh+tls"
-"$HELPERS/streams" "$T/target" "$T/near" 1 60000000 || fail "a long stream over ssh+tls"
+"$HELPERS/streams" "$T/target" "$T/near" 1 20000000 || fail "a long stream over ssh+tls"
 end_forward
 calm
 wait_until 10 "the far adit ends" none_left
 
+# an adit serve that has the port already is not asked by a command that has rights of its own: it may allow more
+make_psk
+start_serve --psk "$PSK" --run-dir "$T/run" --allow-forward "unix:$T/*"
+timeout 20 "$ADIT" forward ssh+tls://far --ssh-config "$T/ssh/config" --remote-command "${far%--listen*} --listen 127.0.0.1:$PORT" \
+    -L "unix:$T/near=unix:$T/target" 2>"$T/said"
+expect_equal "status of a way round the command's rights" 1 $?
+grep -q 'the far adit refuses: the command gives rights.*:'"$PORT"'.* in use' "$T/said" || fail "a way round: $(cat "$T/said")"
+kill -TERM "$SERVE"
+wait "$SERVE" || fail "adit serve ended with $?"
+
 # with an adit serve that has the port already, with keys and with certificates of its own
+as=(--ssh-config "$T/ssh/config" --log-level debug --remote-command "adit serve --stdio --run-dir $T/run")
 key=$(printf '%064d' 7)
 hand_in() { # NAME: a one-time key, as ssh+tls does it; the answer to $T/answer
     printf 'ADIT-SSH 1 psk %s %s\n' "$1" "$key" | "$ADIT" serve --stdio --run-dir "$T/run" 2>"$T/stdio.log" | cat >"$T/answer"
@@ -107,7 +118,6 @@ with_serve() {
     wait "$SERVE" || fail "adit serve ended with $?"
     [ ! -e "$T/run/once.sock" ] || fail "its socket is left"
 }
-make_psk
 with_serve --psk "$PSK"
 need openssl
 mkdir "$T/x509"
