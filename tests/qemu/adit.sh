@@ -12,6 +12,12 @@ ADIT_FROM=src
 # the monitors of VMs that a test has waiting
 ADIT_DEST_QMP=$T/*/*.sock
 
+# tls, ssh or ssh+tls: a test that takes its adit serve from here can be run over each (run.sh: "Over"). Over ssh there is no
+# adit serve: sshd starts a far adit with its options for each session. Over ssh+tls there is one, and keys that are good
+# once get to it through ssh; each session then takes two TCP connections.
+ADIT_SCHEME=${ADIT_SCHEME:-tls} ADIT_CONNECTIONS=1
+[ "$ADIT_SCHEME" != ssh+tls ] || ADIT_CONNECTIONS=2
+
 # adit_client OPTION..., adit_server OPTION...: from now on those prove themselves so
 adit_client() { ADIT_CREDS=("$@"); }
 adit_server() { ADIT_SERVE_CREDS=("$@"); }
@@ -28,11 +34,16 @@ adit_serve() {
     case " $* " in
     *' --allow-launch '*) [ -z "$ADIT_IMAGES" ] || { adit_images && set -- "$@" --images "$ADIT_IMAGES"; } ;;
     esac
+    [ "$ADIT_SCHEME" = tls ] || set -- "$@" --run-dir "$T/run-dst"
     case " $* " in
     *' --allow-migrate '*)
         set -- "$@" --run-dir "$T/run-dst" --state-dir "$T/state-dst"
         [ -z "$ADIT_DEST_QMP" ] || set -- "$@" --allow-dest-qmp "$ADIT_DEST_QMP"
         ;;
+    esac
+    case $ADIT_SCHEME in
+    ssh) sshd_runs "$@"; return ;;
+    ssh+tls) sshd_runs --run-dir "$T/run-dst" ;;
     esac
     proc_start serve dst "$ADIT" serve --listen "$DST_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" "$@"
     wait_until 10 "adit serve to listen" adit_serves

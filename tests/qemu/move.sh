@@ -5,7 +5,14 @@
 move_hosts() {
     adit_needed
     hosts_make
-    firewall_make "$ADIT_PORT"
+    if [ "$ADIT_SCHEME" = tls ]; then
+        firewall_make "$ADIT_PORT"
+    else
+        . "$TESTS_QEMU/sshd.sh"
+        firewall_make "{ $ADIT_PORT, $SSHD_PORT }"
+        sshd_make
+        ADIT_DEST=$ADIT_SCHEME://$DST_IP
+    fi
     adit_keys
 }
 

@@ -14,6 +14,7 @@
 #     # Sanitizers too       once more, as NAME+asan, with the program built with ASan and UBSan
 #     # Points               takes the build with ASan and UBSan only, since that has the points of base/point.h
 #     # Sanitizers only      with that one alone
+#     # Over: ssh ssh+tls@10.0   once more, as NAME+ssh and NAME+ssh+tls@10.0, over these schemes, on that QEMU
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -53,11 +54,11 @@ report() {
     printf '%s\t%s\t%s\t%s\n' "$verdict" "$name" "$seconds" "$reason" >>"$results"
 }
 
-# run_one NAME FILE QEMU LIMIT PROGRAM: in the background; ends with 1 if the test failed
+# run_one NAME FILE QEMU LIMIT PROGRAM SCHEME: in the background; ends with 1 if the test failed
 run_one() {
     local name=$1 file=$2 limit=$4 program=$5 log=$logs/$1.log begin=$EPOCHSECONDS code=0 reason verdict temporary
     temporary=$(mktemp -d "${TMPDIR:-/tmp}/adit-run.XXXXXX")
-    TMPDIR=$temporary QEMU=$3 ADIT=$program timeout -k 10 "$limit" bash "$file" >"$log" 2>&1 </dev/null &
+    TMPDIR=$temporary QEMU=$3 ADIT=$program ADIT_SCHEME=$6 timeout -k 10 "$limit" bash "$file" >"$log" 2>&1 </dev/null &
     # timeout ends the test, and the test's namespace takes along all that it started
     trap "kill $!; wait; rm -rf '$temporary'; exit 1" TERM
     wait $! || code=$?
@@ -94,11 +95,17 @@ for file in "$here"/test-*.sh "$top"/tests/libvirt/test-*.sh; do
     ! sed -n '1,20p' "$file" | grep -q '^# On: each QEMU' || on=("${versions[@]}")
     ! sed -n '1,20p' "$file" | grep -q '^# Sanitizers too' || on+=(+asan)
     ! sed -n '1,20p' "$file" | grep -q '^# Sanitizers only' || on=(+asan)
+    read -ra over < <(sed -nE '1,20s/^# Over: (.*)/\1/p' "$file")
+    on+=(${over[@]+"${over[@]/#/+}"})
     for version in "${on[@]}"; do
-        full=$name program=$release
+        full=$name program=$release scheme=${ADIT_SCHEME:-tls}
         ! sed -n '1,20p' "$file" | grep -q '^# Points' || program=$sanitized
         case $version in
         +asan) full+=+asan version='' program=$sanitized ;;
+        +ssh*)
+            full+=$version scheme=${version#+} version=
+            case $scheme in *@*) version=${scheme#*@} scheme=${scheme%@*} ;; esac
+            ;;
         ?*) full+=@$version ;;
         esac
         wanted "$full" || continue
@@ -109,7 +116,7 @@ for file in "$here"/test-*.sh "$top"/tests/libvirt/test-*.sh; do
             continue
         fi
         await "$((alone ? 0 : slots - 1))"
-        run_one "$full" "$file" "$qemu" "${limit:-180}" "$program" &
+        run_one "$full" "$file" "$qemu" "${limit:-180}" "$program" "$scheme" &
         pids+=($!)
         running=$((running + 1))
         [ -z "$alone" ] || await 0

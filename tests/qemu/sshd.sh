@@ -21,19 +21,24 @@ sshd_make() {
         "PermitTTY no" "SetEnv PATH=$PATH ASAN_OPTIONS=$ASAN_OPTIONS UBSAN_OPTIONS=$UBSAN_OPTIONS" "$@" >"$T/ssh/sshd_config"
     printf '%s\n' "Port $SSHD_PORT" "User root" "IdentityFile $T/ssh/user" "UserKnownHostsFile $T/ssh/known" \
         "GlobalKnownHostsFile /dev/null" >"$T/ssh/config"
-    printf '[%s]:%s %s\n' "$DST_NAME" "$SSHD_PORT" "$(cut -d' ' -f1,2 "$T/ssh/host.pub")" >"$T/ssh/known"
+    printf '[%s]:%s,[%s]:%s %s\n' "$DST_NAME" "$SSHD_PORT" "$DST_IP" "$SSHD_PORT" "$(cut -d' ' -f1,2 "$T/ssh/host.pub")" >"$T/ssh/known"
     proc_start sshd dst "$SSHD_PROGRAM" -D -e -f "$T/ssh/sshd_config"
     wait_until 10 "sshd to listen" sshd_listens
     ADIT_DEST=ssh://$DST_NAME
 }
 sshd_listens() { listeners dst | grep -q ":$SSHD_PORT "; }
 
-# sshd_serves [OPTION]...: what sshd is asked to run, with the rights that a migration needs
-sshd_serves() {
+# sshd_runs OPTION...: what sshd is asked to run, with these options
+sshd_runs() {
     (umask 077 && mkdir -p "$T/run-dst/vms")
+    adit_client --ssh-config "$T/ssh/config" --remote-command \
+        "$(printf '%q ' "$ADIT" serve --stdio --listen "$DST_IP:$ADIT_PORT" "$@")"
+}
+
+# sshd_serves [OPTION]...: the same with the rights that a migration needs
+sshd_serves() {
     adit_images
-    adit_client --ssh-config "$T/ssh/config" --remote-command "$ADIT serve --stdio --listen $DST_IP:$ADIT_PORT \
---allow-migrate --allow-launch $QEMU --images $ADIT_IMAGES --run-dir $T/run-dst --state-dir $T/state-dst $*"
+    sshd_runs --allow-migrate --allow-launch "$QEMU" --images "$ADIT_IMAGES" --run-dir "$T/run-dst" --state-dir "$T/state-dst" "$@"
 }
 
 # sshd_far: the process of the far adit; sshd_session: that of the sshd which has the connection
