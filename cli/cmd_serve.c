@@ -336,7 +336,7 @@ static int start_stdio(struct serve *v, struct err *e)
 					    .router = v->router,
 					    .listen = &v->listen,
 					    .run_dir = v->run_dir,
-					    .rights_given = v->forwards.count || v->allow_migrate};
+					    .rights_given = rights_any(v->rights)};
 
 	/* Where there is no such folder, no adit serve has its socket in it. */
 	if (!v->run_dir[0] &&
@@ -421,11 +421,12 @@ static void announce(const struct serve *v)
 	char text[ERR_TEXT_MAX], where[512];
 	const char *host = v->listen.host[0] ? v->listen.host : "*";
 
+	/* With a one-time key another adit serve may say what is allowed. */
+	if (v->stdio)
+		return;
 	if (!rights_any(v->rights) && !v->api.api)
 		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
 			       "--allow-migrate in adit serve --help");
-	if (v->stdio)
-		return;
 	if (v->auth.insecure)
 		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
 	creds_options_describe(&v->auth, text, sizeof(text));

@@ -8,14 +8,17 @@
 
 enum { STATUS_NOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
-/* Its log: what it complains of is worth knowing here too. Until the session is up it goes
- * into the sentence that says why it is not. */
+/* Its log, a level lower here: it is not a complaint of ours, and what matters to a migration
+ * comes over the session as well. Until the session is up it goes into the sentence that says
+ * why it is not. */
 static void tell(const struct transport_ssh *ssh, const char *line)
 {
 	struct log_ctx about = {.peer = ssh->t.peer};
 
-	if (ssh->state == SSH_STATE_UP && (strstr(line, " warning: ") || strstr(line, " error: ")))
+	if (ssh->state == SSH_STATE_UP && strstr(line, " error: "))
 		log_warn(&about, "the far side says: %s", line);
+	else if (ssh->state == SSH_STATE_UP && strstr(line, " warning: "))
+		log_info(&about, "the far side says: %s", line);
 	else
 		log_debug(&about, "the far side says: %s", line);
 }

@@ -27,8 +27,9 @@ left_now() {
     find "$T" -path "$T/state-*/journal/*" -type f ! -name '*.lock' 2>/dev/null | sed 's/^/record /' || true
     unix_listeners dst | sed 's/^/listening /'
     listeners dst | sed 's/^/listening /'
-    # those that only look, or that hold the network, are no processes of the host
-    host_processes dst | sed '/ nsenter \| ss -H\| sleep infinity/d; s/^/process /'
+    # those that only look, or that hold the network, are no processes of the host; a session of sshd's ends when sshd sees that
+    # its client has gone (ClientAliveInterval)
+    host_processes dst | sed '/ nsenter \| ss -H\| sleep infinity\| sshd: /d; s/^/process /'
 }
 
 # left_mark: what is there now may stay

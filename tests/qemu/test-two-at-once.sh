@@ -55,4 +55,4 @@ for signal in INT KILL; do
     vm_end "d$signal-twin"
     vm_end "c$signal"
 done
-proc_runs serve || fail 'adit serve ended'
+[ "$ADIT_SCHEME" = ssh ] || proc_runs serve || fail 'adit serve ended'
