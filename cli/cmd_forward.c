@@ -10,8 +10,8 @@
 #include "cli/background.h"
 #include "cli/commands.h"
 #include "cli/creds_options.h"
+#include "cli/tunnel.h"
 #include "cli/usage.h"
-#include "proxy/forward.h"
 
 static const char help[] =
     "usage: adit forward DEST -L LOCAL=REMOTE... [--psk FILE | --tls-creds DIR | --insecure]\n"
@@ -20,13 +20,7 @@ static const char help[] =
     "Listens on each LOCAL and carries every connection to REMOTE, as the far adit reaches\n"
     "it, all of them over one encrypted TCP connection. The far adit (adit serve) must allow\n"
     "REMOTE with --allow-forward. Ends with status 1 when the session is lost.\n"
-    "\n"
-    "  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"
-    "                      tcp://HOST[:PORT] with --insecure\n"
-    "                      ssh://[USER@]HOST[:PORT]: through the sshd there, which starts the far\n"
-    "                      adit; user and port as ssh's configuration says when left out.\n"
-    "                      ssh+tls://[USER@]HOST[:PORT]: ssh carries a key that is good once,\n"
-    "                      all else goes to adit's own port there\n"
+    "\n" TUNNEL_HELP_DEST
     "  -L LOCAL=REMOTE     each of them unix:/path or tcp:HOST:PORT. May be repeated.\n"
     "                      A unix socket is made with mode 0600; a TCP port is open to all\n"
     "                      users of this host. LOCAL may be fd:N too, a listening socket that\n"
@@ -41,58 +35,18 @@ static const char help[] =
 
 enum { OPTION_BACKGROUND = OPTION_OWN, OPTION_PID_FILE, OPTION_LOG_LEVEL };
 
-/* One -L. */
-struct pair {
-	struct addr local, remote;
-	struct forward *forward;
-};
-
 struct run {
 	/* what the options say */
-	struct addr_dest dest;
-	struct auth auth;
-	struct pair *pairs;
-	size_t pair_count;
+	struct tunnel tunnel;
 	int in_background;
 	const char *pid_file;
 
 	struct background background;
 	struct event_base *base;
-	struct creds *creds;
-	struct session *session;
 	struct event *signals[2];
-	int ready;
 	int status;
 	struct err why; /* why it ended before it was ready */
 };
-
-/* Splits LOCAL=REMOTE at the '=' before the second address, so that a path may have
- * one too. */
-static int take_pair(struct run *r, const char *text, struct err *e)
-{
-	struct pair *p = &r->pairs[r->pair_count];
-	const char *eq = text;
-	char local[sizeof("tcp:[]:65535") + ADDR_HOST_MAX];
-
-	while ((eq = strchr(eq, '=')) != NULL && strncmp(eq, "=unix:", 6) != 0 &&
-	       strncmp(eq, "=tcp:", 5) != 0)
-		eq++;
-	eq = eq ? eq : strstr(text, "=fd:"); /* for what is to be said of it */
-	if (!eq)
-		return err_set(e, ERR_USAGE,
-			       "-L \"%s\": write LOCAL=REMOTE, each unix:/path or tcp:HOST:PORT",
-			       text);
-	if ((size_t)(eq - text) >= sizeof(local))
-		return err_set(e, ERR_USAGE, "-L \"%.40s...\": the first address is too long",
-			       text);
-	snprintf(local, sizeof(local), "%.*s", (int)(eq - text), text);
-	if (addr_parse_local(&p->local, local, e) < 0 || addr_parse(&p->remote, eq + 1, e) < 0) {
-		err_prefix(e, "-L");
-		return e->code;
-	}
-	r->pair_count++;
-	return 0;
-}
 
 static int take_option(struct run *r, int c, const char *value, struct err *e)
 {
@@ -100,7 +54,7 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 
 	switch (c) {
 	case 'L':
-		return take_pair(r, value, e);
+		return tunnel_take_pair(&r->tunnel, value, 0, e);
 	case OPTION_BACKGROUND:
 		r->in_background = 1;
 		return 0;
@@ -110,7 +64,7 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&r->auth, c, value, e);
+		rc = creds_options_take(&r->tunnel.auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -143,64 +97,29 @@ static int parse(struct run *r, int argc, char **argv)
 		return usage_error("forward", "DEST is missing");
 	if (argc - optind > 1)
 		return usage_error("forward", "one DEST, not also \"%s\"", argv[optind + 1]);
-	if (r->pair_count == 0)
+	if (r->tunnel.pair_count == 0)
 		return usage_error("forward", "-L LOCAL=REMOTE is missing");
-	if (addr_parse_dest(&r->dest, argv[optind], &e) < 0)
+	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
 		return usage_fail("forward", &e);
 	return -1;
 }
 
-static void on_ready(void *ctx, struct session *s)
+static void on_ready(void *ctx)
 {
 	struct run *r = ctx;
-	struct log_ctx about = {.peer = session_peer(s)};
 
-	r->ready = 1;
-	for (size_t i = 0; i < r->pair_count; i++) {
-		const struct pair *p = &r->pairs[i];
-		char local[320], remote[320];
-
-		forward_start(p->forward, s);
-		log_info(&about, "forwarding %s to %s",
-			 addr_format(&p->local, local, sizeof(local)),
-			 addr_format(&p->remote, remote, sizeof(remote)));
-	}
 	background_ready(&r->background);
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_end(void *ctx, const struct err *why)
 {
 	struct run *r = ctx;
-	struct log_ctx about = {.peer = session_peer(s)};
 
 	r->status = EXIT_FAILURE;
-	if (!r->ready && err_is_set(why))
+	if (!r->tunnel.ready)
 		r->why = *why;
-	else if (!r->ready)
-		err_set(&r->why, ERR_CLOSED, "the far adit ended the session before it began");
-	else
-		log_error(&about, "session lost: %s",
-			  err_is_set(why) ? why->text : "the far adit ended it");
 	event_base_loopbreak(r->base);
 }
-
-/* The far adit opens no streams here. */
-static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
-		    const char *target)
-{
-	struct log_ctx about = {.peer = session_peer(s), .stream = stream_id(stream)};
-
-	(void)ctx;
-	(void)class;
-	log_warn(&about, "refused: %s: adit forward takes no streams from the far adit", target);
-	stream_refuse(stream, CODE_REFUSED, "adit forward takes no streams from the far adit");
-}
-
-static const struct session_ops ops = {
-    .on_ready = on_ready,
-    .on_open = on_open,
-    .on_end = on_end,
-};
 
 static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
 {
@@ -223,30 +142,19 @@ static int watch_signals(struct run *r)
 
 static int start(struct run *r, struct err *e)
 {
-	struct session_config config;
+	int rc = tunnel_load_creds(&r->tunnel, e);
 
-	r->creds = auth_load_client(&r->auth, &r->dest, e);
-	if (!r->creds)
-		return e->code;
-	if (r->in_background && background_fork(&r->background, e) < 0)
-		return e->code;
-	if (r->pid_file && background_write_pid(&r->background, r->pid_file, e) < 0)
-		return e->code;
+	if (rc == 0 && r->in_background)
+		rc = background_fork(&r->background, e);
+	if (rc == 0 && r->pid_file)
+		rc = background_write_pid(&r->background, r->pid_file, e);
+	if (rc < 0)
+		return rc;
 	r->base = event_base_new();
 	if (!r->base || watch_signals(r) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
-	for (size_t i = 0; i < r->pair_count; i++) {
-		struct pair *p = &r->pairs[i];
-
-		p->forward = forward_new(r->base, &p->local, &p->remote, e);
-		if (!p->forward) {
-			err_prefix(e, "-L");
-			return e->code;
-		}
-	}
-	session_config_default(&config);
-	r->session = session_connect(r->base, &r->dest, r->creds, &config, &ops, r, e);
-	return r->session ? 0 : (int)e->code;
+	rc = tunnel_listen(&r->tunnel, r->base, NULL, e);
+	return rc < 0 ? rc : tunnel_connect(&r->tunnel, e);
 }
 
 /* Ends in order; after it has begun, a second signal ends the program at once. */
@@ -255,19 +163,13 @@ static void stop(struct run *r)
 	for (int i = 0; i < 2; i++)
 		if (r->signals[i])
 			event_free(r->signals[i]);
-	for (size_t i = 0; i < r->pair_count; i++)
-		forward_free(r->pairs[i].forward);
-	if (r->session && r->status == EXIT_SUCCESS)
-		session_close(r->session, CODE_NONE, "");
-	else
-		session_free(r->session);
+	tunnel_stop(&r->tunnel);
 	if (r->base) {
 		session_linger(r->base);
 		event_base_free(r->base);
 	}
-	creds_free(r->creds);
+	tunnel_fini(&r->tunnel);
 	background_fini(&r->background);
-	free(r->pairs);
 }
 
 int cmd_forward(int argc, char **argv)
@@ -276,16 +178,15 @@ int cmd_forward(int argc, char **argv)
 	struct err e = ERR_INIT;
 	int status;
 
-	r.pairs = calloc((size_t)argc, sizeof(*r.pairs));
-	if (!r.pairs) {
-		err_set(&e, ERR_SYSTEM, "memory is short");
+	r.tunnel.on_ready = on_ready;
+	r.tunnel.on_end = on_end;
+	r.tunnel.ctx = &r;
+	if (tunnel_init(&r.tunnel, "forward", (size_t)argc, &e) < 0)
 		return usage_fail("forward", &e);
-	}
 	status = parse(&r, argc, argv);
 	if (status >= 0)
 		goto out;
 	if (start(&r, &e) < 0) {
-		r.status = EXIT_FAILURE;
 		status = usage_fail("forward", &e);
 		goto out;
 	}

@@ -22,6 +22,8 @@
 #include "control/caretaker.h"
 #include "control/journal.h"
 #include "control/service.h"
+#include "proxy/libvirt_path.h"
+#include "proxy/libvirt_service.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"
 #include "tunnel/listener.h"
@@ -31,7 +33,7 @@ static const char help[] =
     "                  (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
-    "                  [--allow-dest-qmp PATTERN]...\n"
+    "                  [--allow-dest-qmp PATTERN]... [--allow-libvirt]\n"
     "                  [--vms DIR]... [--api SOCKET]\n"
     "                  [--api-listen HOST:PORT --api-token-file FILE]\n"
     "\n"
@@ -68,6 +70,11 @@ static const char help[] =
     "  --allow-dest-qmp PATTERN  have a VM taken by a QEMU that waits here already, if the path\n"
     "                      of its monitor matches (adit migrate --dest-qmp); wildcards as\n"
     "                      above; needs --allow-migrate. May be repeated\n"
+    "  --allow-libvirt     reach the libvirt daemon of this host, and the sockets of a migration\n"
+    "                      that it takes part in (adit run --libvirt). Whoever may that may do\n"
+    "                      here what root may\n"
+    "  --libvirt-dir DIR   where those sockets are, in place of " LIBVIRT_PATH_DIR ";\n"
+    "                      needs --allow-libvirt\n"
     "\n" SERVE_API_OPTIONS_HELP "\n"
     "  --run-dir DIR       private directory for the sockets of VMs; made with mode 0700 when\n"
     "                      missing. /run/adit for root, else $XDG_RUNTIME_DIR/adit\n"
@@ -90,6 +97,8 @@ enum {
 	OPTION_OVERWRITE_IMAGES,
 	OPTION_LAUNCH_HOOK,
 	OPTION_ALLOW_DEST_QMP,
+	OPTION_ALLOW_LIBVIRT,
+	OPTION_LIBVIRT_DIR,
 	OPTION_RUN_DIR,
 	OPTION_STATE_DIR,
 	OPTION_LOG_LEVEL,
@@ -101,6 +110,7 @@ struct serve {
 	struct auth auth;
 	struct rights *rights; /* everybody's; the router has it too */
 	int stdio;
+	const char *libvirt_dir;
 	const char *run_dir_given, *state_dir_given;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
@@ -116,6 +126,7 @@ struct serve {
 	struct serve_once *once;
 	struct serve_stdio *session; /* --stdio: the only one */
 	struct service *service;
+	struct libvirt_service *libvirt;
 	struct event *signals[3];
 };
 
@@ -149,6 +160,12 @@ static int take_option(struct serve *v, int c, const char *value, struct err *e)
 	case OPTION_ALLOW_DEST_QMP:
 		rc = rights_add_dest_qmp(v->rights, value, e);
 		return rc < 0 ? err_prefix(e, "--allow-dest-qmp") : 0;
+	case OPTION_ALLOW_LIBVIRT:
+		v->rights->libvirt = true;
+		return 0;
+	case OPTION_LIBVIRT_DIR:
+		v->libvirt_dir = value;
+		return libvirt_path_check_dir(value, e) < 0 ? err_prefix(e, "--libvirt-dir") : 0;
 	case OPTION_RUN_DIR:
 		v->run_dir_given = value;
 		return 0;
@@ -228,6 +245,8 @@ static int check_options(const struct serve *v, struct err *e)
 			       "starts VMs");
 	if (r->launch_hook && check_hook(r->launch_hook, e) < 0)
 		return e->code;
+	if (v->libvirt_dir && !r->libvirt)
+		return err_set(e, ERR_USAGE, "--libvirt-dir needs --allow-libvirt");
 	if (r->images && !r->launch)
 		return err_set(e, ERR_USAGE, "--images needs --allow-launch");
 	if (r->overwrite_images && !r->images)
@@ -325,6 +344,9 @@ static int start_service(struct serve *v, struct err *e)
 
 	v->service = service_new(v->base, v->router, &config, e);
 	if (!v->service)
+		return e->code;
+	v->libvirt = libvirt_service_new(v->base, v->router, v->libvirt_dir, e);
+	if (!v->libvirt)
 		return e->code;
 	return v->rights->migrate ? service_open(v->service, e) : 0;
 }
@@ -451,6 +473,7 @@ static void stop(struct serve *v)
 	serve_api_fini(&v->api);
 	service_free(v->service);
 	v->service = NULL;
+	libvirt_service_free(v->libvirt);
 	router_free(v->router);
 	v->router = NULL;
 	serve_stdio_free(v->session); /* the router has told it */
@@ -476,6 +499,8 @@ static int parse(struct serve *v, int argc, char **argv)
 	    {"launch-hook", required_argument, NULL, OPTION_LAUNCH_HOOK},
 	    {"overwrite-images", no_argument, NULL, OPTION_OVERWRITE_IMAGES},
 	    {"allow-dest-qmp", required_argument, NULL, OPTION_ALLOW_DEST_QMP},
+	    {"allow-libvirt", no_argument, NULL, OPTION_ALLOW_LIBVIRT},
+	    {"libvirt-dir", required_argument, NULL, OPTION_LIBVIRT_DIR},
 	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
 	    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
 	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/inherited.h"
 #include "cli/usage.h"
 
 static const struct command {
@@ -18,6 +19,7 @@ static const struct command {
 } commands[] = {
     {"serve", cmd_serve, "accept sessions from other adits, and do what they may ask for"},
     {"forward", cmd_forward, "carry local connections to targets at the far adit"},
+    {"run", cmd_run, "the same while a command runs; what virsh needs, too"},
     {"migrate", cmd_migrate, "move a running VM, with its disks, to the far adit's host"},
     {"check", cmd_check, "say beforehand what would come of a migration"},
     {"recover", cmd_recover, "bring migrations that were cut off to their end"},
@@ -60,6 +62,7 @@ static void prepare(void)
 {
 	struct rlimit files;
 
+	inherited_save();
 	signal(SIGPIPE, SIG_IGN);
 	/* A stream is a descriptor, and there may be thousands. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {

@@ -7,6 +7,7 @@
 #include "proxy/forward.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,8 @@ struct forward {
 	struct event_base *base;
 	struct session *session;
 	struct addr local;
-	char target[STREAM_TARGET_MAX];
+	enum stream_class class;
+	char target[STREAM_TARGET_MAX + 1];
 	char peer[256];
 	int fd;
 	dev_t dev; /* of the socket's file, so that only our own is removed */
@@ -106,8 +108,7 @@ static int forward_one(struct forward *f, int fd)
 		return -1;
 	}
 	d->forward = f;
-	d->relay =
-	    relay_open(f->base, f->session, STREAM_OTHER, f->target, fd, on_relay_end, d, &e);
+	d->relay = relay_open(f->base, f->session, f->class, f->target, fd, on_relay_end, d, &e);
 	if (!d->relay) {
 		free(d);
 		pause_accepting(f, e.text);
@@ -144,6 +145,15 @@ static void on_accept(evutil_socket_t listening, short what, void *ctx)
 struct forward *forward_new(struct event_base *base, const struct addr *local,
 			    const struct addr *remote, struct err *e)
 {
+	char target[320];
+
+	return forward_new_service(base, local, addr_format(remote, target, sizeof(target)),
+				   STREAM_OTHER, e);
+}
+
+struct forward *forward_new_service(struct event_base *base, const struct addr *local,
+				    const char *target, enum stream_class class, struct err *e)
+{
 	struct forward *f = calloc(1, sizeof(*f));
 	struct stat st;
 
@@ -153,7 +163,8 @@ struct forward *forward_new(struct event_base *base, const struct addr *local,
 	}
 	f->base = base;
 	f->local = *local;
-	addr_format(remote, f->target, sizeof(f->target));
+	f->class = class;
+	snprintf(f->target, sizeof(f->target), "%s", target);
 	LIST_INIT(&f->relays);
 	f->fd = fd_listen(local, FORWARD_BACKLOG, e);
 	if (f->fd < 0) {
@@ -174,6 +185,17 @@ void forward_start(struct forward *f, struct session *s)
 	f->session = s;
 	snprintf(f->peer, sizeof(f->peer), "%s", session_peer(s));
 	event_add(&f->accept, NULL);
+}
+
+int forward_is_leaving(const struct forward *f)
+{
+	struct pollfd waits = {.fd = f->fd, .events = POLLIN};
+	const struct forwarded *d;
+
+	LIST_FOREACH(d, &f->relays, link)
+	if (relay_is_leaving(d->relay))
+		return 1;
+	return poll(&waits, 1, 0) > 0 && (waits.revents & POLLIN);
 }
 
 void forward_free(struct forward *f)

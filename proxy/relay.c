@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,6 +470,15 @@ struct relay *relay_connect(struct event_base *base, struct session *s, struct s
 struct stream *relay_stream(struct relay *r)
 {
 	return r->state == RELAY_OVER ? NULL : r->stream;
+}
+
+int relay_is_leaving(const struct relay *r)
+{
+	struct pollfd end = {.fd = r->fd, .events = POLLRDHUP};
+
+	if (r->state != RELAY_RUNNING)
+		return 0;
+	return r->in_ended || (poll(&end, 1, 0) > 0 && end.revents);
 }
 
 void relay_stats(const struct relay *r, struct stream_stats *out)

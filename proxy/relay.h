@@ -41,6 +41,10 @@ void relay_join(struct relay *r, struct session *s, const struct addr *a);
 /* The relay's stream, for statistics and rate limits; NULL when it has ended. */
 struct stream *relay_stream(struct relay *r);
 
+/* Whether the endpoint's program has closed it, or has ended its side, and the relay goes on
+ * with what that has left in it, or with what the peer still has to say. */
+int relay_is_leaving(const struct relay *r);
+
 /* What the relay's stream has carried, also after it has ended (within on_end, too). */
 void relay_stats(const struct relay *r, struct stream_stats *out);
 

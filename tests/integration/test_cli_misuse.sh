@@ -26,7 +26,7 @@ works() {
 
 works '^usage: adit COMMAND' --help
 works '^adit [0-9]*\.[0-9]*\.[0-9]*$' --version
-for command in serve forward migrate check jobs status set cancel keygen; do
+for command in serve forward run migrate check jobs status set cancel keygen; do
     works "^usage: adit $command" "$command" --help
     works "^  $command " --help
     misuse "no option --nope" "$command" --nope
@@ -40,7 +40,7 @@ misuse 'no command nope' nope
 misuse 'no option --nope' --nope
 
 # every long option of a command is in its help
-for command in serve forward migrate check jobs status set cancel keygen; do
+for command in serve forward run migrate check jobs status set cancel keygen; do
     for option in $("$ADIT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
         "$ADIT" "$command" "$option=x" --help >"$T/out" 2>&1
         ! grep -q 'no option' "$T/out" || fail "adit $command --help tells of $option, which there is not"
@@ -75,6 +75,24 @@ misuse 'add --insecure' forward tcp://h "${pair[@]}"
 misuse 'an identity in DEST' forward tls://me@h "${pair[@]}" --tls-creds "$T"
 misuse '--background takes no value' forward tls://h "${pair[@]}" "${psk[@]}" --background=yes
 misuse '--log-level "loud"' forward tls://h "${pair[@]}" "${psk[@]}" --log-level loud
+
+misuse 'DEST and -- COMMAND are missing' run "${psk[@]}" -L "x=unix:$T/a"
+misuse '"-- COMMAND" is missing' run tls://h "${psk[@]}" -L "x=unix:$T/a" virsh
+misuse 'COMMAND is missing' run tls://h "${psk[@]}" -L "x=unix:$T/a" --
+misuse '-L LOCAL=REMOTE or --libvirt is missing' run tls://h "${psk[@]}" -- true
+misuse 'no destination' run "${psk[@]}" -L "x=unix:$T/a" -- true
+misuse 'write NAME=REMOTE' run tls://h "${psk[@]}" -L "x y=unix:$T/a" -- true
+misuse 'write NAME=REMOTE' run tls://h "${psk[@]}" -L "..=unix:$T/a" -- true
+misuse 'there is a "x" already' run tls://h "${psk[@]}" -L "x=unix:$T/a" -L "x=unix:$T/b" -- true
+misuse 'both \$ADIT_A_B' run tls://h "${psk[@]}" -L "a-b=unix:$T/a" -L "A.b=unix:$T/b" -- true
+misuse '{dir} has a meaning already' run tls://h "${psk[@]}" -L "dir=unix:$T/a" -- true
+misuse 'is no address' run tls://h "${psk[@]}" -L x=y -- true
+misuse '{migrate} needs --libvirt' run tls://h "${psk[@]}" -L "x=unix:$T/a" -- virsh --migrateuri '{migrate}'
+misuse '--libvirt-dir needs --libvirt' run tls://h "${psk[@]}" -L "x=unix:$T/a" --libvirt-dir "$T" -- true
+misuse '--libvirt-dir: relative: give an absolute path' run tls://h "${psk[@]}" --libvirt --libvirt-dir relative -- true
+misuse '--libvirt-dir: .*in a URI' run tls://h "${psk[@]}" --libvirt --libvirt-dir '/a b' -- true
+misuse '"x" is no address' forward tls://h "${psk[@]}" -L "x=unix:$T/a"
+misuse '--libvirt-dir needs --allow-libvirt' serve "${psk[@]}" --libvirt-dir "$T"
 
 misuse '--qmp SOCKET is missing' check tls://h "${psk[@]}"
 misuse 'tls:// needs --psk FILE or --tls-creds DIR' check --qmp "$T/qmp" tls://h

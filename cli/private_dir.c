@@ -1,0 +1,135 @@
+/*
+ * A folder for sockets: see private_dir.h. Each has a file "lock", which its process holds
+ * locked, and in which the sockets that it makes elsewhere are noted, a line each. A lock that
+ * is free belongs to one that was killed. Refuses to touch folders of other users.
+ */
+#include "cli/private_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/dir.h"
+#include "base/fd.h"
+
+#define PREFIX "adit-run."
+
+/* Removes the sockets that are noted in the lock's file, and no other file. */
+static void remove_noted(int lock)
+{
+	int fd = dup(lock);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+	char line[4096];
+	struct stat st;
+
+	if (!f) {
+		fd_close(&fd);
+		return;
+	}
+	rewind(f);
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (lstat(line, &st) == 0 && S_ISSOCK(st.st_mode))
+			unlink(line);
+	}
+	fclose(f);
+}
+
+/* Removes path if it is a folder of ours whose process has gone. */
+static void sweep_one(const char *path)
+{
+	char lock_path[4096 + 8];
+	struct stat st;
+	int lock;
+
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return;
+	snprintf(lock_path, sizeof(lock_path), "%s/lock", path);
+	lock = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (lock < 0)
+		return; /* about to be made */
+	if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+		remove_noted(lock);
+		dir_remove(path);
+	}
+	close(lock);
+}
+
+static void sweep(const char *base)
+{
+	DIR *d = opendir(base);
+	struct dirent *item;
+	char path[4096];
+
+	while (d && (item = readdir(d)) != NULL) {
+		if (strncmp(item->d_name, PREFIX, strlen(PREFIX)) != 0)
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", base, item->d_name) < (int)sizeof(path))
+			sweep_one(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* The folder in base. 0 or -1 with errno. */
+static int make_in(struct private_dir *d, const char *base)
+{
+	char lock_path[PRIVATE_DIR_MAX + 8];
+	int saved;
+
+	if (snprintf(d->path, sizeof(d->path), "%s/" PREFIX "XXXXXX", base) >=
+	    (int)sizeof(d->path)) {
+		d->path[0] = '\0';
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	sweep(base);
+	if (!mkdtemp(d->path)) {
+		d->path[0] = '\0';
+		return -1;
+	}
+	snprintf(lock_path, sizeof(lock_path), "%s/lock", d->path);
+	d->lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_APPEND, 0600);
+	/* In between, a sweep of another's may have had it for a moment: it removes then. */
+	if (d->lock >= 0 && flock(d->lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	saved = errno;
+	private_dir_remove(d);
+	errno = saved;
+	return -1;
+}
+
+int private_dir_make(struct private_dir *d, struct err *e)
+{
+	const char *bases[] = {geteuid() == 0 ? "/run" : NULL, getenv("XDG_RUNTIME_DIR"),
+			       getenv("TMPDIR"), "/tmp"};
+
+	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
+		if (bases[i] && bases[i][0] == '/' && make_in(d, bases[i]) == 0)
+			return 0;
+	return err_set_sys(e, errno, "no private folder for sockets can be made in /tmp");
+}
+
+int private_dir_note(struct private_dir *d, const char *path, struct err *e)
+{
+	if (dprintf(d->lock, "%s\n", path) < 0)
+		return err_set_sys(e, errno, "%s/lock", d->path);
+	return 0;
+}
+
+void private_dir_remove(struct private_dir *d)
+{
+	if (!d->path[0])
+		return;
+	if (d->lock >= 0)
+		remove_noted(d->lock);
+	dir_remove(d->path);
+	fd_close(&d->lock);
+	d->path[0] = '\0';
+}

@@ -1,0 +1,33 @@
+/*
+ * A folder for the sockets of one process, closed to all others, that is gone when the process
+ * is: at the latest when the next one of this user makes its own.
+ */
+#ifndef ADIT_CLI_PRIVATE_DIR_H
+#define ADIT_CLI_PRIVATE_DIR_H
+
+#include "base/err.h"
+
+enum { PRIVATE_DIR_MAX = 80 };
+
+/* Zeroed but for the descriptor: PRIVATE_DIR_INIT. */
+struct private_dir {
+	char path[PRIVATE_DIR_MAX];
+	int lock; /* within it; held for as long as the process lives */
+};
+
+#define PRIVATE_DIR_INIT                                                                           \
+	{                                                                                          \
+		"", -1                                                                             \
+	}
+
+/* Removes what processes that were killed have left, and makes the folder, with mode 0700: in
+ * /run for root, else in $XDG_RUNTIME_DIR; where that cannot be, in $TMPDIR or /tmp. */
+int private_dir_make(struct private_dir *d, struct err *e);
+
+/* Notes a socket elsewhere, which is going to be made, to be removed with the folder. */
+int private_dir_note(struct private_dir *d, const char *path, struct err *e);
+
+/* Removes the folder with what is in it. Nothing when it was not made. */
+void private_dir_remove(struct private_dir *d);
+
+#endif

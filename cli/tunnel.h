@@ -1,0 +1,85 @@
+/*
+ * What adit forward and adit run have in common: a session with the far adit, and local
+ * listeners whose connections go to targets there.
+ */
+#ifndef ADIT_CLI_TUNNEL_H
+#define ADIT_CLI_TUNNEL_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "control/auth.h"
+#include "tunnel/session.h"
+
+struct event_base;
+struct forward;
+
+enum { TUNNEL_NAME_MAX = 64 + 1 };
+
+/* For the commands' help. */
+#define TUNNEL_HELP_DEST                                                                           \
+	"  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"   \
+	"                      tcp://HOST[:PORT] with --insecure\n"                                \
+	"                      ssh://[USER@]HOST[:PORT]: through the sshd there, which starts "    \
+	"the far\n"                                                                                \
+	"                      adit; user and port as ssh's configuration says when left out.\n"   \
+	"                      ssh+tls://[USER@]HOST[:PORT]: ssh carries a key that is good "      \
+	"once,\n"                                                                                  \
+	"                      all else goes to adit's own port there\n"
+
+/* One -L. */
+struct tunnel_pair {
+	struct addr local, remote;
+	char name[TUNNEL_NAME_MAX]; /* -L NAME=REMOTE: the socket NAME in tunnel_listen's folder */
+	struct forward *forward;
+};
+
+/* Zeroed, then tunnel_init. Owned by the command. */
+struct tunnel {
+	const char *command; /* "forward", for the messages */
+	struct addr_dest dest;
+	struct auth auth;
+	struct tunnel_pair *pairs;
+	size_t pair_count;
+
+	/* Comes once, when connections are carried. */
+	void (*on_ready)(void *ctx);
+	/* Comes once, when the session is over by itself. t->ready says whether it had begun, why
+	 * (never empty) what happened; that a session was lost has been logged. */
+	void (*on_end)(void *ctx, const struct err *why);
+	void *ctx;
+
+	struct event_base *base; /* borrowed */
+	struct creds *creds;
+	struct session *session;
+	int ready, lost;
+};
+
+/* room: how many pairs there may be. */
+int tunnel_init(struct tunnel *t, const char *command, size_t room, struct err *e);
+
+/* Takes what stands behind -L: LOCAL=REMOTE; with names_ok also NAME=REMOTE. ERR_USAGE. */
+int tunnel_take_pair(struct tunnel *t, const char *text, int names_ok, struct err *e);
+
+/* The credentials that the options name, for DEST. ERR_USAGE and others. */
+int tunnel_load_creds(struct tunnel *t, struct err *e);
+
+/* Listens on every pair's local side; the named ones are in dir. ERR_ADDRESS. */
+int tunnel_listen(struct tunnel *t, struct event_base *base, const char *dir, struct err *e);
+
+/* Starts to connect. */
+int tunnel_connect(struct tunnel *t, struct err *e);
+
+/* As forward_is_leaving, of any pair. */
+int tunnel_is_leaving(const struct tunnel *t);
+
+/* Closes all connections and listeners, and removes the sockets. */
+void tunnel_close_pairs(struct tunnel *t);
+
+/* The same, and ends the session: in order where it stands, so that session_linger has
+ * something to wait for. */
+void tunnel_stop(struct tunnel *t);
+
+/* Frees the rest. */
+void tunnel_fini(struct tunnel *t);
+
+#endif

@@ -1,0 +1,510 @@
+/*
+ * The far end of adit run --libvirt: see libvirt_service.h. Refuses every path but the
+ * daemon's and the two of an ID that the session holds.
+ *
+ * A visit is a session that has come here, and owns what it holds and what is carried for
+ * it; the service owns the visits. What is held ends with its stream; since nothing frees
+ * itself within its own callback, it is marked, and reaped on another turn of the loop.
+ */
+#include "proxy/libvirt_service.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "proxy/libvirt_path.h"
+#include "proxy/relay.h"
+#include "proxy/rights.h"
+#include "proxy/router.h"
+
+enum { HOLDS_MAX = 64 }; /* of one session */
+
+/* The daemons' sockets, in the order in which they are asked. */
+static const char *const daemons[] = {"/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"};
+
+struct visit {
+	LIST_ENTRY(visit) link;
+	struct libvirt_service *service;
+	struct session *session;
+	char peer[256];
+	LIST_HEAD(, hold) holds;
+	LIST_HEAD(, carried) carried;
+};
+
+struct hold {
+	LIST_ENTRY(hold) link;
+	struct visit *visit;
+	struct stream *stream;
+	char id[LIBVIRT_PATH_ID_MAX];
+	char answer[ADDR_UNIX_MAX + 8];
+	size_t answered;
+	int daemon; /* a connection to it, for the first who asks; -1 */
+	int over;
+};
+
+struct carried {
+	LIST_ENTRY(carried) link;
+	struct visit *visit;
+	struct relay *relay;
+	unsigned stream;
+	char target[STREAM_REASON_MAX];
+};
+
+struct libvirt_service {
+	struct event_base *base;
+	struct router *router;
+	const char *dir;
+	struct event reap;
+	LIST_HEAD(, visit) visits;
+};
+
+static struct log_ctx about(const struct visit *n, unsigned stream)
+{
+	struct log_ctx ctx = {.peer = n->peer, .stream = stream};
+
+	return ctx;
+}
+
+/* What QEMU has left: it makes its sockets, and removes none. */
+static void remove_sockets(const struct hold *h)
+{
+	const struct libvirt_service *v = h->visit->service;
+	struct log_ctx ctx = about(h->visit, 0);
+	struct stat st;
+
+	for (int kind = 0; kind < LIBVIRT_PATH_KINDS; kind++) {
+		struct addr a;
+
+		libvirt_path_format(&a, v->dir, h->id, kind);
+		if (lstat(a.path, &st) < 0 || !S_ISSOCK(st.st_mode))
+			continue;
+		if (unlink(a.path) < 0)
+			log_warn(&ctx, "%s cannot be removed: %s", a.path, strerror(errno));
+	}
+}
+
+static void free_hold(struct hold *h)
+{
+	remove_sockets(h);
+	LIST_REMOVE(h, link);
+	stream_free(h->stream);
+	fd_close(&h->daemon);
+	free(h);
+}
+
+static void free_visit(struct visit *n)
+{
+	struct carried *c;
+	struct hold *h;
+
+	while ((c = LIST_FIRST(&n->carried)) != NULL) {
+		LIST_REMOVE(c, link);
+		relay_cancel(c->relay, CODE_CANCELLED, "the far adit ends");
+		free(c);
+	}
+	while ((h = LIST_FIRST(&n->holds)) != NULL)
+		free_hold(h);
+	LIST_REMOVE(n, link);
+	free(n);
+}
+
+static void on_reap(evutil_socket_t fd, short what, void *ctx)
+{
+	struct libvirt_service *v = ctx;
+	struct hold *h, *next;
+	struct visit *n;
+
+	(void)fd;
+	(void)what;
+	LIST_FOREACH(n, &v->visits, link)
+	{
+		for (h = LIST_FIRST(&n->holds); h; h = next) {
+			next = LIST_NEXT(h, link);
+			if (h->over)
+				free_hold(h);
+		}
+	}
+}
+
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
+{
+	(void)s;
+	(void)why;
+	free_visit(ctx);
+}
+
+static struct visit *find_visit(struct libvirt_service *v, struct session *s)
+{
+	struct visit *n;
+
+	LIST_FOREACH(n, &v->visits, link)
+	if (n->session == s)
+		return n;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return NULL;
+	n->service = v;
+	n->session = s;
+	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
+	LIST_INIT(&n->holds);
+	LIST_INIT(&n->carried);
+	LIST_INSERT_HEAD(&v->visits, n, link);
+	router_watch_session(v->router, s, on_session_end, n);
+	return n;
+}
+
+static void refuse(const struct visit *n, struct stream *stream, enum code code, const char *reason)
+{
+	struct log_ctx ctx = about(n, stream_id(stream));
+
+	log_warn(&ctx, "refused: %.300s: %s", stream_target(stream), reason);
+	stream_refuse(stream, code, reason);
+}
+
+static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
+{
+	struct carried *c = ctx;
+	struct log_ctx about_c = about(c->visit, c->stream);
+
+	(void)relay;
+	if (code == CODE_NONE)
+		log_debug(&about_c, "%s: ended", c->target);
+	else if (code == CODE_UNREACHABLE)
+		log_warn(&about_c, "%s: %s", c->target, reason);
+	else if (code != CODE_SESSION)
+		log_info(&about_c, "%s: %s", c->target, *reason ? reason : code_name(code));
+	LIST_REMOVE(c, link);
+	free(c);
+}
+
+/* Joins the stream to fd, or to what listens at a. */
+static void carry(struct visit *n, struct stream *stream, int fd, const struct addr *a)
+{
+	struct libvirt_service *v = n->service;
+	struct carried *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		fd_close(&fd);
+		refuse(n, stream, CODE_INTERNAL, "memory is short");
+		return;
+	}
+	c->visit = n;
+	c->stream = stream_id(stream);
+	snprintf(c->target, sizeof(c->target), "%s", stream_target(stream));
+	if (fd >= 0)
+		c->relay = relay_accept(v->base, n->session, stream, fd, on_relay_end, c);
+	else
+		c->relay = relay_connect(v->base, n->session, stream, a, on_relay_end, c);
+	if (!c->relay) {
+		free(c);
+		return;
+	}
+	LIST_INSERT_HEAD(&n->carried, c, link);
+}
+
+/* A connection to the daemon (non-blocking), or -1 with errno. */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
+
+	if (fd < 0)
+		return -1;
+	strcpy(sun.sun_path, path);
+	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* Finds the daemon that answers: its connection to *fd, or -1 there when its backlog is
+ * full; the path to *path. Non-zero when there is none, with *e. */
+static int find_daemon(int *fd, const char **path, struct err *e)
+{
+	const char *seen = NULL;
+	int why = 0;
+
+	for (size_t i = 0; i < sizeof(daemons) / sizeof(daemons[0]); i++) {
+		*path = daemons[i];
+		*fd = connect_to(*path);
+		if (*fd >= 0 || errno == EAGAIN)
+			return 0;
+		if (errno != ENOENT && !seen) {
+			seen = daemons[i];
+			why = errno;
+		}
+	}
+	if (!seen)
+		return err_set(
+		    e, ERR_ADDRESS,
+		    "no libvirt daemon runs there: neither %s nor %s is to be found; start "
+		    "virtqemud or libvirtd",
+		    daemons[0], daemons[1]);
+	return err_set(e, ERR_ADDRESS, "the libvirt daemon there cannot be reached: %s: %s%s", seen,
+		       strerror(why),
+		       why == ECONNREFUSED ? " (nobody listens there; start virtqemud or libvirtd)"
+		       : why == EACCES ? " (run the adit there as root, or in the group libvirt)"
+				       : "");
+}
+
+/* The connection by which a hold has found the daemon, or -1: a daemon complains of those who
+ * come and go without a word, so it is of use rather than closed. */
+static int take_found(struct visit *n)
+{
+	struct hold *h;
+
+	LIST_FOREACH(h, &n->holds, link)
+	{
+		struct pollfd end = {.fd = h->daemon, .events = POLLRDHUP};
+		int fd = h->daemon;
+
+		if (fd < 0)
+			continue;
+		h->daemon = -1;
+		if (poll(&end, 1, 0) == 0)
+			return fd;
+		close(fd); /* it was started anew */
+	}
+	return -1;
+}
+
+static void open_daemon(struct visit *n, struct stream *stream)
+{
+	struct addr a = {.kind = ADDR_UNIX};
+	struct err e = ERR_INIT;
+	const char *path;
+	int fd = take_found(n);
+
+	if (fd >= 0) {
+		carry(n, stream, fd, NULL);
+		return;
+	}
+	if (find_daemon(&fd, &path, &e) < 0) {
+		refuse(n, stream, CODE_UNREACHABLE, e.text);
+		return;
+	}
+	strcpy(a.path, path);
+	carry(n, stream, fd, &a);
+}
+
+static struct hold *find_hold(const struct visit *n, const char *id)
+{
+	struct hold *h;
+
+	LIST_FOREACH(h, &n->holds, link)
+	if (!h->over && strcmp(h->id, id) == 0)
+		return h;
+	return NULL;
+}
+
+static void open_socket(struct visit *n, struct stream *stream, enum libvirt_path_kind kind,
+			const char *id)
+{
+	struct addr a;
+
+	if (!libvirt_path_is_id(id, strlen(id)) || !find_hold(n, id)) {
+		refuse(n, stream, CODE_REFUSED, "no such migration was announced in this session");
+		return;
+	}
+	libvirt_path_format(&a, n->service->dir, id, kind);
+	carry(n, stream, -1, &a);
+}
+
+static ssize_t on_pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
+{
+	struct hold *h = ctx;
+	size_t len = strlen(h->answer) - h->answered;
+
+	(void)s;
+	if (len > max)
+		len = max;
+	memcpy(dst, h->answer + h->answered, len);
+	h->answered += len;
+	return (ssize_t)len; /* 0 is STREAM_PULL_AGAIN */
+}
+
+/* There is nothing to say to us. */
+static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t len)
+{
+	(void)ctx;
+	(void)s;
+	(void)data;
+	return len;
+}
+
+static void let_go(struct hold *h)
+{
+	h->over = 1;
+	event_active(&h->visit->service->reap, EV_TIMEOUT, 0);
+}
+
+static void on_eof(void *ctx, struct stream *s)
+{
+	(void)s;
+	let_go(ctx);
+}
+
+static void on_reset(void *ctx, struct stream *s, enum code code, const char *reason)
+{
+	(void)s;
+	(void)code;
+	(void)reason;
+	let_go(ctx);
+}
+
+static const struct stream_ops hold_ops = {
+    .pull = on_pull, .push = on_push, .on_eof = on_eof, .on_reset = on_reset};
+
+/* Whether a migration's sockets can be in dir, and nobody is there yet. */
+static int check_place(const struct libvirt_service *v, const char *dir, const char *id,
+		       struct err *e)
+{
+	struct stat st;
+
+	if (strcmp(dir, v->dir) != 0)
+		return err_set(
+		    e, ERR_REFUSED,
+		    "sockets of libvirt's are to be in %.90s there: start the adit serve "
+		    "there with --libvirt-dir, or adit run without it",
+		    v->dir);
+	if (stat(dir, &st) < 0)
+		return err_set(e, ERR_ADDRESS,
+			       "%.90s: %s: is libvirt's QEMU driver installed there?", dir,
+			       strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_ADDRESS, "%.90s is no directory there", dir);
+	if (access(dir, W_OK | X_OK) < 0)
+		return err_set(e, ERR_ADDRESS, "%.90s: %s: run the adit there as root", dir,
+			       strerror(errno));
+	for (int kind = 0; kind < LIBVIRT_PATH_KINDS; kind++) {
+		struct addr a;
+
+		libvirt_path_format(&a, dir, id, kind);
+		if (lstat(a.path, &st) == 0)
+			return err_set(e, ERR_REFUSED,
+				       "%s is there already: both hosts seem to share that folder, "
+				       "but each needs its own (--libvirt-dir)",
+				       a.path);
+	}
+	return 0;
+}
+
+/* words is ID/DIR. */
+static void open_hold(struct visit *n, struct stream *stream, const char *words)
+{
+	const char *dir = words + strcspn(words, "/"), *path;
+	struct err e = ERR_INIT;
+	struct log_ctx ctx;
+	struct hold *h, *other;
+	unsigned count = 0;
+
+	if (!libvirt_path_is_id(words, (size_t)(dir - words))) {
+		refuse(n, stream, CODE_PROTOCOL, "the ID is to be 8 hexadecimal digits");
+		return;
+	}
+	LIST_FOREACH(other, &n->holds, link)
+	count++;
+	if (count >= HOLDS_MAX) {
+		refuse(n, stream, CODE_LIMIT, "too many migrations were announced in this session");
+		return;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h) {
+		refuse(n, stream, CODE_INTERNAL, "memory is short");
+		return;
+	}
+	h->daemon = -1;
+	memcpy(h->id, words, sizeof(h->id) - 1);
+	if (find_hold(n, h->id) || check_place(n->service, dir, h->id, &e) < 0 ||
+	    find_daemon(&h->daemon, &path, &e) < 0) {
+		free(h);
+		refuse(n, stream, e.code == ERR_ADDRESS ? CODE_UNREACHABLE : CODE_REFUSED,
+		       err_is_set(&e) ? e.text : "that migration was announced already");
+		return;
+	}
+	h->visit = n;
+	h->stream = stream;
+	snprintf(h->answer, sizeof(h->answer), "ok %s\n", path);
+	LIST_INSERT_HEAD(&n->holds, h, link);
+	ctx = about(n, stream_id(stream));
+	log_info(&ctx, "libvirt: %s is open to the peer, and %s/adit-%s-*.sock", path, dir, h->id);
+	stream_accept(stream, &hold_ops, h);
+	stream_ready(stream);
+}
+
+static void on_stream(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
+		      const char *target)
+{
+	struct libvirt_service *v = ctx;
+	struct visit *n = find_visit(v, s);
+
+	(void)class;
+	if (!n)
+		stream_refuse(stream, CODE_INTERNAL, "memory is short");
+	else if (!router_rights(v->router, s)->libvirt)
+		refuse(
+		    n, stream, CODE_REFUSED,
+		    "the libvirt daemon there is not open to this peer: start the adit serve there "
+		    "with --allow-libvirt");
+	else if (strcmp(target, "libvirt") == 0)
+		open_daemon(n, stream);
+	else if (strncmp(target, "libvirt/hold/", 13) == 0)
+		open_hold(n, stream, target + 13);
+	else if (strncmp(target, "libvirt/ram/", 12) == 0)
+		open_socket(n, stream, LIBVIRT_PATH_RAM, target + 12);
+	else if (strncmp(target, "libvirt/disks/", 14) == 0)
+		open_socket(n, stream, LIBVIRT_PATH_DISKS, target + 14);
+	else
+		refuse(n, stream, CODE_REFUSED,
+		       "no such part of the service libvirt is known here");
+}
+
+struct libvirt_service *libvirt_service_new(struct event_base *base, struct router *router,
+					    const char *dir, struct err *e)
+{
+	struct libvirt_service *v = calloc(1, sizeof(*v));
+
+	if (!v) {
+		err_set(e, ERR_SPACE, "no memory for the service libvirt");
+		return NULL;
+	}
+	v->base = base;
+	v->router = router;
+	v->dir = dir ? dir : LIBVIRT_PATH_DIR;
+	LIST_INIT(&v->visits);
+	event_assign(&v->reap, base, -1, 0, on_reap, v);
+	if (router_add_service(router, "libvirt", on_stream, v, e) < 0) {
+		free(v);
+		return NULL;
+	}
+	return v;
+}
+
+void libvirt_service_free(struct libvirt_service *v)
+{
+	struct visit *n;
+
+	if (!v)
+		return;
+	while ((n = LIST_FIRST(&v->visits)) != NULL) {
+		router_unwatch_session(v->router, n->session, on_session_end, n);
+		free_visit(n);
+	}
+	event_del(&v->reap);
+	router_remove_service(v->router, "libvirt");
+	free(v);
+}
