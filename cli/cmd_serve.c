@@ -3,14 +3,15 @@
 #include <event2/event.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/config.h"
 #include "cli/creds_options.h"
 #include "cli/run_dir.h"
 #include "cli/serve_api.h"
@@ -29,7 +30,7 @@
 #include "tunnel/listener.h"
 
 static const char help[] =
-    "usage: adit serve [--listen HOST:PORT]\n"
+    "usage: adit serve [--config FILE] [--check-config] [--listen HOST:PORT]\n"
     "                  (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
@@ -40,6 +41,11 @@ static const char help[] =
     "Accepts sessions from other adits on one TCP port. A peer that has proved who it is\n"
     "may do what is named here, and nothing else.\n"
     "\n"
+    "  --config FILE       what it says is in force, too: adit.conf(5). Options hold against its\n"
+    "                      [serve]; the rights that they give are those of peers that no section\n"
+    "                      of it names. adit serve and adit serve --stdio without any other\n"
+    "                      option but --log-level read " CONFIG_FILE_DEFAULT ", where it is\n"
+    "  --check-config      say what is in force, and end: 0, or 1 and what is wrong\n"
     "  --listen HOST:PORT  where to listen; IPv6 in brackets; :PORT for all addresses, which\n"
     "                      with port 16516 is what happens when this is left out. Or fd:N, a\n"
     "                      listening socket that adit is started with. systemd's sockets (adit's\n"
@@ -84,34 +90,37 @@ static const char help[] =
     "  --log-level LEVEL   error, warning, info (what it is without this) or debug\n"
     "  -h, --help          this text\n"
     "\n"
-    "SIGHUP reads the credentials anew. SIGTERM and SIGINT end all sessions and the program;\n"
-    "jobs of the API are cancelled first, and waited for where they cannot be any more.\n";
+    "SIGHUP reads the configuration and all credentials anew, for those who come from then on.\n"
+    "SIGTERM takes nothing new, ends sessions without a migration, waits for the end of every\n"
+    "migration, and ends the program. SIGINT, or a second SIGTERM, ends all sessions and the\n"
+    "program; jobs of the API are cancelled first, and waited for where they cannot be any more.\n";
 
 enum {
-	OPTION_LISTEN = OPTION_OWN,
+	OPTION_KEY = OPTION_OWN, /* one that the configuration knows by its name */
+	OPTION_CONFIG,
+	OPTION_CHECK_CONFIG,
 	OPTION_STDIO,
-	OPTION_ALLOW_FORWARD,
-	OPTION_ALLOW_MIGRATE,
-	OPTION_ALLOW_LAUNCH,
-	OPTION_IMAGES,
-	OPTION_OVERWRITE_IMAGES,
-	OPTION_LAUNCH_HOOK,
-	OPTION_ALLOW_DEST_QMP,
-	OPTION_ALLOW_LIBVIRT,
-	OPTION_LIBVIRT_DIR,
-	OPTION_RUN_DIR,
-	OPTION_STATE_DIR,
-	OPTION_LOG_LEVEL,
 };
 
+/* How it ends. */
+enum serve_state {
+	SERVE_RUNS,
+	SERVE_DRAINS, /* SIGTERM: nothing new is taken, what is under way is waited for */
+	SERVE_ENDS,   /* jobs of the API are cancelled; a signal ends the program at once */
+};
+
+static const char ending[] = "this adit is ending, and takes nothing new";
+
+enum { DRAIN_LOOK_MS = 100 };
+
 struct serve {
-	/* what the options say */
-	struct addr listen;
+	struct config_source source;
+	struct config_option *options;
+	int check_only;
+	struct config *config; /* in force, but for what is fixed: first is as it began */
+	struct config *first;
 	struct auth auth;
-	struct rights *rights; /* everybody's; the router has it too */
-	int stdio;
-	const char *libvirt_dir;
-	const char *run_dir_given, *state_dir_given;
+	enum serve_state state;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;
 	struct activation sockets; /* the service manager's */
@@ -122,141 +131,14 @@ struct serve {
 	struct event_base *base;
 	struct creds *creds;
 	struct router *router;
+	struct rights_table *rights; /* the router's */
 	struct listener *listener;
 	struct serve_once *once;
 	struct serve_stdio *session; /* --stdio: the only one */
 	struct service *service;
 	struct libvirt_service *libvirt;
-	struct event *signals[3];
+	struct event *signals[3], *ev_drain;
 };
-
-static int take_option(struct serve *v, int c, const char *value, struct err *e)
-{
-	int rc;
-
-	switch (c) {
-	case OPTION_LISTEN:
-		return addr_parse_listen(&v->listen, value, e);
-	case OPTION_STDIO:
-		v->stdio = 1;
-		return 0;
-	case OPTION_ALLOW_FORWARD:
-		rc = rules_add(&v->rights->forwards, value, e);
-		return rc < 0 ? err_prefix(e, "--allow-forward") : 0;
-	case OPTION_ALLOW_MIGRATE:
-		v->rights->migrate = true;
-		return 0;
-	case OPTION_ALLOW_LAUNCH:
-		return rights_add_launch(v->rights, value, e);
-	case OPTION_IMAGES:
-		return rights_add_images(v->rights, value, e);
-	case OPTION_LAUNCH_HOOK:
-		free(v->rights->launch_hook);
-		v->rights->launch_hook = strdup(value);
-		return v->rights->launch_hook ? 0 : err_set(e, ERR_SPACE, "memory is short");
-	case OPTION_OVERWRITE_IMAGES:
-		v->rights->overwrite_images = true;
-		return 0;
-	case OPTION_ALLOW_DEST_QMP:
-		rc = rights_add_dest_qmp(v->rights, value, e);
-		return rc < 0 ? err_prefix(e, "--allow-dest-qmp") : 0;
-	case OPTION_ALLOW_LIBVIRT:
-		v->rights->libvirt = true;
-		return 0;
-	case OPTION_LIBVIRT_DIR:
-		v->libvirt_dir = value;
-		return libvirt_path_check_dir(value, e) < 0 ? err_prefix(e, "--libvirt-dir") : 0;
-	case OPTION_RUN_DIR:
-		v->run_dir_given = value;
-		return 0;
-	case OPTION_STATE_DIR:
-		v->state_dir_given = value;
-		return 0;
-	case OPTION_LOG_LEVEL:
-		return usage_take_log_level(value, e);
-	default:
-		rc = serve_api_take(&v->api, c, value, e);
-		if (rc == 0)
-			rc = creds_options_take(&v->auth, c, value, e);
-		return rc < 0 ? rc : 0;
-	}
-}
-
-/* Whether path is absolute and a directory, or a program; the option by its name. */
-static int check_path(const char *option, const char *path, int directory, struct err *e)
-{
-	struct stat st;
-
-	if (path[0] != '/')
-		return err_set(e, ERR_USAGE, "%s %s: give an absolute path", option, path);
-	if (stat(path, &st) < 0)
-		return err_set_sys(e, errno, "%s %s", option, path);
-	if (directory && !S_ISDIR(st.st_mode))
-		return err_set(e, ERR_CONFIG, "%s %s: not a directory", option, path);
-	/* What is made in it could be swapped for a link before QEMU opens it. */
-	if (directory && (st.st_mode & S_IWOTH))
-		return err_set(e, ERR_CONFIG,
-			       "%s %s: everybody may write to that folder; chmod o-w it", option,
-			       path);
-	if (!directory && (!S_ISREG(st.st_mode) || access(path, X_OK) < 0))
-		return err_set(e, ERR_CONFIG, "%s %s: not a program that can be run", option, path);
-	return 0;
-}
-
-/* It is run with our rights, so nobody else may write to it. */
-static int check_hook(const char *path, struct err *e)
-{
-	struct stat st;
-
-	if (check_path("--launch-hook", path, 0, e) < 0)
-		return e->code;
-	if (strpbrk(path, "\n"))
-		return err_set(e, ERR_USAGE, "--launch-hook: a path has no newline in it");
-	if (stat(path, &st) < 0)
-		return err_set_sys(e, errno, "--launch-hook %s", path);
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
-		return err_set(
-		    e, ERR_CONFIG,
-		    "--launch-hook %s: must belong to root or to the user who runs adit, "
-		    "and not be writable for everybody",
-		    path);
-	return 0;
-}
-
-static int check_options(const struct serve *v, struct err *e)
-{
-	const struct rights *r = v->rights;
-	int rc = 0;
-
-	if (v->stdio && auth_given(&v->auth))
-		return err_set(e, ERR_USAGE,
-			       "--stdio takes no credentials: ssh has proved who the peer is");
-	if (v->stdio && serve_api_wanted(&v->api))
-		return err_set(e, ERR_USAGE, "--stdio and the API cannot go together");
-	if (r->launch && !r->migrate)
-		return err_set(e, ERR_USAGE, "--allow-launch needs --allow-migrate");
-	if (r->dest_qmp.first && !r->migrate)
-		return err_set(e, ERR_USAGE, "--allow-dest-qmp needs --allow-migrate");
-	if (r->launch_hook && !r->migrate)
-		return err_set(e, ERR_USAGE, "--launch-hook needs --allow-migrate");
-	if (r->launch_hook && r->launch)
-		return err_set(e, ERR_USAGE,
-			       "--launch-hook and --allow-launch cannot go together: one of them "
-			       "starts VMs");
-	if (r->launch_hook && check_hook(r->launch_hook, e) < 0)
-		return e->code;
-	if (v->libvirt_dir && !r->libvirt)
-		return err_set(e, ERR_USAGE, "--libvirt-dir needs --allow-libvirt");
-	if (r->images && !r->launch)
-		return err_set(e, ERR_USAGE, "--images needs --allow-launch");
-	if (r->overwrite_images && !r->images)
-		return err_set(e, ERR_USAGE, "--overwrite-images needs --images");
-	for (const char **w = r->launch; w && *w && rc == 0; w++)
-		rc = check_path("--allow-launch", *w, 0, e);
-	for (const char **w = r->images; w && *w && rc == 0; w++)
-		rc = check_path("--images", *w, 1, e);
-	return rc;
-}
 
 static void on_session(void *ctx, struct session *s)
 {
@@ -264,6 +146,53 @@ static void on_session(void *ctx, struct session *s)
 
 	router_add_session(v->router, s);
 }
+
+/* Who has proved who it is, and may have a session. */
+static const char *admit(void *ctx, const char *peer, uint32_t *sessions_max, enum code *code)
+{
+	struct serve *v = ctx;
+	const struct rights *r = rights_table_find(v->rights, peer);
+
+	/* A source whose job is under way may come back for it. */
+	if (v->state != SERVE_RUNS && !service_has_peer(v->service, peer)) {
+		*code = CODE_DRAINING;
+		return ending;
+	}
+	if (r->sessions_max)
+		*sessions_max = r->sessions_max;
+	return NULL;
+}
+
+static struct listener_config limits(struct serve *v)
+{
+	struct listener_config c = v->config->limits;
+
+	c.admit = admit;
+	c.admit_ctx = v;
+	return c;
+}
+
+/* From now on; the router owns them. */
+static void use_rights(struct serve *v, struct config *c)
+{
+	v->rights = c->rights;
+	c->rights = NULL;
+	router_set_rights(v->router, v->rights);
+}
+
+/* The folders that migrations need. Those that are there stay. */
+static int make_folders(struct serve *v, const struct config *c, struct err *e)
+{
+	int rc = 0;
+
+	if (!v->run_dir[0])
+		rc = run_dir_prepare(c->run_dir, v->run_dir, sizeof(v->run_dir), e);
+	if (rc == 0 && !v->state_dir[0])
+		rc = journal_prepare(c->state_dir, v->state_dir, sizeof(v->state_dir), e);
+	return rc;
+}
+
+/* ---- the end ---- */
 
 /* No job of this host is under way any more. */
 static void on_drained(void *ctx)
@@ -273,7 +202,7 @@ static void on_drained(void *ctx)
 	event_base_loopbreak(v->base);
 }
 
-/* After it a second signal ends the program at once. */
+/* After it another signal ends the program at once. */
 static void unwatch_signals(struct serve *v)
 {
 	for (int i = 0; i < 3; i++) {
@@ -281,6 +210,69 @@ static void unwatch_signals(struct serve *v)
 			event_free(v->signals[i]);
 		v->signals[i] = NULL;
 	}
+	if (v->ev_drain)
+		event_free(v->ev_drain);
+	v->ev_drain = NULL;
+}
+
+static void end_now(struct serve *v)
+{
+	v->state = SERVE_ENDS;
+	unwatch_signals(v);
+	if (v->api.tasks)
+		serve_api_drain(&v->api, true, on_drained, v);
+	else
+		event_base_loopbreak(v->base);
+}
+
+static bool is_busy(const struct serve *v)
+{
+	return service_jobs(v->service) || (v->api.tasks && tasks_running(v->api.tasks));
+}
+
+static void on_drain_look(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve *v = ctx;
+
+	(void)fd;
+	(void)what;
+	if (!is_busy(v))
+		end_now(v);
+}
+
+/* Those that carry no migration have nothing to wait for. */
+static void end_idle_sessions(struct serve *v)
+{
+	struct session *s = router_next_session(v->router, NULL), *next;
+
+	for (; s; s = next) {
+		next = router_next_session(v->router, s);
+		if (!service_has_session(v->service, s))
+			router_end_session(v->router, s, CODE_DRAINING, ending);
+	}
+}
+
+static void drain(struct serve *v)
+{
+	static const struct timeval often = {.tv_usec = DRAIN_LOOK_MS * 1000};
+	unsigned jobs = service_jobs(v->service);
+
+	v->state = SERVE_DRAINS;
+	router_drain(v->router, ending);
+	service_drain(v->service);
+	end_idle_sessions(v);
+	if (!is_busy(v)) {
+		end_now(v);
+		return;
+	}
+	if (jobs)
+		log_info(NULL, "waits for the end of %u migration%s to this host", jobs,
+			 jobs == 1 ? "" : "s");
+	if (v->api.tasks)
+		serve_api_drain(&v->api, false, NULL, NULL);
+	v->ev_drain = event_new(v->base, -1, EV_PERSIST, on_drain_look, v);
+	if (!v->ev_drain || event_add(v->ev_drain, &often) < 0)
+		end_now(v);
 }
 
 static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
@@ -290,11 +282,86 @@ static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
 	(void)what;
 	log_info(NULL, "ending: SIG%s", sigabbrev_np((int)signum));
 	serve_notify_stopping(&v->notify);
-	unwatch_signals(v);
-	if (v->api.tasks)
-		serve_api_drain(&v->api, on_drained, v);
+	if (signum == SIGTERM && v->state == SERVE_RUNS)
+		drain(v);
 	else
-		event_base_loopbreak(v->base);
+		end_now(v);
+}
+
+/* ---- reload ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Those of the next configuration, read from disk: *fresh, or NULL for those that there are,
+ * which have been read anew. */
+static int reload_creds(struct serve *v, const struct config *next, struct creds **fresh,
+			struct err *e)
+{
+	*fresh = NULL;
+	if (!v->creds)
+		return 0; /* --stdio has none */
+	if (same_text(v->auth.psk, next->auth.psk) &&
+	    same_text(v->auth.tls_creds, next->auth.tls_creds) &&
+	    v->auth.insecure == next->auth.insecure)
+		return creds_reload(v->creds, e);
+	*fresh = auth_load_server(&next->auth, e);
+	return *fresh ? 0 : (int)e->code;
+}
+
+/* All of it is good: it holds for who comes from now on. */
+static void use_config(struct serve *v, struct config *next, struct creds *fresh)
+{
+	struct config *old = v->config;
+	struct creds *old_creds = v->creds;
+	struct listener_config c;
+	struct err e = ERR_INIT;
+
+	v->config = next;
+	v->auth = next->auth;
+	log_set_level(next->log_level);
+	use_rights(v, next);
+	if (fresh)
+		v->creds = fresh;
+	if (v->listener) {
+		c = limits(v);
+		listener_set(v->listener, v->creds, &c);
+	}
+	if (v->once && !v->auth.insecure)
+		serve_once_set_creds(v->once, v->creds);
+	if (fresh)
+		creds_free(old_creds);
+	if (serve_api_reload(&v->api, next->api.token_file, &e) < 0)
+		log_error(NULL, "the API's old token stays in force: %s", e.text);
+	if (old != v->first)
+		config_free(old);
+}
+
+static int reload(struct serve *v, struct err *e)
+{
+	struct config *next = config_new(&v->source, e);
+	struct creds *fresh = NULL;
+	char fixed[128];
+	int rc;
+
+	if (!next)
+		return e->code;
+	rc = next->migrate ? make_folders(v, next, e) : 0;
+	if (rc == 0 && next->migrate)
+		rc = service_open(v->service, e);
+	if (rc == 0)
+		rc = reload_creds(v, next, &fresh, e);
+	if (rc < 0) {
+		config_free(next);
+		return rc;
+	}
+	if (*config_fixed(v->first, next, fixed, sizeof(fixed)))
+		log_warn(NULL, "%s: changed in %s, but not while adit serve runs: restart it",
+			 fixed, next->file ? next->file : "the command line");
+	use_config(v, next, fresh);
+	return 0;
 }
 
 static void on_hangup(evutil_socket_t signum, short what, void *ctx)
@@ -305,16 +372,20 @@ static void on_hangup(evutil_socket_t signum, short what, void *ctx)
 
 	(void)signum;
 	(void)what;
-	if (!v->creds)
-		return; /* --stdio has none */
+	if (v->source.stdio)
+		return; /* its session has the rights that it came with */
 	serve_notify_reloading(&v->notify);
-	creds_options_describe(&v->auth, text, sizeof(text));
-	if (creds_reload(v->creds, &e) < 0)
-		log_error(NULL, "the old credentials stay in force: %s", e.text);
+	if (reload(v, &e) < 0)
+		log_error(NULL, "the old configuration and credentials stay in force: %s", e.text);
 	else
-		log_info(NULL, "read the credentials anew (%s)", text);
-	serve_notify_ready(&v->notify);
+		log_info(NULL, "read %s%sthe credentials anew (%s)",
+			 v->config->file ? v->config->file : "", v->config->file ? " and " : "",
+			 creds_options_describe(&v->auth, text, sizeof(text)));
+	if (v->state == SERVE_RUNS)
+		serve_notify_ready(&v->notify);
 }
+
+/* ---- the beginning ---- */
 
 static int watch_signals(struct serve *v)
 {
@@ -345,10 +416,10 @@ static int start_service(struct serve *v, struct err *e)
 	v->service = service_new(v->base, v->router, &config, e);
 	if (!v->service)
 		return e->code;
-	v->libvirt = libvirt_service_new(v->base, v->router, v->libvirt_dir, e);
+	v->libvirt = libvirt_service_new(v->base, v->router, v->config->libvirt_dir, e);
 	if (!v->libvirt)
 		return e->code;
-	return v->rights->migrate ? service_open(v->service, e) : 0;
+	return v->config->migrate ? service_open(v->service, e) : 0;
 }
 
 /* The one session that sshd has started this for. */
@@ -356,13 +427,13 @@ static int start_stdio(struct serve *v, struct err *e)
 {
 	struct serve_stdio_config config = {.base = v->base,
 					    .router = v->router,
-					    .listen = &v->listen,
+					    .listen = &v->config->listen,
 					    .run_dir = v->run_dir,
-					    .rights_given = rights_any(v->rights)};
+					    .rights_given = v->config->rights_given};
 
 	/* Where there is no such folder, no adit serve has its socket in it. */
 	if (!v->run_dir[0] &&
-	    run_dir_find(v->run_dir_given, v->run_dir, sizeof(v->run_dir), NULL) < 0)
+	    run_dir_find(v->config->run_dir, v->run_dir, sizeof(v->run_dir), NULL) < 0)
 		v->run_dir[0] = '\0';
 	v->session = serve_stdio_new(&config, e);
 	return v->session ? 0 : (int)e->code;
@@ -376,7 +447,7 @@ static void take_keys(struct serve *v)
 	if (v->auth.insecure)
 		return;
 	if (v->run_dir[0] ||
-	    run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), &e) == 0)
+	    run_dir_prepare(v->config->run_dir, v->run_dir, sizeof(v->run_dir), &e) == 0)
 		v->once =
 		    serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener), &e);
 	if (!v->once)
@@ -385,52 +456,45 @@ static void take_keys(struct serve *v)
 
 static int start(struct serve *v, struct err *e)
 {
+	struct config *c = v->config;
 	struct listener_config config;
-	struct rights_table *table;
+	bool has_api;
 	int rc = 0;
 
+	log_set_level(c->log_level);
 	v->api.sockets = &v->sockets;
-	if (!v->stdio)
+	if (!v->source.stdio)
 		rc = serve_sockets_take(&v->sockets, e);
 	v->has_sockets = serve_sockets_have_peers(&v->sockets);
-	if (rc == 0)
-		rc = check_options(v, e);
-	if (rc == 0 && (v->rights->migrate || serve_api_wanted(&v->api)))
-		rc = run_dir_prepare(v->run_dir_given, v->run_dir, sizeof(v->run_dir), e);
-	if (rc == 0 && (v->rights->migrate || serve_api_wanted(&v->api)))
-		rc = journal_prepare(v->state_dir_given, v->state_dir, sizeof(v->state_dir), e);
+	has_api = serve_api_wanted(&c->api) || serve_sockets_have_api(&v->sockets);
+	if (rc == 0 && (c->migrate || has_api))
+		rc = make_folders(v, c, e);
 	if (rc < 0)
 		return rc;
-	v->creds = v->stdio ? NULL : auth_load_server(&v->auth, e);
-	if (!v->creds && !v->stdio)
+	v->creds = v->source.stdio ? NULL : auth_load_server(&v->auth, e);
+	if (!v->creds && !v->source.stdio)
 		return e->code;
 	v->base = event_base_new();
-	if (v->base && !v->stdio && serve_notify_init(&v->notify, v->base, count, v, e) < 0)
+	if (v->base && !v->source.stdio && serve_notify_init(&v->notify, v->base, count, v, e) < 0)
 		return e->code;
 	v->router = v->base ? router_new(v->base) : NULL;
 	if (!v->router || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
-	table = rights_table_new();
-	if (!table)
-		return err_set(e, ERR_SPACE, "memory is short");
-	router_set_rights(v->router, table);
-	rights_ref(v->rights);
-	rc = rights_table_add(table, "*", v->rights, e);
-	if (rc == 0)
-		rc = start_service(v, e);
-	if (rc == 0 && v->state_dir[0] && !v->stdio) {
+	use_rights(v, c);
+	rc = start_service(v, e);
+	if (rc == 0 && v->state_dir[0] && !v->source.stdio) {
 		v->caretaker = caretaker_new(v->base, v->state_dir, e);
 		rc = v->caretaker ? 0 : (int)e->code;
 	}
-	if (rc == 0 && serve_api_wanted(&v->api))
-		rc = serve_api_start(&v->api, v->base, v->router, &v->auth, v->run_dir,
+	if (rc == 0 && has_api)
+		rc = serve_api_start(&v->api, &c->api, v->base, v->router, &v->auth, v->run_dir,
 				     v->state_dir, e);
 	if (rc < 0)
 		return rc;
-	if (v->stdio)
+	if (v->source.stdio)
 		return start_stdio(v, e);
-	listener_config_default(&config);
-	v->listener = serve_sockets_listen(&v->sockets, v->base, &v->listen, v->creds, &config,
+	config = limits(v);
+	v->listener = serve_sockets_listen(&v->sockets, v->base, &c->listen, v->creds, &config,
 					   on_session, v, e);
 	if (!v->listener)
 		return e->code;
@@ -441,18 +505,19 @@ static int start(struct serve *v, struct err *e)
 static void announce(const struct serve *v)
 {
 	char text[ERR_TEXT_MAX], where[512];
-	const char *host = v->listen.host[0] ? v->listen.host : "*";
+	const struct addr *listen = &v->config->listen;
+	const char *host = listen->host[0] ? listen->host : "*";
 
 	/* With a one-time key another adit serve may say what is allowed. */
-	if (v->stdio)
+	if (v->source.stdio)
 		return;
-	if (!rights_any(v->rights) && !v->api.api)
+	if (!v->config->any && !v->api.api)
 		log_warn(NULL, "nothing is allowed to anybody: see --allow-forward and "
-			       "--allow-migrate in adit serve --help");
+			       "--allow-migrate in adit serve --help, or [peer NAME] in adit.conf");
 	if (v->auth.insecure)
 		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
 	creds_options_describe(&v->auth, text, sizeof(text));
-	if (v->has_sockets || v->listen.kind == ADDR_FD)
+	if (v->has_sockets || listen->kind == ADDR_FD)
 		log_info(NULL, "listening on %s (%s), handed over",
 			 listener_describe(v->listener, where, sizeof(where)), text);
 	else
@@ -484,42 +549,91 @@ static void stop(struct serve *v)
 	}
 	activation_fini(&v->sockets);
 	creds_free(v->creds);
-	rights_unref(v->rights);
+	if (v->config != v->first)
+		config_free(v->config);
+	config_free(v->first);
+	free(v->options);
+}
+
+/* --check-config: the credentials too; nothing is made. */
+static int check_config(struct serve *v, struct err *e)
+{
+	struct creds *creds = v->source.stdio ? NULL : auth_load_server(&v->auth, e);
+	char text[ADDR_UNIX_MAX];
+
+	if (!creds && !v->source.stdio)
+		return e->code;
+	creds_free(creds);
+	if (v->config->migrate && run_dir_find(v->config->run_dir, text, sizeof(text), e) < 0)
+		return e->code;
+	config_print(v->config, &v->source, stdout);
+	return fflush(stdout) == 0 ? 0 : err_set_sys(e, errno, "standard output");
+}
+
+/* Without --config: what is on the command line is all that counts; where nothing is, the
+ * host's own. */
+static void choose_file(struct serve *v)
+{
+	bool alone = true;
+
+	for (unsigned i = 0; i < v->source.option_count; i++)
+		alone = alone && strcmp(v->options[i].name, "log-level") == 0;
+	if (!v->source.file && alone && access(CONFIG_FILE_DEFAULT, F_OK) == 0)
+		v->source.file = CONFIG_FILE_DEFAULT;
 }
 
 static int parse(struct serve *v, int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"listen", required_argument, NULL, OPTION_LISTEN},
+	    {"config", required_argument, NULL, OPTION_CONFIG},
+	    {"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
+	    {"listen", required_argument, NULL, OPTION_KEY},
 	    {"stdio", no_argument, NULL, OPTION_STDIO},
-	    {"allow-forward", required_argument, NULL, OPTION_ALLOW_FORWARD},
-	    {"allow-migrate", no_argument, NULL, OPTION_ALLOW_MIGRATE},
-	    {"allow-launch", required_argument, NULL, OPTION_ALLOW_LAUNCH},
-	    {"images", required_argument, NULL, OPTION_IMAGES},
-	    {"launch-hook", required_argument, NULL, OPTION_LAUNCH_HOOK},
-	    {"overwrite-images", no_argument, NULL, OPTION_OVERWRITE_IMAGES},
-	    {"allow-dest-qmp", required_argument, NULL, OPTION_ALLOW_DEST_QMP},
-	    {"allow-libvirt", no_argument, NULL, OPTION_ALLOW_LIBVIRT},
-	    {"libvirt-dir", required_argument, NULL, OPTION_LIBVIRT_DIR},
-	    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
-	    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
-	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
-	    SERVE_API_OPTIONS_LONG,
-	    CREDS_OPTIONS_LONG,
+	    {"allow-forward", required_argument, NULL, OPTION_KEY},
+	    {"allow-migrate", no_argument, NULL, OPTION_KEY},
+	    {"allow-launch", required_argument, NULL, OPTION_KEY},
+	    {"allow-libvirt", no_argument, NULL, OPTION_KEY},
+	    {"images", required_argument, NULL, OPTION_KEY},
+	    {"launch-hook", required_argument, NULL, OPTION_KEY},
+	    {"overwrite-images", no_argument, NULL, OPTION_KEY},
+	    {"allow-dest-qmp", required_argument, NULL, OPTION_KEY},
+	    {"libvirt-dir", required_argument, NULL, OPTION_KEY},
+	    {"run-dir", required_argument, NULL, OPTION_KEY},
+	    {"state-dir", required_argument, NULL, OPTION_KEY},
+	    {"log-level", required_argument, NULL, OPTION_KEY},
+	    {"vms", required_argument, NULL, OPTION_KEY},
+	    {"api", required_argument, NULL, OPTION_KEY},
+	    {"api-listen", required_argument, NULL, OPTION_KEY},
+	    {"api-token-file", required_argument, NULL, OPTION_KEY},
+	    {"psk", required_argument, NULL, OPTION_KEY},
+	    {"tls-creds", required_argument, NULL, OPTION_KEY},
+	    {"insecure", no_argument, NULL, OPTION_KEY},
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
-	struct err e = ERR_INIT;
-	int c;
+	int c, at;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option("serve", c, argv);
-		if (c == 'h')
+	while ((c = getopt_long(argc, argv, ":h", options, &at)) != -1) {
+		switch (c) {
+		case 'h':
 			return usage_help(help);
-		if (take_option(v, c, optarg, &e) < 0)
-			return usage_fail("serve", &e);
+		case OPTION_CONFIG:
+			v->source.file = optarg;
+			break;
+		case OPTION_CHECK_CONFIG:
+			v->check_only = 1;
+			break;
+		case OPTION_STDIO:
+			v->source.stdio = true;
+			break;
+		case OPTION_KEY:
+			v->options[v->source.option_count++] =
+			    (struct config_option){options[at].name, optarg};
+			break;
+		default:
+			return usage_bad_option("serve", c, argv);
+		}
 	}
 	if (optind < argc)
 		return usage_error("serve", "it takes options only, not \"%s\"", argv[optind]);
@@ -528,20 +642,30 @@ static int parse(struct serve *v, int argc, char **argv)
 
 int cmd_serve(int argc, char **argv)
 {
-	struct serve v = {.listen = {.kind = ADDR_TCP, .port = ADDR_PORT_DEFAULT}};
+	struct serve v = {.check_only = 0};
 	struct err e = ERR_INIT;
-	size_t room = (size_t)argc + 1;
 	int status;
 
-	v.rights = rights_new();
-	if (serve_api_init(&v.api, room, &e) < 0 || !v.rights) {
-		err_set(&e, ERR_SYSTEM, "memory is short");
-		status = usage_fail("serve", &e);
-		goto out;
+	v.options = calloc((size_t)argc + 1, sizeof(*v.options));
+	if (!v.options) {
+		err_set(&e, ERR_SPACE, "memory is short");
+		return usage_fail("serve", &e);
 	}
+	v.source.options = v.options;
 	status = parse(&v, argc, argv);
 	if (status >= 0)
 		goto out;
+	choose_file(&v);
+	v.first = v.config = config_new(&v.source, &e);
+	if (!v.config) {
+		status = usage_fail("serve", &e);
+		goto out;
+	}
+	v.auth = v.config->auth;
+	if (v.check_only) {
+		status = check_config(&v, &e) < 0 ? usage_fail("serve", &e) : EXIT_SUCCESS;
+		goto out;
+	}
 	if (start(&v, &e) < 0) {
 		status = usage_fail("serve", &e);
 		goto out;

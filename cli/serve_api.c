@@ -10,20 +10,25 @@
 #include "base/log.h"
 #include "cli/serve_sockets.h"
 
-int serve_api_init(struct serve_api *s, size_t room, struct err *e)
+static int add_vms(struct serve_api_options *s, const char *dir, struct err *e)
 {
-	s->vms = calloc(room + 1, sizeof(*s->vms));
-	return s->vms ? 0 : err_set(e, ERR_SPACE, "memory is short");
+	const char **grown = realloc(s->vms, (s->vms_count + 2) * sizeof(*grown));
+
+	if (grown)
+		s->vms = grown;
+	if (!grown || !(grown[s->vms_count] = strdup(dir)))
+		return err_set(e, ERR_SPACE, "memory is short");
+	grown[++s->vms_count] = NULL;
+	return 1;
 }
 
-int serve_api_take(struct serve_api *s, int option, const char *value, struct err *e)
+int serve_api_take(struct serve_api_options *s, int option, const char *value, struct err *e)
 {
 	int rc;
 
 	switch (option) {
 	case SERVE_API_OPTION_VMS:
-		s->vms[s->vms_count++] = value;
-		return 1;
+		return add_vms(s, value, e);
 	case SERVE_API_OPTION_API:
 		if (value[0] != '/')
 			return err_set(e, ERR_USAGE, "--api %s: give an absolute path", value);
@@ -42,20 +47,29 @@ int serve_api_take(struct serve_api *s, int option, const char *value, struct er
 		s->tcp_given = 1;
 		return 1;
 	case SERVE_API_OPTION_TOKEN:
-		s->token_file = value;
-		return 1;
+		free(s->token_file);
+		s->token_file = strdup(value);
+		return s->token_file ? 1 : err_set(e, ERR_SPACE, "memory is short");
 	default:
 		return 0;
 	}
 }
 
-int serve_api_wanted(const struct serve_api *s)
+int serve_api_wanted(const struct serve_api_options *s)
 {
-	return s->vms_count || s->at_given || s->tcp_given || s->token_file ||
-	       (s->sockets && serve_sockets_have_api(s->sockets));
+	return s->vms_count || s->at_given || s->tcp_given || s->token_file;
 }
 
-static int check(const struct serve_api *s, struct err *e)
+static int check_token(const char *file, struct err *e)
+{
+	char token[API_TOKEN_MAX + 1];
+	int rc = api_read_token(file, token, e);
+
+	explicit_bzero(token, sizeof(token));
+	return rc;
+}
+
+int serve_api_check(const struct serve_api_options *s, struct err *e)
 {
 	struct stat st;
 
@@ -71,26 +85,36 @@ static int check(const struct serve_api *s, struct err *e)
 		if (!S_ISDIR(st.st_mode))
 			return err_set(e, ERR_CONFIG, "--vms %s: not a directory", s->vms[i]);
 	}
-	return 0;
+	return s->token_file ? check_token(s->token_file, e) : 0;
+}
+
+void serve_api_options_fini(struct serve_api_options *o)
+{
+	for (size_t i = 0; i < o->vms_count; i++)
+		free((char *)o->vms[i]);
+	free(o->vms);
+	free(o->token_file);
+	*o = (struct serve_api_options){0};
 }
 
 static int listen_tcp(struct serve_api *s, struct err *e)
 {
 	char token[API_TOKEN_MAX + 1];
-	int rc = api_read_token(s->token_file, token, e);
+	const struct addr *tcp = &s->options->tcp;
+	int rc = api_read_token(s->options->token_file, token, e);
 
 	if (rc == 0)
-		rc = api_listen(s->api, &s->tcp, token, e);
+		rc = api_listen(s->api, tcp, token, e);
 	explicit_bzero(token, sizeof(token));
 	if (rc < 0)
 		return rc;
-	if (strncmp(s->tcp.host, "127.", 4) != 0 && strcmp(s->tcp.host, "::1") != 0 &&
-	    strcmp(s->tcp.host, "localhost") != 0)
+	if (strncmp(tcp->host, "127.", 4) != 0 && strcmp(tcp->host, "::1") != 0 &&
+	    strcmp(tcp->host, "localhost") != 0)
 		log_warn(NULL,
 			 "the API on %s is not encrypted: whoever can listen in has the token",
-			 s->tcp.host);
-	log_info(NULL, strchr(s->tcp.host, ':') ? "API on http://[%s]:%u" : "API on http://%s:%u",
-		 s->tcp.host, api_port(s->api));
+			 tcp->host);
+	log_info(NULL, strchr(tcp->host, ':') ? "API on http://[%s]:%u" : "API on http://%s:%u",
+		 tcp->host, api_port(s->api));
 	return 0;
 }
 
@@ -107,10 +131,10 @@ static int listen_unix(struct serve_api *s, const char *run_dir, struct err *e)
 				return rc;
 		}
 		log_info(NULL, "API on the socket of the service manager");
-		if (!s->at_given)
+		if (!s->options->at_given)
 			return 0;
 	}
-	if (!s->at_given) {
+	if (!s->options->at_given) {
 		s->at.kind = ADDR_UNIX;
 		if ((size_t)snprintf(s->at.path, sizeof(s->at.path), "%s/api.sock", run_dir) >=
 		    sizeof(s->at.path))
@@ -123,20 +147,20 @@ static int listen_unix(struct serve_api *s, const char *run_dir, struct err *e)
 	return 0;
 }
 
-int serve_api_start(struct serve_api *s, struct event_base *base, struct router *router,
-		    const struct auth *auth, const char *run_dir, const char *state_dir,
-		    struct err *e)
+int serve_api_start(struct serve_api *s, const struct serve_api_options *options,
+		    struct event_base *base, struct router *router, const struct auth *auth,
+		    const char *run_dir, const char *state_dir, struct err *e)
 {
 	struct api_config config = {.auth = auth, .state_dir = state_dir, .router = router};
-	int rc = check(s, e);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	s->options = options;
+	s->at = options->at;
 	s->tasks = tasks_new(base, e);
 	if (!s->tasks)
 		return e->code;
-	if (s->vms_count) {
-		s->found = vms_found_new(base, s->vms, s->tasks, e);
+	if (options->vms_count) {
+		s->found = vms_found_new(base, options->vms, s->tasks, e);
 		if (!s->found)
 			return e->code;
 	}
@@ -146,17 +170,34 @@ int serve_api_start(struct serve_api *s, struct event_base *base, struct router 
 	if (!s->api)
 		return e->code;
 	rc = listen_unix(s, run_dir, e);
-	return rc == 0 && s->tcp_given ? listen_tcp(s, e) : rc;
+	return rc == 0 && options->tcp_given ? listen_tcp(s, e) : rc;
 }
 
-void serve_api_drain(struct serve_api *s, void (*fn)(void *ctx), void *ctx)
+int serve_api_reload(struct serve_api *s, const char *file, struct err *e)
+{
+	char token[API_TOKEN_MAX + 1];
+	int rc;
+
+	if (!s->api || !s->options->tcp_given || !file)
+		return 0;
+	rc = api_read_token(file, token, e);
+	if (rc == 0)
+		rc = api_set_token(s->api, token, e);
+	explicit_bzero(token, sizeof(token));
+	return rc;
+}
+
+void serve_api_drain(struct serve_api *s, bool cancel, void (*fn)(void *ctx), void *ctx)
 {
 	unsigned n = tasks_running(s->tasks);
 
-	if (n)
+	if (n && cancel)
 		log_info(NULL, "%u job%s cancelled first", n, n == 1 ? " is" : "s are");
+	else if (n)
+		log_info(NULL, "waits for the end of %u job%s from this host", n,
+			 n == 1 ? "" : "s");
 	api_drain(s->api);
-	tasks_drain(s->tasks, fn, ctx);
+	tasks_drain(s->tasks, cancel, fn, ctx);
 }
 
 void serve_api_fini(struct serve_api *s)
@@ -166,6 +207,5 @@ void serve_api_fini(struct serve_api *s)
 	api_free(s->api);
 	vms_found_free(s->found);
 	tasks_free(s->tasks);
-	free(s->vms);
 	memset(s, 0, sizeof(*s));
 }

@@ -3,6 +3,7 @@
 #define ADIT_CLI_SERVE_API_H
 
 #include <getopt.h>
+#include <stdbool.h>
 
 #include "base/activation.h"
 #include "base/addr.h"
@@ -38,13 +39,19 @@ enum {
 	"  --api-token-file FILE  what clients on TCP must show (Authorization: Bearer TOKEN);\n"  \
 	"                      mode 0600\n"
 
-/* Embedded; zeroed. */
-struct serve_api {
-	const char **vms; /* NULL at the end; of argv */
+/* What is asked for. Embedded; zeroed is nothing. */
+struct serve_api_options {
+	const char **vms; /* NULL at the end; NULL: none */
 	size_t vms_count;
-	const char *token_file;
+	char *token_file;
 	struct addr at, tcp; /* kind ADDR_TCP with port 0 and no host: not given */
 	int at_given, tcp_given;
+};
+
+/* Embedded; zeroed. */
+struct serve_api {
+	const struct serve_api_options *options; /* borrowed */
+	struct addr at;
 	struct activation *sockets; /* the service manager's; borrowed, may be NULL */
 
 	struct tasks *tasks;
@@ -52,24 +59,31 @@ struct serve_api {
 	struct api *api;
 };
 
-/* room is how many words there may be. ERR_SPACE. */
-int serve_api_init(struct serve_api *s, size_t room, struct err *e);
-
-/* Takes what getopt_long returned: 1 when it was one of ours, 0 when not, ERR_USAGE. */
-int serve_api_take(struct serve_api *s, int option, const char *value, struct err *e);
+/* Takes one of the options above; the value is copied. 1, 0 when it is none of them, ERR_USAGE. */
+int serve_api_take(struct serve_api_options *o, int option, const char *value, struct err *e);
 
 /* Whether any of it was asked for. */
-int serve_api_wanted(const struct serve_api *s);
+int serve_api_wanted(const struct serve_api_options *o);
 
-/* Checks the options and opens the API; auth, run_dir and state_dir are borrowed until
+/* Whether they go together, and what they name is there and can be read. ERR_USAGE, ERR_CONFIG. */
+int serve_api_check(const struct serve_api_options *o, struct err *e);
+
+void serve_api_options_fini(struct serve_api_options *o);
+
+/* Opens the API; options (which were checked), auth, run_dir and state_dir are borrowed until
  * serve_api_fini, and so is router. auth is both the server's and that of the jobs. */
-int serve_api_start(struct serve_api *s, struct event_base *base, struct router *router,
-		    const struct auth *auth, const char *run_dir, const char *state_dir,
-		    struct err *e);
+int serve_api_start(struct serve_api *s, const struct serve_api_options *options,
+		    struct event_base *base, struct router *router, const struct auth *auth,
+		    const char *run_dir, const char *state_dir, struct err *e);
 
-/* No more jobs; those that run are cancelled, or waited for where they cannot be. fn is
- * called once none runs. Meanwhile the API tells how it goes. */
-void serve_api_drain(struct serve_api *s, void (*fn)(void *ctx), void *ctx);
+/* Reads the token of file, which clients on TCP must show from now on; nothing where there is no
+ * TCP. On error the old one stays. ERR_CONFIG. */
+int serve_api_reload(struct serve_api *s, const char *file, struct err *e);
+
+/* No more jobs. Those that run are waited for; or cancelled, and waited for where they cannot
+ * be. fn is called once none runs. Meanwhile the API tells how it goes. May be called again, to
+ * cancel. */
+void serve_api_drain(struct serve_api *s, bool cancel, void (*fn)(void *ctx), void *ctx);
 
 void serve_api_fini(struct serve_api *s);
 

@@ -152,6 +152,11 @@ fail:
 	return NULL;
 }
 
+void serve_once_set_creds(struct serve_once *o, struct creds *creds)
+{
+	o->creds = creds;
+}
+
 void serve_once_free(struct serve_once *o)
 {
 	if (!o)

@@ -19,6 +19,8 @@ struct serve_once;
  * when the socket cannot be made (another adit serve has it). */
 struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, struct creds *creds,
 				  uint16_t port, struct err *e);
+/* Takes them for other credentials from now on. */
+void serve_once_set_creds(struct serve_once *o, struct creds *creds);
 /* Removes the socket. NULL is fine. */
 void serve_once_free(struct serve_once *o);
 

@@ -57,7 +57,7 @@ int usage_help(const char *text)
 	return EXIT_SUCCESS;
 }
 
-int usage_take_log_level(const char *text, struct err *e)
+int usage_parse_log_level(enum log_level *level, const char *text, struct err *e)
 {
 	static const struct {
 		const char *name;
@@ -71,10 +71,20 @@ int usage_take_log_level(const char *text, struct err *e)
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
 		if (strcmp(levels[i].name, text) == 0) {
-			log_set_level(levels[i].level);
+			*level = levels[i].level;
 			return 0;
 		}
 	}
 	return err_set(e, ERR_USAGE, "--log-level \"%s\" is none of error, warning, info and debug",
 		       text);
+}
+
+int usage_take_log_level(const char *text, struct err *e)
+{
+	enum log_level level;
+	int rc = usage_parse_log_level(&level, text, e);
+
+	if (rc == 0)
+		log_set_level(level);
+	return rc;
 }

@@ -31,6 +31,9 @@ int usage_fail(const char *command, const struct err *e);
 /* Writes help to standard output. 0, or 1 when that failed. */
 int usage_help(const char *text);
 
+/* What --log-level names: error, warning, info, debug. ERR_USAGE. */
+int usage_parse_log_level(enum log_level *level, const char *text, struct err *e);
+
 /* Sets the log's level to what --log-level names: error, warning, info, debug. ERR_USAGE. */
 int usage_take_log_level(const char *text, struct err *e);
 

@@ -432,6 +432,25 @@ int api_listen_fd(struct api *a, int fd, const char *token, struct err *e)
 	return 0;
 }
 
+int api_set_token(struct api *a, const char *token, struct err *e)
+{
+	struct api_listener *l;
+
+	TAILQ_FOREACH(l, &a->listeners, link)
+	{
+		char *copy = l->token ? strdup(token) : NULL;
+
+		if (!l->token)
+			continue;
+		if (!copy)
+			return err_set(e, ERR_SPACE, "no memory for the API's token");
+		explicit_bzero(l->token, strlen(l->token));
+		free(l->token);
+		l->token = copy;
+	}
+	return 0;
+}
+
 unsigned api_port(const struct api *a)
 {
 	const struct api_listener *l;

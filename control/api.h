@@ -44,6 +44,9 @@ int api_listen(struct api *a, const struct addr *at, const char *token, struct e
  * left alone. ERR_SPACE. */
 int api_listen_fd(struct api *a, int fd, const char *token, struct err *e);
 
+/* What clients on TCP must show from now on. ERR_SPACE: the old one stays. */
+int api_set_token(struct api *a, const char *token, struct err *e);
+
 /* The TCP port that it listens on; 0 where it does not. */
 unsigned api_port(const struct api *a);
 

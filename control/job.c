@@ -289,6 +289,12 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 
 	POINT("d-begin");
 	snprintf(j->id, sizeof(j->id), "%s", json_string_value(json_object_get(msg, "job")));
+	if (j->service->draining) {
+		err_set(&e, ERR_REFUSED,
+			"this adit is ending, and takes no more VMs: try again in a while");
+		job_fail(j, &e);
+		return;
+	}
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
 	{
 		if (other != j && strcmp(other->id, j->id) == 0) {

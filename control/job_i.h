@@ -143,6 +143,7 @@ struct service {
 	struct router *router;
 	struct service_config config;
 	bool open;			    /* jobs are taken */
+	bool draining;			    /* but no new ones */
 	char host[JOURNAL_HOST_ID_LEN + 1]; /* who this host is to a source that asks again */
 	TAILQ_HEAD(, job) jobs;
 	struct vms *vms; /* launched here, and handed over */

@@ -24,16 +24,6 @@ static unsigned count_jobs(const struct service *s)
 	return n;
 }
 
-unsigned service_jobs(const struct service *s)
-{
-	const struct job *j;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(j, &s->jobs, listed)
-	n += j->state != JOB_OVER;
-	return n;
-}
-
 static void on_stream(void *ctx, struct session *session, struct stream *stream,
 		      enum stream_class class, const char *target)
 {
@@ -101,6 +91,47 @@ int service_open(struct service *s, struct err *e)
 	vms_sweep(s->config.run_dir);
 	s->open = true;
 	return 0;
+}
+
+void service_drain(struct service *s)
+{
+	s->draining = true;
+}
+
+/* Whether it has begun and is not yet settled. */
+static bool is_under_way(const struct job *j)
+{
+	return j->state != JOB_WAITING && (j->state != JOB_OVER || j->undoing || j->putting_back);
+}
+
+unsigned service_jobs(const struct service *s)
+{
+	const struct job *j;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	n += is_under_way(j);
+	return n;
+}
+
+bool service_has_session(const struct service *s, const struct session *session)
+{
+	const struct job *j;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	if (j->session == session && is_under_way(j))
+		return true;
+	return false;
+}
+
+bool service_has_peer(const struct service *s, const char *peer)
+{
+	const struct job *j;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	if (strcmp(j->peer, peer) == 0 && is_under_way(j))
+		return true;
+	return false;
 }
 
 /* Whether a job is to be waited for, ms after the end has begun: guardians, QEMUs that are put

@@ -12,6 +12,7 @@
 struct event_base;
 struct router;
 struct service;
+struct session;
 
 /* What a peer may have done here are its rights, as the router has them. All borrowed for the
  * life of the service. */
@@ -29,8 +30,14 @@ struct service *service_new(struct event_base *base, struct router *router,
  * enough. ERR_SYSTEM, ERR_CONFIG. */
 int service_open(struct service *s, struct err *e);
 
-/* How many VMs are on their way here, up to their source's last word. */
+/* No job begins any more; those that are under way go on, and their sources may ask again what
+ * became of them. */
+void service_drain(struct service *s);
+
+/* How many are under way; whether one is over that session, or of that peer. */
 unsigned service_jobs(const struct service *s);
+bool service_has_session(const struct service *s, const struct session *session);
+bool service_has_peer(const struct service *s, const char *peer);
 
 /* Gives up every job that is not decided: twins that do not run yet are killed. VMs that
  * run are left alone. NULL is fine. */

@@ -163,14 +163,14 @@ struct task *tasks_find(const struct tasks *s, const char *id, struct err *e)
 	return found;
 }
 
-void tasks_drain(struct tasks *s, void (*fn)(void *ctx), void *ctx)
+void tasks_drain(struct tasks *s, bool cancel, void (*fn)(void *ctx), void *ctx)
 {
 	struct task *t, *next;
 
 	s->draining = true;
 	s->on_drained = fn;
 	s->ctx = ctx;
-	for (t = TAILQ_FIRST(&s->list); t; t = next) {
+	for (t = TAILQ_FIRST(&s->list); t && cancel; t = next) {
 		next = TAILQ_NEXT(t, link);
 		if (!task_ended(t))
 			task_cancel(t, NULL);

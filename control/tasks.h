@@ -42,8 +42,9 @@ struct task *tasks_of_qmp(const struct tasks *s, const char *qmp);
 
 unsigned tasks_running(const struct tasks *s);
 
-/* No more are taken, and those that run are cancelled; past the point where that can be
- * they go on to their end. fn is called from the loop once none runs. */
-void tasks_drain(struct tasks *s, void (*fn)(void *ctx), void *ctx);
+/* No more are taken, and those that run are waited for; or, with cancel, cancelled: past the
+ * point where that can be they go on to their end. fn is called from the loop once none runs.
+ * May be called again, to cancel. */
+void tasks_drain(struct tasks *s, bool cancel, void (*fn)(void *ctx), void *ctx);
 
 #endif

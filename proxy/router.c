@@ -56,6 +56,7 @@ struct service_entry {
 struct router {
 	struct event_base *base;
 	struct rights_table *rights;
+	const char *draining; /* why nothing new is taken; NULL: it is */
 	struct event reap;
 	LIST_HEAD(, service_entry) services;
 	LIST_HEAD(, entry) sessions;
@@ -266,6 +267,10 @@ static void open_forward(struct entry *n, struct stream *stream, const char *tar
 		refuse(n, stream, CODE_REFUSED, e.text, e.text);
 		return;
 	}
+	if (r->draining) {
+		refuse(n, stream, CODE_DRAINING, r->draining, r->draining);
+		return;
+	}
 	if (!rules_match(&n->rights->forwards, &a)) {
 		refuse_unnamed(n, stream, target);
 		return;
@@ -368,6 +373,27 @@ const struct rights *router_rights(struct router *r, const struct session *s)
 	const struct entry *n = find_entry(r, s);
 
 	return n ? n->rights : rights_none();
+}
+
+void router_drain(struct router *r, const char *reason)
+{
+	r->draining = reason;
+}
+
+void router_end_session(struct router *r, struct session *s, enum code code, const char *reason)
+{
+	struct entry *n = find_entry(r, s);
+	struct err why = ERR_INIT;
+	struct log_ctx ctx;
+
+	if (!n || n->ended)
+		return;
+	ctx = about(n, 0);
+	log_info(&ctx, "session ended here: %s", reason);
+	err_set(&why, ERR_CANCELLED, "%s", reason);
+	tell_watchers(n, &why);
+	free_entry(n);
+	session_close(s, code, reason);
 }
 
 struct session *router_next_session(struct router *r, const struct session *s)

@@ -41,6 +41,12 @@ void router_remove_service(struct router *r, const char *name);
  * coming and going, routes its streams, and frees it when it ends. */
 void router_add_session(struct router *r, struct session *s);
 
+/* Forwards are refused from now on, with CODE_DRAINING and reason (static). */
+void router_drain(struct router *r, const char *reason);
+
+/* Ends s as session_close does; who watches it is told. It is freed. */
+void router_end_session(struct router *r, struct session *s, enum code code, const char *reason);
+
 /* The sessions that live, one after the other: the first for NULL, NULL behind the last. */
 struct session *router_next_session(struct router *r, const struct session *s);
 

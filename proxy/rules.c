@@ -13,6 +13,7 @@
 struct rule {
 	struct rule *next;
 	enum addr_kind kind;
+	char *text;
 	int literal; /* host is compared byte by byte */
 	char *path;  /* ADDR_UNIX */
 	char *host;  /* ADDR_TCP */
@@ -63,6 +64,7 @@ int rules_match(const struct rules *r, const struct addr *a)
 
 static void free_rule(struct rule *r)
 {
+	free(r->text);
 	free(r->path);
 	free(r->host);
 	free(r->port);
@@ -130,6 +132,9 @@ int rules_add(struct rules *r, const char *pattern, struct err *e)
 			     "\"%s\" is no pattern of targets: write unix:/path or tcp:HOST:PORT",
 			     pattern);
 	}
+	rule->text = strdup(pattern);
+	if (rc == 0 && !rule->text)
+		rc = err_set(e, ERR_SYSTEM, "memory is short");
 	if (rc < 0) {
 		free_rule(rule);
 		return rc;
@@ -138,6 +143,15 @@ int rules_add(struct rules *r, const char *pattern, struct err *e)
 		;
 	*last = rule;
 	return 0;
+}
+
+const char *rules_at(const struct rules *r, unsigned i)
+{
+	const struct rule *rule = r->first;
+
+	while (rule && i--)
+		rule = rule->next;
+	return rule ? rule->text : NULL;
 }
 
 void rules_fini(struct rules *r)

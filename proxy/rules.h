@@ -24,6 +24,9 @@ int rules_add(struct rules *r, const char *pattern, struct err *e);
  * component never does. */
 int rules_match(const struct rules *r, const struct addr *a);
 
+/* The i-th pattern as it was given; NULL behind the last. */
+const char *rules_at(const struct rules *r, unsigned i);
+
 void rules_fini(struct rules *r);
 
 #endif

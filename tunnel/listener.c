@@ -64,6 +64,9 @@ void listener_config_default(struct listener_config *c)
 	session_config_default(&c->session);
 	c->handshakes_max = 256;
 	c->sessions_max = 64;
+	c->all_sessions_max = 1024;
+	c->admit = NULL;
+	c->admit_ctx = NULL;
 }
 
 static void probation_free(struct probation *p)
@@ -107,6 +110,7 @@ static void on_probation_end(void *ctx, const struct err *why)
 	probation_free(p);
 }
 
+/* peer NULL: of all. */
 static unsigned sessions_of(const struct listener *l, const char *peer)
 {
 	const struct session *s;
@@ -114,7 +118,7 @@ static unsigned sessions_of(const struct listener *l, const char *peer)
 
 	TAILQ_FOREACH(s, &l->sessions, listed)
 	{
-		if (s->link && strcmp(session_peer(s), peer) == 0)
+		if (s->link && (!peer || strcmp(session_peer(s), peer) == 0))
 			n++;
 	}
 	return n;
@@ -127,6 +131,35 @@ static void on_session_gone(void *ctx, struct session *s)
 	TAILQ_REMOVE(&l->sessions, s, listed);
 }
 
+/* Why the peer may not have a session, logged; NULL when it may. */
+static const char *refusal(const struct listener *l, const char *peer, const char *address,
+			   enum code *code)
+{
+	uint32_t max = l->config.sessions_max;
+	const char *why = NULL;
+
+	*code = CODE_LIMIT;
+	if (l->config.admit)
+		why = l->config.admit(l->config.admit_ctx, peer, &max, code);
+	if (why) {
+		log_warn(NULL, "connection from %s: %s: refused: %s", address, peer, why);
+		return why;
+	}
+	if (sessions_of(l, NULL) >= l->config.all_sessions_max) {
+		log_warn(NULL,
+			 "connection from %s: %s: there are %u sessions already, the most "
+			 "allowed (sessions in adit.conf's [serve])",
+			 address, peer, l->config.all_sessions_max);
+		return "too many sessions";
+	}
+	if (sessions_of(l, peer) >= max) {
+		log_warn(NULL, "connection from %s: %s has %u sessions already, the most allowed",
+			 address, peer, max);
+		return "too many sessions of this peer";
+	}
+	return NULL;
+}
+
 /* The peer has proved who it is, and said HELLO: a session. */
 static void on_probation_ready(void *ctx)
 {
@@ -135,13 +168,13 @@ static void on_probation_ready(void *ctx)
 	struct link *link = p->link;
 	struct err e = ERR_INIT;
 	struct session *s;
+	enum code code;
+	const char *why = refusal(l, link_transport(link)->peer, p->address, &code);
 
-	if (sessions_of(l, link_transport(link)->peer) >= l->config.sessions_max) {
-		log_warn(NULL, "connection from %s: %s has %u sessions already, the most allowed",
-			 p->address, link_transport(link)->peer, l->config.sessions_max);
+	if (why) {
 		p->link = NULL;
 		probation_free(p);
-		link_close(link, CODE_LIMIT, "too many sessions of this peer");
+		link_close(link, code, why);
 		return;
 	}
 	s = session_from_link(link, &l->config.session, p->address, &e);
@@ -286,6 +319,12 @@ fail:
 	err_set(e, ERR_SPACE, "no memory for a listener");
 	listener_free(l);
 	return NULL;
+}
+
+void listener_set(struct listener *l, struct creds *creds, const struct listener_config *config)
+{
+	l->creds = creds;
+	l->config = *config;
 }
 
 uint16_t listener_port(const struct listener *l)

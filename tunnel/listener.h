@@ -8,9 +8,14 @@ struct listener;
 
 struct listener_config {
 	struct session_config session;
-	uint32_t handshakes_max; /* connections without a HELLO at once; the oldest
-				    gives way to a new one (256) */
-	uint32_t sessions_max;	 /* sessions of one peer at once (64) */
+	uint32_t handshakes_max;   /* connections without a HELLO at once; the oldest
+				      gives way to a new one (256) */
+	uint32_t sessions_max;	   /* sessions of one peer at once (64) */
+	uint32_t all_sessions_max; /* of all peers at once (1024) */
+	/* Asked of a peer that has proved who it is; NULL: all may come. May change its
+	 * sessions_max. Returns NULL, or why it may not come, which it is told with *code. */
+	const char *(*admit)(void *ctx, const char *peer, uint32_t *sessions_max, enum code *code);
+	void *admit_ctx;
 };
 
 enum { LISTENER_SOCKETS_MAX = 16 };
@@ -24,6 +29,10 @@ struct listener *listener_new(struct event_base *base, const struct addr *a, str
 			      const struct listener_config *config,
 			      void (*on_session)(void *ctx, struct session *s), void *ctx,
 			      struct err *e);
+
+/* What holds for connections that come from now on; those that are there keep what they came
+ * with. creds as for listener_new. */
+void listener_set(struct listener *l, struct creds *creds, const struct listener_config *config);
 
 /* The same on TCP sockets that listen already (non-blocking; count is 1 to
  * LISTENER_SOCKETS_MAX), which are the listener's from now on, also on error. The limits hold for

@@ -64,7 +64,7 @@ misuse '--psk and ssh:// cannot go together' forward ssh://h "${pair[@]}" "${psk
 misuse '--insecure and ssh+tls:// cannot go together' forward ssh+tls://h "${pair[@]}" --insecure
 misuse '--remote-command goes with ssh://' forward tls://h "${pair[@]}" "${psk[@]}" --remote-command adit
 misuse '--stdio takes no credentials' serve --stdio "${psk[@]}"
-misuse 'standard input is neither a pipe nor a socket' serve --stdio
+misuse 'standard input is neither a pipe nor a socket' serve --stdio --allow-forward unix:/x
 misuse 'tls:// needs --psk FILE or --tls-creds DIR' forward tls://h "${pair[@]}"
 misuse '--psk and --tls-creds cannot go together' forward tls://h "${pair[@]}" "${psk[@]}" --tls-creds "$T"
 misuse '--insecure and --psk cannot go together' forward tcp://h "${pair[@]}" --insecure "${psk[@]}"
@@ -116,7 +116,7 @@ misuse '--downtime-limit "-1"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --down
 misuse '--max-bandwidth: "fast"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth fast
 misuse '--max-bandwidth: a rate of 0' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth 0
 
-misuse 'one of --psk FILE, --tls-creds DIR and --insecure' serve
+misuse 'one of --psk FILE, --tls-creds DIR and --insecure' serve --listen 127.0.0.1:0
 misuse 'options only, not "extra"' serve "${psk[@]}" extra
 misuse 'the port must be between' serve "${psk[@]}" --listen :70000
 misuse 'brackets' serve "${psk[@]}" --listen ::1:99

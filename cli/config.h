@@ -1,0 +1,70 @@
+/*
+ * What adit serve is to do: the options of its command line and the file of --config, put
+ * together (docs/configuration.md).
+ *
+ * What the command line says holds against the file's [serve]. Its --allow-... are the
+ * rights of every peer that no [peer ...] of the file matches; where the file has a [peer *],
+ * both cannot be.
+ */
+#ifndef ADIT_CLI_CONFIG_H
+#define ADIT_CLI_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "cli/serve_api.h"
+#include "control/auth.h"
+#include "proxy/rights.h"
+#include "tunnel/listener.h"
+
+/* Where it is looked for when nobody says otherwise. */
+#define CONFIG_FILE_DEFAULT "/etc/adit/adit.conf"
+
+/* An option of the command line by its long name, without the dashes; value NULL where it
+ * takes none. Both of argv. */
+struct config_option {
+	const char *name, *value;
+};
+
+struct config_source {
+	const struct config_option *options;
+	unsigned option_count;
+	const char *file; /* NULL: none is read */
+	bool stdio;	  /* --stdio: credentials and API of the file are for others */
+};
+
+/* Owned by whoever called config_new; the strings are its own. */
+struct config {
+	char *file; /* NULL: none was read */
+	struct addr listen;
+	struct auth auth;
+	char *run_dir, *state_dir; /* NULL: as run_dir.h and journal.h have it */
+	char *libvirt_dir;	   /* NULL: as libvirt_path.h has it */
+	struct serve_api_options api;
+	enum log_level log_level;
+	struct listener_config limits;
+	struct rights_table *rights; /* NULL once it was given away */
+	bool migrate;		     /* somebody may */
+	bool libvirt;		     /* likewise, to libvirt's daemon */
+	bool any;		     /* somebody may do something */
+	bool rights_given;	     /* by the command line */
+};
+
+/* Reads and checks all of it but the credentials. What a file says wrongly is ERR_CONFIG with
+ * "FILE:LINE: ", what the command line does ERR_USAGE. */
+struct config *config_new(const struct config_source *source, struct err *e);
+/* NULL is fine. */
+void config_free(struct config *c);
+
+/* What is in force, for a person. */
+void config_print(const struct config *c, const struct config_source *source, FILE *out);
+
+/* Names, with ", " between them, what of now differs in next and is fixed while the program
+ * runs; empty when nothing does. Returns buf. */
+char *config_fixed(const struct config *now, const struct config *next, char *buf, size_t size);
+
+#endif
