@@ -12,7 +12,7 @@ set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
   OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_SOURCE_DIR}/debian/compress.cmake)
 
-set(ADIT_PACKAGER "adit packagers <root@localhost>" CACHE STRING "Who answers for the packages")
+set(ADIT_PACKAGER "adit packagers <adit@localhost>" CACHE STRING "Who answers for the packages")
 set(CPACK_DEBIAN_PACKAGE_MAINTAINER ${ADIT_PACKAGER})
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
@@ -51,6 +51,7 @@ if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/adit.conf)
   set(conffiles ${CMAKE_CURRENT_BINARY_DIR}/debian/conffiles)
 endif()
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${control}/postinst ${control}/prerm ${control}/postrm ${conffiles})
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${control}/triggers)
 
 # Debian asks every package for these two
 if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
