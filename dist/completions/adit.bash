@@ -14,9 +14,11 @@ __adit_options()
 	migrate) echo "$creds $ssh $how --keep-source --state-dir --json --log-level" ;;
 	check) echo "$creds $ssh $how --measure-dirty --json --log-level" ;;
 	forward) echo "$creds $ssh --background --pid-file --log-level" ;;
+	run) echo "$creds $ssh --libvirt --libvirt-dir --log-level" ;;
 	serve)
 		echo "$creds --listen --stdio --allow-forward --allow-migrate --allow-launch --images --overwrite-images
-			--launch-hook --allow-dest-qmp --vms --api --api-listen --api-token-file --run-dir --state-dir --log-level"
+			--launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
+			--run-dir --state-dir --log-level"
 		;;
 	recover) echo '--run-here --drop-here --state-dir --json --log-level' ;;
 	jobs | cancel) echo "$jobs" ;;
@@ -50,6 +52,18 @@ __adit_beginnings()
 	__adit_reply -W "$*"
 }
 
+# __adit_command AT: the command that begins there, by its own completion where bash-completion is
+__adit_command()
+{
+	if declare -F _command_offset >/dev/null; then
+		_command_offset "$1"
+	elif [ "$COMP_CWORD" -eq "$1" ]; then
+		__adit_reply -c
+	else
+		__adit_files -f
+	fi
+}
+
 # __adit_value OPTION: what can stand behind it; 1 when it takes no value
 __adit_value()
 {
@@ -58,7 +72,7 @@ __adit_value()
 		--launch-hook | --allow-launch | --allow-dest-qmp)
 		__adit_files -f
 		;;
-	--tls-creds | --state-dir | --run-dir | --images | --vms) __adit_files -d ;;
+	--tls-creds | --state-dir | --run-dir | --images | --vms | --libvirt-dir) __adit_files -d ;;
 	--copy-storage) __adit_reply -W 'all inc none' ;;
 	--disks) __adit_reply -W 'all none' ;;
 	--on-timeout) __adit_reply -W 'abort suspend postcopy' ;;
@@ -92,6 +106,14 @@ _adit()
 			;;
 		esac
 	done
+	if [ "$command" = run ]; then
+		for ((; at < COMP_CWORD; at++)); do
+			if [ "${COMP_WORDS[at]}" = -- ]; then
+				__adit_command $((at + 1))
+				return
+			fi
+		done
+	fi
 	if [ -n "$command" ] && __adit_value "$prev"; then
 		return
 	fi
@@ -103,8 +125,8 @@ _adit()
 		;;
 	esac
 	case $command in
-	'') __adit_reply -W 'serve forward migrate check recover jobs status set cancel keygen' ;;
-	migrate | check | forward) __adit_beginnings tls:// ssh:// ssh+tls:// tcp:// ;;
+	'') __adit_reply -W 'serve forward run migrate check recover jobs status set cancel keygen' ;;
+	migrate | check | forward | run) __adit_beginnings tls:// ssh:// ssh+tls:// tcp:// ;;
 	status | set | cancel) __adit_reply -W "$(__adit_jobs "$command")" ;;
 	esac
 }

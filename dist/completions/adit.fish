@@ -1,9 +1,9 @@
 # Completion of adit in fish. tests/package/test_words.sh holds it to the help of each command.
 
-set -l commands serve forward migrate check recover jobs status set cancel keygen
+set -l commands serve forward run migrate check recover jobs status set cancel keygen
 set -l none "not __fish_seen_subcommand_from $commands"
-set -l clients '__fish_seen_subcommand_from migrate check forward'
-set -l creds '__fish_seen_subcommand_from migrate check forward serve'
+set -l clients '__fish_seen_subcommand_from migrate check forward run'
+set -l creds '__fish_seen_subcommand_from migrate check forward run serve'
 set -l vm '__fish_seen_subcommand_from migrate check'
 set -l job '__fish_seen_subcommand_from jobs status set cancel'
 set -l limits '__fish_seen_subcommand_from migrate check set'
@@ -17,6 +17,7 @@ complete -c adit -s h -l help -d 'List the options'
 complete -c adit -n "$none" -s V -l version -d 'Say which adit this is'
 complete -c adit -n "$none" -a serve -d 'Accept sessions from other adits'
 complete -c adit -n "$none" -a forward -d 'Carry local connections to the far adit'
+complete -c adit -n "$none" -a run -d 'Run a command with a tunnel'
 complete -c adit -n "$none" -a migrate -d 'Move a running VM, with its disks'
 complete -c adit -n "$none" -a check -d 'Say what would come of a migration'
 complete -c adit -n "$none" -a recover -d 'Bring what was cut off to its end'
@@ -55,9 +56,13 @@ complete -c adit -n "$limits" -l postcopy -d 'Run the VM there before all has co
 complete -c adit -n '__fish_seen_subcommand_from migrate' -l keep-source -d 'Do not end the QEMU here'
 complete -c adit -n '__fish_seen_subcommand_from check' -l measure-dirty -x -d 'Measure so many seconds'
 
-complete -c adit -n '__fish_seen_subcommand_from forward' -s L -x -a 'unix:/ tcp:' -d 'LOCAL=REMOTE'
+complete -c adit -n '__fish_seen_subcommand_from forward run' -s L -x -a 'unix:/ tcp:' -d 'LOCAL=REMOTE'
 complete -c adit -n '__fish_seen_subcommand_from forward' -l background -d 'Return once it is up'
 complete -c adit -n '__fish_seen_subcommand_from forward' -l pid-file -rF -d 'Write the process id there'
+
+complete -c adit -n '__fish_seen_subcommand_from run' -l libvirt -d 'What virsh migrate needs'
+complete -c adit -n '__fish_seen_subcommand_from run serve' -l libvirt-dir -xa '(__fish_complete_directories)' -d "Folder for a migration's sockets"
+complete -c adit -n '__fish_seen_subcommand_from run; and contains -- -- (commandline -opc)' -F
 
 set -l serve '__fish_seen_subcommand_from serve'
 complete -c adit -n "$serve" -l listen -x -d 'Where to listen'
@@ -69,6 +74,7 @@ complete -c adit -n "$serve" -l images -xa '(__fish_complete_directories)' -d 'W
 complete -c adit -n "$serve" -l overwrite-images -d 'Overwrite images that are there'
 complete -c adit -n "$serve" -l launch-hook -rF -d 'Program that starts a QEMU'
 complete -c adit -n "$serve" -l allow-dest-qmp -x -d 'Monitors of QEMUs that wait'
+complete -c adit -n "$serve" -l allow-libvirt -d 'Reach the libvirt daemon here'
 complete -c adit -n "$serve" -l vms -xa '(__fish_complete_directories)' -d 'Folder of monitors of VMs'
 complete -c adit -n "$serve" -l api-listen -x -d 'Have the API on TCP'
 complete -c adit -n "$serve" -l api-token-file -rF -d 'What clients on TCP must show'

@@ -52,7 +52,7 @@ done
 
 say 'mandoc'
 # pages of others need not be here
-mandoc -T lint -W style "$TOP"/docs/man/*.[1-8] 2>&1 | grep -vE 'STYLE: referenced manual not found: Xr|outdated mandoc.db' >"$T/lint.log"
+mandoc -T lint -W style "$TOP"/docs/man/*.[1-8] 2>"$T/mandoc.log" | grep -v 'STYLE: referenced manual not found: Xr' >"$T/lint.log"
 [ ! -s "$T/lint.log" ] || complain "$(cat "$T/lint.log")"
 while read -r name section; do
     [ -e "$TOP/docs/man/$name.$section" ] || complain "a page refers to $name($section), which is not there"
@@ -98,6 +98,7 @@ expect_equal 'options of adit itself in bash' $'--help\n--version' "$(bash_compl
 expect_equal 'a value in bash' $'all\ninc\nnone' "$(bash_completes "$ADIT" migrate --copy-storage '')"
 expect_equal 'a value behind = in bash' $'suspend' "$(bash_completes "$ADIT" migrate --on-timeout = s)"
 expect_equal 'a destination in bash' $'tls://' "$(bash_completes "$ADIT" check tl)"
+expect_equal 'the command of adit run in bash' sha256sum "$(bash_completes "$ADIT" run tls://h --psk k -- sha256su)"
 mkdir "$T/files" "$T/files/folder"
 : >"$T/files/key file"
 expect_equal 'a file in bash' "$T/files/folder"$'\n'"$T/files/key file" "$(bash_completes "$ADIT" serve --psk "$T/files/")"
