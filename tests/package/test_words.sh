@@ -31,7 +31,7 @@ differ() {
         complain "$1: $line is missing"
     done < <(comm -23 <(printf '%s\n' "$2") <(printf '%s\n' "$3"))
     while IFS= read -r line; do
-        complain "$1: $line is not in the help"
+        complain "$1: there is no $line"
     done < <(comm -13 <(printf '%s\n' "$2") <(printf '%s\n' "$3"))
 }
 
@@ -64,8 +64,8 @@ conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/config.c" |
 page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\1/p" "$TOP/docs/man/adit.conf.5" | sort; }
 if [ -e "$TOP/cli/config.c" ]; then
     [ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/config.c'
-    expect_equal 'keys of [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
-    expect_equal 'keys of [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
+    differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
+    differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
 fi
 
 say 'every option of the sources is in a help'
