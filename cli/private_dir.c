@@ -105,10 +105,19 @@ static int make_in(struct private_dir *d, const char *base)
 	return -1;
 }
 
+/* $XDG_RUNTIME_DIR, unless it is somebody else's, as after su. */
+static const char *runtime_dir(void)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	return dir && stat(dir, &st) == 0 && st.st_uid == geteuid() ? dir : NULL;
+}
+
 int private_dir_make(struct private_dir *d, struct err *e)
 {
-	const char *bases[] = {geteuid() == 0 ? "/run" : NULL, getenv("XDG_RUNTIME_DIR"),
-			       getenv("TMPDIR"), "/tmp"};
+	const char *bases[] = {runtime_dir(), geteuid() == 0 ? "/run" : NULL, getenv("TMPDIR"),
+			       "/tmp"};
 
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
 		if (bases[i] && bases[i][0] == '/' && make_in(d, bases[i]) == 0)

@@ -21,7 +21,7 @@ struct private_dir {
 	}
 
 /* Removes what processes that were killed have left, and makes the folder, with mode 0700: in
- * /run for root, else in $XDG_RUNTIME_DIR; where that cannot be, in $TMPDIR or /tmp. */
+ * $XDG_RUNTIME_DIR, or for root in /run; where that cannot be, in $TMPDIR or /tmp. */
 int private_dir_make(struct private_dir *d, struct err *e);
 
 /* Notes a socket elsewhere, which is going to be made, to be removed with the folder. */

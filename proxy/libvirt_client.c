@@ -96,9 +96,12 @@ struct libvirt_client *libvirt_client_new(struct event_base *base, const char *d
 		err_set(e, ERR_CONFIG, "%s: too long for a socket's path", private_dir);
 		goto fail;
 	}
-	for (int i = 0; i < LISTENERS; i++)
+	for (int i = 0; i < LISTENERS; i++) {
+		const struct addr at = c->at[i];
+
 		snprintf(c->uris[i], sizeof(c->uris[i]), "%s%s",
-			 i == DAEMON ? "qemu+unix:///system?socket=" : "unix://", c->at[i].path);
+			 i == DAEMON ? "qemu+unix:///system?socket=" : "unix://", at.path);
+	}
 	return c;
 fail:
 	free(c);

@@ -25,7 +25,7 @@ run() {
 }
 # quiet: adit itself has said nothing
 quiet() { expect_equal "standard error" "" "$(cat "$T/run.log")"; }
-folders() { find /run "$TMPDIR" -maxdepth 1 -name 'adit-run.*' 2>/dev/null; }
+folders() { find "$TMPDIR" -maxdepth 1 -name 'adit-run.*'; }
 before=$(folders)
 same_folders() { [ "$(folders)" = "$before" ]; }
 
@@ -115,9 +115,9 @@ while :; do sleep 0.05; done
 EOF
 go
 kill -TERM "$RUN"
-wait_until 5 "SIGTERM is passed on" grep -q TERM "$T/caught"
+wait_until 5 "SIGTERM is passed on" grep -qs TERM "$T/caught"
 kill -HUP "$RUN"
-wait_until 5 "SIGHUP is passed on" grep -q HUP "$T/caught"
+wait_until 5 "SIGHUP is passed on" grep -qs HUP "$T/caught"
 kill -INT "$RUN"
 sleep 0.3
 ! gone "$RUN" || fail "SIGINT ended it"
