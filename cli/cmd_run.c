@@ -383,15 +383,9 @@ static int add_words(struct run *r, struct err *e)
 
 static int listen_for_libvirt(struct run *r, struct err *e)
 {
-	int rc = 0;
-
 	r->libvirt = libvirt_client_new(r->base, r->libvirt_dir ? r->libvirt_dir : LIBVIRT_PATH_DIR,
 					r->dir.path, e);
-	if (!r->libvirt)
-		return e->code;
-	for (int kind = 0; kind < LIBVIRT_PATH_KINDS && rc == 0; kind++)
-		rc = private_dir_note(&r->dir, libvirt_client_path(r->libvirt, kind), e);
-	return rc == 0 ? libvirt_client_listen(r->libvirt, e) : rc;
+	return r->libvirt ? libvirt_client_listen(r->libvirt, e) : (int)e->code;
 }
 
 static int start(struct run *r, struct err *e)

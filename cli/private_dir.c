@@ -1,7 +1,7 @@
 /*
  * A folder for sockets: see private_dir.h. Each has a file "lock", which its process holds
- * locked, and in which the sockets that it makes elsewhere are noted, a line each. A lock that
- * is free belongs to one that was killed. Refuses to touch folders of other users.
+ * locked. A lock that is free belongs to one that was killed. Refuses to touch folders of other
+ * users.
  */
 #include "cli/private_dir.h"
 
@@ -20,27 +20,6 @@
 
 #define PREFIX "adit-run."
 
-/* Removes the sockets that are noted in the lock's file, and no other file. */
-static void remove_noted(int lock)
-{
-	int fd = dup(lock);
-	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
-	char line[4096];
-	struct stat st;
-
-	if (!f) {
-		fd_close(&fd);
-		return;
-	}
-	rewind(f);
-	while (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (lstat(line, &st) == 0 && S_ISSOCK(st.st_mode))
-			unlink(line);
-	}
-	fclose(f);
-}
-
 /* Removes path if it is a folder of ours whose process has gone. */
 static void sweep_one(const char *path)
 {
@@ -54,10 +33,8 @@ static void sweep_one(const char *path)
 	lock = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (lock < 0)
 		return; /* about to be made */
-	if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
-		remove_noted(lock);
+	if (flock(lock, LOCK_EX | LOCK_NB) == 0)
 		dir_remove(path);
-	}
 	close(lock);
 }
 
@@ -95,7 +72,7 @@ static int make_in(struct private_dir *d, const char *base)
 		return -1;
 	}
 	snprintf(lock_path, sizeof(lock_path), "%s/lock", d->path);
-	d->lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_APPEND, 0600);
+	d->lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	/* In between, a sweep of another's may have had it for a moment: it removes then. */
 	if (d->lock >= 0 && flock(d->lock, LOCK_EX | LOCK_NB) == 0)
 		return 0;
@@ -125,19 +102,10 @@ int private_dir_make(struct private_dir *d, struct err *e)
 	return err_set_sys(e, errno, "no private folder for sockets can be made in /tmp");
 }
 
-int private_dir_note(struct private_dir *d, const char *path, struct err *e)
-{
-	if (dprintf(d->lock, "%s\n", path) < 0)
-		return err_set_sys(e, errno, "%s/lock", d->path);
-	return 0;
-}
-
 void private_dir_remove(struct private_dir *d)
 {
 	if (!d->path[0])
 		return;
-	if (d->lock >= 0)
-		remove_noted(d->lock);
 	dir_remove(d->path);
 	fd_close(&d->lock);
 	d->path[0] = '\0';

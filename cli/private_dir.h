@@ -24,9 +24,6 @@ struct private_dir {
  * $XDG_RUNTIME_DIR, or for root in /run; where that cannot be, in $TMPDIR or /tmp. */
 int private_dir_make(struct private_dir *d, struct err *e);
 
-/* Notes a socket elsewhere, which is going to be made, to be removed with the folder. */
-int private_dir_note(struct private_dir *d, const char *path, struct err *e);
-
 /* Removes the folder with what is in it. Nothing when it was not made. */
 void private_dir_remove(struct private_dir *d);
 

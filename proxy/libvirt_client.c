@@ -35,6 +35,7 @@ struct libvirt_client {
 	struct forward *forwards[LISTENERS];
 	char dir[ADDR_UNIX_MAX + 1];
 	char id[LIBVIRT_PATH_ID_MAX];
+	int lock; /* libvirt_path_claim's */
 	char uris[LISTENERS][ADDR_UNIX_MAX + 40];
 	struct stream *hold;
 	libvirt_client_ready *fn; /* NULL once it was called */
@@ -87,6 +88,7 @@ struct libvirt_client *libvirt_client_new(struct event_base *base, const char *d
 		return NULL;
 	}
 	c->base = base;
+	c->lock = -1;
 	snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	if (choose(c, e) < 0)
 		goto fail;
@@ -106,11 +108,6 @@ struct libvirt_client *libvirt_client_new(struct event_base *base, const char *d
 fail:
 	free(c);
 	return NULL;
-}
-
-const char *libvirt_client_path(const struct libvirt_client *c, int kind)
-{
-	return c->at[kind].path;
 }
 
 const char *libvirt_client_daemon_uri(const struct libvirt_client *c)
@@ -164,6 +161,9 @@ static int give_away(const struct libvirt_client *c, const char *path, struct er
 
 int libvirt_client_listen(struct libvirt_client *c, struct err *e)
 {
+	c->lock = libvirt_path_claim(c->dir, c->id, e);
+	if (c->lock < 0)
+		return e->code;
 	for (int i = 0; i < LISTENERS; i++) {
 		char target[64] = "libvirt";
 
@@ -273,6 +273,7 @@ void libvirt_client_free(struct libvirt_client *c)
 		return;
 	for (int i = 0; i < LISTENERS; i++)
 		forward_free(c->forwards[i]);
+	libvirt_path_release(c->dir, c->id, &c->lock);
 	stream_free(c->hold);
 	free(c);
 }

@@ -19,16 +19,13 @@ struct session;
 struct libvirt_client *libvirt_client_new(struct event_base *base, const char *dir,
 					  const char *private_dir, struct err *e);
 
-/* The path of one of the migration's sockets (enum libvirt_path_kind); owned by c. */
-const char *libvirt_client_path(const struct libvirt_client *c, int kind);
-
 /* What to tell libvirt: --desturi, --migrateuri, --disks-uri. Owned by c. */
 const char *libvirt_client_daemon_uri(const struct libvirt_client *c);
 const char *libvirt_client_migrate_uri(const struct libvirt_client *c);
 const char *libvirt_client_disks_uri(const struct libvirt_client *c);
 
-/* Listens on all three. Those of the migration belong to whom dir belongs to, where we may say
- * so (root), with mode 0600. ERR_ADDRESS. */
+/* Listens on all three, once what killed processes have left is cleared up. Those of the migration
+ * belong to whom dir belongs to, where we may say so (root), with mode 0600. ERR_ADDRESS. */
 int libvirt_client_listen(struct libvirt_client *c, struct err *e);
 
 /* Asks the destination for its side over s, which is ready, and accepts from then on. fn comes

@@ -31,4 +31,17 @@ int libvirt_path_check_dir(const char *dir, struct err *e);
 void libvirt_path_format(struct addr *a, const char *dir, const char *id,
 			 enum libvirt_path_kind kind);
 
+/*
+ * A lock, DIR/adit-ID.lock, says that somebody stands for the two sockets and removes them: a free
+ * one is left by a process that was killed.
+ */
+
+/* Clears up what such have left in dir, and locks id. A descriptor (close-on-exec), or ERR_ADDRESS
+ * and others. */
+int libvirt_path_claim(const char *dir, const char *id, struct err *e);
+
+/* Removes the sockets, whoever made them, and the lock; *lock is -1 afterwards, and may be before:
+ * nothing. */
+void libvirt_path_release(const char *dir, const char *id, int *lock);
+
 #endif

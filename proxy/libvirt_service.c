@@ -50,6 +50,7 @@ struct hold {
 	char id[LIBVIRT_PATH_ID_MAX];
 	char answer[ADDR_UNIX_MAX + 8];
 	size_t answered;
+	int lock;   /* libvirt_path_claim's */
 	int daemon; /* a connection to it, for the first who asks; -1 */
 	int over;
 };
@@ -77,27 +78,10 @@ static struct log_ctx about(const struct visit *n, unsigned stream)
 	return ctx;
 }
 
-/* What QEMU has left: it makes its sockets, and removes none. */
-static void remove_sockets(const struct hold *h)
-{
-	const struct libvirt_service *v = h->visit->service;
-	struct log_ctx ctx = about(h->visit, 0);
-	struct stat st;
-
-	for (int kind = 0; kind < LIBVIRT_PATH_KINDS; kind++) {
-		struct addr a;
-
-		libvirt_path_format(&a, v->dir, h->id, kind);
-		if (lstat(a.path, &st) < 0 || !S_ISSOCK(st.st_mode))
-			continue;
-		if (unlink(a.path) < 0)
-			log_warn(&ctx, "%s cannot be removed: %s", a.path, strerror(errno));
-	}
-}
-
 static void free_hold(struct hold *h)
 {
-	remove_sockets(h);
+	/* QEMU, whose sockets they are, leaves them when a migration fails. */
+	libvirt_path_release(h->visit->service->dir, h->id, &h->lock);
 	LIST_REMOVE(h, link);
 	stream_free(h->stream);
 	fd_close(&h->daemon);
@@ -427,13 +411,17 @@ static void open_hold(struct visit *n, struct stream *stream, const char *words)
 		refuse(n, stream, CODE_INTERNAL, "memory is short");
 		return;
 	}
-	h->daemon = -1;
+	h->lock = h->daemon = -1;
 	memcpy(h->id, words, sizeof(h->id) - 1);
-	if (find_hold(n, h->id) || check_place(n->service, dir, h->id, &e) < 0 ||
-	    find_daemon(&h->daemon, &path, &e) < 0) {
+	if (find_hold(n, h->id))
+		err_set(&e, ERR_REFUSED, "that migration was announced already");
+	else if (check_place(n->service, dir, h->id, &e) == 0 &&
+		 find_daemon(&h->daemon, &path, &e) == 0)
+		h->lock = libvirt_path_claim(dir, h->id, &e);
+	if (h->lock < 0) {
+		fd_close(&h->daemon);
 		free(h);
-		refuse(n, stream, e.code == ERR_ADDRESS ? CODE_UNREACHABLE : CODE_REFUSED,
-		       err_is_set(&e) ? e.text : "that migration was announced already");
+		refuse(n, stream, e.code == ERR_ADDRESS ? CODE_UNREACHABLE : CODE_REFUSED, e.text);
 		return;
 	}
 	h->visit = n;

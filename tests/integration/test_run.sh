@@ -129,16 +129,14 @@ expect_equal "what COMMAND caught" "TERM HUP INT carried" "$(tr '\n' ' ' <"$T/ca
 # killed: COMMAND's connections end; the next one clears up
 cat >"$T/command" <<EOF
 echo >$T/begun
-sleep 30 | socat - UNIX:\$1
+socat -u UNIX:\$1 - 2>/dev/null
 echo cut >$T/caught
-sleep 30 &
-echo \$! >$T/sleeper
-wait
 EOF
 go
 left=$(folders)
 kill -KILL "$RUN"
 wait "$RUN" 2>/dev/null
+wait_until 5 "COMMAND's connection ends" grep -qs cut "$T/caught"
 [ "$left" != "$before" ] || fail "no folder is there to be left"
 run 0 -- true
 same_folders || fail "left by the one that was killed: $(folders)"
