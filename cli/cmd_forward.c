@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/notify.h"
 #include "cli/background.h"
 #include "cli/commands.h"
 #include "cli/creds_options.h"
@@ -41,6 +42,7 @@ struct run {
 	int in_background;
 	const char *pid_file;
 
+	struct notify notify; /* of systemd */
 	struct background background;
 	struct event_base *base;
 	struct event *signals[2];
@@ -109,6 +111,7 @@ static void on_ready(void *ctx)
 	struct run *r = ctx;
 
 	background_ready(&r->background);
+	notify_send(&r->notify, "READY=1\n");
 }
 
 static void on_end(void *ctx, const struct err *why)
@@ -150,6 +153,7 @@ static int start(struct run *r, struct err *e)
 		rc = background_write_pid(&r->background, r->pid_file, e);
 	if (rc < 0)
 		return rc;
+	notify_init(&r->notify);
 	r->base = event_base_new();
 	if (!r->base || watch_signals(r) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
@@ -160,6 +164,8 @@ static int start(struct run *r, struct err *e)
 /* Ends in order; after it has begun, a second signal ends the program at once. */
 static void stop(struct run *r)
 {
+	notify_send(&r->notify, "STOPPING=1\n");
+	notify_fini(&r->notify);
 	for (int i = 0; i < 2; i++)
 		if (r->signals[i])
 			event_free(r->signals[i]);

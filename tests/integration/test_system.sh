@@ -84,12 +84,19 @@ grep -q 'the socket "adit" of the service manager is a unix socket' <<<"$EXPECTE
 # --- fd:N
 start_serve --psk "$PSK" --allow-forward "unix:$T/target"
 port=$(free_port)
-systemd-socket-activate -l "127.0.0.1:$port" -E ASAN_OPTIONS \
+: >"$T/notify.log"
+NOTIFY_SOCKET=$T/notify systemd-socket-activate -l "127.0.0.1:$port" -E NOTIFY_SOCKET -E ASAN_OPTIONS \
     "$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "fd:3=unix:$T/target" 2>"$T/fd.log" &
-started $!
+forward=$!
+started $forward
 wait_until 10 "systemd holds the port" port_listens "$port"
+! said READY || fail "READY=1 before there is a session"
 expect_equal "through fd:3" target-said-this "$(socat -t5 - "TCP:127.0.0.1:$port" </dev/null)"
 expect_equal "through fd:3, once more" target-said-this "$(socat -t5 - "TCP:127.0.0.1:$port" </dev/null)"
+said '^READY=1$' || fail "adit forward did not say that it is ready"
+kill -TERM $forward
+wait $forward || fail "adit forward ended with status $?"
+said '^STOPPING=1$' || fail "adit forward did not say that it ends"
 
 # refuse STATUS WORDS ARG...: of adit forward, whose fd:7 is a plain file
 refuse() {
