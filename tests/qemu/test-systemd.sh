@@ -31,8 +31,14 @@ move_hosts
 systemd_start dst
 ADIT_IMAGES=$T/images
 adit_images
-cp "$T/psk" "$T/run-systemd/psk"
-systemd_drop_in test ExecStart= "ExecStart=/usr/bin/adit serve --psk /run/psk --allow-migrate --allow-launch $QEMU --images $ADIT_IMAGES"
+systemd_in sh -c 'cp "$1" /etc/adit/psk && cat >/etc/adit/adit.conf' sh "$T/psk" <<CONF
+[serve]
+psk = /etc/adit/psk
+[peer tester]
+migrate = yes
+launch = $QEMU
+images = $ADIT_IMAGES
+CONF
 
 say 'the units'
 systemd_in systemd-analyze verify --man=no adit.service adit.socket adit-api.socket >"$T/verify.log" 2>&1 ||
@@ -76,7 +82,7 @@ stays 'after the watchdog'
 say 'a reload'
 systemd_in systemctl reload adit.service
 wait_until 5 'the end of the reload' systemd_shows SubState running
-wait_until 5 'a line of it' eval 'systemd_in journalctl -u adit --no-pager -o cat | grep -q "read the credentials anew"'
+wait_until 5 'a line of it' eval 'systemd_in journalctl -u adit --no-pager -o cat | grep -q "read /etc/adit/adit.conf and the credentials anew"'
 
 say 'kill -9 in mid-RAM: the guardian outlives it'
 link_rate 40mbit
@@ -94,10 +100,18 @@ wait_until 10 'the end of all that was half there' only_the_first
 [ ! -e "$ADIT_IMAGES/two-0.raw" ] || fail 'its image is left'
 stays 'after that'
 
-say 'postcopy, with the system calls that are left'
+say 'postcopy, with the system calls that are left; a restart waits for it, longer than TimeoutStopSec'
+systemd_drop_in stop TimeoutStopSec=1
 postcopy_reach two
+pid=$(pid_of_adit)
+systemd_in systemctl --no-block restart adit.service
+wait_until 5 'the status of one that ends' systemd_shows StatusText 'Ending: 1 session, 1 VM coming, no VM going'
+sleep 2
+expect_equal 'the state while the VM comes' deactivating "$(systemd_show ActiveState)"
+expect_equal 'adit while the VM comes' "$pid" "$(pid_of_adit)"
 link_rate none
 adit_wait
+wait_until 10 'another adit' new_adit "$pid"
 [ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
 adopt two-twin
 move_succeeded two two-twin raw:virtio
