@@ -114,3 +114,8 @@ domain_events_start() {
     proc_start events "$2" virsh event --domain "$1" --event lifecycle --loop
     wait_until 5 "virsh event" eval 'proc_list "^virsh event " | grep -q .'
 }
+
+# domain_user NAME HOST: the user that its QEMU runs as
+domain_user() {
+    on_host "$2" sh -c 'stat -c %U "/proc/$(cat "/run/libvirt/qemu/$1.pid")"' sh "$1"
+}
