@@ -19,8 +19,7 @@ migrate_hosts() {
     done
 }
 migrate_serve() {
-    proc_start "serve-$1" "$1" "$ADIT" serve --listen "${HOST_IP[$1]}:$ADIT_PORT" --psk "$T/psk" --run-dir /run/adit \
-        --allow-forward "unix:/run/libvirt/*" --allow-forward "unix:$LIBVIRT/qemu/*"
+    proc_start "serve-$1" "$1" "$ADIT" serve --listen "${HOST_IP[$1]}:$ADIT_PORT" --psk "$T/psk" --run-dir /run/adit --allow-libvirt
     wait_until 10 "adit serve on $1" migrate_serves "$1"
 }
 migrate_serves() {
@@ -28,23 +27,20 @@ migrate_serves() {
     listeners "$1" | grep -q ":$ADIT_PORT "
 }
 
-# migrate_start DOMAIN [OPTION]...: "virsh migrate --live DOMAIN OPTION..." on $FROM, as proc "migrate"
+# migrate_start DOMAIN [OPTION]...: adit run --libvirt and virsh migrate on $FROM, as proc "migrate"
 MIGRATE_KEYS=
 migrate_start() {
-    local domain=$1 command uris=(--migrateuri "unix://$LIBVIRT/qemu/adit-ram.sock")
+    local domain=$1 command uris=(--migrateuri {migrate})
     shift
     case " $* " in
     *' --tunnelled '*) uris=() ;;
-    *' --copy-storage-'*) uris+=(--disks-uri "unix://$LIBVIRT/qemu/adit-disks.sock") ;;
+    *' --copy-storage-'*) uris+=(--disks-uri {disks}) ;;
     esac
     # what an earlier stay there left in the log is no word of this one
     rm -f "$T/$TO/lib/libvirt/qemu/$domain.log"
     firewall_reset
     MIGRATE_BEGAN=$(now_ms)
-    proc_start forward "$FROM" "$ADIT" forward --psk "$T/psk" "tls://$TO.test" -L "unix:/run/adit-libvirt=unix:/run/libvirt/$DAEMON_SOCKET" \
-        -L "unix:$LIBVIRT/qemu/adit-ram.sock=unix:$LIBVIRT/qemu/adit-ram.sock" -L "unix:$LIBVIRT/qemu/adit-disks.sock=unix:$LIBVIRT/qemu/adit-disks.sock"
-    wait_until 5 "adit forward" test -S "$T/$FROM/lib/libvirt/qemu/adit-disks.sock"
-    command=(virsh migrate --live "$domain" "$@" --desturi 'qemu+unix:///system?socket=/run/adit-libvirt' ${uris[@]+"${uris[@]}"})
+    command=("$ADIT" run --libvirt "tls://$TO.test" --psk "$T/psk" -- virsh migrate --live "$domain" "$@" --desturi {libvirt} "${uris[@]}")
     if [ -n "$MIGRATE_KEYS" ]; then
         proc_start migrate "$FROM" sh -c 'exec script -qec "$1" /dev/null <"$2"' sh "$(printf '%q ' "${command[@]}")" "$MIGRATE_KEYS"
     else
@@ -66,14 +62,16 @@ migrate_on_no_terminal() {
     MIGRATE_KEYS=
 }
 
-# migrate_wait [SECONDS]: for its end; the exit status is in MIGRATE_STATUS
+# migrate_wait [SECONDS]: for its end, and virsh's where it was killed; the exit status is in MIGRATE_STATUS
 migrate_wait() {
     proc_wait migrate "${1:-60}"
     MIGRATE_STATUS=$PROC_STATUS
+    wait_until "${1:-60}" "the end of virsh migrate" migrate_over
     MIGRATE_MS=$(($(now_ms) - MIGRATE_BEGAN))
-    proc_end forward
     say "  virsh ended with $MIGRATE_STATUS after $MIGRATE_MS ms$(sed -nE 's/^(.C)?error: /: /p' "$T/migrate.log" | tr -d '\r' | paste -sd' ')"
 }
+
+migrate_over() { [ -z "$(proc_list '^virsh migrate ')" ]; }
 
 # migrate_moved DOMAIN: it has just ended, and well: the guest is on $TO and whole, so are its disks; one TCP connection
 migrate_moved() {
@@ -136,7 +134,7 @@ migrate_left_nothing() {
 }
 migrate_left() {
     local host
-    proc_list '^[^ ]*/adit (run|forward) '
+    proc_list '^[^ ]*/adit run '
     for host in src dst; do
         (cd "$T/$host" && find run lib -path '*adit*' ! -path run/adit ! -path run/adit/once.sock) | grep -vE -- "$MIGRATE_MAY_STAY" || true
         listeners "$host" | grep qemu || true
@@ -158,4 +156,4 @@ migrate_is_in() {
 job_has() { grep -qE "^$2: +[1-9][0-9.]* [MG]iB" <<<"$1"; }
 
 # migrate_kill: kill -9 for the tunnel's near end
-migrate_kill() { kill -KILL "$(proc_list '^[^ ]*/adit (run|forward) ' | sed 's/ .*//;1q')"; }
+migrate_kill() { kill -KILL "$(proc_list '^[^ ]*/adit run ' | sed 's/ .*//;1q')"; }
