@@ -157,3 +157,6 @@ job_has() { grep -qE "^$2: +[1-9][0-9.]* [MG]iB" <<<"$1"; }
 
 # migrate_kill: kill -9 for the tunnel's near end
 migrate_kill() { kill -KILL "$(proc_list '^[^ ]*/adit run ' | sed 's/ .*//;1q')"; }
+
+# migrate_id: the ID that the last migration's sockets had on $TO
+migrate_id() { sed -nE 's/.*\/adit-([0-9a-f]{8})-\*\.sock$/\1/p' "$T/serve-$TO.log" | tail -n 1; }

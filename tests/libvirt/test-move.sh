@@ -64,8 +64,8 @@ migrate_moved postcopy
 domain_end postcopy dst
 
 say 'with a limit of 4 MiB/s'
-domain_images limit 16M raw:virtio
-domain_start limit src 'ram=16 rate=200 sectors=512'
+domain_images limit 8M raw:virtio
+domain_start limit src 'ram=8 rate=200 sectors=512'
 migrate_start limit --copy-storage-all --bandwidth 4
 migrate_wait
 migrate_moved limit
