@@ -16,8 +16,8 @@ __adit_options()
 	forward) echo "$creds $ssh --background --pid-file --log-level" ;;
 	run) echo "$creds $ssh --libvirt --libvirt-dir --log-level" ;;
 	serve)
-		echo "$creds --listen --stdio --allow-forward --allow-migrate --allow-launch --images --overwrite-images
-			--launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
+		echo "$creds --config --check-config --listen --stdio --allow-forward --allow-migrate --allow-launch --images
+			--overwrite-images --launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
 			--run-dir --state-dir --log-level"
 		;;
 	recover) echo '--run-here --drop-here --state-dir --json --log-level' ;;
@@ -69,7 +69,7 @@ __adit_value()
 {
 	case $1 in
 	--psk | --ssh-config | --pid-file | --api-token-file | --output | -o | --qmp | --dest-qmp | --api | \
-		--launch-hook | --allow-launch | --allow-dest-qmp)
+		--launch-hook | --allow-launch | --allow-dest-qmp | --config)
 		__adit_files -f
 		;;
 	--tls-creds | --state-dir | --run-dir | --images | --vms | --libvirt-dir) __adit_files -d ;;

@@ -65,6 +65,8 @@ complete -c adit -n '__fish_seen_subcommand_from run serve' -l libvirt-dir -xa '
 complete -c adit -n '__fish_seen_subcommand_from run; and contains -- -- (commandline -opc)' -F
 
 set -l serve '__fish_seen_subcommand_from serve'
+complete -c adit -n "$serve" -l config -rF -d 'Configuration'
+complete -c adit -n "$serve" -l check-config -d 'Say what is in force'
 complete -c adit -n "$serve" -l listen -x -d 'Where to listen'
 complete -c adit -n "$serve" -l stdio -d 'The peer at standard input and output'
 complete -c adit -n "$serve" -l allow-forward -x -d 'Connect to such targets'
