@@ -103,6 +103,7 @@ static int parse(struct run *r, int argc, char **argv)
 		return usage_error("forward", "-L LOCAL=REMOTE is missing");
 	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
 		return usage_fail("forward", &e);
+	creds_options_default(&r->tunnel.auth, argv[optind]);
 	return -1;
 }
 

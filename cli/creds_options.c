@@ -2,7 +2,9 @@
 #include "cli/creds_options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *given(const struct auth *a)
 {
@@ -43,6 +45,20 @@ int creds_options_take(struct auth *a, int option, const char *value, struct err
 	else
 		a->insecure = true;
 	return 1;
+}
+
+void creds_options_default(struct auth *a, const char *dest)
+{
+	const char *psk = getenv("ADIT_PSK"), *tls_creds = getenv("ADIT_TLS_CREDS");
+
+	if (auth_given(a) || strncmp(dest, "tls://", 6) != 0)
+		return;
+	if (psk && *psk)
+		a->psk = psk;
+	else if (tls_creds && *tls_creds)
+		a->tls_creds = tls_creds;
+	else if (access(CREDS_OPTIONS_PSK_FILE, R_OK) == 0)
+		a->psk = CREDS_OPTIONS_PSK_FILE;
 }
 
 char *creds_options_describe(const struct auth *a, char *buf, size_t size)

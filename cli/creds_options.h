@@ -16,6 +16,9 @@ enum {
 	CREDS_OPTION_SSH_COMMAND,
 };
 
+/* A key that is there is a client's, if nothing else is said. */
+#define CREDS_OPTIONS_PSK_FILE "/etc/adit/psk"
+
 /* For a command's table of long options. */
 #define CREDS_OPTIONS_LONG                                                                         \
 	{"psk", required_argument, NULL, CREDS_OPTION_PSK},                                        \
@@ -41,8 +44,10 @@ enum {
 	"  --psk FILE          key file as adit keygen and psktool write it (identity:hexkey);\n"  \
 	"                      of several identities, DEST names one: tls://IDENTITY@HOST\n"       \
 	"  --tls-creds DIR     X.509: ca-cert.pem, client-cert.pem and client-key.pem in DIR\n"    \
-	"  --insecure          neither encryption nor authentication; for tcp:// "                 \
-	"only\n" CREDS_OPTIONS_HELP_SSH
+	"  --insecure          neither encryption nor authentication; for tcp:// only\n"           \
+	"or, for tls://, none of them: then it is $ADIT_PSK's file or $ADIT_TLS_CREDS' folder,\n"  \
+	"and without these " CREDS_OPTIONS_PSK_FILE                                                \
+	" where that is there;\n" CREDS_OPTIONS_HELP_SSH
 
 #define CREDS_OPTIONS_HELP_SERVER                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it: lines of\n"           \
@@ -55,6 +60,10 @@ enum {
 /* Takes what getopt_long returned: 1 when it was one of ours, 0 when not, ERR_USAGE
  * when it clashes with another. The strings are borrowed from argv. */
 int creds_options_take(struct auth *a, int option, const char *value, struct err *e);
+
+/* A client's, when all options were taken: where none says, and dest (as it is written) begins
+ * with tls://, the environment, else CREDS_OPTIONS_PSK_FILE if that can be read. Borrowed. */
+void creds_options_default(struct auth *a, const char *dest);
 
 /* "psk FILE", "tls-creds DIR" or "insecure", for the log. Returns buf. */
 char *creds_options_describe(const struct auth *a, char *buf, size_t size);

@@ -120,5 +120,6 @@ int migrate_options_end(struct migrate_config *c, int argc, char **argv, struct 
 	if (argc - optind > 1)
 		return err_set(e, ERR_USAGE, "one DEST, not also \"%s\"", argv[optind + 1]);
 	c->dest = argv[optind];
+	creds_options_default(&c->auth, c->dest);
 	return 0;
 }

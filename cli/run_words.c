@@ -36,6 +36,8 @@ static void free_word(struct word *x)
 
 int run_words_add(struct run_words *w, const char *name, const char *value, struct err *e)
 {
+	/* An adit that COMMAND runs would take these for its credentials. */
+	static const char *const taken[] = {"ADIT_PSK=", "ADIT_TLS_CREDS="};
 	struct word *x = calloc(1, sizeof(*x));
 
 	if (x) {
@@ -52,6 +54,16 @@ int run_words_add(struct run_words *w, const char *name, const char *value, stru
 	x->variable_len = strlen("ADIT_") + strlen(name);
 	for (char *p = x->setting; p < x->setting + x->variable_len; p++)
 		*p = isalnum((unsigned char)*p) ? (char)toupper((unsigned char)*p) : '_';
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		if (strncmp(x->setting, taken[i], x->variable_len + 1) == 0) {
+			err_set(e, ERR_USAGE,
+				"the name \"%s\" would be $%.*s, which has a meaning already: "
+				"choose another",
+				name, (int)x->variable_len, x->setting);
+			free_word(x);
+			return e->code;
+		}
+	}
 	for (const struct word *i = w->first; i; i = i->next) {
 		if (strncmp(i->setting, x->setting, x->variable_len + 1) == 0) {
 			err_set(e, ERR_USAGE,

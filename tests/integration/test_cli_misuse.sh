@@ -85,6 +85,7 @@ misuse 'write NAME=REMOTE' run tls://h "${psk[@]}" -L "x y=unix:$T/a" -- true
 misuse 'write NAME=REMOTE' run tls://h "${psk[@]}" -L "..=unix:$T/a" -- true
 misuse 'there is a "x" already' run tls://h "${psk[@]}" -L "x=unix:$T/a" -L "x=unix:$T/b" -- true
 misuse 'both \$ADIT_A_B' run tls://h "${psk[@]}" -L "a-b=unix:$T/a" -L "A.b=unix:$T/b" -- true
+misuse 'ADIT_TLS_CREDS, which has a meaning already' run tls://h "${psk[@]}" -L "tls-creds=unix:$T/a" -- true
 misuse '{dir} has a meaning already' run tls://h "${psk[@]}" -L "dir=unix:$T/a" -- true
 misuse 'is no address' run tls://h "${psk[@]}" -L x=y -- true
 misuse '{migrate} needs --libvirt' run tls://h "${psk[@]}" -L "x=unix:$T/a" -- virsh --migrateuri '{migrate}'

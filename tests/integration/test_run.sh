@@ -68,6 +68,12 @@ grep -q 'adit run: no-such-command: not found' "$T/run.log" || fail "127 without
 run 126 -- "$PSK"
 grep -q "adit run: $PSK: Permission denied" "$T/run.log" || fail "126 without a word: $(cat "$T/run.log")"
 
+# credentials by the environment; options go before it
+ADIT_PSK=$PSK "$ADIT" run "${dest[0]}" -L "echo=unix:$T/echo" -- true || fail "with ADIT_PSK"
+ADIT_TLS_CREDS=$T/nothing "$ADIT" run "${dest[0]}" -L "echo=unix:$T/echo" -- true 2>"$T/run.log" && fail "without credentials"
+grep -q "$T/nothing" "$T/run.log" || fail "ADIT_TLS_CREDS is not looked at: $(cat "$T/run.log")"
+ADIT_PSK=$T/nothing run 0 -- true
+
 # contents: many streams at once; a disk; HTTP
 run 0 -L "near=unix:$T/target" -- "$HELPERS/streams" "$T/target" '{near}' 200 131072
 dd if=/dev/urandom of="$T/disk" bs=1M count=24 status=none
