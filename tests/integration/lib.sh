@@ -32,9 +32,15 @@ started() { STARTED+=("$1"); }
 
 make_psk() { "$ADIT" keygen -o "$PSK" "${1:-tester}" || fail "keygen"; }
 
+# tls or ssh: over ssh the scripts that take both adits from here have a far adit for each forwarding one, started by a
+# real sshd
+ADIT_SCHEME=${ADIT_SCHEME:-tls}
+[ "$ADIT_SCHEME" = tls ] || { . "$(dirname "${BASH_SOURCE[0]}")/ssh.sh" && make_ssh_keys; }
+
 # start_serve ARG...: a serving adit on a free port of 127.0.0.1; sets SERVE and PORT; its log is $T/serve.log
 start_serve() {
     : >"$T/serve.log"
+    [ "$ADIT_SCHEME" = tls ] || { serve_over_ssh "$@"; return; }
     "$ADIT" serve --listen 127.0.0.1:0 "$@" 2>"$T/serve.log" &
     SERVE=$!
     started "$SERVE"
@@ -42,14 +48,30 @@ start_serve() {
     PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
 }
 
+# the same over ssh: what sshd is to run; SERVE is known once there is a forwarding adit
+serve_over_ssh() {
+    local words=()
+    [ "$1" != --psk ] || shift 2
+    words=(adit serve --stdio --run-dir "$T/run-far" "$@")
+    FAR="$(printf '%q ' "${words[@]}") 2>>$T/serve.log"
+    PORT=0
+    [ -n "${SSHD:-}" ] || start_sshd "DisableForwarding yes"
+}
+far_pid() { ps -eo pid=,args= | awk -v of="--run-dir $T/run-far" '$2 == "adit" && $4 == "--stdio" && index($0, of) { print $1; exit }'; }
+
 # start_forward ARG...: a forwarding adit, in --background mode so that it is ready on return; sets FORWARD; its log is
 # $T/forward.log
 start_forward() {
     : >"$T/forward.log"
+    if [ -n "${FAR:-}" ]; then
+        [ "$2" = --psk ] || fail "not over ssh: adit forward $*"
+        set -- ssh://far --ssh-config "$T/ssh/config" --remote-command "$FAR" "${@:4}"
+    fi
     "$ADIT" forward "$@" --background --pid-file "$T/forward.pid" 2>"$T/forward.log" ||
         fail "adit forward: $(cat "$T/forward.log")"
     FORWARD=$(cat "$T/forward.pid")
     started "$FORWARD"
+    [ -z "${FAR:-}" ] || SERVE=$(far_pid)
 }
 
 # gone PID: it has ended, whether or not somebody has taken note of that
@@ -68,8 +90,12 @@ end_forward() {
 # end_adits: both are told to end, and must do so with nothing to complain of (a leak, for one)
 end_adits() {
     end_forward
-    kill -TERM "$SERVE"
-    wait "$SERVE" || fail "adit serve ended with status $?"
+    if [ -n "${FAR:-}" ]; then
+        wait_until 10 "the far adit ends" gone "$SERVE"
+    else
+        kill -TERM "$SERVE"
+        wait "$SERVE" || fail "adit serve ended with status $?"
+    fi
     for f in serve forward; do
         ! grep -E 'Sanitizer|runtime error' "$T/$f.log" || fail "a sanitizer spoke in $f.log"
     done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Over: ssh
 # Goal: the link is dropped (packets vanish, nobody is told), while a disk is mirrored and while RAM goes over. Both sides
 # notice within 20 s, the VM runs on at the source, and nothing is left on the destination. The link heals; it moves.
 . "$(dirname "$0")/lib.sh"

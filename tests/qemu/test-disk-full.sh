@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Over: ssh
 # Goal: the destination's disk becomes full while mirroring. The VM runs on at the source, one line names the disk and that
 # there is no room, and the half-made image is gone. With room, it moves.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Over: ssh+tls
 # Goal: kill -9 of adit serve, while a disk is mirrored and while RAM goes over. The VM runs on at the source and adit
 # migrate says why in one line; on the destination no QEMU, socket, folder or new image is left. Served again, it moves.
 . "$(dirname "$0")/lib.sh"

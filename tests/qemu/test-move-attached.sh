@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Over: ssh@10.0
 # Goal: a VM moves into a QEMU that waits on the destination (--dest-qmp): two disks with node names of their own; one
 # whose names QEMU chose; none at all.
 . "$(dirname "$0")/lib.sh"
