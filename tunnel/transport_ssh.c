@@ -15,6 +15,7 @@
 #include "tunnel/transport_ssh_i.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,12 +76,20 @@ static int write_pending(const struct transport_ssh *ssh)
 	return (ssh_get_poll_flags(ssh->session) & SSH_WRITE_PENDING) != 0;
 }
 
+/* libssh closes its socket by itself when the connection breaks, and the number may be
+ * somebody else's in the next moment: what is waited for is a descriptor of our own. */
+static void watch(struct transport_ssh *ssh, int fd)
+{
+	if (fd >= 0)
+		ssh->t.fd = ssh->t.fd_out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
 static int go_connect(struct transport_ssh *ssh)
 {
 	int r = ssh_connect(ssh->session);
 
 	if (ssh->t.fd < 0)
-		ssh->t.fd = ssh->t.fd_out = ssh_get_fd(ssh->session);
+		watch(ssh, ssh_get_fd(ssh->session));
 	if (ssh->t.fd >= 0)
 		fd_set_nonblock(ssh->t.fd); /* libssh has just made it blocking */
 	if (r == SSH_AGAIN)
@@ -223,6 +232,7 @@ static void ssh_free_transport(struct transport *t)
 			ssh_disconnect(ssh->session);
 		ssh_free(ssh->session);
 	}
+	fd_close(&ssh->t.fd);
 	outbuf_fini(&ssh->out);
 	strands_fini(&ssh->strands);
 	free(ssh->command);
@@ -422,7 +432,11 @@ int transport_ssh_begin(struct transport *t, int fd, struct err *e)
 		return e->code ? (int)e->code
 			       : err_set(e, ERR_SYSTEM, "%s", ssh_get_error(ssh->session));
 	}
-	t->fd = t->fd_out = fd;
+	watch(ssh, fd);
+	if (fd >= 0 && t->fd < 0) {
+		close(fd);
+		return err_set_sys(e, errno, "no descriptor for the connection");
+	}
 	ssh_set_blocking(ssh->session, 0);
 	set_state(ssh, SSH_STATE_KEX);
 	/* The first step makes libssh's socket, which a ProxyCommand needs to be waited for. */
