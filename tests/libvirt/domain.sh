@@ -119,3 +119,4 @@ domain_events_start() {
 domain_user() {
     on_host "$2" sh -c 'stat -c %U "/proc/$(cat "/run/libvirt/qemu/$1.pid")"' sh "$1"
 }
+domain_state_reason() { { virsh_on "$2" domstate --reason "$1" 2>/dev/null || true; } | sed '/^$/d'; }

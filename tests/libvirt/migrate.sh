@@ -37,7 +37,7 @@ migrate_start() {
     *' --copy-storage-'*) uris+=(--disks-uri {disks}) ;;
     esac
     # what an earlier stay there left in the log is no word of this one
-    rm -f "$T/$TO/lib/libvirt/qemu/$domain.log"
+    [ -n "$(domain_state "$domain" "$TO")" ] || rm -f "$T/$TO/lib/libvirt/qemu/$domain.log"
     firewall_reset
     MIGRATE_BEGAN=$(now_ms)
     command=("$ADIT" run --libvirt "tls://$TO.test" --psk "$T/psk" -- virsh migrate --live "$domain" "$@" --desturi {libvirt} "${uris[@]}")
@@ -157,6 +157,3 @@ job_has() { grep -qE "^$2: +[1-9][0-9.]* [MG]iB" <<<"$1"; }
 
 # migrate_kill: kill -9 for the tunnel's near end
 migrate_kill() { kill -KILL "$(proc_list '^[^ ]*/adit run ' | sed 's/ .*//;1q')"; }
-
-# migrate_id: the ID that the last migration's sockets had on $TO
-migrate_id() { sed -nE 's/.*\/adit-([0-9a-f]{8})-\*\.sock$/\1/p' "$T/serve-$TO.log" | tail -n 1; }

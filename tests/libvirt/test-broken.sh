@@ -2,7 +2,7 @@
 # Limit: 240 s
 # Goal: virsh migrate through adit is broken off: by Ctrl-C, by kill -9 of the tunnel at either end, by a line that goes silent;
 # while the disks are copied and while RAM is. Each time virsh ends with an error of its own, soon, the guest runs on whole
-# where it was, nothing is left on the other host, and in the end it moves.
+# where it was, nothing is left on the other host, and in the end it moves. In postcopy, what was broken off is taken up again.
 . "$(dirname "$0")/lib.sh"
 
 migrate_hosts
@@ -28,7 +28,7 @@ migrate_failed guest
 migrate_on_no_terminal
 
 # what is killed can clear nothing away; the next adit does
-MIGRATE_MAY_STAY='^run/adit-run\.|^lib/libvirt/qemu/adit-[0-9a-f]+-(ram|disks)\.sock$'
+MIGRATE_MAY_STAY='^run/adit-run\.|^lib/libvirt/qemu/adit-[0-9a-f]+(-ram|-disks|)\.(sock|lock)$'
 for phase in mirror ram; do
     say "the tunnel killed: $phase"
     migrate_start guest --copy-storage-all
@@ -45,9 +45,8 @@ proc_kill serve-dst KILL
 migrate_wait 15
 migrate_failed guest
 proc_wait serve-dst 5
-# adit serve leaves what QEMU made for the migration that was under way when it was killed
-MIGRATE_MAY_STAY="^lib/libvirt/qemu/adit-$(migrate_id)-(ram|disks)\.sock\$"
 migrate_serve dst
+MIGRATE_MAY_STAY='^$'
 
 # the phase in which neither QEMU nor libvirt would ever notice
 say 'the line goes silent: mirror'
@@ -66,3 +65,19 @@ link_rate none
 migrate_start guest --copy-storage-all
 migrate_wait
 migrate_moved guest
+domain_end guest dst
+
+say 'the tunnel killed in postcopy, and taken up over a new one'
+domain_images later 8M raw:virtio
+domain_start later src 'ram=24 rate=max sectors=512'
+link_rate 80mbit
+domain_events_start later src
+migrate_start later --copy-storage-all --postcopy --postcopy-after-precopy
+wait_until 30 "postcopy" grep -q 'Suspended Post-copy$' "$T/events.log"
+migrate_kill
+migrate_wait 15
+expect_equal "the guest on src" 'paused (post-copy failed)' "$(domain_state_reason later src)"
+link_rate none
+migrate_start later --postcopy --postcopy-resume
+migrate_wait
+migrate_moved later
