@@ -255,7 +255,13 @@ api_start web3
 api_reaches disks
 proc_start watch - "$ADIT" status --api "$API" --watch --json "$TASK"
 sleep 0.5
+# the first word is to wait for what runs, the second to end it
 proc_kill source TERM
+wait_until 5 'its word' grep -q 'waits for the end of 1 job from this host' "$T/source.log"
+sleep 1
+proc_runs source || fail 'adit serve ended before its job'
+expect_equal 'the job that runs' running "$(api_task .status)"
+proc_kill source INT
 proc_wait source 20
 expect_equal 'status of adit serve' 0 "$PROC_STATUS"
 proc_wait watch 5

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Goal: a reload with a new key, and without rights, while a migration comes: it goes on to its end, and the next
+# connection needs the new key, and may do only what the new file says. SIGTERM while a migration comes: nothing new is
+# taken, it goes on to its end, and then adit serve ends by itself.
+. "$(dirname "$0")/lib.sh"
+
+# conf LINE...: the file, with those lines for the peer "tester"
+conf() {
+    printf '%s\n' '[serve]' "listen = $DST_IP:$ADIT_PORT" "psk = $T/psk-serve" "run-dir = $T/run-dst" \
+        "state-dir = $T/state-dst" '[peer tester]' "$@" >"$T/adit.conf"
+}
+rights=('migrate = yes' "launch = $QEMU" "images = $ADIT_IMAGES")
+# coming NAME: that VM is on its way, its disk slowly
+coming() {
+    move_disks "$1" 16M raw:virtio
+    move_vm "$1" append='ram=4 rate=500 sectors=256 diskrate=5'
+    adit_start "$1" --max-bandwidth 5M
+    move_phase "$1" mirror
+}
+# lifted: it may go as fast as it can
+lifted() {
+    "$ADIT" set "$("$ADIT" jobs --json | jq -r '.tasks[0].id')" --max-bandwidth 1G || fail 'adit set'
+    adit_wait
+}
+# next_is_refused VM TEXT: adit check comes as a new connection
+next_is_refused() {
+    local status=0
+    in_host src "$ADIT" check --qmp "${VM_QMP[$1]}" "${ADIT_CREDS[@]}" "$ADIT_DEST" >"$T/check.log" 2>&1 || status=$?
+    [ "$status" != 0 ] || fail "the next connection is taken: $(cat "$T/check.log")"
+    grep -q -- "$2" "$T/check.log" || fail "nothing of \"$2\" in: $(cat "$T/check.log")"
+}
+
+move_hosts
+move_disks other 1M raw:virtio
+move_vm other append='ram=1 disks=none'
+(umask 077 && mkdir -p "$T/run-dst" && cp "$T/psk" "$T/psk-serve")
+adit_images
+conf "${rights[@]}"
+proc_start serve dst "$ADIT" serve --config "$T/adit.conf"
+wait_until 10 'adit serve to listen' adit_serves
+
+say 'a new key, and no rights, while a VM comes'
+coming a
+rm "$T/psk-serve"
+"$ADIT" keygen -o "$T/psk-serve" tester || fail keygen
+conf 'forward = unix:/nothing'
+proc_kill serve HUP
+wait_until 5 'the reload' grep -q 'and the credentials anew' "$T/serve.log"
+phase_is a mirror || fail 'the migration was over before the reload'
+next_is_refused other 'another key for the PSK identity'
+lifted
+move_succeeded a a-twin raw:virtio
+mv "$T/psk" "$T/psk-old"
+cp "$T/psk-serve" "$T/psk"
+next_is_refused other 'migrate = yes for this peer'
+vm_end a-twin
+
+say 'SIGTERM while a VM comes'
+conf "${rights[@]}"
+proc_kill serve HUP
+wait_until 5 'the reload' eval '[ "$(grep -c "and the credentials anew" "$T/serve.log")" = 2 ]'
+coming b
+proc_kill serve TERM
+wait_until 5 'its word' grep -q 'waits for the end of 1 migration to this host' "$T/serve.log"
+next_is_refused other 'this adit is ending'
+phase_is b mirror || fail 'the migration was over before SIGTERM'
+lifted
+move_succeeded b b-twin raw:virtio
+proc_wait serve 10
+expect_equal 'status of adit serve' 0 "$PROC_STATUS"
+! grep -iE 'error:|undone|journal keeps' "$T/serve.log" || fail 'something is left'
+expect_equal 'jobs in the journal' '' "$(find "$T/state-dst" -name '*.json' | grep -v host || true)"
