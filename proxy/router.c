@@ -35,11 +35,21 @@ struct routed {
 	char target[];
 };
 
+/* What all sessions of a peer may move together. */
+struct share {
+	LIST_ENTRY(share) link;
+	struct rate *tx, *rx;
+	uint64_t bandwidth;
+	unsigned sessions;
+	char peer[256];
+};
+
 struct entry {
 	LIST_ENTRY(entry) link;
 	struct router *router;
 	struct session *session;
 	const struct rights *rights;
+	struct share *share; /* NULL: no limit */
 	int ended;
 	LIST_HEAD(, routed) forwards;
 	LIST_HEAD(, watcher) watchers;
@@ -60,6 +70,7 @@ struct router {
 	struct event reap;
 	LIST_HEAD(, service_entry) services;
 	LIST_HEAD(, entry) sessions;
+	LIST_HEAD(, share) shares;
 };
 
 static struct log_ctx about(const struct entry *n, unsigned stream)
@@ -67,6 +78,46 @@ static struct log_ctx about(const struct entry *n, unsigned stream)
 	struct log_ctx ctx = {.peer = n->peer, .stream = stream};
 
 	return ctx;
+}
+
+static void free_share(struct share *h)
+{
+	if (!h || --h->sessions)
+		return;
+	LIST_REMOVE(h, link);
+	rate_free(h->tx);
+	rate_free(h->rx);
+	free(h);
+}
+
+/* The peer's; a new one where it has no session with that limit. NULL when memory is short. */
+static struct share *take_share(struct router *r, const char *peer, uint64_t bandwidth)
+{
+	struct share *h;
+
+	LIST_FOREACH(h, &r->shares, link)
+	{
+		if (h->bandwidth == bandwidth && strcmp(h->peer, peer) == 0) {
+			h->sessions++;
+			return h;
+		}
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return NULL;
+	h->tx = rate_new(bandwidth);
+	h->rx = rate_new(bandwidth);
+	if (!h->tx || !h->rx) {
+		rate_free(h->tx);
+		rate_free(h->rx);
+		free(h);
+		return NULL;
+	}
+	h->bandwidth = bandwidth;
+	h->sessions = 1;
+	snprintf(h->peer, sizeof(h->peer), "%s", peer);
+	LIST_INSERT_HEAD(&r->shares, h, link);
+	return h;
 }
 
 static void free_entry(struct entry *n)
@@ -84,6 +135,9 @@ static void free_entry(struct entry *n)
 		free(w);
 	}
 	LIST_REMOVE(n, link);
+	if (n->share)
+		session_set_rates(n->session, NULL, NULL);
+	free_share(n->share);
 	rights_unref(n->rights);
 	free(n);
 }
@@ -115,6 +169,7 @@ struct router *router_new(struct event_base *base)
 	r->base = base;
 	LIST_INIT(&r->services);
 	LIST_INIT(&r->sessions);
+	LIST_INIT(&r->shares);
 	event_assign(&r->reap, base, -1, 0, on_reap, r);
 	return r;
 }
@@ -350,6 +405,16 @@ void router_add_session(struct router *r, struct session *s)
 	n->session = s;
 	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
 	n->rights = rights_ref(rights_table_find(r->rights, n->peer));
+	if (n->rights->bandwidth) {
+		n->share = take_share(r, n->peer, n->rights->bandwidth);
+		if (!n->share) {
+			rights_unref(n->rights);
+			free(n);
+			session_close(s, CODE_INTERNAL, "memory is short");
+			return;
+		}
+		session_set_rates(s, n->share->tx, n->share->rx);
+	}
 	LIST_INIT(&n->forwards);
 	LIST_INIT(&n->watchers);
 	LIST_INSERT_HEAD(&r->sessions, n, link);

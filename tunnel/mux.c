@@ -284,7 +284,7 @@ static int give_session_frame(struct mux *m, const uint8_t **data, size_t *len)
 
 static int give_credit(struct mux *m, const uint8_t **data, size_t *len)
 {
-	struct stream *s = TAILQ_FIRST(&m->credits);
+	struct stream *s = window_due(m);
 
 	if (!s)
 		return 0;
@@ -319,6 +319,8 @@ static int pull_data(struct mux *m, struct stream *s, const uint8_t **data, size
 
 	if (s->rate)
 		max = rate_chunk(s->rate, max);
+	if (m->tx_rate && s->class != STREAM_CONTROL)
+		max = rate_chunk(m->tx_rate, max);
 	fb = framebuf_get(&m->pool);
 	if (!fb) {
 		m->oom = 1;
@@ -339,6 +341,8 @@ static int pull_data(struct mux *m, struct stream *s, const uint8_t **data, size
 		m->sent_bytes += (uint64_t)n;
 		if (s->rate)
 			rate_spend(s->rate, (size_t)n);
+		if (m->tx_rate && s->class != STREAM_CONTROL)
+			rate_spend(m->tx_rate, (size_t)n);
 		sched_served(m, s, (size_t)n, s->tx_sent < s->tx_limit);
 		stream_leave(s);
 		return give_numbered(m, fb, data, len);
@@ -378,7 +382,7 @@ int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len)
 		s = sched_pick(m);
 		if (!s)
 			break;
-		if (s->rate && rate_wait_us(s->rate, now_us))
+		if (sched_wait_us(m, s))
 			sched_throttle(m, s);
 		else if (pull_data(m, s, data, len))
 			return 1;
@@ -436,6 +440,8 @@ int mux_tick(struct mux *m, uint64_t now_us, struct err *e)
 		mux_wake(m);
 	}
 	sched_unthrottle(m);
+	if (m->rx_rate && window_due(m))
+		mux_wake(m);
 	return 0;
 }
 
@@ -461,12 +467,20 @@ uint64_t mux_timeout_us(const struct mux *m, uint64_t now_us)
 		earlier(&at, m->ack_at_us);
 	if (!TAILQ_EMPTY(&m->throttled))
 		earlier(&at, now_us + sched_timeout_us(m));
+	if (window_timeout_us(m) != UINT64_MAX)
+		earlier(&at, now_us + window_timeout_us(m));
 	return at > now_us ? at - now_us : 0;
 }
 
 void mux_set_rtt(struct mux *m, uint64_t rtt_us)
 {
 	m->path_rtt_us = rtt_us;
+}
+
+void mux_set_rates(struct mux *m, struct rate *tx, struct rate *rx)
+{
+	m->tx_rate = tx;
+	m->rx_rate = rx;
 }
 
 void mux_detach_streams(struct mux *m, const char *reason)

@@ -52,6 +52,9 @@ uint64_t mux_timeout_us(const struct mux *m, uint64_t now_us);
 /* The path's round trip as the transport knows it (0: unknown); sizes the windows. */
 void mux_set_rtt(struct mux *m, uint64_t rtt_us);
 
+/* See session_set_rates. */
+void mux_set_rates(struct mux *m, struct rate *tx, struct rate *rx);
+
 /* Opens a stream: see session_open. */
 struct stream *mux_open(struct mux *m, enum stream_class class, const char *target,
 			const struct stream_ops *ops, void *ctx, struct err *e);

@@ -124,6 +124,9 @@ struct mux {
 	uint32_t ack_bytes, ack_frames;
 	uint64_t ack_at_us; /* 0: none is waiting */
 
+	/* of the peer, over all its sessions; NULL: no limit. Not for class control. Borrowed */
+	struct rate *tx_rate, *rx_rate;
+
 	/* time and measure */
 	uint64_t now_us, heard_us, pinged_us, moved_at_ping;
 	uint64_t rtt_us, rtt_min_us, path_rtt_us;
@@ -165,6 +168,8 @@ struct stream *sched_pick(struct mux *m);
 /* s had its turn and sent bytes; put it behind the others of its class when again. */
 void sched_served(struct mux *m, struct stream *s, size_t sent, int again);
 void sched_throttle(struct mux *m, struct stream *s);
+/* How long s may send nothing, for its own limit or the peer's. */
+uint64_t sched_wait_us(const struct mux *m, const struct stream *s);
 void sched_unthrottle(struct mux *m);
 uint64_t sched_timeout_us(const struct mux *m);
 
@@ -178,5 +183,9 @@ void window_open(struct stream *s);
 void window_accepted(struct stream *s);
 void window_consumed(struct stream *s, size_t len);
 void window_close(struct stream *s);
+/* The next stream whose CREDIT is due and may go; NULL. */
+struct stream *window_due(const struct mux *m);
+/* Microseconds until that changes; UINT64_MAX when it does not by itself. */
+uint64_t window_timeout_us(const struct mux *m);
 
 #endif

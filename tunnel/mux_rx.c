@@ -132,6 +132,8 @@ static int on_data(struct mux *m, const uint8_t *data, size_t len, struct err *e
 		err_set(e, ERR_LIMIT, "more than its credit on stream %u", s->id);
 		return mux_fail(m, CODE_LIMIT, e);
 	}
+	if (m->rx_rate && s->class != STREAM_CONTROL)
+		rate_spend(m->rx_rate, len);
 	stream_deliver(s, data, len);
 	return 0;
 }

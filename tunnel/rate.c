@@ -43,7 +43,8 @@ uint64_t rate_wait_us(struct rate *r, uint64_t now_us)
 	if (!r->bytes_per_s)
 		return 0;
 	burst = (int64_t)(r->bytes_per_s / (1000000 / BURST_US)) + CHUNK_MIN;
-	elapsed = now_us - r->refilled_us;
+	/* The clock of another session that shares it may be a turn behind. */
+	elapsed = now_us > r->refilled_us ? now_us - r->refilled_us : 0;
 	if (!r->refilled_us || elapsed > 1000000)
 		elapsed = 1000000;
 	gain = (int64_t)((double)r->bytes_per_s * (double)elapsed / 1e6);

@@ -114,6 +114,15 @@ void sched_served(struct mux *m, struct stream *s, size_t sent, int again)
 	TAILQ_INSERT_TAIL(&c->old, s, sched);
 }
 
+uint64_t sched_wait_us(const struct mux *m, const struct stream *s)
+{
+	uint64_t own = s->rate ? rate_wait_us(s->rate, m->now_us) : 0, all = 0;
+
+	if (m->tx_rate && s->class != STREAM_CONTROL)
+		all = rate_wait_us(m->tx_rate, m->now_us);
+	return own > all ? own : all;
+}
+
 void sched_throttle(struct mux *m, struct stream *s)
 {
 	sched_remove(m, s);
@@ -127,7 +136,7 @@ void sched_unthrottle(struct mux *m)
 
 	for (s = TAILQ_FIRST(&m->throttled); s; s = next) {
 		next = TAILQ_NEXT(s, sched);
-		if (s->rate && rate_wait_us(s->rate, m->now_us))
+		if (sched_wait_us(m, s))
 			continue;
 		sched_remove(m, s);
 		sched_add(m, s);
@@ -142,7 +151,7 @@ uint64_t sched_timeout_us(const struct mux *m)
 
 	TAILQ_FOREACH(s, &m->throttled, sched)
 	{
-		uint64_t wait = s->rate ? rate_wait_us(s->rate, m->now_us) : 0;
+		uint64_t wait = sched_wait_us(m, s);
 
 		if (wait < best)
 			best = wait;

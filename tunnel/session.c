@@ -326,6 +326,12 @@ struct stream *session_open(struct session *s, enum stream_class class, const ch
 	return mux_open(link_mux(s->link), class, target, ops, ctx, e);
 }
 
+void session_set_rates(struct session *s, struct rate *tx, struct rate *rx)
+{
+	if (s->link)
+		mux_set_rates(link_mux(s->link), tx, rx);
+}
+
 /* All that is ours but the link. */
 static void dispose(struct session *s)
 {
@@ -342,6 +348,7 @@ void session_close(struct session *s, enum code code, const char *reason)
 {
 	struct link *l = s->link;
 
+	session_set_rates(s, NULL, NULL); /* the link lingers, and they may not */
 	s->ops = NULL;
 	s->link = NULL;
 	link_close(l, code, reason);

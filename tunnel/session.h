@@ -70,6 +70,12 @@ void session_set_ops(struct session *s, const struct session_ops *ops, void *ctx
 struct stream *session_open(struct session *s, enum stream_class class, const char *target,
 			    const struct stream_ops *ops, void *ctx, struct err *e);
 
+/* Holds what s sends, and what it takes in, to the rates (borrowed until it is called anew, or s
+ * is closed or freed; NULL for none): the sum of all streams but those of class control.
+ * Several sessions may share them. What comes in is held by its credit, so that it comes in
+ * bursts of a window's size. */
+void session_set_rates(struct session *s, struct rate *tx, struct rate *rx);
+
 /* Orderly end: streams are reset, CLOSE with code and reason is sent, and the
  * connection lingers in the background until it is flushed or two seconds have
  * passed. No callback comes after it. Frees the handle: do not use s again. */

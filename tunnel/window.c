@@ -10,6 +10,9 @@
  * queues: were they counted in, a wider window would make a longer queue, and a
  * longer queue a wider window.
  *
+ * Where what the peer sends is held to a rate, credit is what holds it: what came in is
+ * paid for, and none is given while the peer is in debt.
+ *
  * The sum of all windows never passes the session's budget, so what can pile up
  * here does not either.
  */
@@ -21,6 +24,7 @@ enum {
 	QUEUE_US = 1000,
 	RELAY_FACTOR = 4,
 	RELAY_US = 3000,
+	RATE_LOOK_US = 250000, /* a bucket fills for a second at most in one look */
 };
 
 static uint64_t path_rtt(const struct mux *m)
@@ -108,6 +112,28 @@ void window_consumed(struct stream *s, size_t len)
 	}
 	if (s->rx_consumed + s->window >= s->rx_limit + s->window / 4)
 		grant(s);
+}
+
+struct stream *window_due(const struct mux *m)
+{
+	struct stream *s;
+
+	if (!m->rx_rate || !rate_wait_us(m->rx_rate, m->now_us))
+		return TAILQ_FIRST(&m->credits);
+	TAILQ_FOREACH(s, &m->credits, credit)
+	if (s->class == STREAM_CONTROL)
+		return s;
+	return NULL;
+}
+
+uint64_t window_timeout_us(const struct mux *m)
+{
+	uint64_t wait;
+
+	if (TAILQ_EMPTY(&m->credits) || !m->rx_rate)
+		return UINT64_MAX;
+	wait = rate_wait_us(m->rx_rate, m->now_us);
+	return wait < RATE_LOOK_US ? wait : RATE_LOOK_US;
 }
 
 void window_close(struct stream *s)

@@ -28,7 +28,7 @@ ask() { printf hello | timeout 10 socat -t5 - "UNIX:$1" 2>/dev/null; }
 forward() { # NAME WHO: a forward to the target, as NAME, its near end $T/NAME
     FORWARD=
     : >"$T/$1.log"
-    "$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$T/key-$2" -L "unix:$T/$1=unix:$T/target" --background \
+    "$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$T/key-$2" -L "unix:$T/$1=unix:${TARGET:-$T/target}" --background \
         --pid-file "$T/$1.pid" 2>"$T/$1.log" || return 1
     started "$(cat "$T/$1.pid" 2>/dev/null)"
 }
@@ -135,6 +135,19 @@ kill "$(cat "$T/a.pid")"
 wait_until 5 'alice goes' gone_file "$T/a.pid"
 refused alice 'a key that is no longer there' 'does not know the PSK identity "alice"'
 forward c carol || fail "carol: $(cat "$T/c.log")"
+
+say 'a cap on what a peer moves'
+sed -e 's/^\[peer carol\]/&\nbandwidth = 4M\nforward = unix:'"${T//\//\\/}"'\/bulk/' "$T/next" >"$T/adit.conf"
+reload "$expect_reload"
+kill "$(cat "$T/c.pid")"
+wait_until 5 'carol goes' gone_file "$T/c.pid"
+TARGET=$T/bulk forward c carol || fail "carol: $(cat "$T/c.log")"
+begun=$(date +%s%N)
+"$HELPERS/streams" "$T/bulk" "$T/c" 2 4000000 || fail 'two streams with a cap'
+took=$((($(date +%s%N) - begun) / 1000000))
+say "  8 MB there and 8 MB back at 4 MiB/s each way: $took ms"
+[ "$took" -gt 1500 ] || fail "the cap does not hold: $took ms"
+[ "$took" -lt 12000 ] || fail "the cap holds too much: $took ms"
 
 say 'a reload of what is wrong'
 for wrong in 'sessions = many' "[serve]" "[peer dave]

@@ -365,6 +365,52 @@ static void test_mux_rate_caps_the_sum_and_can_be_changed(void **state)
 	pair_fini(&p);
 }
 
+/* Bytes a second that both streams move at in two seconds. */
+static double both_rate(struct pair *p, const struct pair_stream *a, const struct pair_stream *b,
+			const struct pair_stream *got)
+{
+	uint64_t from_us = p->now_us, before = got ? got[0].got + got[1].got : a->sent + b->sent;
+
+	while (p->now_us - from_us < 2000000)
+		pair_run(p, 0, 1);
+	return (double)((got ? got[0].got + got[1].got : a->sent + b->sent) - before) * 1e6 /
+	       (double)(p->now_us - from_us);
+}
+
+static void test_mux_rates_hold_what_is_sent_and_taken_in(void **state)
+{
+	(void)state;
+	/* at the sender (end 0), then at the receiver (end 1), who has only credit to do it with */
+	for (int end = 0; end < 2; end++) {
+		struct taker t = {0};
+		struct pair_stream a = {.want = 1 << 30, .take_max = SIZE_MAX};
+		struct pair_stream b = {.want = 1 << 30, .take_max = SIZE_MAX};
+		struct rate *r = rate_new(4 << 20);
+		struct pair p;
+		double rate;
+
+		t.model = (struct pair_stream){.take_max = SIZE_MAX};
+		start(&p, &t, NULL);
+		opened(&p, STREAM_RAM, "a", &a);
+		opened(&p, STREAM_DISK, "b", &b);
+		pair_run(&p, 0, 1);
+		mux_set_rates(p.end[end].mux, end ? NULL : r, end ? r : NULL);
+		both_rate(&p, &a, &b, t.ps); /* what was granted before */
+		rate = both_rate(&p, &a, &b, t.ps);
+		if (rate < 0.8 * (4 << 20) || rate > 1.2 * (4 << 20))
+			fail_msg("end %d: %.0f bytes/s", end, rate);
+		/* and goes on without */
+		mux_set_rates(p.end[end].mux, NULL, NULL);
+		assert_true(both_rate(&p, &a, &b, t.ps) > 2.0 * rate);
+		stream_free(a.s);
+		stream_free(b.s);
+		stream_free(t.ps[0].s);
+		stream_free(t.ps[1].s);
+		pair_fini(&p);
+		rate_free(r);
+	}
+}
+
 static void test_mux_silent_peer_is_dead_in_time(void **state)
 {
 	struct taker t = {0};
@@ -595,6 +641,7 @@ int main(void)
 	    cmocka_unit_test(test_mux_refusal_and_reset_carry_their_reason),
 	    cmocka_unit_test(test_mux_one_stream_too_many_is_refused_alone),
 	    cmocka_unit_test(test_mux_rate_caps_the_sum_and_can_be_changed),
+	    cmocka_unit_test(test_mux_rates_hold_what_is_sent_and_taken_in),
 	    cmocka_unit_test(test_mux_silent_peer_is_dead_in_time),
 	    cmocka_unit_test(test_mux_session_end_tells_every_stream),
 	    cmocka_unit_test(test_mux_every_breach_ends_the_session_with_a_reason),
