@@ -227,7 +227,8 @@ static void end_now(struct serve *v)
 
 static bool is_busy(const struct serve *v)
 {
-	return service_jobs(v->service) || (v->api.tasks && tasks_running(v->api.tasks));
+	return service_jobs(v->service) || libvirt_service_jobs(v->libvirt) ||
+	       (v->api.tasks && tasks_running(v->api.tasks));
 }
 
 static void on_drain_look(evutil_socket_t fd, short what, void *ctx)
@@ -247,7 +248,8 @@ static void end_idle_sessions(struct serve *v)
 
 	for (; s; s = next) {
 		next = router_next_session(v->router, s);
-		if (!service_has_session(v->service, s))
+		if (!service_has_session(v->service, s) &&
+		    !libvirt_service_has_session(v->libvirt, s))
 			router_end_session(v->router, s, CODE_DRAINING, ending);
 	}
 }
@@ -255,11 +257,12 @@ static void end_idle_sessions(struct serve *v)
 static void drain(struct serve *v)
 {
 	static const struct timeval often = {.tv_usec = DRAIN_LOOK_MS * 1000};
-	unsigned jobs = service_jobs(v->service);
+	unsigned jobs = service_jobs(v->service) + libvirt_service_jobs(v->libvirt);
 
 	v->state = SERVE_DRAINS;
 	router_drain(v->router, ending);
 	service_drain(v->service);
+	libvirt_service_drain(v->libvirt);
 	end_idle_sessions(v);
 	if (!is_busy(v)) {
 		end_now(v);
@@ -406,6 +409,7 @@ static void count(void *ctx, struct serve_notify_count *c)
 	while (v->router && (s = router_next_session(v->router, s)))
 		c->sessions++;
 	c->coming = v->service ? service_jobs(v->service) : 0;
+	c->coming += v->libvirt ? libvirt_service_jobs(v->libvirt) : 0;
 	c->going = v->api.tasks ? tasks_running(v->api.tasks) : 0;
 }
 
@@ -539,6 +543,7 @@ static void stop(struct serve *v)
 	service_free(v->service);
 	v->service = NULL;
 	libvirt_service_free(v->libvirt);
+	v->libvirt = NULL;
 	router_free(v->router);
 	v->router = NULL;
 	serve_stdio_free(v->session); /* the router has told it */

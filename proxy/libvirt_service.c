@@ -52,6 +52,7 @@ struct hold {
 	size_t answered;
 	int lock;   /* libvirt_path_claim's */
 	int daemon; /* a connection to it, for the first who asks; -1 */
+	int begun;  /* one of its sockets was asked for */
 	int over;
 };
 
@@ -68,6 +69,7 @@ struct libvirt_service {
 	struct router *router;
 	const char *dir;
 	struct event reap;
+	int draining;
 	LIST_HEAD(, visit) visits;
 };
 
@@ -298,12 +300,14 @@ static struct hold *find_hold(const struct visit *n, const char *id)
 static void open_socket(struct visit *n, struct stream *stream, enum libvirt_path_kind kind,
 			const char *id)
 {
+	struct hold *h = libvirt_path_is_id(id, strlen(id)) ? find_hold(n, id) : NULL;
 	struct addr a;
 
-	if (!libvirt_path_is_id(id, strlen(id)) || !find_hold(n, id)) {
+	if (!h) {
 		refuse(n, stream, CODE_REFUSED, "no such migration was announced in this session");
 		return;
 	}
+	h->begun = 1;
 	libvirt_path_format(&a, n->service->dir, id, kind);
 	carry(n, stream, -1, &a);
 }
@@ -396,6 +400,11 @@ static void open_hold(struct visit *n, struct stream *stream, const char *words)
 	struct hold *h, *other;
 	unsigned count = 0;
 
+	if (n->service->draining) {
+		refuse(n, stream, CODE_DRAINING,
+		       "the adit there takes no new migrations: it is about to end");
+		return;
+	}
 	if (!libvirt_path_is_id(words, (size_t)(dir - words))) {
 		refuse(n, stream, CODE_PROTOCOL, "the ID is to be 8 hexadecimal digits");
 		return;
@@ -480,6 +489,41 @@ struct libvirt_service *libvirt_service_new(struct event_base *base, struct rout
 		return NULL;
 	}
 	return v;
+}
+
+static unsigned count_jobs(const struct visit *n)
+{
+	const struct hold *h;
+	unsigned jobs = 0;
+
+	LIST_FOREACH(h, &n->holds, link)
+	jobs += h->begun && !h->over;
+	return jobs;
+}
+
+unsigned libvirt_service_jobs(const struct libvirt_service *v)
+{
+	const struct visit *n;
+	unsigned jobs = 0;
+
+	LIST_FOREACH(n, &v->visits, link)
+	jobs += count_jobs(n);
+	return jobs;
+}
+
+bool libvirt_service_has_session(const struct libvirt_service *v, const struct session *s)
+{
+	const struct visit *n;
+
+	LIST_FOREACH(n, &v->visits, link)
+	if (n->session == s)
+		return count_jobs(n) > 0;
+	return false;
+}
+
+void libvirt_service_drain(struct libvirt_service *v)
+{
+	v->draining = 1;
 }
 
 void libvirt_service_free(struct libvirt_service *v)

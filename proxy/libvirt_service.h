@@ -12,16 +12,27 @@
 #ifndef ADIT_PROXY_LIBVIRT_SERVICE_H
 #define ADIT_PROXY_LIBVIRT_SERVICE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct event_base;
 struct libvirt_service;
 struct router;
+struct session;
 
 /* Registers with router, which must outlive it. A session whose rights do not have libvirt is
  * refused. dir (borrowed) is where the migrations' sockets may be; NULL: LIBVIRT_PATH_DIR. */
 struct libvirt_service *libvirt_service_new(struct event_base *base, struct router *router,
 					    const char *dir, struct err *e);
+
+/* Migrations that are under way: from their first byte until the peer lets go of their sockets,
+ * since between the last byte of RAM and that comes the talk that decides where the VM runs. */
+unsigned libvirt_service_jobs(const struct libvirt_service *v);
+bool libvirt_service_has_session(const struct libvirt_service *v, const struct session *s);
+
+/* No new migration from now on; those that are announced may go on. */
+void libvirt_service_drain(struct libvirt_service *v);
 
 /* Ends what it carries, and removes the sockets that are held. NULL is fine. */
 void libvirt_service_free(struct libvirt_service *v);
