@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Goal: the lines of docs/integrations.md, "virsh and libvirt", move a domain with a disk as they stand there.
+. "$(dirname "$0")/lib.sh"
+. "$TESTS_QEMU/boxes.sh"
+
+adit_needed
+hosts_make
+firewall_make $ADIT_PORT
+adit_keys
+daemons_start
+for host in src dst; do
+    on_host $host sh -c "echo '$DST_IP destination' >>/etc/hosts; mkdir -p /etc/adit; cp '$T/psk' /etc/adit/psk"
+    boxes_shell $host
+done
+DOMAIN_DISKS=(qcow2:virtio)
+disk_make "$(domain_image src guest 0 qcow2:virtio)" qcow2 20M
+domain_start guest src 'ram=16 rate=1000 sectors=256'
+firewall_reset
+
+boxes_take 'virsh and libvirt'
+for box in "$T"/boxes/*; do
+    # adit serve is up when it says so
+    [[ $(cat "$box") != adit\ run* ]] || wait_until 10 'adit serve' eval "listeners dst | grep -q ':$ADIT_PORT '"
+    boxes_run "$box"
+done
+expect_equal 'the state at the destination' running "$(domain_state guest dst)"
+expect_equal 'the state at the source' '' "$(domain_state guest src)"
+guest_continues guest guest-twin
+disk_same_but_guest qcow2 "$(domain_image src guest 0 qcow2:virtio)" qcow2 "$(domain_image dst guest 0 qcow2:virtio)" 0 "${DOMAIN_READY[guest]}"
+guest_quiet guest-twin
+guest_still guest-twin
+say "$(guest_verify guest-twin)"
+grep -q ' guest  *running' "${PROC_LOG[shell-src]}" || fail 'virsh list at the destination does not show it'
+expect_equal 'packets that were dropped' 0 $(($(firewall_count src dropped) + $(firewall_count dst dropped)))
+firewall_show
