@@ -58,6 +58,14 @@ done
 
 over "ssh://$(id -un)@127.0.0.1:$SSHD_PORT"
 
+# the same with adit run, whose far adit gets nothing of the command's
+"$ADIT" run ssh://far "${as[@]}" -L "near=unix:$T/target" -- "$HELPERS/streams" "$T/target" {near} 20 131072 2>"$T/forward.log" ||
+    fail "adit run over ssh: $(cat "$T/forward.log")"
+# shellcheck disable=SC2016
+expect_equal "a command's input, and the sockets of ours that it has" "line 0" "$(echo line | "$ADIT" run ssh://far "${as[@]}" \
+    -L "near=unix:$T/target" -- sh -c 'read x; echo "$x $(ls -l /proc/$$/fd | grep -c socket:)"' 2>/dev/null)"
+wait_until 10 "the far adit ends" none_left
+
 # what is not allowed there is refused, by name, on both sides
 start_forward ssh://far "${as[@]}" -L "unix:$T/near=unix:$T/elsewhere"
 timeout 10 socat -u "UNIX:$T/near" - >/dev/null 2>&1
