@@ -19,7 +19,7 @@ daemon_start() {
     command -v "$DAEMON" >/dev/null || skip "$DAEMON is not installed"
     # the rest is what the daemon has by itself, but that no policy daemon and no log daemon run here
     printf '%s\n' "host_uuid = \"0badc0de-0000-4000-8000-00000000000$2\"" 'auth_unix_rw = "none"' 'auth_unix_ro = "none"' \
-        'log_filters = "4:util.netdev 4:util.netlink"' 'log_outputs = "4:stderr"' >"$etc/$DAEMON.conf"
+        'log_outputs = "4:stderr"' >"$etc/$DAEMON.conf"
     printf '%s\n' 'security_driver = "none"' 'cgroup_controllers = []' 'stdio_handler = "file"' \
         "${DAEMON_USERS[@]}" >"$etc/qemu.conf"
     cp "$GUEST_ELF" "$T/$host/lib/libvirt/images/"
