@@ -67,7 +67,7 @@ kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with status $?"
 wait "$forward"
 expect_equal "status when the far adit ends" 1 $?
-grep -q 'session lost: .*asked to end' "$T/forward.log" || fail "$(cat "$T/forward.log")"
+grep -q 'session lost: .*this adit is ending' "$T/forward.log" || fail "$(cat "$T/forward.log")"
 wait_until 5 "the client is told" gone "$CLIENT"
 
 # what is killed with a stop stands still: the keepalive finds out

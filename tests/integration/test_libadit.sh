@@ -134,7 +134,7 @@ tell "forward unix:$T/near.sock unix:$T/far.sock"
 said '^ready psk:tester'
 kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
-said '^failed tunnel: cancelled: the peer ended the session'
+said '^failed tunnel: refused: the peer ended the session: this adit is ending'
 wait_until 10 "the forward's socket goes" [ ! -e "$T/near.sock" ]
 tell what
 said '^what\? what'
