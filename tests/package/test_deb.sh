@@ -98,8 +98,14 @@ for unit in $units; do
 done
 if [ -e "$R/etc/adit/adit.conf" ]; then
     expect_equal 'mode of adit.conf' '644 root' "$(stat -c '%a %U' "$R/etc/adit/adit.conf")"
-    inside adit serve --check-config --config /etc/adit/adit.conf >"$T/config.log" 2>&1 ||
-        fail "the configuration of the package: $(cat "$T/config.log")"
+    # as it comes nobody may connect; with a key, as its first lines say, it holds
+    ! inside adit serve --check-config --config /etc/adit/adit.conf >"$T/config.log" 2>&1 ||
+        fail 'the configuration of the package lets somebody in'
+    grep -q 'write psk = FILE' "$T/config.log" || fail "the configuration of the package: $(cat "$T/config.log")"
+    inside sh -c 'umask 077 && adit keygen tester >/run/try.psk && sed "s|^#psk = .*|psk = /run/try.psk|" \
+        /etc/adit/adit.conf >/run/try.conf && adit serve --check-config --config /run/try.conf' >"$T/config.log" 2>&1 ||
+        fail "the configuration of the package, with a key: $(cat "$T/config.log")"
+    rm "$R/run/try.psk" "$R/run/try.conf"
 fi
 
 say 'a forward between two of them, over loopback'

@@ -1,0 +1,271 @@
+/* The configuration: what a file and a command line make of each other, and each kind of error
+ * with its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cli/config.h"
+
+#define SERVE "[serve]\npsk = /k\n"
+
+static char path[] = "/tmp/adit-config.XXXXXX";
+
+static void write_file(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* Reads text beside the options, pairs that end with NULL. */
+static struct config *read_with(const char *text, const char *const *words, struct err *e)
+{
+	struct config_option options[8];
+	struct config_source s = {.options = options, .file = path};
+
+	for (; words && words[0]; words += 2)
+		options[s.option_count++] =
+		    (struct config_option){words[0], *words[1] ? words[1] : NULL};
+	write_file(text);
+	return config_new(&s, e);
+}
+
+/* It is wrong, in that line (0: in none), and said so. */
+static void is_wrong(const char *text, unsigned line, const char *said)
+{
+	struct err e = ERR_INIT;
+	char place[64] = "";
+
+	assert_null(read_with(text, NULL, &e));
+	if (line)
+		snprintf(place, sizeof(place), "%s:%u: ", path, line);
+	if (strncmp(e.text, place, strlen(place)) != 0 || !strstr(e.text, said))
+		fail_msg("%s\nis told of as: %s", text, e.text);
+	assert_true(e.code != ERR_USAGE && e.code != ERR_NONE); /* exit status 1 */
+	if (line && strstr(e.text + strlen(place), path))
+		fail_msg("the place is there twice: %s", e.text);
+}
+
+static void test_config_reads_what_a_file_says(void **state)
+{
+	const struct rights *r;
+	struct err e = ERR_INIT;
+	struct config *c;
+
+	(void)state;
+	c = read_with(
+	    "\xef\xbb\xbf# a comment\n; another\n"
+	    "[serve] ; of all\n"
+	    "listen = [::1]:99\npsk = /k ; behind\nlog-level = debug\nhandshakes = 7\n"
+	    "sessions = 9\nmemory = 2M\nrun-dir = /r\nstate-dir = /s\n"
+	    "\n[peer a long name that has more than the fifty bytes which libinih keeps, O=x]\n"
+	    "libvirt = yes\n"
+	    "[peer b]\n"
+	    "forward = unix:/a\n  tcp:h:1 ; goes on\n"
+	    "migrate = yes\nlaunch = /bin/sh\nlaunch=/bin/true\nbandwidth = 3M/s\n"
+	    "sessions = 2\ndest-qmp = /run/*.sock\n"
+	    "[peer c]\n",
+	    NULL, &e);
+	assert_string_equal(e.text, "");
+	assert_non_null(c);
+	assert_string_equal(c->listen.host, "::1");
+	assert_int_equal(c->listen.port, 99);
+	assert_string_equal(c->auth.psk, "/k");
+	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(c->limits.handshakes_max, 7);
+	assert_int_equal(c->limits.all_sessions_max, 9);
+	assert_int_equal(c->limits.session.memory_max_bytes, 2 << 20);
+	assert_string_equal(c->run_dir, "/r");
+	assert_string_equal(c->state_dir, "/s");
+	assert_true(c->migrate);
+	r = rights_table_find(
+	    c->rights,
+	    "psk:a long name that has more than the fifty bytes which libinih keeps, O=x");
+	assert_true(r->libvirt);
+	r = rights_table_find(c->rights, "psk:b");
+	assert_string_equal(rules_at(&r->forwards, 0), "unix:/a");
+	assert_string_equal(rules_at(&r->forwards, 1), "tcp:h:1");
+	assert_null(rules_at(&r->forwards, 2));
+	assert_string_equal(r->launch[1], "/bin/true");
+	assert_int_equal(r->bandwidth, 3 << 20);
+	assert_int_equal(r->sessions_max, 2);
+	assert_false(r->libvirt);
+	assert_false(rights_any(rights_table_find(c->rights, "psk:c")));
+	assert_ptr_equal(rights_table_find(c->rights, "psk:zz"), rights_none());
+	config_free(c);
+}
+
+static void test_config_tells_the_line_of_what_is_wrong(void **state)
+{
+	char longest[400];
+
+	(void)state;
+	is_wrong("", 0, "who may connect");
+	is_wrong("psk = /k\n", 1, "no section");
+	is_wrong("[server]\n", 1, "[server] is no section");
+	is_wrong("[peer]\n", 1, "[peer NAME]");
+	is_wrong("[peer ]\n", 1, "[peer NAME]");
+	is_wrong("[peers x]\n", 1, "no section");
+	is_wrong("[serve\n", 1, "ends with ]");
+	is_wrong("[serve] psk = /k\n", 1, "behind a section");
+	is_wrong(SERVE "  [peer b]\n", 3, "very left");
+	is_wrong(SERVE "[serve]\n", 3, "already");
+	is_wrong(SERVE "key = 1\n", 3, "no key key");
+	is_wrong(SERVE "psk = /l\n", 3, "line 2 already");
+	is_wrong(SERVE "tls-creds = /l\n", 3, "cannot go together");
+	is_wrong(SERVE "forward = unix:/a\n", 3, "[peer NAME]");
+	is_wrong(SERVE "[peer b]\npsk = /l\n", 4, "[serve]");
+	is_wrong(SERVE "nonsense\n\n[peer b]\nkey = 2\n", 3, "neither");
+	is_wrong(SERVE "run-dir =\n", 3, "no value");
+	is_wrong(SERVE "run-dir = /x # y\n", 3, "comment");
+	is_wrong(SERVE "log-level = loud\n", 3, "log-level: \"loud\"");
+	is_wrong(SERVE "sessions = 0\n", 3, "sessions: \"0\"");
+	is_wrong(SERVE "sessions = 4294967297\n", 3, "no number");
+	is_wrong(SERVE "sessions = 9x\n", 3, "no number");
+	is_wrong(SERVE "handshakes = -1\n", 3, "no number");
+	is_wrong(SERVE "memory = 1K\n", 3, "too little");
+	is_wrong(SERVE "listen = :99999\n", 3, "listen: ");
+	is_wrong(SERVE "api-listen = :1\n", 0, "api-token-file");
+	is_wrong(SERVE "vms = /nonexistent\n", 0, "/nonexistent");
+	is_wrong(SERVE "[peer b]\nmigrate = 1\n", 4, "neither yes nor no");
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nmigrate = no\n", 5, "line 4 already");
+	is_wrong(SERVE "[peer b]\nforward = /a\n", 4, "forward: \"/a\" is no pattern");
+	is_wrong(SERVE "[peer b]\nforward = unix:/a\n /b\n", 5, "forward: \"/b\"");
+	is_wrong(SERVE "[peer b]\nlaunch = qemu\n", 4, "absolute");
+	is_wrong(SERVE "[peer b]\nlaunch = /etc/passwd\n", 4, "not a program");
+	is_wrong(SERVE "[peer b]\nimages = /etc/passwd\n", 4, "not a directory");
+	is_wrong(SERVE "[peer b]\nimages = /tmp\n", 4, "everybody may write");
+	is_wrong(SERVE "[peer b]\nbandwidth = 0\n", 4, "bandwidth: ");
+	is_wrong(SERVE "[peer b]\n\nlaunch = /bin/sh\n\n[peer c]\n", 3,
+		 "launch needs migrate = yes");
+	is_wrong(SERVE "[peer b]\ndest-qmp = /x\n", 3, "dest-qmp needs migrate");
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\nlaunch-hook = /bin/sh\n", 3,
+		 "cannot go together");
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\noverwrite-images = yes\n", 3,
+		 "overwrite-images needs images");
+	is_wrong(SERVE "[peer b]\n[peer b]\n", 4, "peer b is there already");
+	is_wrong(SERVE "[peer *]\n[peer b]\n", 4, "behind peer *");
+	memset(longest, 'x', sizeof(longest) - 1);
+	memcpy(longest, SERVE "run-dir = /", sizeof(SERVE "run-dir = /") - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	is_wrong(longest, 3, "too long");
+}
+
+static void test_config_options_hold_against_the_file(void **state)
+{
+	static const char *const creds[] = {"tls-creds", "/x", "run-dir", "/o", NULL};
+	static const char *const rights[] = {"allow-forward", "unix:/o", NULL};
+	static const char *const needs[] = {"allow-launch", "/bin/sh", NULL};
+	static const char *const wrong[] = {"allow-forward", "/o", NULL};
+	struct err e = ERR_INIT;
+	struct config *c;
+
+	(void)state;
+	c = read_with(SERVE "run-dir = /f\nstate-dir = /f\n", creds, &e);
+	assert_non_null(c);
+	assert_null(c->auth.psk);
+	assert_string_equal(c->auth.tls_creds, "/x");
+	assert_string_equal(c->run_dir, "/o");
+	assert_string_equal(c->state_dir, "/f");
+	assert_false(c->any);
+	config_free(c);
+
+	/* rights: of who is in no section */
+	c = read_with(SERVE "[peer b]\n", rights, &e);
+	assert_non_null(c);
+	assert_true(rights_any(rights_table_find(c->rights, "psk:c")));
+	assert_false(rights_any(rights_table_find(c->rights, "psk:b")));
+	config_free(c);
+	assert_null(read_with(SERVE "[peer *]\n", rights, &e));
+	assert_int_equal(e.code, ERR_USAGE);
+	assert_non_null(strstr(e.text, "[peer *]"));
+
+	/* in the words of the command line */
+	e = (struct err)ERR_INIT;
+	assert_null(read_with(SERVE, needs, &e));
+	assert_int_equal(e.code, ERR_USAGE);
+	assert_string_equal(e.text, "--allow-launch needs --allow-migrate");
+	e = (struct err)ERR_INIT;
+	assert_null(read_with(SERVE, wrong, &e));
+	assert_int_equal(e.code, ERR_USAGE);
+	assert_int_equal(strncmp(e.text, "--allow-forward: ", 17), 0);
+}
+
+static void test_config_stdio_leaves_credentials_and_api_alone(void **state)
+{
+	struct config_source s = {.file = path, .stdio = true};
+	struct err e = ERR_INIT;
+	struct config *c;
+
+	(void)state;
+	write_file(SERVE "vms = /nonexistent\n[peer ssh:root]\nmigrate = yes\n");
+	c = config_new(&s, &e);
+	assert_non_null(c);
+	assert_false(auth_given(&c->auth));
+	assert_false(serve_api_wanted(&c->api));
+	assert_true(rights_table_find(c->rights, "ssh:root@10.0.0.1")->migrate);
+	config_free(c);
+}
+
+static void test_config_names_what_is_fixed(void **state)
+{
+	struct err e = ERR_INIT;
+	struct config *a = read_with(SERVE, NULL, &e), *b;
+	char text[128];
+
+	(void)state;
+	b = read_with(SERVE "[peer b]\nlibvirt = yes\n", NULL, &e);
+	assert_string_equal(config_fixed(a, b, text, sizeof(text)), "");
+	config_free(b);
+	b = read_with(SERVE "listen = :1\nrun-dir = /x\nvms = /tmp\n", NULL, &e);
+	assert_string_equal(config_fixed(a, b, text, sizeof(text)), "listen, run-dir, vms");
+	config_free(a);
+	config_free(b);
+}
+
+static void test_config_file_is_nobody_elses_to_write(void **state)
+{
+	struct config_source s = {.file = path};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	write_file(SERVE);
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_null(config_new(&s, &e));
+	assert_non_null(strstr(e.text, "chmod o-w"));
+	assert_int_equal(chmod(path, 0600), 0);
+	s.file = "/tmp";
+	assert_null(config_new(&s, &e));
+	s.file = "/nonexistent";
+	assert_null(config_new(&s, &e));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_config_reads_what_a_file_says),
+	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong),
+	    cmocka_unit_test(test_config_options_hold_against_the_file),
+	    cmocka_unit_test(test_config_stdio_leaves_credentials_and_api_alone),
+	    cmocka_unit_test(test_config_names_what_is_fixed),
+	    cmocka_unit_test(test_config_file_is_nobody_elses_to_write),
+	};
+	int fd = mkstemp(path), failed;
+
+	if (fd < 0)
+		return 1;
+	close(fd);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(path);
+	return failed;
+}
