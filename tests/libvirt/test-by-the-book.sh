@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Goal: the lines of docs/integrations.md, "virsh and libvirt", move a domain with a disk as they stand there.
+# So does virsh over ssh://, with the adit.conf of "Hosts with nothing but ssh".
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/boxes.sh"
 
@@ -32,4 +33,26 @@ guest_still guest-twin
 say "$(guest_verify guest-twin)"
 grep -q ' guest  *running' "${PROC_LOG[shell-src]}" || fail 'virsh list at the destination does not show it'
 expect_equal 'packets that were dropped' 0 $(($(firewall_count src dropped) + $(firewall_count dst dropped)))
+firewall_show
+
+say 'over ssh, with nothing but its port'
+. "$TESTS_QEMU/sshd.sh"
+virsh_on dst -q destroy guest
+for host in src dst; do
+    on_host $host nft flush ruleset
+    on_host $host mkdir -p /run/sshd
+done
+proc_end shell-dst # adit serve is its child
+firewall_make "$SSHD_PORT"
+PATH=$T/bin:$PATH sshd_make
+sed "s/^\[$DST_NAME\]/[destination]/" <<<"[$DST_NAME]:$SSHD_PORT $(cut -d' ' -f1,2 "$T/ssh/host.pub")" >>"$T/ssh/known"
+sed -n '/^## Hosts with nothing/,/^## /{/^    \[serve\]/,/^    forward/s/^    //p}' "$TOP/docs/integrations.md" >"$T/adit.conf"
+on_host dst cp "$T/adit.conf" /etc/adit/adit.conf
+domain_images again 8M raw:virtio
+domain_start again src 'ram=16 rate=1000 sectors=256'
+on_host src "$ADIT" run --libvirt --ssh-config "$T/ssh/config" ssh://root@destination -- virsh migrate --live --copy-storage-all again \
+    --desturi {libvirt} --migrateuri {migrate} --disks-uri {disks} || fail 'virsh migrate over ssh://'
+expect_equal 'the state at the destination' running "$(domain_state again dst)"
+guest_continues again again-twin
+firewall_expect_connections 1
 firewall_show
