@@ -57,7 +57,8 @@ void creds_options_default(struct auth *a, const char *dest)
 		a->psk = psk;
 	else if (tls_creds && *tls_creds)
 		a->tls_creds = tls_creds;
-	else if (access(CREDS_OPTIONS_PSK_FILE, R_OK) == 0)
+	/* One that may not be read is told of, not passed over. */
+	else if (access(CREDS_OPTIONS_PSK_FILE, F_OK) == 0)
 		a->psk = CREDS_OPTIONS_PSK_FILE;
 }
 
