@@ -10,6 +10,11 @@ systemd_needed() {
     [ -x /lib/systemd/systemd ] || skip '/lib/systemd/systemd is not there'
     why=$(systemd_cgroup 2>&1) || skip "no control group can be made for a systemd: $why"
     rmdir "$why"
+    mkdir -p "$T/overlay"
+    # within a container some of it may be forbidden
+    why=$(unshare --mount --cgroup sh -ec 'mount -t tmpfs none "$1"; cd "$1"; mkdir u w r c
+        mount -t overlay overlay -o lowerdir=/,upperdir=u,workdir=w r; mount -t cgroup2 none c' sh "$T/overlay" 2>&1) ||
+        skip "no root can be made for a systemd: $why"
 }
 
 # systemd_cgroup: makes one below that of this process, prints its path
