@@ -55,9 +55,9 @@ static const char help[] =
     "  --stdio             nobody but the peer at standard input and output: what sshd runs for\n"
     "                      adit ... ssh://HOST. For ssh+tls://HOST the peer with the key that\n"
     "                      came this way is waited for at the port, for half a minute; or, where\n"
-    "                      the command gives no rights, is handed to the adit serve of this user\n"
-    "                      that has the port (with the same --run-dir). One session, then the\n"
-    "                      program ends\n"
+    "                      the command gives no rights, is handed to the adit serve that has the\n"
+    "                      port: of this user (with the same --run-dir), or of root if its\n"
+    "                      configuration has a section of this user. One session, then it ends\n"
     "\n"
     "what they may do:\n"
     "  --allow-forward PATTERN  connect to targets that match unix:/path or tcp:HOST:PORT,\n"
@@ -180,16 +180,39 @@ static void use_rights(struct serve *v, struct config *c)
 	router_set_rights(v->router, v->rights);
 }
 
+/* Where this process keeps its own things: the configuration's folder, or NULL for the user's
+ * where that is only for the host's adit serve, since --stdio runs as any user. */
+static const char *own_folder(const struct serve *v, const char *option, const char *configured)
+{
+	for (unsigned i = 0; i < v->source.option_count; i++)
+		if (strcmp(v->options[i].name, option) == 0)
+			return configured;
+	return v->source.stdio && geteuid() != 0 ? NULL : configured;
+}
+
 /* The folders that migrations need. Those that are there stay. */
 static int make_folders(struct serve *v, const struct config *c, struct err *e)
 {
 	int rc = 0;
 
 	if (!v->run_dir[0])
-		rc = run_dir_prepare(c->run_dir, v->run_dir, sizeof(v->run_dir), e);
+		rc = run_dir_prepare(own_folder(v, "run-dir", c->run_dir), v->run_dir,
+				     sizeof(v->run_dir), e);
 	if (rc == 0 && !v->state_dir[0])
-		rc = journal_prepare(c->state_dir, v->state_dir, sizeof(v->state_dir), e);
+		rc = journal_prepare(own_folder(v, "state-dir", c->state_dir), v->state_dir,
+				     sizeof(v->state_dir), e);
 	return rc;
+}
+
+/* Whether VMs may come: by anybody's hand, or by that of the only peer. */
+static bool takes_vms(const struct serve *v)
+{
+	char peer[SERVE_STDIO_PEER_MAX];
+
+	if (!v->source.stdio)
+		return v->config->migrate;
+	serve_stdio_name_peer(peer, sizeof(peer));
+	return rights_table_find(v->rights ? v->rights : v->config->rights, peer)->migrate;
 }
 
 /* ---- the end ---- */
@@ -423,7 +446,7 @@ static int start_service(struct serve *v, struct err *e)
 	v->libvirt = libvirt_service_new(v->base, v->router, v->config->libvirt_dir, e);
 	if (!v->libvirt)
 		return e->code;
-	return v->config->migrate ? service_open(v->service, e) : 0;
+	return takes_vms(v) ? service_open(v->service, e) : 0;
 }
 
 /* The one session that sshd has started this for. */
@@ -433,17 +456,33 @@ static int start_stdio(struct serve *v, struct err *e)
 					    .router = v->router,
 					    .listen = &v->config->listen,
 					    .run_dir = v->run_dir,
+					    .host_run_dir = RUN_DIR_ROOT,
 					    .rights_given = v->config->rights_given};
 
 	/* Where there is no such folder, no adit serve has its socket in it. */
-	if (!v->run_dir[0] &&
-	    run_dir_find(v->config->run_dir, v->run_dir, sizeof(v->run_dir), NULL) < 0)
+	if (!v->run_dir[0] && run_dir_find(own_folder(v, "run-dir", v->config->run_dir), v->run_dir,
+					   sizeof(v->run_dir), NULL) < 0)
 		v->run_dir[0] = '\0';
+	if (v->config->run_dir)
+		config.host_run_dir = v->config->run_dir;
 	v->session = serve_stdio_new(&config, e);
 	return v->session ? 0 : (int)e->code;
 }
 
-/* One-time keys come through a socket of this user's. Without it all else works. */
+/* Whether a section of the configuration is for that user who logs in by ssh, by name. */
+static bool knows_ssh_user(void *ctx, const char *peer)
+{
+	const struct serve *v = ctx;
+	const struct rights *r;
+	const char *pattern;
+
+	for (unsigned i = 0; (pattern = rights_table_at(v->rights, i, &r)) != NULL; i++)
+		if (rights_match(pattern, peer))
+			return strncmp(pattern, "ssh:", 4) == 0 && rights_any(r);
+	return false;
+}
+
+/* One-time keys come through sockets of this host. Without them all else works. */
 static void take_keys(struct serve *v)
 {
 	struct err e = ERR_INIT;
@@ -452,8 +491,8 @@ static void take_keys(struct serve *v)
 		return;
 	if (v->run_dir[0] ||
 	    run_dir_prepare(v->config->run_dir, v->run_dir, sizeof(v->run_dir), &e) == 0)
-		v->once =
-		    serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener), &e);
+		v->once = serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener),
+					 knows_ssh_user, v, &e);
 	if (!v->once)
 		log_info(NULL, "takes no one-time keys for ssh+tls://: %s", e.text);
 }
@@ -471,7 +510,7 @@ static int start(struct serve *v, struct err *e)
 		rc = serve_sockets_take(&v->sockets, e);
 	v->has_sockets = serve_sockets_have_peers(&v->sockets);
 	has_api = serve_api_wanted(&c->api) || serve_sockets_have_api(&v->sockets);
-	if (rc == 0 && (c->migrate || has_api))
+	if (rc == 0 && (takes_vms(v) || has_api))
 		rc = make_folders(v, c, e);
 	if (rc < 0)
 		return rc;
@@ -583,7 +622,9 @@ static void choose_file(struct serve *v)
 
 	for (unsigned i = 0; i < v->source.option_count; i++)
 		alone = alone && strcmp(v->options[i].name, "log-level") == 0;
-	if (!v->source.file && alone && access(CONFIG_FILE_DEFAULT, F_OK) == 0)
+	/* A user whom it is closed to has no rights by it. */
+	if (!v->source.file && alone &&
+	    access(CONFIG_FILE_DEFAULT, v->source.stdio ? R_OK : F_OK) == 0)
 		v->source.file = CONFIG_FILE_DEFAULT;
 }
 

@@ -19,7 +19,7 @@ int run_dir_find(const char *given, char *buf, size_t size, struct err *e)
 	if (given && *given)
 		n = snprintf(buf, size, "%s", given);
 	else if (geteuid() == 0)
-		n = snprintf(buf, size, "/run/adit");
+		n = snprintf(buf, size, RUN_DIR_ROOT);
 	else if (runtime && runtime[0] == '/')
 		n = snprintf(buf, size, "%s/adit", runtime);
 	else

@@ -6,6 +6,8 @@
 
 #include "base/err.h"
 
+#define RUN_DIR_ROOT "/run/adit" /* root's, when nobody says otherwise */
+
 /* Its path to buf: given (may be NULL or ""), else /run/adit for root, else
  * $XDG_RUNTIME_DIR/adit. ERR_USAGE when there is none, or it is too long or not absolute. */
 int run_dir_find(const char *given, char *buf, size_t size, struct err *e);

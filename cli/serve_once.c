@@ -1,16 +1,23 @@
-/* One-time keys for an adit serve that runs: see serve_once.h. A line in, a line out:
- * "IDENTITY HEXKEY ADDRESS", and "ok PORT" or "no SENTENCE". Who the peer is, is what the
- * kernel says of the process that brings the key; of the address it is believed, as that is
- * only told. Refuses other users than its own and root, whatever the folder's mode. */
+/*
+ * One-time keys for an adit serve that runs: see serve_once.h. A line in, a line out:
+ * "IDENTITY HEXKEY ADDRESS", and "ok PORT" or "no SENTENCE".
+ *
+ * Who the peer is, is what the kernel says of the process that brings the key. Its own user
+ * and root come to RUN_DIR/once.sock, which nobody else can reach. Others come to a socket
+ * without a file, and are let in if the configuration has a section of theirs; a client of
+ * that socket looks whose it is, as anybody could have made it before.
+ */
 #include "cli/serve_once.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -22,10 +29,17 @@
 
 enum { LINE_MAX_BYTES = 1024, BACKLOG = 16, ASK_S = 5, TAKE_US = 200000 };
 
-struct serve_once {
-	struct addr at;
+/* One of the two sockets. */
+struct door {
 	int fd;
 	struct event *ev;
+};
+
+struct serve_once {
+	struct addr at;
+	struct door own, others;
+	serve_once_known *known;
+	void *ctx;
 	struct creds *creds;
 	uint16_t port;
 };
@@ -40,6 +54,29 @@ static int at_socket(struct addr *a, const char *run_dir, struct err *e)
 		   ? 0
 		   : err_set(e, ERR_ADDRESS, "%s: the path is too long for a socket in it",
 			     run_dir);
+}
+
+/* The one without a file. Length for bind and connect; 0: the path is too long. */
+static socklen_t at_name(struct sockaddr_un *un, const char *run_dir)
+{
+	int n;
+
+	*un = (struct sockaddr_un){.sun_family = AF_UNIX};
+	n = snprintf(un->sun_path + 1, sizeof(un->sun_path) - 1, "adit-once:%s", run_dir);
+	if (n < 0 || (size_t)n >= sizeof(un->sun_path) - 1)
+		return 0;
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+static int owner(int sock, uid_t *uid)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return -1;
+	*uid = who.uid;
+	return 0;
 }
 
 /* Reads up to the newline, which is taken off. Length, or -1. */
@@ -71,11 +108,23 @@ void serve_once_name_peer(char *peer, size_t size, uid_t uid, const char *addres
 	err_printable(peer);
 }
 
+/* Whether uid may bring a key, and what its peer is called as far as that decides it. */
+static int check_user(const struct serve_once *o, uid_t uid, char *peer, size_t size, struct err *e)
+{
+	/* An address that others tell of themselves must not open a section of its own. */
+	serve_once_name_peer(peer, size, uid, "local");
+	if (uid == geteuid() || uid == 0 || (o->known && o->known(o->ctx, peer)))
+		return 0;
+	return err_set(e, ERR_REFUSED,
+		       "the adit serve that has the port knows no %.*s: give it a section "
+		       "[peer %.*s] in its adit.conf",
+		       (int)strcspn(peer, "@"), peer, (int)strcspn(peer, "@"), peer);
+}
+
 /* Splits the line and takes the key. */
-static int take(struct serve_once *o, uid_t uid, char *line, struct err *e)
+static int take(struct serve_once *o, uid_t uid, char *peer, size_t size, char *line, struct err *e)
 {
 	char *hex = strchr(line, ' '), *address = hex ? strchr(hex + 1, ' ') : NULL;
-	char peer[SERVE_ONCE_PEER_MAX];
 	struct log_ctx about = {.peer = peer};
 	struct creds_psk_key k = {0};
 	int rc;
@@ -83,7 +132,8 @@ static int take(struct serve_once *o, uid_t uid, char *line, struct err *e)
 	if (!address)
 		return err_set(e, ERR_PROTOCOL, "that is no one-time key");
 	*address++ = '\0';
-	serve_once_name_peer(peer, sizeof(peer), uid, address);
+	if (uid == geteuid() || uid == 0)
+		serve_once_name_peer(peer, size, uid, address);
 	if (creds_psk_parse(&k, line, (size_t)(hex - line), hex + 1, strlen(hex + 1)) < 0)
 		return err_set(e, ERR_PROTOCOL, "that is no one-time key");
 	rc = creds_take_once(o->creds, &k, peer, e);
@@ -97,25 +147,25 @@ static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 {
 	struct serve_once *o = ctx;
 	struct timeval patience = {.tv_usec = TAKE_US};
-	struct ucred who = {.uid = (uid_t)-1};
-	socklen_t len = sizeof(who);
+	char line[LINE_MAX_BYTES], peer[SERVE_ONCE_PEER_MAX];
 	struct err e = ERR_INIT;
-	char line[LINE_MAX_BYTES];
+	uid_t uid;
 	int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)what;
 	if (fd < 0)
 		return;
-	/* Its own user's programs write the line at once. */
+	/* The programs of those who may write the line at once; nobody else is listened to. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
-	    (who.uid != geteuid() && who.uid != 0))
-		err_set(&e, ERR_REFUSED, "only the user who runs adit serve may bring keys");
+	if (owner(fd, &uid) < 0)
+		err_set_sys(&e, errno, "nobody can tell who brings that key");
+	else if (check_user(o, uid, peer, sizeof(peer), &e) < 0)
+		log_debug(NULL, "%s", e.text);
 	else if (read_line(fd, line, sizeof(line)) < 0)
 		err_set(&e, ERR_PROTOCOL, "no key came");
 	else
-		take(o, who.uid, line, &e);
+		take(o, uid, peer, sizeof(peer), line, &e);
 	explicit_bzero(line, sizeof(line));
 	if (e.code)
 		dprintf(fd, "no %s\n", e.text);
@@ -124,8 +174,33 @@ static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 	close(fd);
 }
 
+static int open_door(struct serve_once *o, struct door *d, struct event_base *base, struct err *e)
+{
+	d->ev = event_new(base, d->fd, EV_READ | EV_PERSIST, on_accept, o);
+	return d->ev && event_add(d->ev, NULL) == 0
+		   ? 0
+		   : err_set(e, ERR_SPACE, "no memory for a socket");
+}
+
+/* Without it all but the others' keys works. */
+static int listen_to_others(struct serve_once *o, const char *run_dir, struct event_base *base,
+			    struct err *e)
+{
+	struct sockaddr_un un;
+	socklen_t len = at_name(&un, run_dir);
+
+	o->others.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (o->others.fd >= 0 && len && bind(o->others.fd, (struct sockaddr *)&un, len) == 0 &&
+	    listen(o->others.fd, BACKLOG) == 0)
+		return open_door(o, &o->others, base, e);
+	log_info(NULL, "takes one-time keys for ssh+tls:// of its own user and root only: %s",
+		 len ? strerror(errno) : "the path of --run-dir is too long");
+	fd_close(&o->others.fd);
+	return 0;
+}
+
 struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, struct creds *creds,
-				  uint16_t port, struct err *e)
+				  uint16_t port, serve_once_known *known, void *ctx, struct err *e)
 {
 	struct serve_once *o = calloc(1, sizeof(*o));
 
@@ -133,19 +208,17 @@ struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, 
 		err_set(e, ERR_SPACE, "no memory for a socket");
 		return NULL;
 	}
-	o->fd = -1;
+	o->own.fd = o->others.fd = -1;
 	o->creds = creds;
 	o->port = port;
+	o->known = known;
+	o->ctx = ctx;
 	if (at_socket(&o->at, run_dir, e) < 0)
 		goto fail;
-	o->fd = fd_listen(&o->at, BACKLOG, e);
-	if (o->fd < 0)
+	o->own.fd = fd_listen(&o->at, BACKLOG, e);
+	if (o->own.fd < 0 || open_door(o, &o->own, base, e) < 0 ||
+	    listen_to_others(o, run_dir, base, e) < 0)
 		goto fail;
-	o->ev = event_new(base, o->fd, EV_READ | EV_PERSIST, on_accept, o);
-	if (!o->ev || event_add(o->ev, NULL) < 0) {
-		err_set(e, ERR_SPACE, "no memory for a socket");
-		goto fail;
-	}
 	return o;
 fail:
 	serve_once_free(o);
@@ -157,44 +230,77 @@ void serve_once_set_creds(struct serve_once *o, struct creds *creds)
 	o->creds = creds;
 }
 
+static void close_door(struct door *d)
+{
+	if (d->ev)
+		event_free(d->ev);
+	fd_close(&d->fd);
+}
+
 void serve_once_free(struct serve_once *o)
 {
 	if (!o)
 		return;
-	if (o->ev)
-		event_free(o->ev);
-	if (o->fd >= 0)
+	if (o->own.fd >= 0)
 		unlink(o->at.path);
-	fd_close(&o->fd);
+	close_door(&o->own);
+	close_door(&o->others);
 	free(o);
+}
+
+/* Whether what listens at sock may be given a key: ours, root's, or of whom that folder is. */
+static int is_trusted(int sock, const char *run_dir)
+{
+	struct stat st;
+	uid_t uid;
+
+	if (owner(sock, &uid) < 0)
+		return 0;
+	return uid == geteuid() || uid == 0 || (lstat(run_dir, &st) == 0 && st.st_uid == uid);
+}
+
+/* A connection to the adit serve of that folder, or -1. */
+static int reach(const char *run_dir)
+{
+	struct timeval patience = {.tv_sec = ASK_S};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct addr a;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (at_socket(&a, run_dir, NULL) == 0) {
+		memcpy(un.sun_path, a.path, sizeof(a.path));
+		if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
+			return fd;
+	}
+	len = at_name(&un, run_dir);
+	if (len && connect(fd, (struct sockaddr *)&un, len) == 0 && is_trusted(fd, run_dir))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 int serve_once_hand_over(const char *run_dir, const char *words, const char *address, struct err *e)
 {
-	struct timeval patience = {.tv_sec = ASK_S};
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	char line[LINE_MAX_BYTES];
-	struct addr a;
-	int fd, rc = 0;
+	int fd = reach(run_dir), rc;
 
-	if (at_socket(&a, run_dir, e) < 0)
-		return 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return err_set_sys(e, errno, "no socket");
-	memcpy(un.sun_path, a.path, sizeof(a.path));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0)
-		goto out; /* none runs */
-	if (dprintf(fd, "%s %s\n", words, address) < 0 || read_line(fd, line, sizeof(line)) < 0)
-		rc = err_set(e, ERR_TIMEOUT, "the adit serve that runs there does not answer (%s)",
-			     a.path);
+		return 0; /* none runs */
+	/* Who may bring none is told so before it has said a word. */
+	dprintf(fd, "%s %s\n", words, address);
+	if (read_line(fd, line, sizeof(line)) < 0)
+		rc = err_set(e, ERR_TIMEOUT,
+			     "the adit serve that runs there does not answer (--run-dir %s)",
+			     run_dir);
 	else if (strncmp(line, "ok ", 3) == 0)
 		rc = atoi(line + 3);
 	else
 		rc = err_set(e, ERR_REFUSED, "%s", strncmp(line, "no ", 3) == 0 ? line + 3 : line);
-out:
 	close(fd);
 	return rc;
 }

@@ -45,7 +45,7 @@ struct serve_stdio {
 	int in, out;
 	char line[TRANSPORT_STDIO_LINE_MAX];
 	size_t len;
-	char address[96], peer[SERVE_ONCE_PEER_MAX];
+	char address[96], peer[SERVE_STDIO_PEER_MAX];
 	struct event *ev;
 	struct session *session; /* until the router has it */
 	struct creds *creds;
@@ -299,6 +299,18 @@ static int listen_for(struct serve_stdio *v, const struct creds_psk_key *k, stru
 	return 0;
 }
 
+/* To the adit serve of this user, or else of the host: its port, 0: none runs, or an error. */
+static int hand_key_over(const struct serve_stdio *v, const char *words, struct err *e)
+{
+	const char *at[] = {v->config.run_dir, v->config.host_run_dir};
+	int rc = 0;
+
+	for (unsigned i = 0; i < 2 && rc == 0; i++)
+		if (*at[i])
+			rc = serve_once_hand_over(at[i], words, v->address, e);
+	return rc;
+}
+
 static void take_key(struct serve_stdio *v, const char *words)
 {
 	const char *space = strchr(words, ' ');
@@ -314,9 +326,7 @@ static void take_key(struct serve_stdio *v, const char *words)
 	}
 	/* The adit serve that runs here already has the port. But what it allows to this user may
 	 * be more than what a command with rights of its own was to give. */
-	rc = v->config.run_dir[0] && !v->config.rights_given
-		 ? serve_once_hand_over(v->config.run_dir, words, v->address, &e)
-		 : 0;
+	rc = v->config.rights_given ? 0 : hand_key_over(v, words, &e);
 	if (rc > 0) {
 		snprintf(more, sizeof(more), ADIT_VERSION " port=%d", rc);
 		answer(v, "ok ", more);
@@ -387,16 +397,23 @@ static void on_input(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
-/* Who is at the other end, as sshd has it. */
-static void name_peer(struct serve_stdio *v)
+/* Where the peer is, as sshd has it. */
+static void find_address(char *address, size_t size)
 {
 	const char *connection = getenv("SSH_CONNECTION");
 	size_t len = connection ? strcspn(connection, " ") : 0;
 
-	snprintf(v->address, sizeof(v->address), "%.*s", (int)len, connection ? connection : "");
+	snprintf(address, size, "%.*s", (int)len, connection ? connection : "");
 	if (!len)
-		snprintf(v->address, sizeof(v->address), "local");
-	serve_once_name_peer(v->peer, sizeof(v->peer), geteuid(), v->address);
+		snprintf(address, size, "local");
+}
+
+void serve_stdio_name_peer(char *peer, size_t size)
+{
+	char address[96];
+
+	find_address(address, sizeof(address));
+	serve_once_name_peer(peer, size, geteuid(), address);
 }
 
 /* Descriptors 0 and 1 to ourselves; whatever else the program writes must not get into the
@@ -437,7 +454,8 @@ struct serve_stdio *serve_stdio_new(const struct serve_stdio_config *config, str
 	v->config = *config;
 	v->in = v->out = v->joined = -1;
 	v->status = EXIT_SUCCESS;
-	name_peer(v);
+	find_address(v->address, sizeof(v->address));
+	serve_stdio_name_peer(v->peer, sizeof(v->peer));
 	if (take_descriptors(v, e) < 0)
 		goto fail;
 	v->ev = event_new(config->base, v->in, EV_READ | EV_PERSIST, on_input, v);

@@ -6,6 +6,8 @@
 #ifndef ADIT_CLI_SERVE_STDIO_H
 #define ADIT_CLI_SERVE_STDIO_H
 
+#include <stddef.h>
+
 #include "base/addr.h"
 #include "base/err.h"
 
@@ -17,9 +19,14 @@ struct serve_stdio_config {
 	struct event_base *base;
 	struct router *router;
 	const struct addr *listen; /* where a peer with a key is waited for */
-	const char *run_dir;	   /* of the adit serve that may run already; may be empty */
-	int rights_given;	   /* by the command: a key is not handed to that one */
+	/* Of the adit serve that may run already; empty, or tried one after the other. */
+	const char *run_dir, *host_run_dir;
+	int rights_given; /* by the command: a key is not handed to that one */
 };
+
+/* What its peer is called: ssh:USER@ADDRESS, of the user whom it runs as. */
+enum { SERVE_STDIO_PEER_MAX = 256 };
+void serve_stdio_name_peer(char *peer, size_t size);
 
 /* Takes standard input and output away from the program: from here on they are /dev/null
  * and standard error. The loop is broken when all is over. config is copied, what it
