@@ -82,7 +82,20 @@ expect_failure "a unix socket for peers" timeout 20 systemd-socket-activate -l "
 grep -q 'the socket "adit" of the service manager is a unix socket' <<<"$EXPECTED_FAILURE" || fail "said: $EXPECTED_FAILURE"
 
 # --- fd:N
-start_serve --psk "$PSK" --allow-forward "unix:$T/target"
+# (without those variables it is any launcher that leaves a socket open)
+port=$(free_port)
+: >"$T/serve.log"
+systemd-socket-activate -l "127.0.0.1:$port" -E ASAN_OPTIONS env -u LISTEN_PID -u LISTEN_FDS -u LISTEN_FDNAMES \
+    "$ADIT" serve --listen fd:3 --psk "$PSK" --run-dir "$T/run" --allow-forward "unix:$T/target" 2>"$T/serve.log" &
+SERVE=$!
+started "$SERVE"
+wait_until 10 "systemd holds the port" port_listens "$port"
+start_forward "tls://127.0.0.1:$port" --psk "$PSK" -L "unix:$T/near=unix:$T/target"
+expect_equal "through --listen fd:3" target-said-this "$(socat -t5 - "UNIX:$T/near" </dev/null)"
+grep -q "listening on 127.0.0.1:$port (.*), handed over\$" "$T/serve.log" || fail "no line of the descriptor"
+end_adits
+
+start_serve --psk "$PSK" --run-dir "$T/run" --allow-forward "unix:$T/target"
 port=$(free_port)
 : >"$T/notify.log"
 NOTIFY_SOCKET=$T/notify systemd-socket-activate -l "127.0.0.1:$port" -E NOTIFY_SOCKET -E ASAN_OPTIONS \
