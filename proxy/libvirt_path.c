@@ -17,7 +17,7 @@ static const char *const kind_names[LIBVIRT_PATH_KINDS] = {"ram", "disks"};
 
 enum { TAIL_MAX = sizeof("/adit-12345678-disks.sock") - 1 };
 
-const char *libvirt_path_kind_name(enum libvirt_path_kind kind)
+const char *libvirt_path_kind_name(int kind)
 {
 	return kind_names[kind];
 }
@@ -56,8 +56,7 @@ int libvirt_path_check_dir(const char *dir, struct err *e)
 	return 0;
 }
 
-void libvirt_path_format(struct addr *a, const char *dir, const char *id,
-			 enum libvirt_path_kind kind)
+void libvirt_path_format(struct addr *a, const char *dir, const char *id, int kind)
 {
 	memset(a, 0, sizeof(*a));
 	a->kind = ADDR_UNIX;

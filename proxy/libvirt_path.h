@@ -14,11 +14,11 @@
 
 enum { LIBVIRT_PATH_ID_MAX = 8 + 1 };
 
-enum libvirt_path_kind { LIBVIRT_PATH_RAM, LIBVIRT_PATH_DISKS };
-enum { LIBVIRT_PATH_KINDS = 2 };
+/* The kinds of sockets. */
+enum { LIBVIRT_PATH_RAM, LIBVIRT_PATH_DISKS, LIBVIRT_PATH_KINDS };
 
 /* "ram" and "disks". */
-const char *libvirt_path_kind_name(enum libvirt_path_kind kind);
+const char *libvirt_path_kind_name(int kind);
 
 /* Whether id, of len bytes, is what an ID is: 8 hexadecimal digits in small letters. */
 int libvirt_path_is_id(const char *id, size_t len);
@@ -28,8 +28,7 @@ int libvirt_path_is_id(const char *id, size_t len);
 int libvirt_path_check_dir(const char *dir, struct err *e);
 
 /* The socket's address; dir and id were checked. */
-void libvirt_path_format(struct addr *a, const char *dir, const char *id,
-			 enum libvirt_path_kind kind);
+void libvirt_path_format(struct addr *a, const char *dir, const char *id, int kind);
 
 /*
  * A lock, DIR/adit-ID.lock, says that somebody stands for the two sockets and removes them: a free

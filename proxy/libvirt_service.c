@@ -297,8 +297,7 @@ static struct hold *find_hold(const struct visit *n, const char *id)
 	return NULL;
 }
 
-static void open_socket(struct visit *n, struct stream *stream, enum libvirt_path_kind kind,
-			const char *id)
+static void open_socket(struct visit *n, struct stream *stream, int kind, const char *id)
 {
 	struct hold *h = libvirt_path_is_id(id, strlen(id)) ? find_hold(n, id) : NULL;
 	struct addr a;
