@@ -43,7 +43,7 @@ domain_overlays() {
 }
 domain_image() { printf '%s\n' "$T/$1/lib/libvirt/images/$2-$3.${4%:*}"; }
 
-# domain_start NAME HOST OPTIONS: a transient domain of 32 MiB with $DOMAIN_DISKS, the guest told OPTIONS (tests/guest/main.c);
+# domain_start NAME HOST OPTIONS [persistent]: a transient domain, or not, of 32 MiB with $DOMAIN_DISKS, the guest told OPTIONS (tests/guest/main.c);
 # up and at work. It is a VM for guest.sh: NAME on src, NAME-twin on dst.
 domain_start() {
     local name=$1 host=$2
@@ -51,7 +51,13 @@ domain_start() {
     domain_vm "$name-twin" dst "$name"
     rm -f "$T"/{src,dst}/lib/libvirt/qemu/"$name.log"
     domain_xml "$name" "$3" >"$T/$host/lib/libvirt/$name.xml"
-    virsh_on "$host" -q create "$LIBVIRT/$name.xml" >"$T/virsh.log" 2>&1 || fail "virsh create: $(head -n 1 "$T/virsh.log")"
+    {
+        if [ -n "${4:-}" ]; then
+            virsh_on "$host" -q define "$LIBVIRT/$name.xml" && virsh_on "$host" -q start "$name"
+        else
+            virsh_on "$host" -q create "$LIBVIRT/$name.xml"
+        fi
+    } >"$T/virsh.log" 2>&1 || fail "virsh: $(head -n 1 "$T/virsh.log")"
     guest_ready "$name"
     DOMAIN_READY[$name]=$(guest_find "$name" '^READY')
     guest_reaches "$name" beat 8 20

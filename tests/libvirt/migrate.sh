@@ -18,8 +18,15 @@ migrate_hosts() {
         migrate_serve "$host"
     done
 }
+# its rights come from options on dst, and from a file on src
+MIGRATE_RIGHTS=(--allow-libvirt)
 migrate_serve() {
-    proc_start "serve-$1" "$1" "$ADIT" serve --listen "${HOST_IP[$1]}:$ADIT_PORT" --psk "$T/psk" --run-dir /run/adit --allow-libvirt
+    local how=(--listen "${HOST_IP[$1]}:$ADIT_PORT" --psk "$T/psk" --run-dir /run/adit "${MIGRATE_RIGHTS[@]}")
+    if [ "$1" = src ]; then
+        printf '%s\n' '[serve]' "listen = $SRC_IP:$ADIT_PORT" "psk = $T/psk" 'run-dir = /run/adit' '[peer test*]' 'libvirt = yes' >"$T/src.conf"
+        how=(--config "$T/src.conf")
+    fi
+    proc_start "serve-$1" "$1" "$ADIT" serve "${how[@]}"
     wait_until 10 "adit serve on $1" migrate_serves "$1"
 }
 migrate_serves() {

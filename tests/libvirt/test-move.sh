@@ -40,13 +40,14 @@ domain_end parallel dst
 
 say 'top images alone'
 domain_overlays inc 64M qcow2:virtio
-domain_start inc src "$options"
-migrate_start inc --copy-storage-inc
+domain_start inc src "$options" persistent
+migrate_start inc --copy-storage-inc --persistent --undefinesource
 migrate_wait
 migrate_moved inc
 sent=$(firewall_count dst passed_in bytes)
 say "  $sent bytes crossed"
 [ "$sent" -lt 33554432 ] || fail "that is more than RAM and the top image"
+expect_equal "what dst keeps of it" yes "$(virsh_on dst dominfo inc | sed -n 's/^Persistent: *//p')"
 domain_end inc dst
 
 # it dirties RAM faster than that line takes it, so that postcopy alone gets it across
@@ -73,6 +74,27 @@ rate=$(($(firewall_count dst passed_in bytes) / MIGRATE_MS))
 say "  $rate KB/s"
 [ "$rate" -lt 5000 ] || fail "that is more than the limit"
 domain_end limit dst
+
+say 'RAM alone, through forwards that stand'
+proc_end serve-dst
+MIGRATE_RIGHTS=(--allow-forward unix:/run/libvirt/libvirt-sock --allow-forward "unix:$LIBVIRT/qemu/adit-*.sock")
+migrate_serve dst
+DOMAIN_DISKS=()
+domain_start forwards src "$options"
+firewall_reset
+MIGRATE_BEGAN=$(now_ms)
+proc_start forward src "$ADIT" forward "tls://$DST_NAME" --psk "$T/psk" -L unix:/run/adit-libvirt=unix:/run/libvirt/libvirt-sock \
+    -L "unix:$LIBVIRT/qemu/adit-ram.sock=unix:$LIBVIRT/qemu/adit-ram.sock"
+wait_until 5 "adit forward" test -S "$T/src/lib/libvirt/qemu/adit-ram.sock"
+proc_start migrate src virsh migrate --live forwards --desturi 'qemu+unix:///system?socket=/run/adit-libvirt' \
+    --migrateuri "unix://$LIBVIRT/qemu/adit-ram.sock"
+migrate_wait
+proc_end forward
+migrate_moved forwards
+domain_end forwards dst
+proc_end serve-dst
+MIGRATE_RIGHTS=(--allow-libvirt)
+migrate_serve dst
 
 say "what libvirt's own tunnel says"
 domain_images tunnelled 1M raw:virtio
