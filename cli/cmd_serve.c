@@ -365,6 +365,15 @@ static void use_config(struct serve *v, struct config *next, struct creds *fresh
 		config_free(old);
 }
 
+/* Where there is a journal to look after. */
+static int start_caretaker(struct serve *v, struct err *e)
+{
+	if (!v->state_dir[0] || v->source.stdio || v->caretaker)
+		return 0;
+	v->caretaker = caretaker_new(v->base, v->state_dir, e);
+	return v->caretaker ? 0 : (int)e->code;
+}
+
 static int reload(struct serve *v, struct err *e)
 {
 	struct config *next = config_new(&v->source, e);
@@ -377,6 +386,8 @@ static int reload(struct serve *v, struct err *e)
 	rc = next->migrate ? make_folders(v, next, e) : 0;
 	if (rc == 0 && next->migrate)
 		rc = service_open(v->service, e);
+	if (rc == 0)
+		rc = start_caretaker(v, e);
 	if (rc == 0)
 		rc = reload_creds(v, next, &fresh, e);
 	if (rc < 0) {
@@ -525,10 +536,8 @@ static int start(struct serve *v, struct err *e)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
 	use_rights(v, c);
 	rc = start_service(v, e);
-	if (rc == 0 && v->state_dir[0] && !v->source.stdio) {
-		v->caretaker = caretaker_new(v->base, v->state_dir, e);
-		rc = v->caretaker ? 0 : (int)e->code;
-	}
+	if (rc == 0)
+		rc = start_caretaker(v, e);
 	if (rc == 0 && has_api)
 		rc = serve_api_start(&v->api, &c->api, v->base, v->router, &v->auth, v->run_dir,
 				     v->state_dir, e);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Goal: a reload with a new key, and without rights, while a migration comes: it goes on to its end, and the next
 # connection needs the new key, and may do only what the new file says. SIGTERM while a migration comes: nothing new is
-# taken, it goes on to its end, and then adit serve ends by itself.
+# taken, it goes on to its end, and then adit serve ends by itself. A second SIGTERM has it undone. The peer's bandwidth is held.
 . "$(dirname "$0")/lib.sh"
 
 # conf LINE...: the file, with those lines for the peer "tester"
@@ -10,12 +10,15 @@ conf() {
         "state-dir = $T/state-dst" '[peer tester]' "$@" >"$T/adit.conf"
 }
 rights=('migrate = yes' "launch = $QEMU" "images = $ADIT_IMAGES")
-# coming NAME: that VM is on its way, its disk slowly
+# coming NAME [OPTION]...: that VM is on its way, its disk slowly
 coming() {
-    move_disks "$1" 16M raw:virtio
-    move_vm "$1" append='ram=4 rate=500 sectors=256 diskrate=5'
-    adit_start "$1" --max-bandwidth 5M
-    move_phase "$1" mirror
+    local name=$1
+    shift
+    move_disks "$name" 16M raw:virtio
+    move_vm "$name" append='ram=4 rate=500 sectors=256 diskrate=5'
+    left_mark
+    adit_start "$name" "$@"
+    move_phase "$name" mirror
 }
 # lifted: it may go as fast as it can
 lifted() {
@@ -40,7 +43,7 @@ proc_start serve dst "$ADIT" serve --config "$T/adit.conf"
 wait_until 10 'adit serve to listen' adit_serves
 
 say 'a new key, and no rights, while a VM comes'
-coming a
+coming a --max-bandwidth 5M
 rm "$T/psk-serve"
 "$ADIT" keygen -o "$T/psk-serve" tester || fail keygen
 conf 'forward = unix:/nothing'
@@ -56,7 +59,8 @@ next_is_refused other 'migrate = yes for this peer'
 vm_end a-twin
 
 say 'SIGTERM while a VM comes'
-conf "${rights[@]}"
+# this time it is the destination that holds the peer back
+conf "${rights[@]}" 'bandwidth = 6M'
 proc_kill serve HUP
 wait_until 5 'the reload' eval '[ "$(grep -c "and the credentials anew" "$T/serve.log")" = 2 ]'
 coming b
@@ -64,9 +68,25 @@ proc_kill serve TERM
 wait_until 5 'its word' grep -q 'waits for the end of 1 migration to this host' "$T/serve.log"
 next_is_refused other 'this adit is ending'
 phase_is b mirror || fail 'the migration was over before SIGTERM'
-lifted
+adit_wait
 move_succeeded b b-twin raw:virtio
+took=$(tail -n 1 "$T/migrate.json" | jq .total_ms)
+[ "$took" -ge 2000 ] || fail "16 MiB at 6 MiB/s took $took ms only"
+vm_end b-twin
 proc_wait serve 10
 expect_equal 'status of adit serve' 0 "$PROC_STATUS"
 ! grep -iE 'error:|undone|journal keeps' "$T/serve.log" || fail 'something is left'
 expect_equal 'jobs in the journal' '' "$(find "$T/state-dst" -name '*.json' | grep -v host || true)"
+
+say 'SIGTERM twice while a VM comes'
+proc_start serve dst "$ADIT" serve --config "$T/adit.conf"
+wait_until 10 'adit serve to listen' adit_serves
+coming c
+left_clock
+proc_kill serve TERM
+wait_until 5 'its word' grep -q 'waits for the end of 1 migration to this host' "$T/serve.log"
+proc_kill serve TERM
+adit_wait 20
+move_failed c 1 'adit serve was stopped on the destination'
+proc_wait serve 5
+expect_equal 'status of adit serve' 0 "$PROC_STATUS"
