@@ -71,7 +71,7 @@ printf '#!/bin/sh\necho "Welcome to this host"; exec adit serve --stdio\n' >"$T/
 printf '#!/bin/sh\necho "ADIT-SSH 2 ok 9.9.9"; sleep 5\n' >"$T/bin/newer"
 printf '#!/bin/sh\necho "no space left" >&2; exit 3\n' >"$T/bin/sick"
 printf '#!/bin/sh\nprintf "ADIT-SSH 1 ok 0.0.1\\n\\0\\0\\0\\104\\001\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0ADIT\\0\\011\\0\\011"; head -c 100 /dev/zero; sleep 5\n' >"$T/bin/future"
-chmod 700 "$T"/bin/*
+chmod 700 "$T"/bin/{old,chatty,newer,sick,future}
 attempt "an adit that is too old" 'does not know --stdio .*too old' --remote-command old
 attempt "a shell that talks" '"Welcome to this host" came instead.*bashrc' --remote-command chatty
 attempt "a greeting of another version" 'ADIT-SSH 2.*same release' --remote-command newer
@@ -111,7 +111,7 @@ kill_far() { kill -KILL "$(far_pid)"; }
 stop_far() { kill -TERM "$(far_pid)"; }
 kill_sshd_session() { kill -KILL "$(ps -o ppid= -p "$(far_pid)" | tr -d ' ')"; }
 session_ends "a far adit that is killed" 'ended by signal KILL$' kill_far
-session_ends "a far adit that is told to end" 'session lost: the peer ended the session: the far adit was asked to end' stop_far
+session_ends "a far adit that is told to end" 'session lost: the peer ended the session: this adit is ending' stop_far
 session_ends "an sshd that is killed" 'the ssh connection broke: [^:]*: disconnected$' kill_sshd_session
 end_sshd
 

@@ -21,8 +21,8 @@ chmod 711 "$T" "$T/bin" "$T/ssh"
 chmod 644 "$T/ssh/authorized"
 mkdir -m 755 "$T/home" "$T/far"
 mkdir -m 700 "$T/run"
-if [ "$(setpriv --reuid 4711 --clear-groups "$ADIT" --version 2>/dev/null)" = "" ]; then
-    rm "$T/bin/adit" && cp "$ADIT" "$T/bin/adit"
+if [ "$(setpriv --reuid 4711 --regid 4711 --clear-groups "$ADIT" --version 2>/dev/null)" = "" ]; then
+    rm "$T/bin/adit" && cp "$ADIT" "$T/bin/adit" && chmod 755 "$T/bin/adit"
 fi
 start_sshd "AllowTcpForwarding no"
 for user in alice root; do
@@ -97,7 +97,7 @@ wait "$SERVE" || fail "adit serve ended with $?"
 say 'somebody else was there first: a key is not for him'
 configure "${serve[@]}" "${sections[@]}"
 rm -rf "$T/run"
-setpriv --reuid 4712 --clear-groups socat -u ABSTRACT-LISTEN:"adit-once\:$T/run",fork OPEN:/dev/null &
+setpriv --reuid 4712 --regid 4712 --clear-groups socat -u ABSTRACT-LISTEN:"adit-once\:$T/run",fork OPEN:/dev/null &
 started $!
 wait_until 5 "a stranger" grep -q "@adit-once:$T/run" /proc/net/unix
 sees alice ssh+tls two
