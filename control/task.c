@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "control/migrate_config.h"
 #include "control/migrate_json.h"
 #include "control/vmdesc.h"
@@ -174,6 +175,14 @@ void task_unwatch(struct task *t, struct task_watcher *w)
 	TAILQ_REMOVE(&t->watchers, w, link);
 }
 
+/* What nobody listens to, since the job came by the API, goes to the log. */
+static void tell(const struct task *t, enum log_level level, const char *text)
+{
+	struct log_ctx about = {.job = t->id};
+
+	log_write(level, &about, "%s: %s", *task_vm(t) ? task_vm(t) : "the VM", text);
+}
+
 static void on_phase(void *ctx, const char *phase)
 {
 	struct task *t = ctx;
@@ -197,6 +206,8 @@ static void on_note(void *ctx, const char *text)
 	say(t, text);
 	if (t->ops && t->ops->on_note)
 		t->ops->on_note(t->ctx, text);
+	else if (!t->ops)
+		tell(t, LOG_LEVEL_INFO, text);
 	add_event(t, migrate_json_note(text));
 }
 
@@ -253,6 +264,8 @@ static void on_end(void *ctx, const struct migrate_result *r)
 	t->ops = NULL;
 	if (ops && ops->on_end)
 		ops->on_end(t->ctx, r);
+	else if (!ops)
+		tell(t, t->status == TASK_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, t->message);
 	add_event(t, json_copy(t->result));
 	migrate_free(job);
 	t->on_end(t->manager);
@@ -265,6 +278,7 @@ struct task *task_start(struct event_base *base, const struct migrate_config *co
 			void (*end)(void *manager), void *manager, struct err *e)
 {
 	struct task *t = calloc(1, sizeof(*t));
+	char words[512];
 
 	if (!t) {
 		err_set(e, ERR_SPACE, "no memory for a task");
@@ -288,6 +302,10 @@ struct task *task_start(struct event_base *base, const struct migrate_config *co
 	if (!t->job)
 		goto fail;
 	snprintf(t->id, sizeof(t->id), "%s", migrate_id(t->job));
+	if (!ops) {
+		snprintf(words, sizeof(words), "is to go to %s", task_target(t));
+		tell(t, LOG_LEVEL_INFO, words);
+	}
 	return t;
 fail:
 	task_free(t);

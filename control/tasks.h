@@ -23,9 +23,9 @@ struct tasks *tasks_new(struct event_base *base, struct err *e);
  * fine. */
 void tasks_free(struct tasks *s);
 
-/* Starts a job. vm is the VM's name, NULL when it is not known yet. ops (may be NULL) is
+/* Starts a job. vm is the VM's name, NULL when it is not known yet. ops is
  * told what migrate.h says, after the task has taken note; both ops and ctx are borrowed
- * until on_end. NULL with what migrate_start says, ERR_REFUSED when a task of that monitor
+ * until on_end. NULL: notes and the end go to the log. NULL with what migrate_start says, ERR_REFUSED when a task of that monitor
  * runs or no more are taken (tasks_drain), ERR_LIMIT. */
 struct task *tasks_start(struct tasks *s, const struct migrate_config *config, const char *vm,
 			 const struct migrate_ops *ops, void *ctx, struct err *e);

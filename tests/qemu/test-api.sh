@@ -53,6 +53,9 @@ api 200 GET '/tasks/{id}' "$TASK"
 jq -e '.status == "cancelled" and .progress < 100 and .limits.max_bandwidth == 8388608 and .limits.downtime_limit == 2000 and
     .request == {"host": $dest, "max_bandwidth": 4194304}' --arg dest "$ADIT_DEST" "$T/body.json" >/dev/null || fail "the task: $(cat "$T/body.json")"
 rm "$TMPDIR/task.json" "$T/example.json"
+# who only reads the log of adit serve has the beginning and the end
+grep -q "info: job=$TASK web1: is to go to $ADIT_DEST\$" "$T/source.log" || fail 'the log does not tell where web1 is to go'
+grep -q "info: job=$TASK web1: .*cancelled" "$T/source.log" || fail "the log does not tell of the task's end: $(grep "job=$TASK" "$T/source.log")"
 left_clock
 left_nothing
 
