@@ -46,11 +46,9 @@ and an example.")
 
 # the scripts of dpkg, and the file that is the administrator's
 set(control ${CMAKE_CURRENT_SOURCE_DIR}/debian)
-if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/adit.conf)
-  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/debian/conffiles "/etc/adit/adit.conf\n")
-  set(conffiles ${CMAKE_CURRENT_BINARY_DIR}/debian/conffiles)
-endif()
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${control}/postinst ${control}/prerm ${control}/postrm ${conffiles})
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/debian/conffiles "/etc/adit/adit.conf\n")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${control}/postinst ${control}/prerm ${control}/postrm
+  ${CMAKE_CURRENT_BINARY_DIR}/debian/conffiles)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${control}/triggers)
 
 # Debian asks every package for these two

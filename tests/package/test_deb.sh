@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Goal: the Debian packages that cpack makes install with apt in a fresh Debian 12, with all that they need; the program
-# runs there, and carries bytes; its pages and units are there, and systemd finds nothing wrong with these and little to
-# expose; the service is neither enabled nor started; when they are removed nothing but the configuration stays, when
-# they are purged nothing at all, but for an account of migrations that are not at an end.
+# Goal: the Debian packages that cpack makes install with apt in a fresh Debian 12 with a systemd of its own, and bring
+# all that they need; pages and units are there, and systemd finds nothing wrong with these and little to expose; the
+# service is neither enabled nor started; once the configuration says who may come it starts, and carries bytes; removing
+# the packages stops it and leaves nothing but the configuration, purging them nothing at all, but for keys and for an
+# account of migrations that are not at an end.
 . "$(dirname "$0")/../integration/lib.sh"
 : "${TOP:?}"
 PACKAGES=$TOP/build/package/packages
 ARCHIVES=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/adit-tests}/debian-12-archives
 
 if [ -z "${ADIT_ROOT:-}" ]; then
-    need debootstrap cpack dpkg-shlibdeps dpkg-deb unshare socat ip
+    need debootstrap cpack dpkg-shlibdeps dpkg-deb unshare nsenter setpriv socat ip
     said=$(bash "$TOP/tests/package/root.sh") || { say "$said"; exit 77; }
     say "built in build/package"
     cd "$TOP" || exit 1
@@ -28,9 +29,21 @@ if [ -z "${ADIT_ROOT:-}" ]; then
         cp -L /etc/resolv.conf /mnt/root/etc/resolv.conf
         chroot /mnt/root sh -c "apt-get -q -y -d install /packages/*.deb"' - "$said" "$ARCHIVES" "$PACKAGES" \
         >"$T/fetch.log" 2>&1 </dev/null || fail "apt-get cannot fetch what the packages need: $(tail -n 2 "$T/fetch.log")"
+    # a control group for its systemd, below that of this process
+    at=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+    group=$(mktemp -d "$at$(sed -n 's/^0:://p' /proc/self/cgroup)/adit-test.XXXXXX" 2>&1) ||
+        skip "no control group can be made for a systemd: $group"
     # in namespaces that take along all that is started or mounted in them
-    ADIT_ROOT=$said unshare --mount --net --pid --ipc --uts --fork --kill-child bash "$0"
-    exit
+    ADIT_ROOT=$said GROUP=$group unshare --mount-proc --net --pid --ipc --uts --fork --kill-child bash "$0"
+    status=$?
+    # the last in it may take a moment to be gone
+    for ((i = 0; i < 100; i++)); do
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+        [ -d "$group" ] || break
+        sleep 0.05
+    done
+    [ ! -d "$group" ] || say "note: the control group $group is left"
+    exit $status
 fi
 
 # nothing is mounted below $T, which is removed at the end
@@ -39,19 +52,50 @@ mount -t tmpfs tmpfs /mnt && mkdir /mnt/{upper,work,root} &&
     mount -t overlay overlay -o "lowerdir=$ADIT_ROOT,upperdir=/mnt/upper,workdir=/mnt/work" $R ||
     fail 'no file system can be mounted over the fresh root'
 mount --bind "$ARCHIVES" "$R/var/cache/apt/archives" || fail "$ARCHIVES cannot be mounted"
-mount -t proc proc "$R/proc" && mount -t tmpfs tmpfs "$R/run" && mount -t tmpfs tmpfs "$R/tmp" || fail 'no file systems for the root'
+mount -t tmpfs tmpfs "$R/run" && mount -t tmpfs tmpfs "$R/tmp" && mount -t tmpfs -o mode=755 tmpfs "$R/dev" &&
+    mount -t sysfs -o ro sysfs "$R/sys" || fail 'no file systems for the root'
+for node in null zero full random urandom tty; do
+    : >"$R/dev/$node"
+    mount --bind "/dev/$node" "$R/dev/$node"
+done
+mkdir "$R/dev/pts" "$R/dev/shm" "$R/packages"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$R/dev/pts"
+ln -s pts/ptmx "$R/dev/ptmx"
+ln -s /proc/self/fd "$R/dev/fd"
+cp "$PACKAGES"/*.deb "$R/packages"
+# in a root of its own nothing is to be kept from starting
+rm "$R/usr/sbin/policy-rc.d"
 ip link set lo up
-# inside COMMAND...: in the fresh root, with a clean environment
-inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$R" "$@" </dev/null; }
+
+# A systemd that cannot change anything of the kernel's: no modules, no clock, no settings.
+(
+    echo "$BASHPID" >"$GROUP/cgroup.procs"
+    exec unshare --mount --pid --cgroup --fork --kill-child sh -c '
+        mount -t proc proc "$1/proc" && mount --bind "$1/proc/sys" "$1/proc/sys" &&
+            mount -o remount,bind,ro "$1/proc/sys" && mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup" &&
+            exec setpriv --bounding-set=-sys_module,-sys_time,-sys_rawio,-sys_boot,-syslog env -i container=adit-test \
+                PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" /lib/systemd/systemd --system --unit=multi-user.target \
+                --log-target=console' sh "$R"
+) >"$T/systemd.log" 2>&1 </dev/null &
+UNSHARE=$!
+started $UNSHARE
+# inside COMMAND...: among its processes and files, with a clean environment
+inside() {
+    nsenter -t "$INIT" -m -u -i -n -p -C -r -- env -C / -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
+        LC_ALL=C.UTF-8 HOME=/root "$@" </dev/null
+}
+is_up() { INIT=$(pgrep -P "$UNSHARE") && [[ $(inside systemctl is-system-running 2>&1) =~ ^(running|degraded)$ ]]; }
+wait_until 30 'systemd is up' is_up
+
 # apt ARG...: there is no network, so what was fetched before must be enough
 apt() { inside apt-get -q -y "$@" >"$T/apt.log" 2>&1 || fail "apt-get $*: $(tail -n 4 "$T/apt.log")"; }
-# files: all that is there, but what apt and dpkg note for themselves
+# files: all that is there, but what apt, dpkg and systemd note for themselves
 files() {
     (cd "$R" && find . -xdev \( -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \
-        -o -path ./packages -o -path ./etc/ld.so.cache \) -prune -o -print | sort)
+        -o -path ./var/tmp -o -path ./var/lib/systemd -o -path ./packages -o -path ./etc/ld.so.cache \) -prune -o -print | sort)
 }
-mkdir "$R/packages"
-cp "$PACKAGES"/*.deb "$R/packages"
+# says STATE UNIT: what systemctl is-active or is-enabled says of it
+state() { inside systemctl "is-$1" "$2" 2>&1; }
 version=$(sed -nE 's/^project\(adit VERSION ([0-9.]+).*/\1/p' "$TOP/CMakeLists.txt")
 
 say 'what is in them'
@@ -94,46 +138,59 @@ inside systemd-analyze security --offline=yes --threshold=50 adit.service >"$T/s
     fail "adit.service is exposed more than it was: $(tail -n 1 "$T/security.log")"
 tail -n 1 "$T/security.log"
 for unit in $units; do
-    expect_equal "whether $unit is enabled" disabled "$(inside systemctl is-enabled "$unit" 2>&1)"
+    expect_equal "$unit" 'disabled inactive' "$(state enabled "$unit") $(state active "$unit")"
 done
-if [ -e "$R/etc/adit/adit.conf" ]; then
-    expect_equal 'mode of adit.conf' '644 root' "$(stat -c '%a %U' "$R/etc/adit/adit.conf")"
-    # as it comes nobody may connect; with a key, as its first lines say, it holds
-    ! inside adit serve --check-config --config /etc/adit/adit.conf >"$T/config.log" 2>&1 ||
-        fail 'the configuration of the package lets somebody in'
-    grep -q 'write psk = FILE' "$T/config.log" || fail "the configuration of the package: $(cat "$T/config.log")"
-    inside sh -c 'umask 077 && adit keygen tester >/run/try.psk && sed "s|^#psk = .*|psk = /run/try.psk|" \
-        /etc/adit/adit.conf >/run/try.conf && adit serve --check-config --config /run/try.conf' >"$T/config.log" 2>&1 ||
-        fail "the configuration of the package, with a key: $(cat "$T/config.log")"
-    rm "$R/run/try.psk" "$R/run/try.conf"
-fi
 
-say 'a forward between two of them, over loopback'
-inside adit keygen -o /etc/adit.psk tester || fail 'adit keygen'
-inside sh -c 'echo $$ >/run/serve.pid; exec adit serve --listen 127.0.0.1:0 --psk /etc/adit.psk \
-    --allow-forward unix:/run/far.sock --allow-migrate' 2>"$T/serve.log" &
-wait_until 10 'adit serve listens' grep -q 'listening on' "$T/serve.log"
-port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
-socat "UNIX-LISTEN:$R/run/far.sock" EXEC:'/usr/bin/sha256sum -' &
-inside adit forward "tls://127.0.0.1:$port" --psk /etc/adit.psk -L unix:/run/near.sock=unix:/run/far.sock --background \
-    --pid-file /run/forward.pid 2>"$T/forward.log" || fail "adit forward: $(cat "$T/forward.log")"
+say 'configured, and started by systemd'
+config=$R/etc/adit/adit.conf
+expect_equal 'mode of adit.conf' '644 root' "$(stat -c '%a %U' "$config")"
+expect_equal 'conffiles' /etc/adit/adit.conf "$(inside dpkg-query -W -f '${Conffiles}' adit | awk '{ print $1 }')"
+# as it comes nobody may connect; with a key, as its first lines say, it holds
+expect_failure 'the configuration of the package lets somebody in' inside adit serve --check-config
+grep -q 'write psk = FILE' <<<"$EXPECTED_FAILURE" || fail "--check-config: $EXPECTED_FAILURE"
+inside adit keygen -o /etc/adit/psk tester || fail 'adit keygen'
+sed -i 's|^#psk = |psk = |' "$config"
+printf '[peer tester]\nmigrate = yes\nforward = unix:/run/far.sock\n' >>"$config"
+inside adit serve --check-config >"$T/config.log" 2>&1 || fail "adit serve --check-config: $(cat "$T/config.log")"
+inside systemctl start adit.service >"$T/start.log" 2>&1 ||
+    fail "adit.service did not start: $(inside journalctl -q -u adit.service | tail -n 5)"
+expect_equal 'adit.service' active "$(state active adit.service)"
+
+socat "UNIX-LISTEN:$R/run/far.sock,fork" EXEC:'/usr/bin/sha256sum -' &
+started $!
 head -c 20000000 /dev/urandom >"$T/data"
-expect_equal 'what came through' "$(sha256sum - <"$T/data")" "$(timeout 20 socat -t 20 - "UNIX-CONNECT:$R/run/near.sock" <"$T/data")"
-for program in forward serve; do
-    pid=$(cat "$R/run/$program.pid")
-    kill -TERM "$pid"
-    wait_until 10 "adit $program ends" gone "$pid"
-done
+# carries: a forward to the service, and one real transfer through it
+carries() {
+    inside adit forward tls://127.0.0.1 --psk /etc/adit/psk -L unix:/run/near.sock=unix:/run/far.sock --background \
+        --pid-file /run/forward.pid >"$T/forward.log" 2>&1 || fail "adit forward: $(cat "$T/forward.log")"
+    expect_equal 'what came through' "$(sha256sum - <"$T/data")" \
+        "$(timeout 20 socat -t 20 - "UNIX-CONNECT:$R/run/near.sock" <"$T/data")"
+    # it ends in the namespace that it began in
+    inside sh -c 'kill -TERM "$(cat /run/forward.pid)"'
+    wait_until 10 'adit forward ends' [ ! -e "$R/run/forward.pid" ]
+}
+carries
+inside systemctl reload adit.service || fail 'systemctl reload'
+inside systemctl stop adit.service || fail 'systemctl stop'
+expect_equal 'adit.service, when it was stopped' inactive "$(state active adit.service)"
+say 'started by who comes to its port'
+inside systemctl enable -q --now adit.socket || fail 'systemctl enable --now adit.socket'
+expect_equal 'adit.service, before anybody came' inactive "$(state active adit.service)"
+carries
+expect_equal 'adit.service, when somebody came' active "$(state active adit.service)"
 [ -d "$R/var/lib/adit/journal" ] || fail 'there is no journal'
-rm "$R/etc/adit.psk"
 
 say 'removed'
 apt remove adit libadit0 libadit-dev
+for unit in adit.service adit.socket; do
+    expect_equal "$unit, when it was removed" inactive "$(state active "$unit")"
+done
+[ -z "$(inside sh -c 'for p in /proc/[0-9]*/comm; do read -r name <"$p"; [ "$name" != adit ] || echo "$p"; done' 2>/dev/null)" ] ||
+    fail 'an adit runs on'
 apt autoremove --purge
 left=$(files | comm -13 "$T/before" - | grep -vE '^\./var/lib/adit(/|$)' | paste -sd' ')
-wanted=
-[ ! -e "$TOP/dist/adit.conf" ] || wanted='./etc/adit ./etc/adit/adit.conf'
-expect_equal 'what stays when they are removed' "$wanted" "$left"
+expect_equal 'what stays when they are removed' \
+    './etc/adit ./etc/adit/adit.conf ./etc/adit/psk ./etc/systemd/system/sockets.target.wants ./etc/systemd/system/sockets.target.wants/adit.socket' "$left"
 
 say 'purged'
 # an account of a migration that is not at an end outlives even that
@@ -144,6 +201,7 @@ inside sh /var/lib/dpkg/info/adit.postrm purge 2>"$T/purge.log"
 grep -q '/var/lib/adit is left there' "$T/purge.log" || fail "nothing was said of the journal: $(cat "$T/purge.log")"
 rm "$R$record"
 inside dpkg --purge adit libadit0 libadit-dev >"$T/dpkg.log" 2>&1 || fail "dpkg --purge: $(tail -n 3 "$T/dpkg.log")"
-expect_equal 'what stays when they are purged' '' "$(files | comm -13 "$T/before" - | paste -sd' ')"
-expect_equal 'packages that dpkg still knows' '' "$(inside dpkg-query -W '*adit*' 2>/dev/null)"
+grep -q '/etc/adit has files' "$T/dpkg.log" || fail "nothing was said of the key: $(cat "$T/dpkg.log")"
+expect_equal 'what stays when they are purged' './etc/adit ./etc/adit/psk' "$(files | comm -13 "$T/before" - | paste -sd' ')"
 expect_equal 'what was there before and is not' '' "$(files | comm -23 "$T/before" - | paste -sd' ')"
+expect_equal 'packages that dpkg still knows' '' "$(inside dpkg-query -W '*adit*' 2>/dev/null)"
