@@ -33,7 +33,8 @@ static const char help[] =
     "usage: adit serve [--config FILE] [--check-config] [--listen HOST:PORT]\n"
     "                  (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
-    "                  [--allow-launch QEMU]... [--images DIR]... [--overwrite-images]\n"
+    "                  [--allow-launch QEMU]... [--launch-user USER] [--images DIR]...\n"
+    "                  [--overwrite-images]\n"
     "                  [--allow-dest-qmp PATTERN]... [--allow-libvirt]\n"
     "                  [--vms DIR]... [--api SOCKET]\n"
     "                  [--api-listen HOST:PORT --api-token-file FILE]\n"
@@ -66,6 +67,11 @@ static const char help[] =
     "  --allow-migrate     bring VMs to this host\n"
     "  --allow-launch QEMU have this binary (an absolute path) started for a VM that comes;\n"
     "                      needs --allow-migrate. May be repeated\n"
+    "  --launch-user USER  run those, and qemu-img for them, as USER or USER:GROUP, with that\n"
+    "                      user's groups, no capabilities and no way to more; images that are\n"
+    "                      made become that user's. Also for who is named in the configuration\n"
+    "                      without one. For root; needs --allow-launch. Without it QEMU runs\n"
+    "                      as the user who runs adit serve\n"
     "  --images DIR        have disk images used and made in DIR for VMs that are launched;\n"
     "                      needs --allow-launch. May be repeated\n"
     "  --overwrite-images  an image that is in DIR already, under the name that a disk of the\n"
@@ -190,6 +196,18 @@ static const char *own_folder(const struct serve *v, const char *option, const c
 	return v->source.stdio && geteuid() != 0 ? NULL : configured;
 }
 
+/* VMs that other users run have their folders in run_dir. */
+static int let_users_pass(const struct serve *v, const struct config *c, struct err *e)
+{
+	const struct rights_table *all = c->rights ? c->rights : v->rights;
+	const struct rights *r;
+	int rc = run_dir_let_pass(v->run_dir, e);
+
+	for (unsigned i = 0; rc == 0 && rights_table_at(all, i, &r); i++)
+		rc = user_check_path(&r->launch_user, v->run_dir, X_OK, e);
+	return rc;
+}
+
 /* The folders that migrations need. Those that are there stay. */
 static int make_folders(struct serve *v, const struct config *c, struct err *e)
 {
@@ -198,6 +216,8 @@ static int make_folders(struct serve *v, const struct config *c, struct err *e)
 	if (!v->run_dir[0])
 		rc = run_dir_prepare(own_folder(v, "run-dir", c->run_dir), v->run_dir,
 				     sizeof(v->run_dir), e);
+	if (rc == 0 && c->any_launch_user && geteuid() == 0)
+		rc = let_users_pass(v, c, e);
 	if (rc == 0 && !v->state_dir[0])
 		rc = journal_prepare(own_folder(v, "state-dir", c->state_dir), v->state_dir,
 				     sizeof(v->state_dir), e);
@@ -648,6 +668,7 @@ static int parse(struct serve *v, int argc, char **argv)
 	    {"allow-migrate", no_argument, NULL, OPTION_KEY},
 	    {"allow-launch", required_argument, NULL, OPTION_KEY},
 	    {"allow-libvirt", no_argument, NULL, OPTION_KEY},
+	    {"launch-user", required_argument, NULL, OPTION_KEY},
 	    {"images", required_argument, NULL, OPTION_KEY},
 	    {"launch-hook", required_argument, NULL, OPTION_KEY},
 	    {"overwrite-images", no_argument, NULL, OPTION_KEY},

@@ -209,6 +209,26 @@ static int take_memory(struct reading *g, const char *value, struct err *e)
 	return 0;
 }
 
+/* Only root may become another; whom sshd has started this as may not need to. */
+static int take_user(struct reading *g, struct user *to, const char *value, struct err *e)
+{
+	struct user u;
+
+	if (user_parse(&u, value, e) < 0)
+		return e->code;
+	if (geteuid() != 0 && !g->source->stdio)
+		return err_set(e, ERR_CONFIG,
+			       "adit serve does not run as root, and cannot become user %s",
+			       u.name);
+	*to = u;
+	return 0;
+}
+
+static int take_launch_user_of_all(struct reading *g, const char *value, struct err *e)
+{
+	return take_user(g, &g->c->launch_user, value, e);
+}
+
 /* ---- [peer] ---- */
 
 static int take_forward(struct reading *g, const char *value, struct err *e)
@@ -226,6 +246,11 @@ static int take_launch(struct reading *g, const char *value, struct err *e)
 	int rc = check_path(value, false, e);
 
 	return rc < 0 ? rc : rights_add_launch(g->rights, value, e);
+}
+
+static int take_launch_user(struct reading *g, const char *value, struct err *e)
+{
+	return take_user(g, &g->rights->launch_user, value, e);
 }
 
 static int take_images(struct reading *g, const char *value, struct err *e)
@@ -291,6 +316,7 @@ static const struct key keys[] = {
     {"api", SERVE, false, take_api},
     {"api-listen", SERVE, false, take_api_listen},
     {"api-token-file", SERVE, false, take_api_token_file},
+    {"launch-user", SERVE, false, take_launch_user_of_all},
     {"log-level", SERVE, false, take_log_level},
     {"handshakes", SERVE, false, take_handshakes},
     {"sessions", SERVE, false, take_sessions_in_all},
@@ -298,6 +324,7 @@ static const struct key keys[] = {
     {"forward", PEER, true, take_forward},
     {"migrate", PEER, false, take_migrate},
     {"launch", PEER, true, take_launch},
+    {"launch-user", PEER, false, take_launch_user},
     {"images", PEER, true, take_images},
     {"overwrite-images", PEER, false, take_overwrite_images},
     {"launch-hook", PEER, false, take_launch_hook},
@@ -324,6 +351,7 @@ static int check_rights(const struct reading *g, struct err *e)
 	    {r->dest_qmp.first && !r->migrate, "allow-dest-qmp", "needs", "allow-migrate"},
 	    {r->launch_hook && !r->migrate, "launch-hook", "needs", "allow-migrate"},
 	    {r->launch_hook && r->launch, "launch-hook", "and", "allow-launch"},
+	    {user_is_given(&r->launch_user) && !r->launch, "launch-user", "needs", "allow-launch"},
 	    {r->images && !r->launch, "images", "needs", "allow-launch"},
 	    {r->overwrite_images && !r->images, "overwrite-images", "needs", "images"},
 	};
@@ -361,6 +389,7 @@ static int end_peer(struct reading *g, struct err *e)
 	if (rc == 0) {
 		g->c->migrate = g->c->migrate || r->migrate;
 		g->c->libvirt = g->c->libvirt || r->libvirt;
+		g->c->launch = g->c->launch || r->launch;
 		g->c->any = g->c->any || rights_any(r);
 		g->rights = NULL;
 		rc = rights_table_add(g->c->rights, g->peer, r, e);
@@ -563,6 +592,8 @@ static int check(struct config *c, const struct config_source *s, struct err *e)
 {
 	if (c->libvirt_dir && !c->libvirt && !c->file)
 		return err_set(e, ERR_USAGE, "--libvirt-dir needs --allow-libvirt");
+	if (user_is_given(&c->launch_user) && !c->launch && !c->file)
+		return err_set(e, ERR_USAGE, "--launch-user needs --allow-launch");
 	if (s->stdio) { /* the file's are for adit serve itself */
 		fini_auth(&c->auth);
 		c->auth = (struct auth){0};
@@ -580,6 +611,18 @@ static int check(struct config *c, const struct config_source *s, struct err *e)
 			       "tls-creds = DIR",
 			       c->file);
 	return 0;
+}
+
+/* [serve]'s, for whoever has no user of its own. */
+static void use_launch_user(struct config *c)
+{
+	const struct rights *r;
+
+	for (unsigned i = 0; rights_table_at(c->rights, i, &r); i++) {
+		if (r->launch && !user_is_given(&r->launch_user))
+			((struct rights *)r)->launch_user = c->launch_user;
+		c->any_launch_user = c->any_launch_user || user_is_given(&r->launch_user);
+	}
 }
 
 struct config *config_new(const struct config_source *source, struct err *e)
@@ -614,6 +657,8 @@ struct config *config_new(const struct config_source *source, struct err *e)
 	}
 	if (rc == 0)
 		rc = check(c, source, e);
+	if (rc == 0)
+		use_launch_user(c);
 out:
 	rights_unref(g.rights);
 	free(g.peer);

@@ -48,6 +48,9 @@ struct config {
 	enum log_level log_level;
 	struct listener_config limits;
 	struct rights_table *rights; /* NULL once it was given away */
+	struct user launch_user;     /* of those who name none; they have it in their rights */
+	bool any_launch_user;	     /* somebody has one */
+	bool launch;		     /* somebody may have VMs launched */
 	bool migrate;		     /* somebody may */
 	bool libvirt;		     /* likewise, to libvirt's daemon */
 	bool any;		     /* somebody may do something */

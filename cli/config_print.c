@@ -85,6 +85,11 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 	if (r->migrate)
 		line(out, "migrate", "yes");
 	lines(out, "launch", r->launch);
+	if (user_is_given(&r->launch_user)) {
+		snprintf(rate, sizeof(rate), "%.39s%s%.39s", r->launch_user.name,
+			 *r->launch_user.group ? ":" : "", r->launch_user.group);
+		line(out, "launch-user", rate);
+	}
 	lines(out, "images", r->images);
 	if (r->overwrite_images)
 		line(out, "overwrite-images", "yes");

@@ -44,11 +44,12 @@ static int make(const char *path, struct err *e)
 		return err_set_sys(e, errno, "--run-dir %s", path);
 	if (!S_ISDIR(st.st_mode))
 		return err_set(e, ERR_CONFIG, "--run-dir %s: not a directory", path);
-	if (st.st_uid != geteuid() || (st.st_mode & 077))
+	/* (0711: run_dir_let_pass) */
+	if (st.st_uid != geteuid() || (st.st_mode & 066))
 		return err_set(
 		    e, ERR_CONFIG,
 		    "--run-dir %s: must belong to the user who runs adit, with mode 0700 "
-		    "(chmod 0700 it, or choose another)",
+		    "or 0711 (chmod 0700 it, or choose another)",
 		    path);
 	return 0;
 }
@@ -58,6 +59,11 @@ int run_dir_prepare(const char *given, char *buf, size_t size, struct err *e)
 	int rc = run_dir_find(given, buf, size, e);
 
 	return rc < 0 ? rc : make(buf, e);
+}
+
+int run_dir_let_pass(const char *run_dir, struct err *e)
+{
+	return chmod(run_dir, 0711) < 0 ? err_set_sys(e, errno, "chmod 0711 %s", run_dir) : 0;
 }
 
 /* Whether path is a socket whose owner has gone. */

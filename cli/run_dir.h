@@ -13,8 +13,12 @@
 int run_dir_find(const char *given, char *buf, size_t size, struct err *e);
 
 /* The same, and it is there: made with mode 0700 when missing, else it must be the user's
- * own and closed to all others (ERR_CONFIG). */
+ * own and closed to all others (ERR_CONFIG), but that they may pass through it. */
 int run_dir_prepare(const char *given, char *buf, size_t size, struct err *e);
+
+/* Lets other users pass through it (mode 0711), to folders that are theirs; what else is in it
+ * has modes of its own. */
+int run_dir_let_pass(const char *run_dir, struct err *e);
 
 /* RUN_DIR/jobs, where each adit migrate has its socket JOB.sock. Made where make is set.
  * Sockets that nobody answers on are removed. */

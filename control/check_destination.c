@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "base/user.h"
 #include "control/image.h"
 #include "control/twin_match.h"
 #include "control/vmdesc_cpu.h"
@@ -74,8 +75,8 @@ static void check_accelerator(struct check *c, const struct check_there *t)
 	else if (needs && !has)
 		check_add(c, CHECK_ERROR, "accelerator",
 			  t->waits ? "start it with -accel kvm"
-				   : "load the kvm module there, and let the user of adit serve "
-				     "open /dev/kvm",
+				   : "load the kvm module there, and let the user of QEMU "
+				     "open /dev/kvm (group kvm)",
 			  "the VM runs with KVM, and the destination's QEMU has none");
 	else if (!needs && has && t->waits)
 		check_add(c, CHECK_WARNING, "accelerator", "start it with -accel tcg",
@@ -275,22 +276,32 @@ static void check_compression(struct check *c, const struct check_there *t)
 		  str(t->qemu, "qemu"), t->compression);
 }
 
+static int open_userfault(void)
+{
+	long fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	return fd < 0 ? errno : 0; /* the child's end closes it */
+}
+
 /* Postcopy's page faults come over a userfaultfd; who may have one is the kernel's to say. Its
  * owner here is the one that a launched QEMU gets. */
 static void check_userfault(struct check *c, const struct check_there *t)
 {
-	long fd;
+	int error;
 
 	if (!t->wish.postcopy || t->waits)
 		return;
-	fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (fd >= 0)
-		close((int)fd);
-	else if (errno != ENOSYS)
-		check_add(
-		    c, CHECK_ERROR, "capabilities",
-		    "sysctl -w vm.unprivileged_userfaultfd=1 there, or run adit serve as root",
-		    "--postcopy needs userfaultfd on the destination: %s", strerror(errno));
+	error = user_ask(t->user, open_userfault);
+	if (!error)
+		return;
+	if (error != ENOSYS)
+		check_add(c, CHECK_ERROR, "capabilities",
+			  user_is_given(t->user)
+			      ? "sysctl -w vm.unprivileged_userfaultfd=1 there, or start adit "
+				"serve without --launch-user"
+			      : "sysctl -w vm.unprivileged_userfaultfd=1 there, or run adit serve "
+				"as root",
+			  "--postcopy needs userfaultfd on the destination: %s", strerror(error));
 	else
 		check_add(c, CHECK_ERROR, "capabilities", "leave --postcopy out",
 			  "--postcopy needs userfaultfd, which the destination's kernel has not");

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/user.h"
 #include "control/proc.h"
 #include "control/qmp.h"
 
@@ -359,7 +360,8 @@ static int write_questions(int fd)
 	return n > 0 && lseek(fd, 0, SEEK_SET) == 0 ? 0 : -1;
 }
 
-static int run(struct check_probe *p, const char *binary, bool kvm, struct err *e)
+static int run(struct check_probe *p, const char *binary, const struct user *user, bool kvm,
+	       struct err *e)
 {
 	const char *argv[] = {binary, "-machine",    "none",	 "-accel", "kvm", "-accel",
 			      "tcg",  "-nodefaults", "-display", "none",   "-S",  "-no-user-config",
@@ -376,15 +378,15 @@ static int run(struct check_probe *p, const char *binary, bool kvm, struct err *
 	p->err_fd = memfd_create("errors", MFD_CLOEXEC);
 	if (p->in_fd < 0 || p->out_fd < 0 || p->err_fd < 0 || write_questions(p->in_fd) < 0)
 		return err_set_sys(e, errno, "%s cannot be asked", binary);
-	io = (struct proc_io){p->in_fd, p->out_fd, p->err_fd};
+	io = (struct proc_io){p->in_fd, p->out_fd, p->err_fd, user};
 	p->proc =
 	    proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL, on_exited, p, e);
 	return p->proc ? 0 : e->code;
 }
 
-struct check_probe *check_probe_binary(struct event_base *base, const char *binary, bool kvm,
-				       json_t **cache, check_probe_done *fn, void *ctx,
-				       struct err *e)
+struct check_probe *check_probe_binary(struct event_base *base, const char *binary,
+				       const struct user *user, bool kvm, json_t **cache,
+				       check_probe_done *fn, void *ctx, struct err *e)
 {
 	struct check_probe *p = probe_new(base, binary, fn, ctx, e);
 	struct stat st;
@@ -397,15 +399,15 @@ struct check_probe *check_probe_binary(struct event_base *base, const char *bina
 		return NULL;
 	}
 	p->cache = cache;
-	snprintf(p->key, sizeof(p->key), "%s|%s|%llx:%llx:%lld.%09ld", binary, kvm ? "kvm" : "tcg",
-		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-		 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	snprintf(p->key, sizeof(p->key), "%s|%s|%s|%llx:%llx:%lld.%09ld", binary,
+		 kvm ? "kvm" : "tcg", user->name, (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	p->answers = cache ? json_incref(json_object_get(*cache, p->key)) : NULL;
 	if (p->answers) {
 		done(p);
 		return p;
 	}
-	if (run(p, binary, kvm, e) == 0)
+	if (run(p, binary, user, kvm, e) == 0)
 		return p;
 	check_probe_free(p);
 	return NULL;

@@ -29,16 +29,18 @@
 
 struct event_base;
 struct check_probe;
+struct user;
 
 /* The end, once, never from within the start: answers (borrowed), or NULL and why. The
  * probe is to be freed, also within it. */
 typedef void check_probe_done(void *ctx, const json_t *answers, const struct err *why);
 
-/* Runs binary, with KVM if kvm. cache: an object of the caller's (NULL at first), where
- * answers are kept for as long as the binary stays the same. NULL with *e. */
-struct check_probe *check_probe_binary(struct event_base *base, const char *binary, bool kvm,
-				       json_t **cache, check_probe_done *fn, void *ctx,
-				       struct err *e);
+/* Runs binary as user (not given: as our own), with KVM if kvm. cache: an object of the caller's
+ * (NULL at first), where answers are kept for as long as the binary stays the same. NULL with *e.
+ */
+struct check_probe *check_probe_binary(struct event_base *base, const char *binary,
+				       const struct user *user, bool kvm, json_t **cache,
+				       check_probe_done *fn, void *ctx, struct err *e);
 
 /* Asks the QEMU behind the monitor at path; questions only. One that does not wait for a
  * VM (status) is asked nothing else. */

@@ -103,6 +103,7 @@ static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 	    .qemu = answers,
 	    .waits = !j->launched,
 	    .plan = k->planned ? &k->plan : NULL,
+	    .user = &j->rights->launch_user,
 	    .overwrite_images = j->rights->overwrite_images,
 	    .cpu_flags = vmdesc_cpu_flags(flags, sizeof(flags)),
 	};
@@ -219,6 +220,12 @@ static void plan(struct job *j)
 		else
 			check_add(&k->found, CHECK_OK, "images", NULL, "%s is there", below->path);
 	}
+	if (twin_check_user(&k->plan, &j->rights->launch_user, &e) < 0)
+		check_add_err(&k->found, CHECK_ERROR, "launch-user", &e);
+	else if (user_is_given(&j->rights->launch_user))
+		check_add(&k->found, CHECK_OK, "launch-user", NULL,
+			  "it is started as user %s there, who may reach its files",
+			  j->rights->launch_user.name);
 	check_add(&k->found, CHECK_OK, "launch", NULL,
 		  "its command line can be made for the destination");
 	for (size_t i = 0; i < k->plan.image_count; i++)
@@ -257,9 +264,10 @@ void job_check_start(struct job *j)
 		if (may_use_images(j, &k->found) && binary)
 			plan(j);
 		if (binary)
-			k->probe = check_probe_binary(j->service->base, binary,
-						      strcmp(j->desc.accel, "kvm") == 0,
-						      &j->service->probes, on_probed, j, &e);
+			k->probe =
+			    check_probe_binary(j->service->base, binary, &j->rights->launch_user,
+					       strcmp(j->desc.accel, "kvm") == 0,
+					       &j->service->probes, on_probed, j, &e);
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);
 	}

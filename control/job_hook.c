@@ -132,7 +132,7 @@ void job_hook_start(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	io = (struct proc_io){j->hook.in, j->hook.out, j->log_fd};
+	io = (struct proc_io){j->hook.in, j->hook.out, j->log_fd, NULL};
 	j->hook.proc = proc_start_io(j->service->base, argv, &io, j->guardian, on_exit_of, j, &e);
 	if (!j->hook.proc) {
 		err_prefix(&e, "the launch hook");

@@ -50,18 +50,52 @@ static void put_word(FILE *f, const char *word)
 	fputc('\'', f);
 }
 
+/* The folder that dir is in. */
+static void put_dir_of(FILE *f, const char *dir)
+{
+	char parent[TWIN_DIR_MAX];
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", dir);
+	slash = strrchr(parent, '/');
+	if (slash)
+		*slash = 0;
+	put_word(f, parent);
+}
+
 static void write_script(const struct job *j, FILE *f)
 {
 	const size_t n = words_to_keep(&j->twin);
+	const struct user *u = &j->rights->launch_user;
 
 	fprintf(f,
 		"#!/bin/sh\n"
 		"# Starts the VM that adit brought here in job %s.\n"
-		"# Its monitor and other sockets are in a folder that goes when it ends.\n"
-		"(umask 077 && mkdir -p ",
+		"# Its monitor and other sockets are in a folder that goes when it ends.\n",
 		j->id);
+	if (user_is_given(u))
+		fprintf(f, "# It runs as user %s: root runs this.\n", u->name);
+	fputs("(", f);
+	/* What is above the folder, where it is not there, is to let that user pass. */
+	if (user_is_given(u)) {
+		fputs("umask 066 && mkdir -p ", f);
+		put_dir_of(f, j->twin.dir);
+		fputs(" && ", f);
+	}
+	fputs("umask 077 && mkdir -p ", f);
 	put_word(f, j->twin.dir);
+	if (user_is_given(u)) {
+		fprintf(f, " && chown %u:%u ", (unsigned)u->uid, (unsigned)u->gid);
+		put_word(f, j->twin.dir);
+	}
 	fputs(") || exit 1\nexec", f);
+	if (user_is_given(u)) {
+		fprintf(f, " setpriv --reuid=%u --regid=%u --groups=", (unsigned)u->uid,
+			(unsigned)u->gid);
+		for (int i = 0; i < u->group_count; i++)
+			fprintf(f, "%s%u", i ? "," : "", (unsigned)u->groups[i]);
+		fputs(" --inh-caps=-all --no-new-privs --", f);
+	}
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? " \\\n\t" : " ", f);
 		put_word(f, j->twin.argv.at[i]);
@@ -72,6 +106,7 @@ static void write_script(const struct job *j, FILE *f)
 static int write_json(const struct job *j, FILE *f)
 {
 	const size_t n = words_to_keep(&j->twin);
+	const struct user *u = &j->rights->launch_user;
 	json_t *argv = json_array(), *images = json_array(), *o;
 	int r;
 
@@ -82,6 +117,10 @@ static int write_json(const struct job *j, FILE *f)
 	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name", j->desc.name,
 		      "uuid", j->desc.uuid, "job", j->id, "dir", j->twin.dir, "argv", argv,
 		      "images", images);
+	if (o && user_is_given(u))
+		json_object_set_new(o, "user",
+				    json_pack("{s:s,s:I,s:I}", "name", u->name, "uid",
+					      (json_int_t)u->uid, "gid", (json_int_t)u->gid));
 	r = o ? json_dumpf(o, f, JSON_INDENT(2)) : -1;
 	fputc('\n', f);
 	json_decref(o);

@@ -267,8 +267,9 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 }
 
 /* A twin of the job that waits although its guardian was killed: whoever listens there, in
- * a folder that only we can enter. */
-static void kill_listener(const char *path)
+ * a folder that only we can enter, or only the twin's user: then it is to be that user's, whatever
+ * that user has linked there. */
+static void kill_listener(const char *path, const char *dir_path)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -276,12 +277,14 @@ static void kill_listener(const char *path)
 	unsigned long long when;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
+	struct stat dir;
 
 	if (fd < 0)
 		return;
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", path);
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 1) {
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 1 &&
+	    stat(dir_path, &dir) == 0 && dir.st_uid == cred.uid) {
 		when = process_started(cred.pid);
 		kill(cred.pid, SIGKILL);
 		while (when && process_started(cred.pid) == when && clock_ms() < until_ms)
@@ -296,7 +299,7 @@ void job_record_clean(const json_t *record)
 	size_t i;
 
 	if (json_is_true(json_object_get(record, "launched")) && *text_of(record, "dir"))
-		kill_listener(text_of(record, "qmp"));
+		kill_listener(text_of(record, "qmp"), text_of(record, "dir"));
 	json_array_foreach(json_object_get(record, "made"), i, made)
 	{
 		const char *path = json_string_value(made);

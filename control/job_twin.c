@@ -19,6 +19,7 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/process.h"
+#include "base/user.h"
 #include "control/image.h"
 #include "control/twin_match.h"
 #include "proxy/rules.h"
@@ -103,21 +104,33 @@ static void on_created(void *ctx, struct proc *p, int status)
 	next_image(j);
 }
 
-/* Runs qemu-img with words; its output goes to scratch_fd. */
+/* Runs qemu-img with words, as whoever runs the twin: what it reads may be a peer's, too. Its
+ * output goes to scratch_fd. */
 static void run_tool(struct job *j, struct strvec *words, proc_on_exit *then)
 {
 	struct err e = ERR_INIT;
+	struct proc_io io = {-1, -1, -1, &j->rights->launch_user};
 
 	fd_close(&j->scratch_fd);
-	j->scratch_fd = memfd_create("qemu-img", MFD_CLOEXEC);
+	j->scratch_fd = io.out = io.err = memfd_create("qemu-img", MFD_CLOEXEC);
 	if (j->scratch_fd < 0 || words->failed)
 		err_set_sys(&e, errno, "qemu-img cannot be started");
 	else
-		j->tool = proc_start(j->service->base, words->at, j->scratch_fd, j->guardian, then,
-				     j, &e);
+		j->tool = proc_start_io(j->service->base, words->at, &io, j->guardian, then, j, &e);
 	strvec_fini(words);
 	if (!j->tool)
 		job_fail(j, &e);
+}
+
+/* What fd is of, a file of ours that the twin is to have, becomes its user's. */
+static int give(const struct job *j, int fd, const char *path, struct err *e)
+{
+	const struct user *u = &j->rights->launch_user;
+
+	if (!user_is_given(u) || fchown(fd, u->uid, u->gid) == 0)
+		return 0;
+	return err_set_sys(e, errno, "%s cannot be given to user %s (--launch-user)", path,
+			   u->name);
 }
 
 static int make_empty(struct job *j, struct twin_image *image, struct err *e)
@@ -135,8 +148,9 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 		return e->code;
 	}
 	image->created = true;
+	give(j, fd, image->path, e);
 	close(fd);
-	return 0;
+	return e->code;
 }
 
 static void start_twin(struct job *j);
@@ -238,6 +252,7 @@ static void on_qemu_exit(void *ctx, struct proc *p, int status)
 
 int job_make_folder(struct job *j, struct err *e)
 {
+	const struct user *u = &j->rights->launch_user;
 	char parent[sizeof(j->twin.dir)];
 	char *slash;
 
@@ -247,6 +262,11 @@ int job_make_folder(struct job *j, struct err *e)
 		*slash = 0;
 		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
 			return err_set_sys(e, errno, "the folder %s cannot be made", parent);
+		/* It may pass, and see nothing: each VM's folder is closed. */
+		if (user_is_given(u) && chmod(parent, 0711) < 0)
+			return err_set_sys(e, errno, "chmod 0711 %s", parent);
+		if (user_check_path(u, parent, X_OK, e) < 0)
+			return e->code;
 	}
 	if (guardian_add_dir(j->guardian, j->twin.dir, e) < 0)
 		return e->code;
@@ -260,8 +280,20 @@ int job_make_folder(struct job *j, struct err *e)
 	return 0;
 }
 
+static int give_folder(const struct job *j, struct err *e)
+{
+	int fd = open(j->twin.dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set_sys(e, errno, "%s", j->twin.dir);
+	give(j, fd, j->twin.dir, e);
+	close(fd);
+	return e->code;
+}
+
 static void start_twin(struct job *j)
 {
+	struct proc_io io = {-1, -1, -1, &j->rights->launch_user};
 	struct err e = ERR_INIT;
 	char path[sizeof(j->twin.dir) + 16];
 
@@ -272,8 +304,14 @@ static void start_twin(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	j->qemu = proc_start(j->service->base, j->twin.argv.at, j->log_fd, j->guardian,
-			     on_qemu_exit, j, &e);
+	io.out = io.err = j->log_fd;
+	/* The folder last: what is in it then may be of anybody who is that user. */
+	if (give(j, j->log_fd, path, &e) < 0 || give_folder(j, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	j->qemu =
+	    proc_start_io(j->service->base, j->twin.argv.at, &io, j->guardian, on_qemu_exit, j, &e);
 	if (!j->qemu) {
 		job_fail(j, &e);
 		return;
@@ -300,7 +338,16 @@ void job_twin_due(struct job *j)
 static void on_qmp_ready(void *ctx, struct qmp *q)
 {
 	struct job *j = ctx;
+	const struct user *u = &j->rights->launch_user;
+	struct err e = ERR_INIT;
 
+	/* A folder of that user's may have a link to another one's monitor in it. */
+	if (j->launched && user_is_given(u) && qmp_peer_uid(q) != u->uid) {
+		err_set(&e, ERR_REFUSED, "%s on the destination is not of a QEMU of user %s",
+			j->twin.qmp, u->name);
+		job_fail(j, &e);
+		return;
+	}
 	j->qmp_ready = true;
 	j->twin_pid = qmp_peer_pid(q);
 	j->twin_started = process_started(j->twin_pid);

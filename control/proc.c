@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/user.h"
 #include "control/guardian.h"
 
 struct proc {
@@ -87,6 +88,10 @@ static void run_child(char *const *argv, const struct proc_io *io, const int go[
 	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
 		for (int i = 3; i < 65536; i++)
 			close(i);
+	if (io->user && user_is_given(io->user) && user_become(io->user) < 0) {
+		dprintf(2, "cannot become user %s: %s\n", io->user->name, strerror(errno));
+		_exit(127);
+	}
 	execvp(argv[0], argv);
 	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);
@@ -95,7 +100,7 @@ static void run_child(char *const *argv, const struct proc_io *io, const int go[
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e)
 {
-	const struct proc_io io = {-1, log_fd, log_fd};
+	const struct proc_io io = {-1, log_fd, log_fd, NULL};
 
 	return proc_start_io(base, argv, &io, guardian, on_exit, ctx, e);
 }

@@ -9,6 +9,7 @@
 struct event_base;
 struct guardian;
 struct proc;
+struct user;
 
 /* It has ended; status as waitpid gives it. Once; not after proc_free. */
 typedef void proc_on_exit(void *ctx, struct proc *p, int status);
@@ -19,9 +20,12 @@ typedef void proc_on_exit(void *ctx, struct proc *p, int status);
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e);
 
-/* The same with a descriptor of its own for each of the three (borrowed; -1: /dev/null). */
+/* The same with a descriptor of its own for each of the three (borrowed; -1: /dev/null), and as
+ * another user: where it cannot become that one it ends as where argv[0] cannot be run, with status
+ * 127 and the reason on its standard error. */
 struct proc_io {
 	int in, out, err;
+	const struct user *user; /* who runs it, borrowed for the call; NULL or not given: us */
 };
 struct proc *proc_start_io(struct event_base *base, char *const *argv, const struct proc_io *io,
 			   struct guardian *guardian, proc_on_exit *on_exit, void *ctx,

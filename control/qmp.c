@@ -60,6 +60,7 @@ struct qmp {
 	uint64_t next_id;
 	struct qmp_scan in;
 	pid_t peer_pid;
+	uid_t peer_uid;
 	unsigned depth;
 	bool freed;
 	struct qmp_batch_list batches;
@@ -569,8 +570,11 @@ static int use_fd(struct qmp *q, int fd)
 
 	q->fd = fd;
 	q->state = STATE_GREETING;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
+	q->peer_uid = (uid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
 		q->peer_pid = cred.pid;
+		q->peer_uid = cred.uid;
+	}
 	q->readable = event_new(q->base, fd, EV_READ | EV_PERSIST, on_readable, q);
 	q->writable = event_new(q->base, fd, EV_WRITE, on_writable, q);
 	if (!q->readable || !q->writable || event_add(q->readable, NULL) < 0)
@@ -677,6 +681,11 @@ void qmp_free(struct qmp *q)
 pid_t qmp_peer_pid(const struct qmp *q)
 {
 	return q->peer_pid;
+}
+
+uid_t qmp_peer_uid(const struct qmp *q)
+{
+	return q->peer_uid;
 }
 
 struct qmp_batch_list *qmp_i_batches(struct qmp *q)

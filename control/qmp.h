@@ -99,7 +99,8 @@ json_t *qmp_batch_result(const struct qmp_batch *b, unsigned i);
 /* Command i's error, code ERR_NONE when it had none. */
 const struct err *qmp_batch_err(const struct qmp_batch *b, unsigned i);
 
-/* The process at the other end (SO_PEERCRED), 0 when unknown. */
+/* The process at the other end (SO_PEERCRED), 0 when unknown; and its user, (uid_t)-1 then. */
 pid_t qmp_peer_pid(const struct qmp *q);
+uid_t qmp_peer_uid(const struct qmp *q);
 
 #endif

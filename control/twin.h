@@ -44,6 +44,7 @@ struct twin {
 	struct twin_backing *backings;
 	size_t backing_count;
 	struct strvec chain; /* all files that stand below an image, found by the job */
+	struct strvec files; /* what else it reads: what the guest boots */
 	struct strvec notes; /* what is different from the source, for a person */
 };
 
@@ -59,6 +60,11 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 /* Sets t->dir and t->qmp only: the private folder of a VM that somebody else starts. */
 int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, const char *job,
 	       struct err *e);
+
+/* Whether u, as whom the twin is to be started, may run it, open what is there already of its
+ * images and files, and reach what is to be made. One that is not given may. ERR_REFUSED with the
+ * file and the user. */
+int twin_check_user(const struct twin *t, const struct user *u, struct err *e);
 
 void twin_fini(struct twin *t);
 

@@ -519,6 +519,7 @@ int twin_host_file(struct twin_plan *p, const char *option, const char *value)
 		snprintf(path, sizeof(path), "%s/%s", *dir, name);
 		if (access(path, R_OK) == 0) {
 			twin_add(p, option, path);
+			strvec_push(&p->t->files, path);
 			return 0;
 		}
 	}

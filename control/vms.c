@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/dir.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/process.h"
 
@@ -102,19 +104,36 @@ int vms_record(const char *dir, const char *name, pid_t pid, struct err *e)
 	json_t *o = json_pack("{s:s,s:I,s:I}", "name", name, "pid", (json_int_t)pid, "started",
 			      (json_int_t)process_started(pid));
 	char path[4096];
-	int r;
+	int r = -1, fd;
 
 	snprintf(path, sizeof(path), "%s/vm.json", dir);
-	r = o ? json_dump_file(o, path, JSON_COMPACT) : -1;
+	/* The folder may be another user's: nothing that is there is written to. */
+	fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (o && fd >= 0)
+		r = json_dumpfd(o, fd, JSON_COMPACT);
+	fd_close(&fd);
 	json_decref(o);
 	return r < 0 ? err_set_sys(e, errno, "%s cannot be written", path) : 0;
+}
+
+/* What vms_record wrote; what another user has put there, a pipe perhaps, is not read. */
+static json_t *read_record(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	json_t *o = NULL;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid())
+		o = json_loadfd(fd, 0, NULL);
+	fd_close(&fd);
+	return o;
 }
 
 /* Whether the VM lives that vms_record wrote of in path; its name is to be name, or any
  * with NULL. */
 static bool record_lives(const char *path, const char *name)
 {
-	json_t *o = json_load_file(path, 0, NULL);
+	json_t *o = read_record(path);
 	const char *its = json_string_value(json_object_get(o, "name"));
 	json_int_t pid = json_integer_value(json_object_get(o, "pid"));
 	json_int_t started = json_integer_value(json_object_get(o, "started"));

@@ -12,20 +12,22 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/user.h"
 #include "proxy/rules.h"
 
 struct rights {
-	struct rules forwards; /* targets that it may have connected to */
-	bool migrate;	       /* bring VMs to this host */
-	struct rules dest_qmp; /* monitors (unix:) of QEMUs that wait, which it may name */
-	const char **launch;   /* QEMUs to be started for it; NULL at the end; NULL: none */
-	const char **images;   /* folders for their images; likewise */
-	char *launch_hook;     /* starts VMs instead of us; NULL: none */
-	bool overwrite_images; /* those that are there already */
-	bool libvirt;	       /* the libvirt daemon here, and its migrations */
-	uint64_t bandwidth;    /* bytes/s over all its streams, each way; 0: no limit */
-	unsigned sessions_max; /* at once; 0: as the listener has it */
-	unsigned refs;	       /* rights_ref, rights_unref */
+	struct rules forwards;	 /* targets that it may have connected to */
+	bool migrate;		 /* bring VMs to this host */
+	struct rules dest_qmp;	 /* monitors (unix:) of QEMUs that wait, which it may name */
+	const char **launch;	 /* QEMUs to be started for it; NULL at the end; NULL: none */
+	const char **images;	 /* folders for their images; likewise */
+	struct user launch_user; /* as whom those are started; not given: as adit's own user */
+	char *launch_hook;	 /* starts VMs instead of us; NULL: none */
+	bool overwrite_images;	 /* those that are there already */
+	bool libvirt;		 /* the libvirt daemon here, and its migrations */
+	uint64_t bandwidth;	 /* bytes/s over all its streams, each way; 0: no limit */
+	unsigned sessions_max;	 /* at once; 0: as the listener has it */
+	unsigned refs;		 /* rights_ref, rights_unref */
 };
 
 /* A peer whom no pattern matches: nothing, never freed. */
