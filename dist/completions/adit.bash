@@ -16,7 +16,7 @@ __adit_options()
 	forward) echo "$creds $ssh --background --pid-file --log-level" ;;
 	run) echo "$creds $ssh --libvirt --libvirt-dir --log-level" ;;
 	serve)
-		echo "$creds --config --check-config --listen --stdio --allow-forward --allow-migrate --allow-launch --images
+		echo "$creds --config --check-config --listen --stdio --allow-forward --allow-migrate --allow-launch --launch-user --images
 			--overwrite-images --launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
 			--run-dir --state-dir --log-level"
 		;;
@@ -79,6 +79,7 @@ __adit_value()
 	--compression) __adit_reply -W 'zlib zstd' ;;
 	--log-level) __adit_reply -W 'error warning info debug' ;;
 	--dest-address) __adit_reply -A hostname ;;
+	--launch-user) __adit_reply -u ;;
 	--allow-forward | -L) __adit_beginnings unix:/ tcp: ;;
 	--remote-command | --rename | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
 		--listen | --api-listen) ;;

@@ -84,6 +84,22 @@ wrong '[peers]' '16: \[peers\] is no section'
 wrong '[serve]' '16: \[serve\] is there already'
 wrong '[peer alice]' '16: peer alice is there already'
 wrong 'bandwidth = fast' '16: bandwidth: "fast"'
+wrong 'launch-user = nosuch' '16: launch-user: there is no user nosuch'
+wrong 'launch-user = nobody' '15: peer bob: launch-user needs launch'
+if [ "$(id -u)" = 0 ]; then
+    # [serve]'s is for those who launch and name none
+    cp "$T/adit.conf" "$T/users.conf"
+    sed -i 's/^\[serve\]/&\nlaunch-user = nobody/' "$T/users.conf"
+    printf '%s\n' 'migrate = yes' 'launch = /bin/true' '[peer carol]' 'migrate = yes' 'launch = /bin/true' 'launch-user = daemon:nogroup' >>"$T/users.conf"
+    "$ADIT" serve --config "$T/users.conf" --check-config >"$T/said" 2>&1 || fail "users: $(cat "$T/said")"
+    for want in alice: bob:nobody carol:daemon:nogroup; do
+        expect_equal "the launch-user of ${want%%:*}" "${want#*:}" \
+            "$(sed -nE "/^peer ${want%%:*}/,/^peer|^every/s/^ *launch-user +//p" "$T/said")"
+    done
+    [ ! -e "$T/run" ] || fail '--check-config made something'
+else
+    say 'SKIPPED: launch-user, without root'
+fi
 wrong 'nonsense' '16: this is neither'
 wrong 'libvirt = yes
 libvirt = yes' '17: libvirt stands in line 16 already'

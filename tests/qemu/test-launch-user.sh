@@ -120,4 +120,3 @@ wait_until 10 'its monitor' vm_has_monitor again
 guest_ready again
 of_user "${PROC_PID[again]}"
 vm_end again
-serving
