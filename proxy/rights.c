@@ -121,14 +121,15 @@ static bool match_ssh(const char *pattern, const char *user)
 	char *alone;
 	bool yes;
 
-	if (fnmatch(pattern, user, 0) == 0)
+	if (fnmatch(pattern, user, FNM_NOESCAPE) == 0)
 		return true;
 	alone = at ? strndup(user, (size_t)(at - user)) : NULL;
-	yes = alone && fnmatch(pattern, alone, 0) == 0;
+	yes = alone && fnmatch(pattern, alone, FNM_NOESCAPE) == 0;
 	free(alone);
 	return yes;
 }
 
+/* A backslash is itself: subjects have it before their commas, and are copied from the log. */
 bool rights_match(const char *pattern, const char *peer)
 {
 	static const char *const kinds[] = {"psk:", "x509:", "tcp:", "ssh:"};
@@ -144,13 +145,13 @@ bool rights_match(const char *pattern, const char *peer)
 		name = behind(peer, kinds[i]);
 		if (!name)
 			return false;
-		return i == 3 ? match_ssh(wanted, name) : fnmatch(wanted, name, 0) == 0;
+		return i == 3 ? match_ssh(wanted, name) : fnmatch(wanted, name, FNM_NOESCAPE) == 0;
 	}
 	/* Without a kind: a name that a key or a certificate proves, whatever it looks like. */
 	name = behind(peer, "psk:");
 	if (!name)
 		name = behind(peer, "x509:");
-	return name && fnmatch(pattern, name, 0) == 0;
+	return name && fnmatch(pattern, name, FNM_NOESCAPE) == 0;
 }
 
 struct rights_table *rights_table_new(void)
