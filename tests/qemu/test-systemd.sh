@@ -31,6 +31,13 @@ move_hosts
 systemd_start dst
 ADIT_IMAGES=$T/images
 adit_images
+say 'the configuration as it is installed: nobody has said who may come'
+systemd_in sh -c 'cat >/etc/adit/adit.conf' <"$TOP/dist/adit.conf"
+! systemd_in systemctl start adit.service 2>"$T/start.log" || fail 'it starts with the configuration as it is installed'
+systemd_in journalctl -u adit --no-pager -o json -p err _COMM=adit | jq -r .MESSAGE >"$T/journal.txt"
+grep -q 'psk = FILE' "$T/journal.txt" || fail "no error in the journal that says what to write: $(cat "$T/journal.txt")"
+systemd_in systemctl stop adit.service
+
 systemd_in sh -c 'cp "$1" /etc/adit/psk && cat >/etc/adit/adit.conf' sh "$T/psk" <<CONF
 [serve]
 psk = /etc/adit/psk
