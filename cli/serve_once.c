@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -27,7 +28,7 @@
 #include "tunnel/creds.h"
 #include "tunnel/creds_psk.h"
 
-enum { LINE_MAX_BYTES = 1024, BACKLOG = 16, ASK_S = 5, TAKE_US = 200000 };
+enum { LINE_MAX_BYTES = 1024, BACKLOG = 16, VISITORS_MAX = 16, ASK_S = 5, TAKE_S = 2 };
 
 /* One of the two sockets. */
 struct door {
@@ -35,7 +36,20 @@ struct door {
 	struct event *ev;
 };
 
+/* Somebody who may bring a key, and has not said it yet. Owned by the list. */
+struct visitor {
+	LIST_ENTRY(visitor) link;
+	struct serve_once *once;
+	int fd;
+	uid_t uid;
+	struct event *ev;
+	char peer[SERVE_ONCE_PEER_MAX];
+};
+
 struct serve_once {
+	struct event_base *base;
+	LIST_HEAD(, visitor) visitors;
+	unsigned visitor_count;
 	struct addr at;
 	struct door own, others;
 	serve_once_known *known;
@@ -79,13 +93,13 @@ static int owner(int sock, uid_t *uid)
 	return 0;
 }
 
-/* Reads up to the newline, which is taken off. Length, or -1. */
-static ssize_t read_line(int fd, char *line, size_t size)
+/* Reads up to the newline, which is taken off, with reads_max reads. Length, or -1. */
+static ssize_t read_line(int fd, char *line, size_t size, unsigned reads_max)
 {
 	size_t len = 0;
 	ssize_t n;
 
-	while (len < size - 1 && (n = read(fd, line + len, size - 1 - len)) > 0) {
+	while (reads_max-- && len < size - 1 && (n = read(fd, line + len, size - 1 - len)) > 0) {
 		char *end = memchr(line + len, '\n', (size_t)n);
 
 		len += (size_t)n;
@@ -143,48 +157,94 @@ static int take(struct serve_once *o, uid_t uid, char *peer, size_t size, char *
 	return rc;
 }
 
+static void answer(int fd, const struct serve_once *o, const struct err *e)
+{
+	if (e->code)
+		dprintf(fd, "no %s\n", e->text);
+	else
+		dprintf(fd, "ok %u\n", o->port);
+}
+
+static void see_off(struct visitor *w)
+{
+	LIST_REMOVE(w, link);
+	w->once->visitor_count--;
+	event_free(w->ev);
+	close(w->fd);
+	free(w);
+}
+
+static void on_line(evutil_socket_t fd, short what, void *ctx)
+{
+	struct visitor *w = ctx;
+	struct err e = ERR_INIT;
+	char line[LINE_MAX_BYTES];
+
+	/* It is written in one go, so it comes in one piece. */
+	if (!(what & EV_READ) || read_line(fd, line, sizeof(line), 1) < 0)
+		err_set(&e, ERR_PROTOCOL, "no key came");
+	else
+		take(w->once, w->uid, w->peer, sizeof(w->peer), line, &e);
+	explicit_bzero(line, sizeof(line));
+	answer(fd, w->once, &e);
+	see_off(w);
+}
+
+/* Listens to fd, which is owned from now on, also on error. */
+static int let_in(struct serve_once *o, int fd, uid_t uid, const char *peer, struct err *e)
+{
+	struct timeval patience = {.tv_sec = TAKE_S};
+	struct visitor *w = o->visitor_count < VISITORS_MAX ? calloc(1, sizeof(*w)) : NULL;
+
+	if (!w)
+		return err_set(e, ERR_LIMIT, "too many bring keys at once");
+	w->once = o;
+	w->fd = fd;
+	w->uid = uid;
+	snprintf(w->peer, sizeof(w->peer), "%s", peer);
+	w->ev = event_new(o->base, fd, EV_READ, on_line, w);
+	if (!w->ev || event_add(w->ev, &patience) < 0) {
+		if (w->ev)
+			event_free(w->ev);
+		free(w);
+		return err_set(e, ERR_SPACE, "no memory for a key");
+	}
+	LIST_INSERT_HEAD(&o->visitors, w, link);
+	o->visitor_count++;
+	return 0;
+}
+
 static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 {
 	struct serve_once *o = ctx;
-	struct timeval patience = {.tv_usec = TAKE_US};
-	char line[LINE_MAX_BYTES], peer[SERVE_ONCE_PEER_MAX];
+	char peer[SERVE_ONCE_PEER_MAX];
 	struct err e = ERR_INIT;
 	uid_t uid;
-	int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
 	if (fd < 0)
 		return;
-	/* The programs of those who may write the line at once; nobody else is listened to. */
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (owner(fd, &uid) < 0)
 		err_set_sys(&e, errno, "nobody can tell who brings that key");
 	else if (check_user(o, uid, peer, sizeof(peer), &e) < 0)
 		log_debug(NULL, "%s", e.text);
-	else if (read_line(fd, line, sizeof(line)) < 0)
-		err_set(&e, ERR_PROTOCOL, "no key came");
-	else
-		take(o, uid, peer, sizeof(peer), line, &e);
-	explicit_bzero(line, sizeof(line));
-	if (e.code)
-		dprintf(fd, "no %s\n", e.text);
-	else
-		dprintf(fd, "ok %u\n", o->port);
+	else if (let_in(o, fd, uid, peer, &e) == 0)
+		return;
+	answer(fd, o, &e);
 	close(fd);
 }
 
-static int open_door(struct serve_once *o, struct door *d, struct event_base *base, struct err *e)
+static int open_door(struct serve_once *o, struct door *d, struct err *e)
 {
-	d->ev = event_new(base, d->fd, EV_READ | EV_PERSIST, on_accept, o);
+	d->ev = event_new(o->base, d->fd, EV_READ | EV_PERSIST, on_accept, o);
 	return d->ev && event_add(d->ev, NULL) == 0
 		   ? 0
 		   : err_set(e, ERR_SPACE, "no memory for a socket");
 }
 
 /* Without it all but the others' keys works. */
-static int listen_to_others(struct serve_once *o, const char *run_dir, struct event_base *base,
-			    struct err *e)
+static int listen_to_others(struct serve_once *o, const char *run_dir, struct err *e)
 {
 	struct sockaddr_un un;
 	socklen_t len = at_name(&un, run_dir);
@@ -192,7 +252,7 @@ static int listen_to_others(struct serve_once *o, const char *run_dir, struct ev
 	o->others.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (o->others.fd >= 0 && len && bind(o->others.fd, (struct sockaddr *)&un, len) == 0 &&
 	    listen(o->others.fd, BACKLOG) == 0)
-		return open_door(o, &o->others, base, e);
+		return open_door(o, &o->others, e);
 	log_info(NULL, "takes one-time keys for ssh+tls:// of its own user and root only: %s",
 		 len ? strerror(errno) : "the path of --run-dir is too long");
 	fd_close(&o->others.fd);
@@ -208,6 +268,8 @@ struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, 
 		err_set(e, ERR_SPACE, "no memory for a socket");
 		return NULL;
 	}
+	LIST_INIT(&o->visitors);
+	o->base = base;
 	o->own.fd = o->others.fd = -1;
 	o->creds = creds;
 	o->port = port;
@@ -216,8 +278,7 @@ struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, 
 	if (at_socket(&o->at, run_dir, e) < 0)
 		goto fail;
 	o->own.fd = fd_listen(&o->at, BACKLOG, e);
-	if (o->own.fd < 0 || open_door(o, &o->own, base, e) < 0 ||
-	    listen_to_others(o, run_dir, base, e) < 0)
+	if (o->own.fd < 0 || open_door(o, &o->own, e) < 0 || listen_to_others(o, run_dir, e) < 0)
 		goto fail;
 	return o;
 fail:
@@ -243,6 +304,8 @@ void serve_once_free(struct serve_once *o)
 		return;
 	if (o->own.fd >= 0)
 		unlink(o->at.path);
+	while (!LIST_EMPTY(&o->visitors))
+		see_off(LIST_FIRST(&o->visitors));
 	close_door(&o->own);
 	close_door(&o->others);
 	free(o);
@@ -293,7 +356,7 @@ int serve_once_hand_over(const char *run_dir, const char *words, const char *add
 		return 0; /* none runs */
 	/* Who may bring none is told so before it has said a word. */
 	dprintf(fd, "%s %s\n", words, address);
-	if (read_line(fd, line, sizeof(line)) < 0)
+	if (read_line(fd, line, sizeof(line), LINE_MAX_BYTES) < 0)
 		rc = err_set(e, ERR_TIMEOUT,
 			     "the adit serve that runs there does not answer (--run-dir %s)",
 			     run_dir);

@@ -91,6 +91,21 @@ refused alice ssh+tls 'refuses: .*knows no ssh:alice: .*\[peer ssh:alice\]'
 sees alice ssh one two # a process of that user's own: everybody's rights, as far as they go
 chmod 600 /etc/adit/adit.conf
 sees alice ssh
+chmod 644 /etc/adit/adit.conf
+# those who come and say nothing, all too slowly, or nonsense, hold up nobody, and are told so
+configure "${serve[@]}" "${sections[@]}"
+kill -HUP "$SERVE"
+wait_until 5 "the second reload" eval '[ "$(grep -c "read /etc/adit/adit.conf" "$T/serve.log")" = 2 ]'
+as_alice() { setpriv --reuid 4711 --regid 4711 --clear-groups "$@"; }
+for i in 1 2 3 4; do
+    as_alice socat -u ABSTRACT-CONNECT:"adit-once\:$T/run" - >"$T/silent.$i" &
+    started $!
+done
+expect_equal "the answer to nonsense" "no that is no one-time key" "$(echo nonsense | as_alice socat -t2 - ABSTRACT-CONNECT:"adit-once\:$T/run")"
+expect_equal "the answer to half a line" "no no key came" "$(printf half | as_alice socat -t2 - ABSTRACT-CONNECT:"adit-once\:$T/run")"
+sees alice ssh+tls two shut
+told() { [ "$(cat "$T"/silent.*)" = "$(printf 'no no key came\n%.0s' 1 2 3 4)" ]; }
+wait_until 10 "the silent ones are told" told
 kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
 
