@@ -249,14 +249,17 @@ void creds_free(struct creds *c)
 }
 
 /* "tcp:10.0.0.1:4711" of the far end. */
-static void peer_address(int fd, char *buf, size_t size)
+/* A server's peers come from another port each time, and are one peer all the same. */
+static void peer_address(int fd, enum creds_role role, char *buf, size_t size)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa);
 	char text[320] = "unknown";
 
 	if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
 		addr_format_sockaddr((struct sockaddr *)&sa, len, text, sizeof(text));
+	if (role == CREDS_SERVER && sa.ss_family != AF_UNIX && strrchr(text, ':'))
+		*strrchr(text, ':') = '\0';
 	snprintf(buf, size, "tcp:%s", text);
 }
 
@@ -271,7 +274,7 @@ struct transport *creds_transport(struct creds *c, int fd, const char *host, str
 		t = NULL;
 		err_set(e, ERR_INTERNAL, "ssh is not TLS");
 	} else if (set->kind == CREDS_NONE) {
-		peer_address(fd, peer, sizeof(peer));
+		peer_address(fd, set->role, peer, sizeof(peer));
 		t = transport_tcp_new(fd, peer, e);
 	} else {
 		t = transport_tls_new(set, fd, host, e);

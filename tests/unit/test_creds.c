@@ -297,6 +297,24 @@ static void test_insecure_is_tcp(void **state)
 	creds_free(NULL);
 }
 
+/* However often it comes, it is one peer: its sessions are counted, its jobs found again. */
+static void test_insecure_peer_is_its_address(void **state)
+{
+	struct creds *c = creds_new_insecure(CREDS_SERVER);
+	struct err e = ERR_INIT;
+	struct transport *t;
+	int fd[2];
+
+	(void)state;
+	fixture_tcp_pair(fd);
+	t = creds_transport(c, fd[0], NULL, &e);
+	assert_non_null(t);
+	assert_string_equal(t->peer, "tcp:127.0.0.1");
+	transport_free(t);
+	close(fd[1]);
+	creds_free(c);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -327,6 +345,7 @@ int main(void)
 	    cmocka_unit_test(test_x509_refuses_key_with_passphrase),
 	    cmocka_unit_test(test_x509_takes_key_that_others_read),
 	    cmocka_unit_test(test_insecure_is_tcp),
+	    cmocka_unit_test(test_insecure_peer_is_its_address),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
