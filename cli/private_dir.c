@@ -93,7 +93,7 @@ static const char *runtime_dir(void)
 
 int private_dir_make(struct private_dir *d, struct err *e)
 {
-	const char *bases[] = {runtime_dir(), geteuid() == 0 ? "/run" : NULL, getenv("TMPDIR"),
+	const char *bases[] = {geteuid() == 0 ? "/run" : NULL, runtime_dir(), getenv("TMPDIR"),
 			       "/tmp"};
 
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)

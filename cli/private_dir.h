@@ -21,7 +21,8 @@ struct private_dir {
 	}
 
 /* Removes what processes that were killed have left, and makes the folder, with mode 0700: in
- * $XDG_RUNTIME_DIR, or for root in /run; where that cannot be, in $TMPDIR or /tmp. */
+ * /run for root (whose $XDG_RUNTIME_DIR goes with his last login), else in $XDG_RUNTIME_DIR;
+ * where that cannot be, in $TMPDIR or /tmp. */
 int private_dir_make(struct private_dir *d, struct err *e);
 
 /* Removes the folder with what is in it. Nothing when it was not made. */

@@ -19,15 +19,16 @@ wait_until 10 "the echo listens" test -S "$T/echo"
 run() {
     local want=$1 status
     shift
-    timeout 60 "$ADIT" run "${dest[@]}" -L "echo=unix:$T/echo" "$@" >"$T/out" 2>"$T/run.log"
+    timeout 60 "$ADIT" run "${dest[@]}" -L "echo=unix:$T/echo" -L "$mark=unix:$T/none" "$@" >"$T/out" 2>"$T/run.log"
     status=$?
     expect_equal "status of adit run $*: $(cat "$T/run.log")" "$want" "$status"
 }
 # quiet: adit itself has said nothing
 quiet() { expect_equal "standard error" "" "$(cat "$T/run.log")"; }
-folders() { find "$TMPDIR" -maxdepth 1 -name 'adit-run.*'; }
-before=$(folders)
-same_folders() { [ "$(folders)" = "$before" ]; }
+# the private folders of this test's, wherever they are: each has a socket that is called so
+mark=mark$$
+folders() { find /run "$TMPDIR" -maxdepth 2 -path "*/adit-run.*/$mark" 2>/dev/null; }
+no_folders() { [ -z "$(folders)" ]; }
 
 # words, environment, sockets: others keep out, and all is gone afterwards
 # shellcheck disable=SC2016
@@ -99,7 +100,7 @@ cmp "$T/disk" "$T/arrived" || fail "$(stat -c %s "$T/arrived") bytes arrived"
 go() {
     rm -f "$T/begun" "$T/caught"
     # (a shell has its background ignore Ctrl-C)
-    setsid env --default-signal=INT,QUIT "$ADIT" run "${dest[@]}" -L "echo=unix:$T/echo" -- bash "$T/command" '{echo}' "$@" >"$T/out" 2>"$T/run.log" &
+    setsid env --default-signal=INT,QUIT "$ADIT" run "${dest[@]}" -L "echo=unix:$T/echo" -L "$mark=unix:$T/none" -- bash "$T/command" '{echo}' "$@" >"$T/out" 2>"$T/run.log" &
     RUN=$!
     started "$RUN"
     wait_until 10 "COMMAND begins" test -e "$T/begun"
@@ -109,7 +110,7 @@ ended() { # STATUS
     wait "$RUN"
     status=$?
     expect_equal "status: $(cat "$T/run.log")" "$1" "$status"
-    wait_until 5 "its folder goes" same_folders
+    wait_until 5 "its folder goes" no_folders
 }
 # Ctrl-C goes to both: COMMAND deals with it, over the tunnel, and ends when it likes
 cat >"$T/command" <<EOF
@@ -143,9 +144,9 @@ left=$(folders)
 kill -KILL "$RUN"
 wait "$RUN" 2>/dev/null
 wait_until 5 "COMMAND's connection ends" grep -qs cut "$T/caught"
-[ "$left" != "$before" ] || fail "no folder is there to be left"
+[ -n "$left" ] || fail "no folder is there to be left"
 run 0 -- true
-same_folders || fail "left by the one that was killed: $(folders)"
+no_folders || fail "left by the one that was killed: $(folders)"
 
 # the session is lost: one line, COMMAND's connections are cut at once, its status is its own
 cat >"$T/command" <<EOF
@@ -170,17 +171,17 @@ grep -q 'error: .*session lost' "$T/run.log" || fail "it was not told: $(cat "$T
 run 1 -- touch "$T/started"
 expect_equal "lines: $(cat "$T/run.log")" 1 "$(wc -l <"$T/run.log")"
 [ ! -e "$T/started" ] || fail "COMMAND was started without a tunnel"
-same_folders || fail "left behind: $(folders)"
+no_folders || fail "left behind: $(folders)"
 
 # a signal while it connects, to a port that accepts and says nothing
 port=$(free_port)
 socat -u TCP-LISTEN:"$port",bind=127.0.0.1,reuseaddr,fork OPEN:/dev/null &
 started $!
 wait_until 10 "the silent server listens" port_listens "$port"
-"$ADIT" run "tls://127.0.0.1:$port" --psk "$PSK" -L "echo=unix:$T/echo" -- touch "$T/started" 2>"$T/run.log" &
+"$ADIT" run "tls://127.0.0.1:$port" --psk "$PSK" -L "$mark=unix:$T/echo" -- touch "$T/started" 2>"$T/run.log" &
 RUN=$!
-not_same_folders() { ! same_folders; }
-wait_until 10 "it tries" not_same_folders
+some_folders() { ! no_folders; }
+wait_until 10 "it tries" some_folders
 kill -TERM "$RUN"
 ended 143
 [ ! -e "$T/started" ] || fail "COMMAND was started although a signal had come"

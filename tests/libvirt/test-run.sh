@@ -2,7 +2,8 @@
 # Limit: 90 s
 # Goal: what adit run --libvirt opens, and what it does not: the other host's daemon answers under {libvirt}; connections to the
 # migration's sockets arrive there in the order in which they were made, whole; a peer reaches no other path by that right, and
-# leaves nothing. Without a daemon the command is not started. The same over ssh:// with a far adit that sshd starts.
+# leaves nothing. Without a daemon the command is not started. The same over ssh:// with a far adit that sshd starts, and with
+# the sockets in another folder.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_LIBVIRT/../qemu/liar.sh"
 . "$TESTS_LIBVIRT/../qemu/sshd.sh"
@@ -92,8 +93,11 @@ proc_wait serve-dst 10
 SSHD_PORT=$ADIT_PORT
 mkdir -m 755 "$T/dst/run/sshd"
 sshd_make
-sshd_runs --allow-libvirt --run-dir /run/adit-ssh
-run_on_src "$ADIT_DEST" "${ADIT_CREDS[@]}"
+here=$T/src/lib/libvirt/images there=$T/dst/lib/libvirt/images
+elsewhere=(--libvirt-dir /var/lib/libvirt/images)
+sshd_runs --allow-libvirt "${elsewhere[@]}" --run-dir /run/adit-ssh
+run_on_src "$ADIT_DEST" "${ADIT_CREDS[@]}" "${elsewhere[@]}"
+expect_equal "the folder of the sockets" "$here/$(sed 's,.*/,,' "$T/uris")" "$(find "$here" -name 'adit-*-disks.sock')"
 order
 ends 0
 proc_kill sshd
