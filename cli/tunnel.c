@@ -33,6 +33,12 @@ static int take_named(struct tunnel *t, const char *text, size_t len, struct err
 		    "-L \"%s\": write NAME=REMOTE, the name in letters, digits and ._-, or "
 		    "LOCAL=REMOTE, each unix:/path or tcp:HOST:PORT",
 		    text);
+	/* Who writes -L 8080=... as for ssh wants a port, and would get a socket of that name. */
+	if (strspn(p->name, "0123456789") == len)
+		return err_set(e, ERR_USAGE,
+			       "-L \"%s\": for a port write tcp:127.0.0.1:%s=...; a name has more "
+			       "than digits",
+			       text, p->name);
 	for (size_t i = 0; i < t->pair_count; i++)
 		if (strcmp(t->pairs[i].name, p->name) == 0)
 			return err_set(e, ERR_USAGE, "-L \"%s\": there is a \"%s\" already", text,

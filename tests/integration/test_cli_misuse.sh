@@ -55,6 +55,7 @@ misuse '-L LOCAL=REMOTE is missing' forward tls://h "${psk[@]}"
 misuse 'one DEST' forward tls://h tls://i "${pair[@]}" "${psk[@]}"
 misuse '-L needs a value' forward tls://h "${psk[@]}" -L
 misuse 'write LOCAL=REMOTE' forward tls://h "${psk[@]}" -L unix:/a
+misuse 'for a port write tcp:127.0.0.1:8080=' run tls://h "${psk[@]}" -L 8080=tcp:localhost:80 -- true
 misuse "must begin with '/'" forward tls://h "${psk[@]}" -L unix:a=unix:/b
 misuse 'the port is missing' forward tls://h "${psk[@]}" -L unix:/a=tcp:host
 misuse 'brackets' forward tls://h "${psk[@]}" -L unix:/a=tcp:::1:80
