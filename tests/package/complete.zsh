@@ -1,12 +1,12 @@
-# complete.zsh FOLDER LINE: what a real zsh, with the functions of FOLDER, would complete at the end of LINE; a word a
-# line. The zsh has a terminal of its own (zpty); there compadd, which all completion ends in, says what it matched.
+# complete.zsh FOLDER LINE [DUMP]: what a real zsh, with the functions of FOLDER, would complete at the end of LINE; a word a
+# line; with DUMP, a file, what compinit found is kept for the next time. The zsh has a terminal of its own (zpty); there compadd, which all completion ends in, says what it matched.
 zmodload zsh/zpty || exit 77
 inner=$(mktemp) || exit 1
 trap 'rm -f $inner' EXIT
 cat >$inner <<'INNER'
 PROMPT=
 autoload -Uz compinit
-compinit -u -D
+if [[ -n $dump ]]; then compinit -u -d $dump; else compinit -u -D; fi
 zstyle ':completion:*' insert-tab false
 zmodload zsh/zutil
 mark() { print -r -- '%%MARK%%' }
@@ -27,7 +27,7 @@ bindkey '^I' complete-word
 print ready
 INNER
 zpty shell zsh -f -i
-zpty -w shell "fpath=(${(q)1} \$fpath); source $inner"
+zpty -w shell "fpath=(${(q)1} \$fpath); dump=${(q)3}; source $inner"
 while zpty -r shell line; do
 	[[ $line != ready* ]] || break
 done

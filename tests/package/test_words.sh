@@ -62,11 +62,16 @@ say 'keys of adit.conf(5)'
 # conf_keys SERVE|PEER, in the table of the sources; page_keys SECTION, in the page
 conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/config.c" | sort; }
 page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\1/p" "$TOP/docs/man/adit.conf.5" | sort; }
-if [ -e "$TOP/cli/config.c" ]; then
-    [ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/config.c'
-    differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
-    differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
-fi
+[ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/config.c'
+differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
+differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
+# its example is one, where the key, the program and the folder are there
+make_psk
+mkdir "$T/images"
+awk '/^\.Bd -literal/ { on = 1; next } /^\.Ed/ { on = 0 } on' "$TOP/docs/man/adit.conf.5" |
+    sed "s|= /etc/adit/psk|= $PSK|; s|= /usr/bin/qemu-.*|= /bin/true|; s|= /var/lib/vms|= $T/images|" >"$T/adit.conf"
+grep -q '^bandwidth = ' "$T/adit.conf" || fail 'no example in adit.conf(5)'
+"$ADIT" serve --config "$T/adit.conf" --check-config >"$T/config.log" 2>&1 || complain "adit.conf(5), the example: $(cat "$T/config.log")"
 
 say 'every option of the sources is in a help'
 for command in "${commands[@]}"; do help_options "$command"; done | sort -u >"$T/all"
@@ -132,10 +137,10 @@ if command -v zsh >/dev/null; then
     say 'completion in zsh'
     for command in "${commands[@]}"; do
         differ "_adit, $command" "$(help_options "$command")" \
-            "$(zsh -f "$TOP/tests/package/complete.zsh" "$TOP/dist/completions" "adit $command --" | grep -e '^--' | sed 's/=$//' | sort -u)"
+            "$(zsh -f "$TOP/tests/package/complete.zsh" "$TOP/dist/completions" "adit $command --" "$T/zdump" | grep -e '^--' | sed 's/=$//' | sort -u)"
     done
     expect_equal 'commands in zsh' "$(printf '%s\n' "${commands[@]}" | sort)" \
-        "$(zsh -f "$TOP/tests/package/complete.zsh" "$TOP/dist/completions" 'adit ' | sort -u)"
+        "$(zsh -f "$TOP/tests/package/complete.zsh" "$TOP/dist/completions" 'adit ' "$T/zdump" | sort -u)"
 else
     missing+=' zsh'
 fi

@@ -220,6 +220,9 @@ JOB=$("$ADIT" jobs --json | jq -r '.tasks[0].id')
 expect_equal 'mode of its socket' 600 "$(stat -c %a "$run/jobs/$JOB.sock")"
 "$ADIT" jobs --json >"$T/jobs.json"
 api_fits '{"$ref":"#/components/schemas/Tasks"}' "$T/jobs.json"
+# what bash completes behind adit cancel
+expect_equal 'jobs in bash' "${JOB:0:12}" \
+    "$(. "$TOP/dist/completions/adit.bash" && COMP_WORDS=("$ADIT" cancel '') COMP_CWORD=2 && _adit && printf '%s\n' "${COMPREPLY[@]}")"
 "$ADIT" set "${JOB:0:4}" --max-bandwidth 3M
 expect_equal 'its limit' 3145728 "$("$ADIT" status --json | jq .limits.max_bandwidth)"
 "$ADIT" cancel "${JOB:0:4}" --json >"$T/cancel.json" || fail "adit cancel: $(cat "$T/cancel.json")"
