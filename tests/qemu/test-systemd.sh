@@ -28,6 +28,8 @@ new_adit() { [ "$(pid_of_adit)" != "$1" ] && systemd_shows SubState running; }
 only_the_first() { [ "$(systemd_processes | grep -c .)" = 2 ]; }
 
 move_hosts
+# a VM that runs as another user has to get to its images
+for dir in "$T" "$(dirname "$T")"; do [ "$(stat -c %a "$dir")" != 700 ] || chmod 711 "$dir"; done
 systemd_start dst
 ADIT_IMAGES=$T/images
 adit_images
@@ -126,6 +128,18 @@ wait_until 10 'another adit' new_adit "$pid"
 [ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
 adopt two-twin
 move_succeeded two two-twin raw:virtio
+
+say 'launch-user, from a reload on: with the capabilities that are left, and a strict umask'
+systemd_in sh -c 'sed -i "s/^migrate = yes/&\nlaunch-user = nobody/" /etc/adit/adit.conf && systemctl reload adit.service'
+move_disks three 8M raw:virtio
+move_vm three append='ram=8 rate=1000 sectors=64 diskrate=20'
+adit_migrate three
+[ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
+adopt three-twin
+move_succeeded three three-twin raw:virtio
+expect_equal 'whose process it is' "$(id -u nobody)" "$(stat -c %u "/proc/${PROC_PID[three-twin]}")"
+systemd_in systemctl restart adit.service
+vm_is three-twin running || fail 'that VM does not outlive a restart'
 
 say 'a stop'
 systemd_in systemctl stop adit.service adit.socket adit-api.socket
