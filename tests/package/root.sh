@@ -23,8 +23,8 @@ if [ ! -e "$ROOT/.complete" ]; then
     work=$(mktemp -d "$CACHE/root.XXXXXX") || no "nothing can be made in $CACHE"
     trap 'rm -rf --one-file-system "$work"' EXIT
     # in namespaces of its own: what a package's scripts mount or start goes with them
-    unshare --mount --pid --fork --kill-child debootstrap --variant=minbase --include=systemd bookworm "$work" "$mirror" \
-        >"$CACHE/debootstrap.log" 2>&1 </dev/null ||
+    timeout -s KILL 240 unshare --mount --pid --fork --kill-child debootstrap --variant=minbase --include=systemd bookworm "$work" \
+        "$mirror" >"$CACHE/debootstrap.log" 2>&1 </dev/null ||
         no "debootstrap could not make a root: $(tail -n 1 "$CACHE/debootstrap.log")"
     # it finds the mirror as this machine does, and starts no service
     apt-config dump 2>/dev/null | grep -E '^Acquire::[a-z]+::Proxy' >"$work/etc/apt/apt.conf.d/99proxy"

@@ -20,7 +20,7 @@ if [ -z "${ADIT_ROOT:-}" ]; then
     (cd build/package && cpack -G DEB) >"$T/cpack.log" 2>&1 || fail "cpack: $(tail -n 3 "$T/cpack.log")"
     # what the packages need is fetched while there is a network, and kept
     mkdir -p "$ARCHIVES/partial"
-    unshare --mount bash -c '
+    timeout -k 5 60 unshare --mount bash -c '
         set -e
         mount -t tmpfs tmpfs /mnt && mkdir /mnt/{upper,work,root}
         mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
@@ -34,7 +34,8 @@ if [ -z "${ADIT_ROOT:-}" ]; then
     group=$(mktemp -d "$at$(sed -n 's/^0:://p' /proc/self/cgroup)/adit-test.XXXXXX" 2>&1) ||
         skip "no control group can be made for a systemd: $group"
     # in namespaces that take along all that is started or mounted in them
-    ADIT_ROOT=$said GROUP=$group unshare --mount-proc --net --pid --ipc --uts --fork --kill-child bash "$0"
+    # (unshare does not hear of SIGTERM while it waits)
+    ADIT_ROOT=$said GROUP=$group timeout -s KILL 200 unshare --mount-proc --net --pid --ipc --uts --fork --kill-child bash "$0"
     status=$?
     # the last in it may take a moment to be gone
     for ((i = 0; i < 100; i++)); do
