@@ -276,3 +276,20 @@ expect_equal 'the last event' cancelled "$(tail -n 1 "$T/watch.log" | jq -r .cod
 guest_quiet web3
 guest_still web3
 say "  guest on src: $(guest_verify web3)"
+
+say 'adit serve is told to stop, and its job comes to its end'
+guest_go web3
+link_rate 400mbit
+api_serve
+api_start web3
+api_reaches disks
+proc_start watch - "$ADIT" status --api "$API" --watch --json "$TASK"
+sleep 0.3
+proc_kill source TERM
+wait_until 5 'its word' grep -q 'waits for the end of 1 job from this host' "$T/source.log"
+api 503 POST '/vms/{name}/migrate' web3 -d "{\"host\":\"$ADIT_DEST\"}"
+proc_wait source 60
+expect_equal 'status of adit serve' 0 "$PROC_STATUS"
+proc_wait watch 5
+expect_equal 'the last event' completed "$(tail -n 1 "$T/watch.log" | jq -r .event)"
+wait_until 5 "the end of the source's QEMU" proc_gone web3
