@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Goal: adit serve does what its file says: the rights of two peers, limits of sessions; a reload puts another key and
+# Goal: adit serve does what its file says: the rights of two peers, limits of sessions, handshakes, memory and bandwidth; a reload puts another key and
 # other rights in force for who comes then and leaves who is there alone, or leaves all as it was; SIGTERM ends sessions
 # that carry no migration, with a reason; --check-config tells it all beforehand.
 . "$(dirname "$0")/lib.sh"
@@ -153,7 +153,7 @@ refused alice 'a key that is no longer there' 'does not know the PSK identity "a
 forward c carol || fail "carol: $(cat "$T/c.log")"
 
 say 'a cap on what a peer moves'
-sed -e 's/^\[peer carol\]/&\nbandwidth = 4M\nforward = unix:'"${T//\//\\/}"'\/bulk/' "$T/next" >"$T/adit.conf"
+sed -e '/^psk/a memory = 1M\nhandshakes = 2' -e 's/^\[peer carol\]/&\nbandwidth = 4M\nforward = unix:'"${T//\//\\/}"'\/bulk/' "$T/next" >"$T/adit.conf"
 reload "$expect_reload"
 kill "$(cat "$T/c.pid")"
 wait_until 5 'carol goes' gone_file "$T/c.pid"
@@ -164,6 +164,10 @@ took=$((($(date +%s%N) - begun) / 1000000))
 say "  8 MB there and 8 MB back at 4 MiB/s each way: $took ms"
 [ "$took" -gt 1500 ] || fail "the cap does not hold: $took ms"
 [ "$took" -lt 12000 ] || fail "the cap holds too much: $took ms"
+
+for fd in 21 22 23 24; do eval "exec $fd<>/dev/tcp/127.0.0.1/$PORT"; done
+wait_until 5 'the oldest of four that say nothing give way' eval '[ "$(grep -c "too many handshakes" "$T/serve.log")" = 2 ]'
+for fd in 21 22 23 24; do eval "exec $fd>&-"; done
 
 say 'a reload of what is wrong'
 for wrong in 'sessions = many' "[serve]" "[peer dave]
