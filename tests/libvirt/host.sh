@@ -1,4 +1,5 @@
 # The first process of a host, in new namespaces: host.sh NAME FOLDER. Only hosts.sh runs it.
+# ADIT_TEST_OVER_USR may name folders (a:b) of another libvirt, another QEMU.
 # shellcheck shell=bash
 set -eu
 name=$1 root=$2
@@ -9,6 +10,8 @@ mount -t tmpfs none "$root/over"
 mkdir "$root"/over/{upper,work}
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$root/over/upper,workdir=$root/over/work" /etc
 mkdir -p /etc/libvirt
+# other versions than the system's: unpacked packages, laid over /usr
+[ -z "${ADIT_TEST_OVER_USR:-}" ] || mount -t overlay overlay -o "lowerdir=$ADIT_TEST_OVER_USR:/usr" /usr
 for file in hosts passwd group; do
     cat "$root/etc/$file" >"/etc/$file"
 done
