@@ -54,6 +54,13 @@ adit_images() {
     cp "$GUEST_ELF" "$ADIT_IMAGES/"
     [ -z "${NEED_LINUX:-}" ] || cp "$LINUX_GUEST/vmlinuz" "$LINUX_GUEST/initrd" "$ADIT_IMAGES/"
 }
+# adit_users_pass: other users may reach what is in $T, where its own mode lets them (--launch-user)
+adit_users_pass() {
+    local dir
+    for dir in "$T" "$(dirname "$T")"; do
+        [ "$(stat -c %u "$dir")" != "$(id -u)" ] || chmod o+x "$dir"
+    done
+}
 # adit_serve_launch [OPTION]...: one that may do all that a migration can ask for
 adit_serve_launch() { adit_serve --allow-migrate --allow-launch "$QEMU" "$@"; }
 adit_serves() {

@@ -14,8 +14,7 @@ for file in passwd group; do cp "/etc/$file" "$T/$file"; done
 echo 'adit-vm:x:64911:64911::/nonexistent:/usr/sbin/nologin' >>"$T/passwd"
 printf '%s\n' 'adit-vm:x:64911:' 'adit-more:x:64912:adit-vm' >>"$T/group"
 for file in passwd group; do mount --bind "$T/$file" "/etc/$file"; done
-# $T is closed to others
-for dir in "$T" "$(dirname "$T")"; do [ "$dir" = / ] || [ "$(stat -c %u "$dir")" != 0 ] || chmod o+x "$dir"; done
+adit_users_pass
 
 # serving OPTION...: another adit serve, with that user
 serving() {
