@@ -110,6 +110,20 @@ vm_qmp twin '{"execute":"quit"}' >/dev/null
 wait_until 5 'the end of the VM' proc_gone twin
 wait_until 5 'the end of its folder' eval '[ ! -e "$dir" ]'
 
+say 'a VM over a backing file'
+qemu-img create -q -f raw "$T/disks/base.raw" 8M
+cp "$T/disks/base.raw" "$T/images/"
+qemu-img create -q -f qcow2 -b base.raw -F raw "$T/disks/b-0.qcow2"
+MOVE_DISKS=("disk=qcow2:virtio:$T/disks/b-0.qcow2")
+move_vm b append='ram=4 rate=500 sectors=128 diskrate=20'
+chmod 600 "$T/images/base.raw"
+move_refused 'a backing file of root' b 1 'images/base.raw' 'adit-vm' 'read it' -- --copy-storage inc
+chmod 644 "$T/images/base.raw"
+adit_migrate b --copy-storage inc
+move_succeeded b b-twin qcow2:virtio
+expect_equal 'the owners of overlay and backing file' '64911:64911 0:0' "$(owner "$T/images/b-0.qcow2") $(owner "$T/images/base.raw")"
+vm_end b-twin
+
 say 'started again by what was kept'
 proc_end serve
 rm -rf "$T/run-dst"
