@@ -137,6 +137,8 @@ static void on_end(void *ctx, const struct migrate_result *result)
 
 static const struct migrate_ops ops = {on_phase, on_note, on_progress, on_end};
 
+static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
+
 static void on_signal(evutil_socket_t signum, short what, void *ctx)
 {
 	struct run *r = ctx;
@@ -148,7 +150,6 @@ static void on_signal(evutil_socket_t signum, short what, void *ctx)
 
 static int start(struct run *r, struct err *e)
 {
-	static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
 	struct err why = ERR_INIT;
 	char note[ERR_TEXT_MAX + 64];
 
@@ -179,6 +180,14 @@ static int start(struct run *r, struct err *e)
 
 static void stop(struct run *r)
 {
+	sigset_t late;
+
+	/* What has become of the VM is decided, and the exit status is to say that: a signal that
+	 * comes while the farewells go out does not change it. */
+	sigemptyset(&late);
+	for (int i = 0; i < 3; i++)
+		sigaddset(&late, signums[i]);
+	sigprocmask(SIG_BLOCK, &late, NULL);
 	for (int i = 0; i < 3; i++)
 		if (r->signals[i])
 			event_free(r->signals[i]);
