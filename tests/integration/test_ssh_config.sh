@@ -16,7 +16,7 @@ dot=$(getent passwd "$(id -u)" | cut -d: -f6)/.ssh
 [ -d "$dot" ] || { made=$dot && mkdir -m 700 "$dot"; }
 mount -t tmpfs -o mode=700 none "$dot" || skip "no tmpfs may be mounted"
 clean_dot() { umount "$dot"; [ -z "${made:-}" ] || rmdir "$made"; }
-trap 'clean_dot; clean_up' EXIT
+trap 'clean_up; clean_dot' EXIT
 cp "$T/ssh/user" "$dot/id_ed25519"
 say_config() { (umask 077 && printf '%s\n' "$@" >"$dot/config"); }
 host_key=$(cut -d' ' -f1,2 "$T/ssh/host.pub")

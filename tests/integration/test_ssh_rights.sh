@@ -16,7 +16,7 @@ mount --bind "$T/passwd" /etc/passwd || skip "nothing may be mounted"
 [ -d /etc/adit ] || { made=1 && mkdir /etc/adit; }
 mount -t tmpfs none /etc/adit || fail mount
 clean_etc() { umount /etc/adit; [ -z "${made:-}" ] || rmdir /etc/adit; }
-trap 'clean_etc; clean_up' EXIT
+trap 'clean_up; clean_etc' EXIT
 chmod 711 "$T" "$T/bin" "$T/ssh"
 chmod 644 "$T/ssh/authorized"
 mkdir -m 755 "$T/home" "$T/far"

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Over: ssh
 # Goal: kill -9 of the destination's QEMU, launched, while a disk is mirrored and while RAM goes over; and of one that was
 # attached. The VM runs on at the source, one line says that the far QEMU ended, nothing is left, and a retry succeeds.
 . "$(dirname "$0")/lib.sh"
