@@ -56,9 +56,10 @@ static const char help[] =
     "  --stdio             nobody but the peer at standard input and output: what sshd runs for\n"
     "                      adit ... ssh://HOST. For ssh+tls://HOST the peer with the key that\n"
     "                      came this way is waited for at the port, for half a minute; or, where\n"
-    "                      the command gives no rights, is handed to the adit serve that has the\n"
-    "                      port: of this user (with the same --run-dir), or of root if its\n"
-    "                      configuration has a section of this user. One session, then it ends\n"
+    "                      the command gives no rights (nor --config), is handed to the adit\n"
+    "                      serve that has the port: of this user (with the same --run-dir), or of\n"
+    "                      root if its configuration has a section of this user. One session,\n"
+    "                      then it ends\n"
     "\n"
     "what they may do:\n"
     "  --allow-forward PATTERN  connect to targets that match unix:/path or tcp:HOST:PORT,\n"
@@ -483,12 +484,14 @@ static int start_service(struct serve *v, struct err *e)
 /* The one session that sshd has started this for. */
 static int start_stdio(struct serve *v, struct err *e)
 {
+	/* Nobody knows whether the adit serve that runs has the same. */
+	bool own_file = v->source.file && strcmp(v->source.file, CONFIG_FILE_DEFAULT) != 0;
 	struct serve_stdio_config config = {.base = v->base,
 					    .router = v->router,
 					    .listen = &v->config->listen,
 					    .run_dir = v->run_dir,
 					    .host_run_dir = RUN_DIR_ROOT,
-					    .rights_given = v->config->rights_given};
+					    .rights_given = v->config->rights_given || own_file};
 
 	/* Where there is no such folder, no adit serve has its socket in it. */
 	if (!v->run_dir[0] && run_dir_find(own_folder(v, "run-dir", v->config->run_dir), v->run_dir,

@@ -338,8 +338,9 @@ static void take_key(struct serve_stdio *v, const char *words)
 		set_state(v, STDIO_KEY);
 	} else {
 		if (rc == 0 && v->config.rights_given)
-			err_prefix(&e,
-				   "the command gives rights, so no running adit serve is asked");
+			err_prefix(
+			    &e,
+			    "the command has rights of its own, so no running adit serve is asked");
 		refuse(v, e.text);
 	}
 	explicit_bzero(&k, sizeof(k));

@@ -92,6 +92,12 @@ sees alice ssh one two # a process of that user's own: everybody's rights, as fa
 chmod 600 /etc/adit/adit.conf
 sees alice ssh
 chmod 644 /etc/adit/adit.conf
+# a command with a file of its own is held to that file
+printf '%s\n' "${serve[@]}" "[peer ssh:root]" "forward = unix:$T/far/shut" >"$T/limited.conf"
+timeout 30 "$ADIT" forward ssh+tls://far --ssh-config "$T/ssh/config-root" -L "unix:$T/one=unix:$T/far/one" \
+    --remote-command "adit serve --stdio --config $T/limited.conf" 2>"$T/said"
+expect_equal "status of a way round the command's file" 1 $?
+grep -q 'rights of its own.* in use' "$T/said" || fail "a way round: $(cat "$T/said")"
 # those who come and say nothing, all too slowly, or nonsense, hold up nobody, and are told so
 configure "${serve[@]}" "${sections[@]}"
 kill -HUP "$SERVE"
