@@ -97,7 +97,8 @@ struct adit_job_callbacks {
 };
 
 /* Starts to move a VM. Options as those of `adit migrate`, and "dest" for its DEST; "qmp",
- * "dest" and one of "psk", "tls-creds" and "insecure" are needed. callbacks are copied.
+ * "dest" and, but for ssh, one of "psk", "tls-creds" and "insecure" are needed. callbacks are
+ * copied.
  * NULL with what can be known at once: "usage", "config", "auth", "address", ... */
 ADIT_API struct adit_job *adit_job_start(struct adit_loop *loop, const struct adit_option *options,
 					 const struct adit_job_callbacks *callbacks, void *ctx,
@@ -136,7 +137,8 @@ ADIT_API void adit_job_free(struct adit_job *job);
 /* ---- a tunnel: connections to the far host ---- */
 
 struct adit_tunnel_callbacks {
-	/* The far adit is there and has proved who it is ("psk:NAME", "x509:SUBJECT"). What is
+	/* The far adit is there and has proved who it is ("psk:NAME", "x509:SUBJECT",
+	 * "ssh:USER@HOST"). What is
 	 * forwarded flows from now on. May be NULL. */
 	void (*on_ready)(void *ctx, struct adit_tunnel *tunnel, const char *peer);
 	/* It could not be opened, or was lost; nothing is forwarded any more. Once, and
@@ -145,8 +147,9 @@ struct adit_tunnel_callbacks {
 };
 
 /* Opens a tunnel to the `adit serve` at dest, "tls://HOST[:PORT]", with one of the options
- * "psk", "tls-creds" and "insecure". A host's name is looked up before it returns. NULL with
- * *error. */
+ * "psk", "tls-creds" and "insecure"; or "ssh://HOST" or "ssh+tls://HOST", with none of them, and
+ * with "ssh-config" and "remote-command" where they are wanted. A host's name is looked up
+ * before it returns. NULL with *error. */
 ADIT_API struct adit_tunnel *adit_tunnel_open(struct adit_loop *loop, const char *dest,
 					      const struct adit_option *credentials,
 					      const struct adit_tunnel_callbacks *callbacks,

@@ -137,7 +137,8 @@ static struct creds *load(const struct adit_option *o, const struct addr_dest *d
 	if (json_object_size(wish) > 1 ||
 	    (json_object_size(wish) == 1 && !json_object_get(wish, "auth"))) {
 		err_set(e, ERR_USAGE,
-			"a tunnel has the options psk, tls-creds and insecure, and no other");
+			"a tunnel has the options psk, tls-creds and insecure, ssh-config and "
+			"remote-command, and no other");
 		goto out;
 	}
 	if (migrate_config_from_json(&config, wish, e) == 0)
