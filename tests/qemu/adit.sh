@@ -65,7 +65,8 @@ adit_users_pass() {
 adit_serve_launch() { adit_serve --allow-migrate --allow-launch "$QEMU" "$@"; }
 adit_serves() {
     proc_runs serve || fail "adit serve ended: $(tail -n 1 "${PROC_LOG[serve]}")"
-    listeners dst | grep -q ":$ADIT_PORT "
+    # it says so when all its sockets are there
+    grep -q ' listening on ' "${PROC_LOG[serve]}" && listeners dst | grep -q ":$ADIT_PORT "
 }
 
 # adit_start VM [OPTION]...: adit migrate on src in the background, as proc $MIGRATE (migrate). What it prints goes to
