@@ -224,7 +224,8 @@ kill_cell() {
 
 # kill_verify WHO: that one runs, whole; the other side is clean
 kill_verify() {
-    local may="^process ${PROC_PID[serve]} |:$ADIT_PORT |^folder $T/state-|/host-id$|^folder $T/run-dst(/vms)?$" pid dir
+    # what adit serve has for itself
+    local may="^process ${PROC_PID[serve]} |:$ADIT_PORT | (@adit-once:)?$T/run-dst(/once\\.sock)?$|^folder $T/state-|/host-id$|^folder $T/run-dst(/vms)?$" pid dir
     if [ "$1" = either ]; then
         # which of the two is a race; that it is one of them is not
         set -- "$(if kill_no_twin; then echo source; else echo destination; fi)"
