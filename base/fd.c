@@ -45,6 +45,24 @@ int fd_socketpair(int pair[2], struct err *e)
 	return 0;
 }
 
+int fd_peer(int fd, uid_t *uid, pid_t *pid)
+{
+	struct ucred who = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(who);
+	int rc = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+
+	/* Of a socket of another family it "succeeds", with nobody. */
+	if (rc == 0 && who.uid == (uid_t)-1) {
+		errno = EOPNOTSUPP;
+		rc = -1;
+	}
+	if (uid)
+		*uid = rc == 0 ? who.uid : (uid_t)-1;
+	if (pid)
+		*pid = rc == 0 ? who.pid : 0;
+	return rc;
+}
+
 /* Makes way for a socket at path: removes one that nobody listens on. */
 static int remove_stale(const char *path, const struct sockaddr *sa, socklen_t len, struct err *e)
 {

@@ -2,6 +2,8 @@
 #ifndef ADIT_BASE_FD_H
 #define ADIT_BASE_FD_H
 
+#include <sys/types.h>
+
 #include "base/addr.h"
 #include "base/err.h"
 
@@ -14,6 +16,12 @@ int fd_set_nonblock(int fd);
 /* A connected pair of unix stream sockets, both close-on-exec; ours (pair[0])
  * non-blocking, theirs (pair[1]) blocking, as QEMU expects. */
 int fd_socketpair(int pair[2], struct err *e);
+
+/* Who made the socket that fd, of a connected pair of unix sockets, has at its other end: of an
+ * accepted connection who has connected, of one that we made who listens (SO_PEERCRED). pid is 0
+ * when it is of another namespace. uid and pid: what is not asked for is NULL. 0, or -1 with
+ * errno, *uid (uid_t)-1 and *pid 0: no unix socket. */
+int fd_peer(int fd, uid_t *uid, pid_t *pid);
 
 /* Takes the descriptor number that this process was started with, a listening unix or TCP
  * stream socket: close-on-exec, non-blocking and the caller's from now on, and perhaps under

@@ -155,6 +155,29 @@ static void on_incoming(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 	job_suspect(j, &why);
 }
 
+/* Who listens at path: the folder is of the twin's user, who can put there what it likes, a link
+ * to another's socket, too. What the source sends is for the twin, which listens itself. */
+static int is_twins(void *ctx, int fd, struct err *e)
+{
+	struct job *j = ctx;
+	uid_t uid;
+	pid_t pid;
+
+	/* Of a monitor that was handed to QEMU the process is another one. */
+	if (fd_peer(fd, &uid, &pid) == 0 && j->qmp && uid == qmp_peer_uid(j->qmp) &&
+	    (!j->launched || pid == qmp_peer_pid(j->qmp)))
+		return 0;
+	err_set(e, ERR_REFUSED,
+		"another process than the destination's QEMU listens at %s: RAM is not given to "
+		"it",
+		j->ram.path);
+	if (j->state < JOB_DECIDED)
+		job_suspect(j, e); /* not now: that would end the relay that asks */
+	else
+		log_warn(&j->about, "%s", e->text);
+	return e->code;
+}
+
 /* QEMU listens: all that came so far are connected, the first first. */
 static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
@@ -169,7 +192,7 @@ static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const st
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
 	for (size_t i = 0; i < j->ram.count && j->session; i++)
 		if (j->ram.relays[i])
-			relay_join(j->ram.relays[i], j->session, &a);
+			relay_join(j->ram.relays[i], j->session, &a, is_twins);
 }
 
 void job_ram_remove(struct job *j)
@@ -250,7 +273,7 @@ static void take_one_of(struct job *j, struct session *s, struct stream *stream,
 	if (!r || !j->ram.listens)
 		return;
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
-	relay_join(r, s, &a);
+	relay_join(r, s, &a, is_twins);
 }
 
 static void take_only(struct job *j, struct session *s, struct stream *stream)
@@ -305,7 +328,7 @@ static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
 	for (size_t i = 0; i < j->ram.count && j->session; i++)
 		if (j->ram.relays[i])
-			relay_join(j->ram.relays[i], j->session, &a);
+			relay_join(j->ram.relays[i], j->session, &a, is_twins);
 }
 
 void job_ram_recover_due(struct job *j)
@@ -347,7 +370,7 @@ static void take_again(struct job *j, struct session *s, struct stream *stream, 
 		job_ram_recover_due(j);
 	} else if (r && j->ram.listens) {
 		snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
-		relay_join(r, s, &a);
+		relay_join(r, s, &a, is_twins);
 	}
 }
 

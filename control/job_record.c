@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/dir.h"
+#include "base/fd.h"
 #include "base/process.h"
 #include "control/image.h"
 
@@ -193,17 +194,15 @@ static bool has_heir(const json_t *record)
 	const json_t *twin = json_object_get(record, "twin");
 	json_int_t pid = json_integer_value(json_object_get(twin, "pid"));
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	struct ucred cred = {0};
-	socklen_t len = sizeof(cred);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	pid_t listens;
 	bool has;
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", text_of(record, "qmp"));
 	/* Full: it listens, and does not accept at the moment. */
-	has = fd < 0 ||
-	      (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0
-		   ? getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid == pid
-		   : errno == EAGAIN);
+	has = fd < 0 || (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0
+			     ? fd_peer(fd, NULL, &listens) == 0 && listens == pid
+			     : errno == EAGAIN);
 	if (fd >= 0)
 		close(fd);
 	return has;
@@ -275,19 +274,18 @@ static void kill_listener(const char *path, const char *dir_path)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	uint64_t until_ms = clock_ms() + KILL_MS;
 	unsigned long long when;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
 	struct stat dir;
+	uid_t uid;
+	pid_t pid;
 
 	if (fd < 0)
 		return;
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", path);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 1 &&
-	    stat(dir_path, &dir) == 0 && dir.st_uid == cred.uid) {
-		when = process_started(cred.pid);
-		kill(cred.pid, SIGKILL);
-		while (when && process_started(cred.pid) == when && clock_ms() < until_ms)
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && fd_peer(fd, &uid, &pid) == 0 &&
+	    pid > 1 && stat(dir_path, &dir) == 0 && dir.st_uid == uid) {
+		when = process_started(pid);
+		kill(pid, SIGKILL);
+		while (when && process_started(pid) == when && clock_ms() < until_ms)
 			usleep(10000);
 	}
 	close(fd);

@@ -151,7 +151,8 @@ static void give_to_qemu(struct migrate *m, const char *path)
 	struct stat st;
 
 	snprintf(proc, sizeof(proc), "/proc/%ld", (long)qmp_peer_pid(m->qmp));
-	if (stat(proc, &st) == 0 && st.st_uid != geteuid() && chown(path, st.st_uid, (gid_t)-1) < 0)
+	if (stat(proc, &st) == 0 && st.st_uid != geteuid() &&
+	    lchown(path, st.st_uid, (gid_t)-1) < 0)
 		log_debug(&m->about, "chown %s: %s", path, strerror(errno));
 }
 
@@ -162,11 +163,9 @@ static int listen_for_qemu(struct migrate *m, struct err *e)
 	if (m->ev_ram)
 		return 0;
 	name_folder(m);
-	if (mkdir(m->ram_dir, 0700) < 0 && errno == EEXIST) {
-		dir_remove(m->ram_dir); /* this job's, of an adit that was killed */
-		errno = 0;
-	}
-	if (mkdir(m->ram_dir, 0700) < 0 && errno != EEXIST) {
+	dir_remove(m->ram_dir); /* this job's, of an adit that was killed */
+	/* Made anew: in one of QEMU's user chown(2) would follow what that user puts there. */
+	if (mkdir(m->ram_dir, 0700) < 0) {
 		int error = errno;
 
 		err_set_sys(e, error, "the folder %s for QEMU's connections cannot be made",

@@ -565,16 +565,9 @@ static struct qmp *alloc(struct event_base *base, const char *path, unsigned gre
 /* Takes the connected socket fd (owned by q from now on). */
 static int use_fd(struct qmp *q, int fd)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
 	q->fd = fd;
 	q->state = STATE_GREETING;
-	q->peer_uid = (uid_t)-1;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
-		q->peer_pid = cred.pid;
-		q->peer_uid = cred.uid;
-	}
+	fd_peer(fd, &q->peer_uid, &q->peer_pid);
 	q->readable = event_new(q->base, fd, EV_READ | EV_PERSIST, on_readable, q);
 	q->writable = event_new(q->base, fd, EV_WRITE, on_writable, q);
 	if (!q->readable || !q->writable || event_add(q->readable, NULL) < 0)

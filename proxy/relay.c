@@ -63,6 +63,7 @@ struct relay {
 	int fd;
 	enum relay_state state;
 	struct connector *connector;
+	relay_check *is_right;	      /* NULL: whoever listens is */
 	unsigned opened : 1;	      /* by this side: words only */
 	unsigned widened : 1;	      /* its buffer is as large as it gets */
 	unsigned tcp : 1;	      /* the endpoint is a TCP socket */
@@ -374,14 +375,20 @@ static void run(struct relay *r, int fd)
 static void on_connected(void *ctx, int fd, const struct err *why)
 {
 	struct relay *r = ctx;
+	enum code code = CODE_UNREACHABLE;
+	struct err e = *why;
 
 	r->connector = NULL;
-	if (fd >= 0) {
+	if (fd >= 0 && (!r->is_right || r->is_right(r->ctx, fd, &e) >= 0)) {
 		run(r, fd);
 		return;
 	}
-	stream_reset(r->stream, CODE_UNREACHABLE, why->text);
-	end(r, CODE_UNREACHABLE, why->text);
+	if (fd >= 0) {
+		code = CODE_REFUSED;
+		fd_close(&fd);
+	}
+	stream_reset(r->stream, code, e.text);
+	end(r, code, e.text);
 }
 
 static struct relay *new_relay(struct event_base *base, relay_on_end *on_end, void *ctx)
@@ -451,10 +458,12 @@ struct relay *relay_hold(struct event_base *base, struct stream *stream, relay_o
 	return r;
 }
 
-void relay_join(struct relay *r, struct session *s, const struct addr *a)
+void relay_join(struct relay *r, struct session *s, const struct addr *a, relay_check *check)
 {
-	if (r->state == RELAY_CONNECTING && !r->connector)
-		r->connector = connector_start(r->base, s, a, on_connected, r);
+	if (r->state != RELAY_CONNECTING || r->connector)
+		return;
+	r->is_right = check;
+	r->connector = connector_start(r->base, s, a, on_connected, r);
 }
 
 struct relay *relay_connect(struct event_base *base, struct session *s, struct stream *stream,
@@ -463,7 +472,7 @@ struct relay *relay_connect(struct event_base *base, struct session *s, struct s
 	struct relay *r = relay_hold(base, stream, on_end, ctx);
 
 	if (r)
-		relay_join(r, s, a);
+		relay_join(r, s, a, NULL);
 	return r;
 }
 

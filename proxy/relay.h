@@ -32,11 +32,17 @@ struct relay *relay_accept(struct event_base *base, struct session *s, struct st
 struct relay *relay_connect(struct event_base *base, struct session *s, struct stream *stream,
 			    const struct addr *a, relay_on_end *on_end, void *ctx);
 
+/* What is asked once an endpoint is connected, before a byte passes: 0, or negative with e; then
+ * the stream is reset with CODE_REFUSED and that reason, and the relay ends. ctx is the relay's;
+ * fd is only to be looked at, and no relay to be made or ended within the call. */
+typedef int relay_check(void *ctx, int fd, struct err *e);
+
 /* Accepts a stream that the peer opened and whose endpoint is not there yet: what comes in
- * waits in the stream's window until relay_join, which is relay_connect's second half. */
+ * waits in the stream's window until relay_join, which is relay_connect's second half. check
+ * may be NULL: whoever listens at a is right. */
 struct relay *relay_hold(struct event_base *base, struct stream *stream, relay_on_end *on_end,
 			 void *ctx);
-void relay_join(struct relay *r, struct session *s, const struct addr *a);
+void relay_join(struct relay *r, struct session *s, const struct addr *a, relay_check *check);
 
 /* The relay's stream, for statistics and rate limits; NULL when it has ended. */
 struct stream *relay_stream(struct relay *r);

@@ -1,5 +1,5 @@
-/* What a peer names is never read as a descriptor of ours, whatever it is allowed: real sessions.
- */
+/* What a peer names is never read as a descriptor of ours, whatever it is allowed; and an endpoint
+ * that is not the right one gets nothing: real sessions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,12 +8,15 @@
 
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
+#include "proxy/relay.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"
 #include "tunnel/listener.h"
@@ -96,61 +99,183 @@ static void run(struct event_base *base, const int *flag, int want)
 	assert_int_equal(*flag, want);
 }
 
-static void test_router_takes_no_descriptor_for_a_target(void **state)
+struct ends {
+	struct event_base *base;
+	struct creds *client, *server;
+	struct router *router;
+	struct listener *listener;
+	struct session *s;
+};
+
+static void begin(struct ends *k)
 {
-	static const char *const targets[] = {"fd:3", "fd:0", "fd:", "fd:3/x", "unix:fd:3", "FD:3"};
-	struct event_base *base = event_base_new();
-	struct creds *client = creds_new_insecure(CREDS_CLIENT);
-	struct creds *server = creds_new_insecure(CREDS_SERVER);
 	struct rights_table *table = rights_table_new();
-	struct router *router = router_new(base);
 	struct addr_dest d = {.scheme = "tcp", .host = "127.0.0.1"};
 	struct rights *all = rights_new();
 	struct listener_config lc;
 	struct session_config sc;
-	struct listener *listener;
 	struct err e = ERR_INIT;
-	struct session *s;
 	struct addr a;
 
-	(void)state;
 	log_set_level(LOG_LEVEL_ERROR);
+	ready = ended = answers = 0;
+	k->base = event_base_new();
+	k->client = creds_new_insecure(CREDS_CLIENT);
+	k->server = creds_new_insecure(CREDS_SERVER);
+	k->router = router_new(k->base);
 	assert_int_equal(rules_add(&all->forwards, "unix:/*", &e), 0);
 	assert_int_equal(rules_add(&all->forwards, "tcp:*:*", &e), 0);
 	all->migrate = true;
 	assert_int_equal(rights_table_add(table, "*", all, &e), 0);
-	router_set_rights(router, table);
+	router_set_rights(k->router, table);
 	listener_config_default(&lc);
 	session_config_default(&sc);
 	assert_int_equal(addr_parse_listen(&a, "127.0.0.1:0", &e), 0);
-	listener = listener_new(base, &a, server, &lc, on_session, router, &e);
-	assert_non_null(listener);
-	d.port = listener_port(listener);
-	s = session_connect(base, &d, client, &sc, &session_ops, NULL, &e);
-	assert_non_null(s);
-	run(base, &ready, 1);
+	k->listener = listener_new(k->base, &a, k->server, &lc, on_session, k->router, &e);
+	assert_non_null(k->listener);
+	d.port = listener_port(k->listener);
+	k->s = session_connect(k->base, &d, k->client, &sc, &session_ops, NULL, &e);
+	assert_non_null(k->s);
+	run(k->base, &ready, 1);
+}
+
+static void finish(struct ends *k)
+{
+	session_free(k->s);
+	listener_free(k->listener);
+	router_free(k->router);
+	session_linger(k->base);
+	creds_free(k->client);
+	creds_free(k->server);
+	event_base_free(k->base);
+}
+
+static void test_router_takes_no_descriptor_for_a_target(void **state)
+{
+	static const char *const targets[] = {"fd:3", "fd:0", "fd:", "fd:3/x", "unix:fd:3", "FD:3"};
+	struct err e = ERR_INIT;
+	struct ends k;
+
+	(void)state;
+	begin(&k);
 	for (int i = 0; i < (int)(sizeof(targets) / sizeof(targets[0])); i++) {
-		struct stream *t = session_open(s, STREAM_OTHER, targets[i], &stream_ops, NULL, &e);
+		struct stream *t =
+		    session_open(k.s, STREAM_OTHER, targets[i], &stream_ops, NULL, &e);
 
 		assert_non_null(t);
-		run(base, &answers, i + 1);
+		run(k.base, &answers, i + 1);
 		assert_int_equal(answer, CODE_REFUSED);
 		stream_free(t);
 	}
 	assert_non_null(strstr(answer_text, "targets are unix:/path and tcp:HOST:PORT"));
-	session_free(s);
-	listener_free(listener);
-	router_free(router);
-	session_linger(base);
-	creds_free(client);
-	creds_free(server);
-	event_base_free(base);
+	finish(&k);
+}
+
+/* ---- an endpoint is asked who it is ---- */
+
+static struct addr there = {.kind = ADDR_UNIX};
+static bool right;
+static int over;
+
+static int is_ours(void *ctx, int fd, struct err *e)
+{
+	uid_t uid;
+	pid_t pid;
+
+	assert_ptr_equal(ctx, &there);
+	assert_int_equal(fd_peer(fd, &uid, &pid), 0);
+	assert_int_equal(uid, geteuid());
+	assert_int_equal(pid, getpid());
+	return right ? 0 : err_set(e, ERR_REFUSED, "that is somebody else");
+}
+
+static void on_over(void *ctx, struct relay *r, enum code code, const char *reason)
+{
+	(void)ctx;
+	(void)r;
+	(void)reason;
+	over++;
+	if (!right)
+		assert_int_equal(code, CODE_REFUSED);
+}
+
+static void on_held(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
+		    const char *target)
+{
+	(void)class;
+	(void)target;
+	relay_join(relay_hold(ctx, stream, on_over, &there), s, &there, is_ours);
+}
+
+static ssize_t pull_three(void *ctx, struct stream *s, uint8_t *dst, size_t max)
+{
+	int *sent = ctx;
+
+	(void)s;
+	if (*sent || max < 3)
+		return STREAM_PULL_AGAIN;
+	*sent = 1;
+	memcpy(dst, "RAM", 3);
+	return 3;
+}
+
+static const struct stream_ops sender_ops = {pull_three, push, NULL, on_reset};
+
+static void test_router_relay_gives_nothing_to_a_wrong_endpoint(void **state)
+{
+	char dir[] = "/tmp/adit-relay.XXXXXX", got[8];
+	struct err e = ERR_INIT;
+	struct ends k;
+	int listening;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(there.path, sizeof(there.path), "%s/s", dir);
+	listening = fd_listen(&there, 4, &e);
+	assert_true(listening >= 0);
+	begin(&k);
+	assert_int_equal(router_add_service(k.router, "held", on_held, k.base, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		int sent = 0, fd = -1;
+		ssize_t n = -1;
+		struct stream *t;
+
+		right = i == 1;
+		t = session_open(k.s, STREAM_RAM, "held", &sender_ops, &sent, &e);
+		assert_non_null(t);
+		stream_ready(t);
+		for (int turns = 0; turns < WAIT_MS && n < 0; turns++) {
+			event_base_loop(k.base, EVLOOP_NONBLOCK);
+			usleep(500);
+			if (fd < 0)
+				fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK);
+			if (fd >= 0)
+				n = read(fd, got, sizeof(got));
+		}
+		if (right) {
+			assert_int_equal(n, 3);
+		} else {
+			assert_int_equal(n, 0); /* connected, and left without a byte */
+			run(k.base, &answers, 1);
+			assert_int_equal(answer, CODE_REFUSED);
+			assert_string_equal(answer_text, "that is somebody else");
+			assert_int_equal(over, 1);
+		}
+		close(fd);
+		stream_free(t);
+	}
+	router_remove_service(k.router, "held");
+	finish(&k);
+	close(listening);
+	unlink(there.path);
+	rmdir(dir);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_router_takes_no_descriptor_for_a_target),
+	    cmocka_unit_test(test_router_relay_gives_nothing_to_a_wrong_endpoint),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
