@@ -7,14 +7,18 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 int user_parse(struct user *u, const char *text, struct err *e)
@@ -94,6 +98,66 @@ int user_become(const struct user *u)
 	return 0;
 }
 
+/* ---- children that answer ---- */
+
+/* A child that is u may be stopped by whoever else is, or wait for a file system of u's, and our
+ * callers wait for it. */
+enum { ANSWER_MS = 5000, DEATH_MS = 1000, ASTRAY_MAX = 8 };
+
+/* Those that were killed and have not ended yet. */
+static pid_t astray[ASTRAY_MAX];
+
+/* Whether there is room for one more; reaps. */
+static bool may_ask(void)
+{
+	bool room = false;
+
+	for (int i = 0; i < ASTRAY_MAX; i++) {
+		if (astray[i] > 0 && waitpid(astray[i], NULL, WNOHANG) != 0)
+			astray[i] = 0;
+		room = room || astray[i] == 0;
+	}
+	return room;
+}
+
+static bool ends_within(int pidfd, int ms)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	uint64_t now_ms = clock_ms(), until_ms = now_ms + (uint64_t)ms;
+	int n;
+
+	do {
+		n = poll(&p, 1, (int)(until_ms - now_ms));
+		now_ms = clock_ms();
+	} while (n < 0 && errno == EINTR && now_ms < until_ms);
+	return n > 0;
+}
+
+/* Waits for the child and reaps it: 0, or -1 with errno ETIMEDOUT; then it was killed. */
+static int await(pid_t pid, int *status)
+{
+	int pidfd = pidfd_open(pid, 0), rc = -1;
+
+	if (pidfd >= 0 && ends_within(pidfd, ANSWER_MS))
+		rc = 0;
+	else
+		kill(pid, SIGKILL);
+	if (rc < 0 && pidfd >= 0 && !ends_within(pidfd, DEATH_MS)) {
+		for (int i = 0; i < ASTRAY_MAX; i++)
+			if (astray[i] == 0) {
+				astray[i] = pid;
+				break;
+			}
+	} else {
+		while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+			;
+	}
+	fd_close(&pidfd);
+	if (rc < 0)
+		errno = ETIMEDOUT;
+	return rc;
+}
+
 /* What the child tells. */
 struct answer {
 	int error;
@@ -146,12 +210,13 @@ int user_check_path(const struct user *u, const char *path, int mode, struct err
 {
 	struct answer a = {0};
 	int pipe_fds[2];
-	ssize_t n;
+	int status;
 	pid_t pid;
 
 	if (!user_is_given(u))
 		return 0;
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+	errno = EAGAIN;
+	if (!may_ask() || pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set_sys(e, errno, "what user %s may do cannot be found out", u->name);
 	pid = fork();
 	if (pid == 0) {
@@ -159,13 +224,14 @@ int user_check_path(const struct user *u, const char *path, int mode, struct err
 		_exit(write(pipe_fds[1], &a, sizeof(a)) != sizeof(a));
 	}
 	fd_close(&pipe_fds[1]);
-	while ((n = read(pipe_fds[0], &a, sizeof(a))) < 0 && errno == EINTR)
-		;
+	if (pid < 0 || await(pid, &status) < 0 ||
+	    read(pipe_fds[0], &a, sizeof(a)) != (ssize_t)sizeof(a)) {
+		int error = errno;
+
+		fd_close(&pipe_fds[0]);
+		return err_set_sys(e, error, "what user %s may do cannot be found out", u->name);
+	}
 	fd_close(&pipe_fds[0]);
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (pid < 0 || n != sizeof(a))
-		return err_set(e, ERR_SYSTEM, "what user %s may do cannot be found out", u->name);
 	if (!a.became)
 		return err_set(e, ERR_REFUSED,
 			       "adit serve cannot become user %s (--launch-user): %s%s", u->name,
@@ -186,13 +252,16 @@ int user_check_path(const struct user *u, const char *path, int mode, struct err
 int user_ask(const struct user *u, int (*fn)(void))
 {
 	int status = 0;
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (!may_ask())
+		return EAGAIN;
+	pid = fork();
 	if (pid < 0)
 		return errno;
 	if (pid == 0)
 		_exit(user_is_given(u) && user_become(u) < 0 ? errno : fn());
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	if (await(pid, &status) < 0)
+		return ETIMEDOUT;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 }

@@ -35,11 +35,12 @@ int user_become(const struct user *u);
 
 /* Whether u may reach path and access(2)'s mode of it (R_OK, W_OK, X_OK), found out by a child
  * that becomes u; 0 at once for one that is not given. ERR_REFUSED names the user, and the file,
- * or the folder on the way that does not let it pass. */
+ * or the folder on the way that does not let it pass. ERR_SYSTEM, after 5 s at most: it does not
+ * answer. */
 int user_check_path(const struct user *u, const char *path, int mode, struct err *e);
 
 /* Calls fn in a child that is u (one that is not given: in one that is adit's own): what it
- * returned, an errno or 0, or the errno for which it could not be asked. */
+ * returned, an errno or 0, or the errno for which it could not be asked; ETIMEDOUT after 5 s. */
 int user_ask(const struct user *u, int (*fn)(void));
 
 #endif

@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -22,6 +24,17 @@
 #include "base/user.h"
 
 static struct user nobody;
+static int patience_ms = -1; /* at most, for a test */
+
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	assert_in_range(timeout_ms, 1, 5000); /* nobody is waited for without end */
+	return __real_poll(fds, count,
+			   patience_ms < 0 || timeout_ms < patience_ms ? timeout_ms : patience_ms);
+}
 
 static int zero(void)
 {
@@ -145,6 +158,25 @@ static void test_user_ask_tells_what_it_returned(void **state)
 	assert_int_equal(user_ask(&none, zero), 0);
 }
 
+static int stop(void)
+{
+	return raise(SIGSTOP);
+}
+
+/* Whoever else is that user may stop the child. */
+static void test_user_ask_waits_for_nobody_for_long(void **state)
+{
+	const struct user none = {0};
+
+	(void)state;
+	patience_ms = 50;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(user_ask(&none, stop), ETIMEDOUT);
+	patience_ms = -1;
+	assert_int_equal(user_ask(&none, zero), 0);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* none is left */
+}
+
 /* One who is nobody cannot become daemon. */
 static int become_another(void)
 {
@@ -221,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(test_user_parse_refuses_by_name),
 	    cmocka_unit_test(test_user_become_leaves_nothing),
 	    cmocka_unit_test(test_user_ask_tells_what_it_returned),
+	    cmocka_unit_test(test_user_ask_waits_for_nobody_for_long),
 	    cmocka_unit_test(test_user_become_needs_root),
 	    cmocka_unit_test(test_user_check_path_names_what_stops_it),
 	};
