@@ -335,6 +335,36 @@ static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
 		end_now(v);
 }
 
+/* ---- one-time keys ---- */
+
+/* Whether a section of the configuration is for that user who logs in by ssh, by name. */
+static bool knows_ssh_user(void *ctx, const char *peer)
+{
+	const struct serve *v = ctx;
+	const struct rights *r;
+	const char *pattern;
+
+	for (unsigned i = 0; (pattern = rights_table_at(v->rights, i, &r)) != NULL; i++)
+		if (rights_match(pattern, peer))
+			return strncmp(pattern, "ssh:", 4) == 0 && rights_any(r);
+	return false;
+}
+
+/* One-time keys come through sockets of this host. Without them all else works. */
+static void take_keys(struct serve *v)
+{
+	struct err e = ERR_INIT;
+
+	if (v->auth.insecure)
+		return;
+	if (v->run_dir[0] ||
+	    run_dir_prepare(v->config->run_dir, v->run_dir, sizeof(v->run_dir), &e) == 0)
+		v->once = serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener),
+					 knows_ssh_user, v, &e);
+	if (!v->once)
+		log_info(NULL, "takes no one-time keys for ssh+tls://: %s", e.text);
+}
+
 /* ---- reload ---- */
 
 static bool same_text(const char *a, const char *b)
@@ -376,8 +406,11 @@ static void use_config(struct serve *v, struct config *next, struct creds *fresh
 		c = limits(v);
 		listener_set(v->listener, v->creds, &c);
 	}
-	if (v->once && !v->auth.insecure)
+	/* (Insecure ones refuse keys by themselves.) */
+	if (v->once)
 		serve_once_set_creds(v->once, v->creds);
+	else if (v->listener)
+		take_keys(v);
 	if (fresh)
 		creds_free(old_creds);
 	if (serve_api_reload(&v->api, next->api.token_file, &e) < 0)
@@ -501,34 +534,6 @@ static int start_stdio(struct serve *v, struct err *e)
 		config.host_run_dir = v->config->run_dir;
 	v->session = serve_stdio_new(&config, e);
 	return v->session ? 0 : (int)e->code;
-}
-
-/* Whether a section of the configuration is for that user who logs in by ssh, by name. */
-static bool knows_ssh_user(void *ctx, const char *peer)
-{
-	const struct serve *v = ctx;
-	const struct rights *r;
-	const char *pattern;
-
-	for (unsigned i = 0; (pattern = rights_table_at(v->rights, i, &r)) != NULL; i++)
-		if (rights_match(pattern, peer))
-			return strncmp(pattern, "ssh:", 4) == 0 && rights_any(r);
-	return false;
-}
-
-/* One-time keys come through sockets of this host. Without them all else works. */
-static void take_keys(struct serve *v)
-{
-	struct err e = ERR_INIT;
-
-	if (v->auth.insecure)
-		return;
-	if (v->run_dir[0] ||
-	    run_dir_prepare(v->config->run_dir, v->run_dir, sizeof(v->run_dir), &e) == 0)
-		v->once = serve_once_new(v->base, v->run_dir, v->creds, listener_port(v->listener),
-					 knows_ssh_user, v, &e);
-	if (!v->once)
-		log_info(NULL, "takes no one-time keys for ssh+tls://: %s", e.text);
 }
 
 static int start(struct serve *v, struct err *e)

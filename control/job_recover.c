@@ -307,7 +307,7 @@ static bool end_other(struct job *j)
 
 	if (!other)
 		return true;
-	if (j->talk && *other->peer && strcmp(other->peer, j->peer) != 0) {
+	if (j->talk && *other->peer && !rights_same_peer(other->peer, j->peer)) {
 		refuse(j);
 		return false;
 	}
@@ -347,7 +347,7 @@ static void settle(struct job *j)
 		return;
 	}
 	peer = json_string_value(json_object_get(j->record, "peer"));
-	if (j->talk && (!peer || strcmp(peer, j->peer) != 0)) {
+	if (j->talk && (!peer || !rights_same_peer(peer, j->peer))) {
 		refuse(j);
 		return;
 	}

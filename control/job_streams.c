@@ -169,8 +169,11 @@ static void take_disk(struct job *j, struct session *s, struct stream *stream, c
 static void on_route(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
 		     const char *target)
 {
-	(void)class;
-	job_take_stream(ctx, s, stream, target);
+	if (class == STREAM_CONTROL) /* it has priority, and no limit */
+		stream_refuse(stream, CODE_PROTOCOL,
+			      "a job's RAM and disks are not of class control");
+	else
+		job_take_stream(ctx, s, stream, target);
 }
 
 int job_route(struct job *j, struct err *e)

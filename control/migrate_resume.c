@@ -166,7 +166,9 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 		err_set(&e, ERR_REFUSED,
 			"another host, or one that has lost its --state-dir, answers under the "
 			"destination's name");
-		migrate_ask_failed(m, &e, true);
+		/* While the host's own adit serve is started anew, another user's may answer. Who
+		 * asks for a job of the journal may do so again. */
+		migrate_ask_failed(m, &e, *m->found);
 	} else if (strcmp(outcome, "runs") == 0) {
 		m->in_postcopy = json_is_true(json_object_get(msg, "postcopy"));
 		m->unsure = 0;

@@ -302,6 +302,10 @@ static void open_socket(struct visit *n, struct stream *stream, int kind, const 
 	struct hold *h = libvirt_path_is_id(id, strlen(id)) ? find_hold(n, id) : NULL;
 	struct addr a;
 
+	if (stream_class(stream) == STREAM_CONTROL) { /* it has priority, and no limit */
+		refuse(n, stream, CODE_PROTOCOL, "RAM and disks are not of class control");
+		return;
+	}
 	if (!h) {
 		refuse(n, stream, CODE_REFUSED, "no such migration was announced in this session");
 		return;

@@ -154,6 +154,15 @@ bool rights_match(const char *pattern, const char *peer)
 	return name && fnmatch(pattern, name, FNM_NOESCAPE) == 0;
 }
 
+bool rights_same_peer(const char *a, const char *b)
+{
+	const char *at_a = strrchr(a, '@'), *at_b = strrchr(b, '@');
+
+	if (!behind(a, "ssh:") || !at_a || !at_b)
+		return strcmp(a, b) == 0;
+	return at_a - a == at_b - b && strncmp(a, b, (size_t)(at_a - a)) == 0;
+}
+
 struct rights_table *rights_table_new(void)
 {
 	return calloc(1, sizeof(struct rights_table));

@@ -57,6 +57,10 @@ bool rights_any(const struct rights *r);
  */
 bool rights_match(const char *pattern, const char *peer);
 
+/* Whether two peers' names are of one: whoever comes by ssh is the user, whatever its address is by
+ * now. */
+bool rights_same_peer(const char *a, const char *b);
+
 struct rights_table;
 
 struct rights_table *rights_table_new(void); /* NULL when memory is short */

@@ -357,7 +357,11 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	char reason[STREAM_REASON_MAX];
 
 	if (strncmp(target, "unix:", 5) == 0 || strncmp(target, "tcp:", 4) == 0) {
-		open_forward(n, stream, target);
+		if (class == STREAM_CONTROL) /* it has priority, and no limit */
+			refuse(n, stream, CODE_PROTOCOL, "a forward of class control",
+			       "a forward is not of class control");
+		else
+			open_forward(n, stream, target);
 		return;
 	}
 	v = find_service(n->router, target, strcspn(target, "/"));

@@ -191,4 +191,29 @@ kill -TERM "$SERVE"
 wait "$SERVE"
 expect_equal 'status of adit serve' 0 $?
 wait_until 10 'the reason is told' grep -q 'this adit is ending' "$T/c.log"
+
+say 'a reload to no credentials, and back: one-time keys'
+bring() { # what adit serve says to a key that this user brings
+    echo "once $(printf '%064d' 7) there" | timeout 5 socat -t5 - "UNIX:$T/once/once.sock" 2>/dev/null
+}
+for how in 'insecure = yes' "psk = $T/psk2" 'insecure = yes'; do
+    printf '%s\n' '[serve]' 'listen = 127.0.0.1:0' "run-dir = $T/once" "$how" >"$T/adit.conf"
+    if [ -z "${ONCE:-}" ]; then
+        : >"$T/serve.log"
+        "$ADIT" serve --config "$T/adit.conf" 2>"$T/serve.log" &
+        SERVE=$! ONCE=$!
+        started "$SERVE"
+        wait_until 10 'adit serve listens' grep -q 'listening on' "$T/serve.log"
+        [ ! -e "$T/once/once.sock" ] || fail 'without credentials it takes keys'
+        continue
+    fi
+    reload "$expect_reload"
+    case $how in
+    psk*) bring | grep -q '^ok [0-9]' || fail 'after the reload to keys it takes no one-time key' ;;
+    *) bring | grep -q '^no without TLS' || fail 'after the reload to no credentials it says nothing to a key' ;;
+    esac
+done
+kill -TERM "$SERVE"
+wait "$SERVE"
+expect_equal 'status of adit serve' 0 $?
 ! grep -E 'Sanitizer|runtime error' "$T"/*.log || fail 'a sanitizer spoke'

@@ -56,6 +56,35 @@ static void test_rights_match_names(void **state)
 				 cases[i].yes);
 }
 
+static void test_rights_same_peer(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool yes;
+	} cases[] = {
+	    {"psk:a", "psk:a", true},
+	    {"psk:a", "psk:b", false},
+	    {"psk:a@h", "psk:a@i", false},
+	    {"x509:CN=a@h", "x509:CN=a@i", false},
+	    {"ssh:root@10.0.0.1", "ssh:root@10.0.0.2", true},
+	    {"ssh:root@10.0.0.1", "ssh:root@fd00::1", true},
+	    {"ssh:a@b@10.0.0.1", "ssh:a@b@10.0.0.2", true},
+	    {"ssh:a@b@10.0.0.1", "ssh:a@c@10.0.0.1", false},
+	    {"ssh:root@10.0.0.1", "ssh:rook@10.0.0.1", false},
+	    {"ssh:root@10.0.0.1", "ssh:roo@10.0.0.1", false},
+	    {"ssh:root@10.0.0.1", "ssh:root", false},
+	    {"ssh:root@10.0.0.1", "psk:root@10.0.0.1", false},
+	    {"psk:ssh:root@h", "ssh:root@h", false},
+	    {"ssh:root", "ssh:root", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (rights_same_peer(cases[i].a, cases[i].b) != cases[i].yes ||
+		    rights_same_peer(cases[i].b, cases[i].a) != cases[i].yes)
+			fail_msg("%s and %s: not %d", cases[i].a, cases[i].b, cases[i].yes);
+}
+
 static void test_rights_table_first_match_counts_alone(void **state)
 {
 	struct rights_table *t = rights_table_new();
@@ -130,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rights_match_names),
+	    cmocka_unit_test(test_rights_same_peer),
 	    cmocka_unit_test(test_rights_table_first_match_counts_alone),
 	    cmocka_unit_test(test_rights_table_refuses_what_never_counts),
 	    cmocka_unit_test(test_rights_outlive_their_table),

@@ -168,6 +168,16 @@ static void test_router_takes_no_descriptor_for_a_target(void **state)
 		stream_free(t);
 	}
 	assert_non_null(strstr(answer_text, "targets are unix:/path and tcp:HOST:PORT"));
+	/* Nor a class that is before all others and outside the peer's bandwidth. */
+	for (int i = 0; i < 2; i++) {
+		struct stream *t = session_open(k.s, i ? STREAM_OTHER : STREAM_CONTROL,
+						"unix:/nothing-of-adit", &stream_ops, NULL, &e);
+
+		assert_non_null(t);
+		run(k.base, &answers, (int)(sizeof(targets) / sizeof(targets[0])) + i + 1);
+		assert_int_equal(answer, i ? CODE_UNREACHABLE : CODE_PROTOCOL);
+		stream_free(t);
+	}
 	finish(&k);
 }
 
