@@ -118,7 +118,10 @@ enum serve_state {
 
 static const char ending[] = "this adit is ending, and takes nothing new";
 
-enum { DRAIN_LOOK_MS = 100 };
+enum {
+	DRAIN_LOOK_MS = 100,
+	DRAIN_ASK_MS = 5000, /* for those who come meanwhile, to ask what became of a job */
+};
 
 struct serve {
 	struct config_source source;
@@ -160,8 +163,9 @@ static const char *admit(void *ctx, const char *peer, uint32_t *sessions_max, en
 	struct serve *v = ctx;
 	const struct rights *r = rights_table_find(v->rights, peer);
 
-	/* A source whose job is under way may come back for it. */
-	if (v->state != SERVE_RUNS && !service_has_peer(v->service, peer)) {
+	/* A source may ask what became of its job, of which the journal alone may know, for its VM
+	 * stands still until then. All else is refused to it later. */
+	if (v->state != SERVE_RUNS && !(v->state == SERVE_DRAINS && r->migrate)) {
 		*code = CODE_DRAINING;
 		return ending;
 	}
@@ -275,27 +279,30 @@ static bool is_busy(const struct serve *v)
 	       (v->api.tasks && tasks_running(v->api.tasks));
 }
 
+/* Those that carry no migration, and came so long ago, have nothing to wait for. */
+static void end_idle_sessions(struct serve *v, uint64_t age_ms)
+{
+	struct session *s = router_next_session(v->router, NULL), *next;
+
+	for (; s; s = next) {
+		next = router_next_session(v->router, s);
+		if (router_session_age_ms(v->router, s) >= age_ms &&
+		    !service_has_session(v->service, s) &&
+		    !libvirt_service_has_session(v->libvirt, s))
+			router_end_session(v->router, s, CODE_DRAINING, ending);
+	}
+}
+
 static void on_drain_look(evutil_socket_t fd, short what, void *ctx)
 {
 	struct serve *v = ctx;
 
 	(void)fd;
 	(void)what;
-	if (!is_busy(v))
+	if (is_busy(v))
+		end_idle_sessions(v, DRAIN_ASK_MS);
+	else
 		end_now(v);
-}
-
-/* Those that carry no migration have nothing to wait for. */
-static void end_idle_sessions(struct serve *v)
-{
-	struct session *s = router_next_session(v->router, NULL), *next;
-
-	for (; s; s = next) {
-		next = router_next_session(v->router, s);
-		if (!service_has_session(v->service, s) &&
-		    !libvirt_service_has_session(v->libvirt, s))
-			router_end_session(v->router, s, CODE_DRAINING, ending);
-	}
 }
 
 static void drain(struct serve *v)
@@ -307,7 +314,7 @@ static void drain(struct serve *v)
 	router_drain(v->router, ending);
 	service_drain(v->service);
 	libvirt_service_drain(v->libvirt);
-	end_idle_sessions(v);
+	end_idle_sessions(v, 0);
 	if (!is_busy(v)) {
 		end_now(v);
 		return;

@@ -28,7 +28,14 @@
 #include "tunnel/creds.h"
 #include "tunnel/creds_psk.h"
 
-enum { LINE_MAX_BYTES = 1024, BACKLOG = 16, VISITORS_MAX = 16, ASK_S = 5, TAKE_S = 2 };
+enum {
+	LINE_MAX_BYTES = 1024,
+	BACKLOG = 16,
+	VISITORS_MAX = 16,
+	ASK_S = 5,
+	TAKE_S = 2,
+	RETRY_MS = 200, /* when no descriptor is left for accept */
+};
 
 /* One of the two sockets. */
 struct door {
@@ -52,6 +59,7 @@ struct serve_once {
 	unsigned visitor_count;
 	struct addr at;
 	struct door own, others;
+	struct event *ev_retry;
 	serve_once_known *known;
 	void *ctx;
 	struct creds *creds;
@@ -214,6 +222,29 @@ static int let_in(struct serve_once *o, int fd, uid_t uid, const char *peer, str
 	return 0;
 }
 
+/* Accepting again at once would only spin. */
+static void pause_accepting(struct serve_once *o, const char *why)
+{
+	static const struct timeval pause = {.tv_usec = RETRY_MS * 1000};
+
+	log_warn(NULL, "no one-time keys for a moment: %s", why);
+	event_del(o->own.ev);
+	if (o->others.ev)
+		event_del(o->others.ev);
+	event_add(o->ev_retry, &pause);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve_once *o = ctx;
+
+	(void)fd;
+	(void)what;
+	event_add(o->own.ev, NULL);
+	if (o->others.ev)
+		event_add(o->others.ev, NULL);
+}
+
 static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 {
 	struct serve_once *o = ctx;
@@ -223,8 +254,11 @@ static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 	int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_accepting(o, strerror(errno));
 		return;
+	}
 	if (owner(fd, &uid) < 0)
 		err_set_sys(&e, errno, "nobody can tell who brings that key");
 	else if (check_user(o, uid, peer, sizeof(peer), &e) < 0)
@@ -277,6 +311,11 @@ struct serve_once *serve_once_new(struct event_base *base, const char *run_dir, 
 	o->ctx = ctx;
 	if (at_socket(&o->at, run_dir, e) < 0)
 		goto fail;
+	o->ev_retry = evtimer_new(base, on_retry, o);
+	if (!o->ev_retry) {
+		err_set(e, ERR_SPACE, "no memory for a socket");
+		goto fail;
+	}
 	o->own.fd = fd_listen(&o->at, BACKLOG, e);
 	if (o->own.fd < 0 || open_door(o, &o->own, e) < 0 || listen_to_others(o, run_dir, e) < 0)
 		goto fail;
@@ -308,6 +347,8 @@ void serve_once_free(struct serve_once *o)
 		see_off(LIST_FIRST(&o->visitors));
 	close_door(&o->own);
 	close_door(&o->others);
+	if (o->ev_retry)
+		event_free(o->ev_retry);
 	free(o);
 }
 

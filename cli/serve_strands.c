@@ -18,11 +18,15 @@
 #include "base/log.h"
 #include "proxy/fdpass.h"
 
-enum { TOKEN_BYTES = 16, PATIENCE_S = 2 };
+enum {
+	TOKEN_BYTES = 16,
+	PATIENCE_S = 2,
+	RETRY_MS = 200, /* when no descriptor is left for accept */
+};
 
 struct serve_strands {
 	int fd;
-	struct event *ev;
+	struct event *ev, *ev_retry;
 	unsigned count, have;
 	struct transport_strand at[STRANDS_MAX];
 	int socks[STRANDS_MAX]; /* to the others; their end is the session's */
@@ -55,6 +59,25 @@ static void be_patient(int sock)
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
+/* Accepting again at once would only spin. */
+static void pause_accepting(struct serve_strands *s)
+{
+	static const struct timeval pause = {.tv_usec = RETRY_MS * 1000};
+
+	log_warn(NULL, "no channel joins the session for a moment: %s", strerror(errno));
+	event_del(s->ev);
+	event_add(s->ev_retry, &pause);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve_strands *s = ctx;
+
+	(void)fd;
+	(void)what;
+	event_add(s->ev, NULL);
+}
+
 static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 {
 	struct serve_strands *s = ctx;
@@ -63,8 +86,11 @@ static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 	uint8_t i = 0;
 
 	(void)what;
-	if (sock < 0)
+	if (sock < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_accepting(s);
 		return;
+	}
 	be_patient(sock);
 	if (!same_user(sock) || fdpass_receive(sock, &i, 1, fds, 2, &got) != 1 || got != 2 ||
 	    i == 0 || i >= s->count || s->at[i].in >= 0) {
@@ -129,7 +155,8 @@ serve_strands_new(struct event_base *base, unsigned count, struct transport_stra
 		goto fail;
 	}
 	s->ev = event_new(base, s->fd, EV_READ | EV_PERSIST, on_accept, s);
-	if (!s->ev || event_add(s->ev, NULL) < 0) {
+	s->ev_retry = evtimer_new(base, on_retry, s);
+	if (!s->ev || !s->ev_retry || event_add(s->ev, NULL) < 0) {
 		err_set(e, ERR_SPACE, "no memory for a session");
 		goto fail;
 	}
@@ -145,6 +172,8 @@ void serve_strands_free(struct serve_strands *s)
 		return;
 	if (s->ev)
 		event_free(s->ev);
+	if (s->ev_retry)
+		event_free(s->ev_retry);
 	fd_close(&s->fd);
 	for (unsigned i = 0; i < STRANDS_MAX; i++) {
 		fd_close(&s->at[i].in);

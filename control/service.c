@@ -119,17 +119,8 @@ bool service_has_session(const struct service *s, const struct session *session)
 	const struct job *j;
 
 	TAILQ_FOREACH(j, &s->jobs, listed)
-	if (j->session == session && is_under_way(j))
-		return true;
-	return false;
-}
-
-bool service_has_peer(const struct service *s, const char *peer)
-{
-	const struct job *j;
-
-	TAILQ_FOREACH(j, &s->jobs, listed)
-	if (strcmp(j->peer, peer) == 0 && is_under_way(j))
+	if (j->session == session &&
+	    (j->state == JOB_WAITING || is_under_way(j) || (j->talk && !talk_flushed(j->talk))))
 		return true;
 	return false;
 }

@@ -34,10 +34,11 @@ int service_open(struct service *s, struct err *e);
  * became of them. */
 void service_drain(struct service *s);
 
-/* How many are under way; whether one is over that session, or of that peer. */
+/* How many are under way. */
 unsigned service_jobs(const struct service *s);
+/* Whether one is over that session, is about to say what it wants, or has not been told its last
+ * word yet. */
 bool service_has_session(const struct service *s, const struct session *session);
-bool service_has_peer(const struct service *s, const char *peer);
 
 /* Gives up every job that is not decided: twins that do not run yet are killed. VMs that
  * run are left alone. NULL is fine. */

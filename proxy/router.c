@@ -16,6 +16,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proxy/relay.h"
 #include "proxy/rights.h"
@@ -51,6 +52,7 @@ struct entry {
 	const struct rights *rights;
 	struct share *share; /* NULL: no limit */
 	int ended;
+	uint64_t came_ms;
 	LIST_HEAD(, routed) forwards;
 	LIST_HEAD(, watcher) watchers;
 	char peer[256];
@@ -407,6 +409,7 @@ void router_add_session(struct router *r, struct session *s)
 	}
 	n->router = r;
 	n->session = s;
+	n->came_ms = clock_ms();
 	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
 	n->rights = rights_ref(rights_table_find(r->rights, n->peer));
 	if (n->rights->bandwidth) {
@@ -473,6 +476,13 @@ struct session *router_next_session(struct router *r, const struct session *s)
 	while (n && n->ended)
 		n = LIST_NEXT(n, link);
 	return n ? n->session : NULL;
+}
+
+uint64_t router_session_age_ms(struct router *r, const struct session *s)
+{
+	const struct entry *n = find_entry(r, s);
+
+	return n ? clock_ms() - n->came_ms : 0;
 }
 
 void router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx)

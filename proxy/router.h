@@ -50,6 +50,9 @@ void router_end_session(struct router *r, struct session *s, enum code code, con
 /* The sessions that live, one after the other: the first for NULL, NULL behind the last. */
 struct session *router_next_session(struct router *r, const struct session *s);
 
+/* For how long s has been the router's. */
+uint64_t router_session_age_ms(struct router *r, const struct session *s);
+
 /* Calls fn when s, owned by this router, ends (before it is freed), until
  * router_unwatch_session with the same fn and ctx. For jobs that live and die with
  * their session. */

@@ -193,9 +193,10 @@ expect_equal 'status of adit serve' 0 $?
 wait_until 10 'the reason is told' grep -q 'this adit is ending' "$T/c.log"
 
 say 'a reload to no credentials, and back: one-time keys'
-bring() { # what adit serve says to a key that this user brings
-    echo "once $(printf '%064d' 7) there" | timeout 5 socat -t5 - "UNIX:$T/once/once.sock" 2>/dev/null
+bring() { # [NAME]: what adit serve says to a key that this user brings
+    echo "${1:-once} $(printf '%064d' 7) there" | timeout 5 socat -t5 - "UNIX:$T/once/once.sock" 2>/dev/null
 }
+ticks() { sed 's/.*) //' "/proc/$SERVE/stat" | awk '{ print $12 + $13 }'; }
 for how in 'insecure = yes' "psk = $T/psk2" 'insecure = yes'; do
     printf '%s\n' '[serve]' 'listen = 127.0.0.1:0' "run-dir = $T/once" "$how" >"$T/adit.conf"
     if [ -z "${ONCE:-}" ]; then
@@ -209,7 +210,24 @@ for how in 'insecure = yes' "psk = $T/psk2" 'insecure = yes'; do
     fi
     reload "$expect_reload"
     case $how in
-    psk*) bring | grep -q '^ok [0-9]' || fail 'after the reload to keys it takes no one-time key' ;;
+    psk*)
+        bring | grep -q '^ok [0-9]' || fail 'after the reload to keys it takes no one-time key'
+        # no descriptor is left for who comes: it waits, and does not spin
+        free=0
+        while [ -e "/proc/$SERVE/fd/$free" ]; do free=$((free + 1)); done
+        limit=$(prlimit --pid "$SERVE" --nofile --output SOFT --noheadings)
+        prlimit --pid "$SERVE" --nofile="$free:"
+        before=$(ticks)
+        bring another >"$T/brought" &
+        bringing=$!
+        sleep 0.5
+        spent=$(($(ticks) - before))
+        prlimit --pid "$SERVE" --nofile="$limit:"
+        wait "$bringing"
+        grep -q '^ok [0-9]' "$T/brought" || fail "a key that had to wait is told: $(cat "$T/brought")"
+        grep -q 'no one-time keys for a moment' "$T/serve.log" || fail 'it had descriptors left'
+        [ "$spent" -lt 10 ] || fail "it spun for $spent hundredths of a second"
+        ;;
     *) bring | grep -q '^no without TLS' || fail 'after the reload to no credentials it says nothing to a key' ;;
     esac
 done

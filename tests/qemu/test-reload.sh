@@ -4,6 +4,9 @@
 # taken, it goes on to its end, and then adit serve ends by itself. A second SIGTERM has it undone. The peer's bandwidth is held.
 . "$(dirname "$0")/lib.sh"
 
+TALKER=$(dirname "$ADIT")/../tests/talker
+[ -x "$TALKER" ] || skip 'the talker is not built'
+
 # conf LINE...: the file, with those lines for the peer "tester"
 conf() {
     printf '%s\n' '[serve]' "listen = $DST_IP:$ADIT_PORT" "psk = $T/psk-serve" "run-dir = $T/run-dst" \
@@ -59,19 +62,23 @@ next_is_refused other 'migrate = yes for this peer'
 vm_end a-twin
 
 say 'SIGTERM while a VM comes'
+(umask 077 && "$ADIT" keygen -o "$T/psk-other" other && cat "$T/psk-other" >>"$T/psk-serve") || fail keygen
 # this time it is the destination that holds the peer back
-conf "${rights[@]}" 'bandwidth = 6M'
+conf "${rights[@]}" 'bandwidth = 4M' '[peer other]' 'migrate = yes'
 proc_kill serve HUP
 wait_until 5 'the reload' eval '[ "$(grep -c "and the credentials anew" "$T/serve.log")" = 2 ]'
 coming b
 proc_kill serve TERM
 wait_until 5 'its word' grep -q 'waits for the end of 1 migration to this host' "$T/serve.log"
 next_is_refused other 'this adit is ending'
+# another source, of whose job nothing is left, learns so meanwhile
+answer=$(in_host src timeout 10 "$TALKER" "$ADIT_DEST" "$T/psk-other" 0123456789abcdef0123456789abcdef 'recover={"state":"finish"}' 2>&1)
+[[ $answer =~ \"never\" ]] || fail "a source that asks is told: $answer"
 phase_is b mirror || fail 'the migration was over before SIGTERM'
 adit_wait
 move_succeeded b b-twin raw:virtio
 took=$(tail -n 1 "$T/migrate.json" | jq .total_ms)
-[ "$took" -ge 2000 ] || fail "16 MiB at 6 MiB/s took $took ms only"
+[ "$took" -ge 2000 ] || fail "16 MiB at 4 MiB/s took $took ms only"
 vm_end b-twin
 proc_wait serve 10
 expect_equal 'status of adit serve' 0 "$PROC_STATUS"
