@@ -144,7 +144,8 @@ struct serve {
 	struct rights_table *rights; /* the router's */
 	struct listener *listener;
 	struct serve_once *once;
-	struct serve_stdio *session; /* --stdio: the only one */
+	struct serve_stdio *session;	 /* --stdio: the only one */
+	char peer[SERVE_STDIO_PEER_MAX]; /* whose it is */
 	struct service *service;
 	struct libvirt_service *libvirt;
 	struct event *signals[3], *ev_drain;
@@ -232,12 +233,9 @@ static int make_folders(struct serve *v, const struct config *c, struct err *e)
 /* Whether VMs may come: by anybody's hand, or by that of the only peer. */
 static bool takes_vms(const struct serve *v)
 {
-	char peer[SERVE_STDIO_PEER_MAX];
-
 	if (!v->source.stdio)
 		return v->config->migrate;
-	serve_stdio_name_peer(peer, sizeof(peer));
-	return rights_table_find(v->rights ? v->rights : v->config->rights, peer)->migrate;
+	return rights_table_find(v->rights ? v->rights : v->config->rights, v->peer)->migrate;
 }
 
 /* ---- the end ---- */
@@ -747,6 +745,10 @@ int cmd_serve(int argc, char **argv)
 	if (status >= 0)
 		goto out;
 	choose_file(&v);
+	if (v.source.stdio) {
+		serve_stdio_name_peer(v.peer, sizeof(v.peer));
+		v.source.peer = v.peer;
+	}
 	v.first = v.config = config_new(&v.source, &e);
 	if (!v.config) {
 		status = usage_fail("serve", &e);

@@ -38,6 +38,8 @@ struct reading {
 	char *peer;	       /* its pattern; NULL outside of one */
 	unsigned peer_line;
 	bool serve_seen, in_serve;
+	bool others;	 /* the section is of peers that never come to this process (--stdio) */
+	bool peer_found; /* the one of its only peer was there */
 	bool from_file;
 	unsigned seen[KEYS_MAX]; /* the line of a key; LINE_OPTION for an option */
 };
@@ -84,13 +86,16 @@ static int take_count(uint32_t *to, const char *value, uint32_t max, struct err 
 	return 0;
 }
 
-/* Whether path is absolute and a directory, or a program. */
-static int check_path(const char *path, bool directory, struct err *e)
+/* Whether path is absolute and a directory, or a program. Of others' only the words: what is there
+ * is not for this user to see. */
+static int check_path(const struct reading *g, const char *path, bool directory, struct err *e)
 {
 	struct stat st;
 
 	if (path[0] != '/')
 		return err_set(e, ERR_USAGE, "%s: give an absolute path", path);
+	if (g->others)
+		return 0;
 	if (stat(path, &st) < 0)
 		return err_set_sys(e, errno, "%s", path);
 	if (directory && !S_ISDIR(st.st_mode))
@@ -216,11 +221,12 @@ static int take_user(struct reading *g, struct user *to, const char *value, stru
 
 	if (user_parse(&u, value, e) < 0)
 		return e->code;
-	if (geteuid() != 0 && !g->source->stdio)
+	if (geteuid() != 0 && u.uid != geteuid() && !(g->source->stdio && g->from_file))
 		return err_set(e, ERR_CONFIG,
 			       "adit serve does not run as root, and cannot become user %s",
 			       u.name);
-	*to = u;
+	/* Nobody needs to become who he is. */
+	*to = u.uid == geteuid() ? (struct user){0} : u;
 	return 0;
 }
 
@@ -243,7 +249,7 @@ static int take_migrate(struct reading *g, const char *value, struct err *e)
 
 static int take_launch(struct reading *g, const char *value, struct err *e)
 {
-	int rc = check_path(value, false, e);
+	int rc = check_path(g, value, false, e);
 
 	return rc < 0 ? rc : rights_add_launch(g->rights, value, e);
 }
@@ -255,7 +261,7 @@ static int take_launch_user(struct reading *g, const char *value, struct err *e)
 
 static int take_images(struct reading *g, const char *value, struct err *e)
 {
-	int rc = check_path(value, true, e);
+	int rc = check_path(g, value, true, e);
 
 	return rc < 0 ? rc : rights_add_images(g->rights, value, e);
 }
@@ -270,16 +276,16 @@ static int take_launch_hook(struct reading *g, const char *value, struct err *e)
 {
 	struct stat st;
 
-	if (check_path(value, false, e) < 0)
+	if (check_path(g, value, false, e) < 0)
 		return e->code;
 	if (strpbrk(value, "\n"))
 		return err_set(e, ERR_USAGE, "a path has no newline in it");
-	if (stat(value, &st) < 0)
+	if (!g->others && stat(value, &st) < 0)
 		return err_set_sys(e, errno, "%s", value);
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH))
+	if (!g->others && ((st.st_uid != 0 && st.st_uid != geteuid()) || config_file_is_loose(&st)))
 		return err_set(e, ERR_CONFIG,
-			       "%s: must belong to root or to the user who runs adit, and not be "
-			       "writable for everybody",
+			       "%s: must belong to root or to the user who runs adit, and be "
+			       "writable for its owner only (chmod go-w)",
 			       value);
 	return take_path(&g->rights->launch_hook, value, e);
 }
@@ -409,6 +415,9 @@ static int begin_peer(struct reading *g, const char *pattern, unsigned line, str
 	g->rights = rights_new();
 	g->peer = strdup(pattern);
 	g->peer_line = line;
+	g->others = g->source->stdio && g->source->peer &&
+		    (g->peer_found || !rights_match(pattern, g->source->peer));
+	g->peer_found = g->peer_found || !g->others;
 	for (unsigned i = 0; i < KEY_COUNT; i++)
 		if (keys[i].where == PEER)
 			g->seen[i] = 0;
@@ -444,6 +453,20 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 	return begin_peer(g, pattern, line, e);
 }
 
+/* Names the file's keys where the words name the options. */
+static void name_keys(char *text)
+{
+	for (char *p = strstr(text, "--"); p; p = strstr(p + 2, "--"))
+		for (unsigned i = 0; i < KEY_COUNT && (p == text || p[-1] == ' '); i++) {
+			size_t len = strlen(keys[i].name);
+
+			if (strncmp(p + 2, keys[i].name, len) == 0 && strchr(" :", p[2 + len])) {
+				memmove(p, p + 2, strlen(p + 2) + 1);
+				break;
+			}
+		}
+}
+
 /* Takes a value, with the key's name in front of what is wrong. */
 static int take(struct reading *g, unsigned i, const char *name, const char *value, struct err *e)
 {
@@ -457,7 +480,7 @@ static int take(struct reading *g, unsigned i, const char *name, const char *val
 	if (strncmp(text, "--", 2) == 0 && !g->from_file)
 		return err_set(e, own.code, "%s", text);
 	if (strncmp(text, "--", 2) == 0) {
-		text += 2;
+		name_keys(own.text);
 		len = strcspn(text, ": ");
 		if (len == strlen(name) && strncmp(text, name, len) == 0)
 			text += len + strspn(text + len, ": ");
@@ -588,8 +611,34 @@ void config_free(struct config *c)
 	free(c);
 }
 
-static int check(struct config *c, const struct config_source *s, struct err *e)
+/* What is wrong with the API that the file and the options make together, in the words of whoever
+ * said it: the option or the line that the words begin with. */
+static int explain_api(const struct reading *g, struct err *e)
 {
+	unsigned line = 0;
+
+	if (!g->c->file)
+		return e->code;
+	for (unsigned i = 0; i < KEY_COUNT; i++) {
+		size_t len = strlen(keys[i].name);
+
+		if (strncmp(e->text, "--", 2) == 0 &&
+		    strncmp(e->text + 2, keys[i].name, len) == 0 && e->text[2 + len] == ' ' &&
+		    (g->seen[i] == LINE_OPTION || !keys[i].many))
+			line = g->seen[i];
+	}
+	if (line == LINE_OPTION)
+		return e->code;
+	name_keys(e->text);
+	e->code = e->code == ERR_USAGE ? ERR_CONFIG : e->code;
+	return line ? err_prefix(e, "%s:%u", g->c->file, line) : err_prefix(e, "%s", g->c->file);
+}
+
+static int check(const struct reading *g, struct err *e)
+{
+	struct config *c = g->c;
+	const struct config_source *s = g->source;
+
 	if (c->libvirt_dir && !c->libvirt && !c->file)
 		return err_set(e, ERR_USAGE, "--libvirt-dir needs --allow-libvirt");
 	if (user_is_given(&c->launch_user) && !c->launch && !c->file)
@@ -600,11 +649,8 @@ static int check(struct config *c, const struct config_source *s, struct err *e)
 		serve_api_options_fini(&c->api);
 		return 0;
 	}
-	if (serve_api_check(&c->api, e) < 0) {
-		if (c->file)
-			e->code = e->code == ERR_USAGE ? ERR_CONFIG : e->code;
-		return c->file ? err_prefix(e, "%s", c->file) : (int)e->code;
-	}
+	if (serve_api_check(&c->api, e) < 0)
+		return explain_api(g, e);
 	if (c->file && !auth_given(&c->auth))
 		return err_set(e, ERR_CONFIG,
 			       "%s: [serve] does not say who may connect: write psk = FILE or "
@@ -613,11 +659,14 @@ static int check(struct config *c, const struct config_source *s, struct err *e)
 	return 0;
 }
 
-/* [serve]'s, for whoever has no user of its own. */
-static void use_launch_user(struct config *c)
+/* [serve]'s, for whoever has no user of its own. It is root's adit serve that becomes one: a
+ * process of sshd's is somebody already, if not root. */
+static void use_launch_user(struct config *c, const struct config_source *s)
 {
 	const struct rights *r;
 
+	if (s->stdio && geteuid() != 0)
+		c->launch_user = (struct user){0};
 	for (unsigned i = 0; rights_table_at(c->rights, i, &r); i++) {
 		if (r->launch && !user_is_given(&r->launch_user))
 			((struct rights *)r)->launch_user = c->launch_user;
@@ -656,9 +705,9 @@ struct config *config_new(const struct config_source *source, struct err *e)
 		rc = g.peer ? end_peer(&g, e) : err_set(e, ERR_SPACE, "memory is short");
 	}
 	if (rc == 0)
-		rc = check(c, source, e);
+		rc = check(&g, e);
 	if (rc == 0)
-		use_launch_user(c);
+		use_launch_user(c, source);
 out:
 	rights_unref(g.rights);
 	free(g.peer);

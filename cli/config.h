@@ -35,6 +35,7 @@ struct config_source {
 	unsigned option_count;
 	const char *file; /* NULL: none is read */
 	bool stdio;	  /* --stdio: credentials and API of the file are for others */
+	const char *peer; /* with it: who its only peer is; NULL: not known */
 };
 
 /* Owned by whoever called config_new; the strings are its own. */

@@ -161,6 +161,12 @@ int config_file_parse(FILE *f, const char *name, const struct config_file_ops *o
 	return p.failed ? (int)e->code : 0;
 }
 
+bool config_file_is_loose(const struct stat *st)
+{
+	return (st->st_mode & S_IWOTH) ||
+	       ((st->st_mode & S_IWGRP) && st->st_gid != 0 && st->st_gid != getegid());
+}
+
 int config_file_read(const char *path, const struct config_file_ops *ops, void *ctx, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc;
@@ -178,8 +184,9 @@ int config_file_read(const char *path, const struct config_file_ops *ops, void *
 	else if (S_ISREG(st.st_mode) && st.st_uid != 0 && st.st_uid != geteuid())
 		err_set(e, ERR_CONFIG, "%s: must belong to root or to the user who runs adit",
 			path);
-	else if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH))
-		err_set(e, ERR_CONFIG, "%s: everybody may write to it: chmod o-w it", path);
+	else if (S_ISREG(st.st_mode) && config_file_is_loose(&st))
+		err_set(e, ERR_CONFIG, "%s: %s may write to it: chmod go-w it", path,
+			st.st_mode & S_IWOTH ? "everybody" : "its group");
 	f = err_is_set(e) ? NULL : fdopen(fd, "r");
 	if (!f) {
 		if (!err_is_set(e))

@@ -5,7 +5,9 @@
 #ifndef ADIT_CLI_CONFIG_FILE_H
 #define ADIT_CLI_CONFIG_FILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 
@@ -22,8 +24,12 @@ struct config_file_ops {
 int config_file_parse(FILE *f, const char *name, const struct config_file_ops *ops, void *ctx,
 		      struct err *e);
 
-/* Opens path and parses it. It must belong to root or to the user who runs adit, and nobody
- * else may write to it: it says which programs are run. ERR_CONFIG, ERR_SYSTEM. */
+/* Whether a file that adit goes by or runs can be written to by another user than its owner: by
+ * everybody, or by a group that is neither root's nor this process's. */
+bool config_file_is_loose(const struct stat *st);
+
+/* Opens path and parses it. It must belong to root or to the user who runs adit, and not be
+ * loose: it says which programs are run. ERR_CONFIG, ERR_SYSTEM. */
 int config_file_read(const char *path, const struct config_file_ops *ops, void *ctx, struct err *e);
 
 #endif

@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+/* Beyond it nothing is limited, and a second's worth stays within an int64_t with room. */
+static const uint64_t RATE_MAX = UINT64_C(1) << 50;
+
 enum { BURST_US = 25000, CHUNK_MIN = 4096, CHUNKS_A_SECOND = 50 };
 
 struct rate {
@@ -19,13 +22,13 @@ struct rate *rate_new(uint64_t bytes_per_s)
 	struct rate *r = calloc(1, sizeof(*r));
 
 	if (r)
-		r->bytes_per_s = bytes_per_s;
+		rate_set(r, bytes_per_s);
 	return r;
 }
 
 void rate_set(struct rate *r, uint64_t bytes_per_s)
 {
-	r->bytes_per_s = bytes_per_s;
+	r->bytes_per_s = bytes_per_s < RATE_MAX ? bytes_per_s : RATE_MAX;
 	/* An old debt is not paid at the new rate. */
 	r->tokens = 0;
 }

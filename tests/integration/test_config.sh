@@ -105,7 +105,7 @@ wrong 'libvirt = yes
 libvirt = yes' '17: libvirt stands in line 16 already'
 chmod o+w "$T/adit.conf"
 ! "$ADIT" serve --config "$T/adit.conf" --check-config >"$T/said" 2>&1 || fail 'a file that all may write to was read'
-grep -q 'chmod o-w' "$T/said" || fail "no mend for the mode: $(cat "$T/said")"
+grep -q 'chmod go-w' "$T/said" || fail "no mend for the mode: $(cat "$T/said")"
 chmod 600 "$T/adit.conf"
 ! "$ADIT" serve --config "$T/adit.conf" --psk "$T/nothing" --check-config >"$T/said" 2>&1 || fail 'credentials are not looked at'
 grep -q "$T/nothing" "$T/said" || fail "an option does not hold against the file: $(cat "$T/said")"

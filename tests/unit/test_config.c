@@ -122,7 +122,7 @@ static void test_config_tells_the_line_of_what_is_wrong(void **state)
 	is_wrong(SERVE "[serve]\n", 3, "already");
 	is_wrong(SERVE "key = 1\n", 3, "no key key");
 	is_wrong(SERVE "psk = /l\n", 3, "line 2 already");
-	is_wrong(SERVE "tls-creds = /l\n", 3, "cannot go together");
+	is_wrong(SERVE "tls-creds = /l\n", 3, "tls-creds: psk and tls-creds cannot go together");
 	is_wrong(SERVE "forward = unix:/a\n", 3, "[peer NAME]");
 	is_wrong(SERVE "[peer b]\npsk = /l\n", 4, "[serve]");
 	is_wrong(SERVE "nonsense\n\n[peer b]\nkey = 2\n", 3, "neither");
@@ -135,8 +135,8 @@ static void test_config_tells_the_line_of_what_is_wrong(void **state)
 	is_wrong(SERVE "handshakes = -1\n", 3, "no number");
 	is_wrong(SERVE "memory = 1K\n", 3, "too little");
 	is_wrong(SERVE "listen = :99999\n", 3, "listen: ");
-	is_wrong(SERVE "api-listen = :1\n", 0, "api-token-file");
-	is_wrong(SERVE "vms = /nonexistent\n", 0, "/nonexistent");
+	is_wrong(SERVE "api-listen = :1\n", 3, ": api-listen needs api-token-file");
+	is_wrong(SERVE "vms = /nonexistent\n", 0, ": vms /nonexistent");
 	is_wrong(SERVE "[peer b]\nmigrate = 1\n", 4, "neither yes nor no");
 	is_wrong(SERVE "[peer b]\nmigrate = yes\nmigrate = no\n", 5, "line 4 already");
 	is_wrong(SERVE "[peer b]\nforward = /a\n", 4, "forward: \"/a\" is no pattern");
@@ -217,6 +217,58 @@ static void test_config_stdio_leaves_credentials_and_api_alone(void **state)
 	config_free(c);
 }
 
+/* What sshd starts as another user than root goes by its own section, and sees no other's paths. */
+static void test_config_stdio_looks_at_its_own_section(void **state)
+{
+	struct config_source s = {.file = path, .stdio = true, .peer = "ssh:nobody@10.0.0.1"};
+	char dir[] = "/tmp/adit-config-d.XXXXXX", text[512];
+	const struct rights *r;
+	struct err e = ERR_INIT;
+	struct config *c;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("only root can be another user: not tested\n");
+		return;
+	}
+	assert_non_null(mkdtemp(dir));
+	snprintf(text, sizeof(text),
+		 SERVE "launch-user = daemon\n"
+		       "[peer ssh:root]\nmigrate = yes\nlaunch = /bin/sh\nimages = %s/inner\n"
+		       "[peer ssh:daemon]\nmigrate = yes\nlaunch-hook = %s/hook\n"
+		       "[peer ssh:nobody]\nmigrate = yes\nlaunch = /bin/sh\nimages = /usr\n"
+		       "[peer ssh:nobody@10.*]\nmigrate = yes\nlaunch = /nonexistent\n",
+		 dir, dir);
+	write_file(text);
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(seteuid(65534), 0);
+	c = config_new(&s, &e);
+	assert_string_equal(e.text, "");
+	assert_non_null(c);
+	r = rights_table_find(c->rights, s.peer);
+	assert_string_equal(r->launch[0], "/bin/sh");
+	assert_false(user_is_given(&r->launch_user)); /* it cannot become daemon, and need not */
+	assert_false(c->any_launch_user);
+	config_free(c);
+	s.peer = "ssh:root@10.0.0.1";
+	assert_null(config_new(&s, &e)); /* its own are looked at */
+	assert_non_null(strstr(e.text, ":7: images: "));
+
+	/* who it is already */
+	e = (struct err)ERR_INIT;
+	assert_int_equal(seteuid(0), 0);
+	write_file(SERVE "launch-user = nobody\n");
+	s = (struct config_source){.file = path};
+	assert_int_equal(seteuid(65534), 0);
+	c = config_new(&s, &e);
+	assert_int_equal(seteuid(0), 0);
+	assert_non_null(c);
+	assert_false(user_is_given(&c->launch_user));
+	config_free(c);
+	assert_int_equal(chmod(path, 0600), 0);
+	rmdir(dir);
+}
+
 static void test_config_names_what_is_fixed(void **state)
 {
 	struct err e = ERR_INIT;
@@ -236,14 +288,43 @@ static void test_config_names_what_is_fixed(void **state)
 static void test_config_file_is_nobody_elses_to_write(void **state)
 {
 	struct config_source s = {.file = path};
+	char hook[] = "/tmp/adit-config-h.XXXXXX", text[128];
 	struct err e = ERR_INIT;
+	struct config *c;
+	int fd = mkstemp(hook);
 
 	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
 	write_file(SERVE);
 	assert_int_equal(chmod(path, 0666), 0);
 	assert_null(config_new(&s, &e));
-	assert_non_null(strstr(e.text, "chmod o-w"));
+	assert_non_null(strstr(e.text, "chmod go-w"));
 	assert_int_equal(chmod(path, 0600), 0);
+	if (geteuid() == 0) { /* a group's, that is not root's */
+		assert_int_equal(chown(path, 0, 1), 0);
+		assert_int_equal(chmod(path, 0660), 0);
+		e = (struct err)ERR_INIT;
+		assert_null(config_new(&s, &e));
+		assert_non_null(strstr(e.text, "its group may write to it"));
+		assert_int_equal(chown(path, 0, 0), 0);
+		e = (struct err)ERR_INIT;
+		c = config_new(&s, &e);
+		assert_non_null(c);
+		config_free(c);
+		assert_int_equal(chown(hook, 0, 1), 0);
+		assert_int_equal(chmod(hook, 0770), 0);
+		snprintf(text, sizeof(text), SERVE "[peer b]\nmigrate = yes\nlaunch-hook = %s\n",
+			 hook);
+		is_wrong(text, 5, "writable for its owner only");
+		assert_int_equal(chmod(hook, 0750), 0);
+		e = (struct err)ERR_INIT;
+		c = read_with(text, NULL, &e);
+		assert_non_null(c);
+		config_free(c);
+		assert_int_equal(chmod(path, 0600), 0);
+	}
+	unlink(hook);
 	s.file = "/tmp";
 	assert_null(config_new(&s, &e));
 	s.file = "/nonexistent";
@@ -257,6 +338,7 @@ int main(void)
 	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong),
 	    cmocka_unit_test(test_config_options_hold_against_the_file),
 	    cmocka_unit_test(test_config_stdio_leaves_credentials_and_api_alone),
+	    cmocka_unit_test(test_config_stdio_looks_at_its_own_section),
 	    cmocka_unit_test(test_config_names_what_is_fixed),
 	    cmocka_unit_test(test_config_file_is_nobody_elses_to_write),
 	};

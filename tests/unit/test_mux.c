@@ -357,6 +357,11 @@ static void test_mux_rate_caps_the_sum_and_can_be_changed(void **state)
 		assert_true(rate > 0.9 * speed * (1 << 20) && rate < 1.1 * speed * (1 << 20));
 	}
 	assert_true(a.sent > b.sent); /* ram weighs more */
+	for (uint64_t before = a.sent, i = 0; i < 2; i++, before = a.sent) {
+		rate_set(r, i ? UINT64_MAX : UINT64_C(8) << 60); /* as good as none */
+		pair_run(&p, 0, 10);
+		assert_true(a.sent > before);
+	}
 	stream_free(a.s);
 	stream_free(b.s);
 	stream_free(t.ps[0].s);
