@@ -194,9 +194,11 @@ int fd_listen(const struct addr *a, int backlog, struct err *e)
 		if (!saved || errno == EADDRINUSE || errno == EACCES)
 			saved = errno;
 	}
-	return err_set(e, ERR_ADDRESS, "cannot listen on %s: %s%s",
-		       addr_format(a, name, sizeof(name)), strerror(saved),
-		       saved == EADDRINUSE ? " (end what listens there, or choose another port)"
-		       : saved == EACCES && a->kind == ADDR_TCP ? " (ports below 1024 need root)"
-								: "");
+	rc = err_set(e, ERR_ADDRESS, "cannot listen on %s: %s%s",
+		     addr_format(a, name, sizeof(name)), strerror(saved),
+		     saved == EADDRINUSE ? " (end what listens there, or choose another port)"
+		     : saved == EACCES && a->kind == ADDR_TCP ? " (ports below 1024 need root)"
+							      : "");
+	errno = saved;
+	return rc;
 }

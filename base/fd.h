@@ -31,7 +31,8 @@ int fd_take_listening(int number, struct err *e);
 
 /* A listening socket for a (close-on-exec, non-blocking). For a unix path: a
  * stale socket (nobody answers) is replaced, a live one or any other file is
- * ERR_ADDRESS; the socket is made with mode 0600. For a descriptor: fd_take_listening. */
+ * ERR_ADDRESS; the socket is made with mode 0600. For a descriptor: fd_take_listening.
+ * Where the port is taken errno is EADDRINUSE. */
 int fd_listen(const struct addr *a, int backlog, struct err *e);
 
 #endif

@@ -157,7 +157,7 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 
 static int check_names(const struct run *r, struct err *e)
 {
-	static const char *const taken[] = {"dir", "libvirt", "migrate", "disks"};
+	static const char *const taken[] = {PRIVATE_DIR_LOCK, "dir", "libvirt", "migrate", "disks"};
 	char word[16];
 
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
@@ -169,7 +169,7 @@ static int check_names(const struct run *r, struct err *e)
 				    "name",
 				    r->tunnel.pairs[k].name, taken[i]);
 		snprintf(word, sizeof(word), "{%s}", taken[i]);
-		for (char **w = r->command; i > 0 && !r->with_libvirt && *w; w++)
+		for (char **w = r->command; i > 1 && !r->with_libvirt && *w; w++)
 			if (strstr(*w, word))
 				return err_set(e, ERR_USAGE, "%s needs --libvirt", word);
 	}

@@ -61,9 +61,15 @@ static void on_libevent_log(int severity, const char *text)
 static void prepare(void)
 {
 	struct rlimit files;
+	sigset_t none;
 
 	inherited_save();
 	signal(SIGPIPE, SIG_IGN);
+	/* Whoever starts us may have blocked signals that we are ended by, or that tell of a
+	 * child's end; with SIGCHLD ignored there would be no status to wait for. */
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* A stream is a descriptor, and there may be thousands. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
 		files.rlim_cur = files.rlim_max;

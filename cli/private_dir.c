@@ -1,7 +1,7 @@
 /*
- * A folder for sockets: see private_dir.h. Each has a file "lock", which its process holds
- * locked. A lock that is free belongs to one that was killed. Refuses to touch folders of other
- * users.
+ * A folder for sockets: see private_dir.h. Each has a file ".lock", which its process
+ * holds locked. A lock that is free belongs to one that was killed. Refuses to touch folders of
+ * other users.
  */
 #include "cli/private_dir.h"
 
@@ -20,6 +20,8 @@
 
 #define PREFIX "adit-run."
 
+enum { TRIES = 8 };
+
 /* Removes path if it is a folder of ours whose process has gone. */
 static void sweep_one(const char *path)
 {
@@ -29,7 +31,7 @@ static void sweep_one(const char *path)
 
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
 		return;
-	snprintf(lock_path, sizeof(lock_path), "%s/lock", path);
+	snprintf(lock_path, sizeof(lock_path), "%s/" PRIVATE_DIR_LOCK, path);
 	lock = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (lock < 0)
 		return; /* about to be made */
@@ -54,10 +56,11 @@ static void sweep(const char *base)
 		closedir(d);
 }
 
-/* The folder in base. 0 or -1 with errno. */
+/* The folder in base. 0 or -1 with errno; EAGAIN: another's sweep has it. */
 static int make_in(struct private_dir *d, const char *base)
 {
 	char lock_path[PRIVATE_DIR_MAX + 8];
+	struct stat st;
 	int saved;
 
 	if (snprintf(d->path, sizeof(d->path), "%s/" PREFIX "XXXXXX", base) >=
@@ -71,12 +74,13 @@ static int make_in(struct private_dir *d, const char *base)
 		d->path[0] = '\0';
 		return -1;
 	}
-	snprintf(lock_path, sizeof(lock_path), "%s/lock", d->path);
+	snprintf(lock_path, sizeof(lock_path), "%s/" PRIVATE_DIR_LOCK, d->path);
 	d->lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	/* In between, a sweep of another's may have had it for a moment: it removes then. */
-	if (d->lock >= 0 && flock(d->lock, LOCK_EX | LOCK_NB) == 0)
+	/* In between, a sweep of another's may have had it, and then it removes the folder. */
+	if (d->lock >= 0 && flock(d->lock, LOCK_EX | LOCK_NB) == 0 && fstat(d->lock, &st) == 0 &&
+	    st.st_nlink != 0)
 		return 0;
-	saved = errno;
+	saved = d->lock >= 0 ? EAGAIN : errno;
 	private_dir_remove(d);
 	errno = saved;
 	return -1;
@@ -96,9 +100,13 @@ int private_dir_make(struct private_dir *d, struct err *e)
 	const char *bases[] = {geteuid() == 0 ? "/run" : NULL, runtime_dir(), getenv("TMPDIR"),
 			       "/tmp"};
 
-	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
-		if (bases[i] && bases[i][0] == '/' && make_in(d, bases[i]) == 0)
-			return 0;
+	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+		int tries = bases[i] && bases[i][0] == '/' ? TRIES : 0;
+
+		for (errno = EAGAIN; tries > 0 && errno == EAGAIN; tries--)
+			if (make_in(d, bases[i]) == 0)
+				return 0;
+	}
 	return err_set_sys(e, errno, "no private folder for sockets can be made in /tmp");
 }
 

@@ -9,6 +9,9 @@
 
 enum { PRIVATE_DIR_MAX = 80 };
 
+/* The name within it that is not free. */
+#define PRIVATE_DIR_LOCK ".lock"
+
 /* Zeroed but for the descriptor: PRIVATE_DIR_INIT. */
 struct private_dir {
 	char path[PRIVATE_DIR_MAX];

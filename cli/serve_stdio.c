@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/serve_once.h"
@@ -25,18 +26,24 @@
 #include "tunnel/listener.h"
 #include "tunnel/transport_stdio.h"
 
-enum { GREETING_MS = 30000, KEY_MS = 30000 };
+enum {
+	GREETING_MS = 30000,
+	KEY_MS = 30000,
+	PORT_MS = 3000, /* for a port that somebody has: the one before may just be ending */
+	PORT_TRY_MS = 200,
+};
 
 enum stdio_state {
 	STDIO_GREETING, /* the peer's line comes in */
 	STDIO_STRANDS,	/* the session's other channels are waited for */
 	STDIO_JOINED,	/* this is one of those: it waits for the session's end */
+	STDIO_PORT,	/* somebody still has the port for the key */
 	STDIO_KEY,	/* a peer with a one-time key is waited for */
 	STDIO_SESSION,	/* a session is being made, or is there */
 	STDIO_OVER,
 };
 
-static const char *const state_names[] = {"greeting", "strands", "joined",
+static const char *const state_names[] = {"greeting", "strands", "joined", "port",
 					  "key",      "session", "over"};
 
 struct serve_stdio {
@@ -50,6 +57,7 @@ struct serve_stdio {
 	struct session *session; /* until the router has it */
 	struct creds *creds;
 	struct listener *listener;
+	uint64_t port_until_ms;
 	struct serve_strands *strands;
 	unsigned strand_count;
 	int joined; /* the socket to the first channel's process */
@@ -74,8 +82,9 @@ static void over(struct serve_stdio *v, int status)
 	event_base_loopbreak(v->config.base);
 }
 
-/* One line to the peer. It is short, and first: a pipe takes it whole. */
-static void answer(const struct serve_stdio *v, const char *words, const char *more)
+/* One line to the peer. It is short, and first: a pipe takes it whole. 0, or -1: the peer has
+ * gone. */
+static int answer(const struct serve_stdio *v, const char *words, const char *more)
 {
 	char line[TRANSPORT_STDIO_LINE_MAX];
 	int n = snprintf(line, sizeof(line) - 1, TRANSPORT_STDIO_GREETING "%s%s", words, more);
@@ -83,8 +92,10 @@ static void answer(const struct serve_stdio *v, const char *words, const char *m
 	if (n >= (int)sizeof(line) - 1)
 		n = (int)sizeof(line) - 2;
 	line[n++] = '\n';
-	if (write(v->out, line, (size_t)n) != n)
-		log_warn(NULL, "the peer has gone");
+	if (write(v->out, line, (size_t)n) == n)
+		return 0;
+	log_warn(NULL, "the peer has gone");
+	return -1;
 }
 
 static void refuse(struct serve_stdio *v, const char *why)
@@ -276,27 +287,83 @@ static void on_session(void *ctx, struct session *s)
 	hand_over(v, s);
 }
 
+static void on_port_timer(evutil_socket_t fd, short what, void *ctx);
+
+/* From now on fn is called after ms. */
+static int set_timer(struct serve_stdio *v, event_callback_fn fn, unsigned ms, struct err *e)
+{
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	event_free(v->ev);
+	v->ev = evtimer_new(v->config.base, fn, v);
+	if (!v->ev || event_add(v->ev, &tv) < 0)
+		return err_set(e, ERR_SPACE, "no memory for a timer");
+	return 0;
+}
+
+/* The port for the one that has the key: 0 also where it is tried again in a moment. */
+static int open_port(struct serve_stdio *v, struct err *e)
+{
+	struct listener_config config;
+	struct err was;
+	char more[64];
+
+	listener_config_default(&config);
+	errno = 0;
+	v->listener =
+	    listener_new(v->config.base, v->config.listen, v->creds, &config, on_session, v, e);
+	if (!v->listener && errno == EADDRINUSE) {
+		if (clock_ms() < v->port_until_ms) {
+			*e = (struct err)ERR_INIT;
+			return set_timer(v, on_port_timer, PORT_TRY_MS, e);
+		}
+		was = *e;
+		err_set(e, was.code,
+			"%s; where it is an attempt before this one, which still waits for its "
+			"key, try again in half a minute",
+			was.text);
+	}
+	if (!v->listener) {
+		if (v->config.rights_given)
+			err_prefix(
+			    e,
+			    "the command has rights of its own, so no running adit serve is asked");
+		return e->code;
+	}
+	if (set_timer(v, on_key_timer, KEY_MS, e) < 0)
+		return e->code;
+	snprintf(more, sizeof(more), ADIT_VERSION " port=%u", listener_port(v->listener));
+	if (answer(v, "ok ", more) < 0) {
+		over(v, EXIT_FAILURE);
+		return 0;
+	}
+	/* ssh is done; the peer closes its channel. */
+	fd_close(&v->in);
+	fd_close(&v->out);
+	set_state(v, STDIO_KEY);
+	return 0;
+}
+
+static void on_port_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	struct serve_stdio *v = ctx;
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	if (v->state == STDIO_PORT && open_port(v, &e) < 0)
+		refuse(v, e.text);
+}
+
 /* Waits on the port for the one that has the key. */
 static int listen_for(struct serve_stdio *v, const struct creds_psk_key *k, struct err *e)
 {
-	struct listener_config config;
-	char more[64];
-
 	v->creds = creds_new_psk(CREDS_SERVER, NULL, e);
 	if (!v->creds || creds_take_once(v->creds, k, v->peer, e) < 0)
 		return e->code;
-	listener_config_default(&config);
-	v->listener =
-	    listener_new(v->config.base, v->config.listen, v->creds, &config, on_session, v, e);
-	if (!v->listener)
-		return e->code;
-	event_free(v->ev);
-	v->ev = evtimer_new(v->config.base, on_key_timer, v);
-	if (!v->ev || event_add(v->ev, &(struct timeval){.tv_sec = KEY_MS / 1000}) < 0)
-		return err_set(e, ERR_SPACE, "no memory for a timer");
-	snprintf(more, sizeof(more), ADIT_VERSION " port=%u", listener_port(v->listener));
-	answer(v, "ok ", more);
-	return 0;
+	set_state(v, STDIO_PORT);
+	v->port_until_ms = clock_ms() + PORT_MS;
+	return open_port(v, e);
 }
 
 /* To the adit serve of this user, or else of the host: its port, 0: none runs, or an error. */
@@ -331,16 +398,7 @@ static void take_key(struct serve_stdio *v, const char *words)
 		snprintf(more, sizeof(more), ADIT_VERSION " port=%d", rc);
 		answer(v, "ok ", more);
 		over(v, EXIT_SUCCESS);
-	} else if (rc == 0 && listen_for(v, &k, &e) == 0) {
-		/* ssh is done; the peer closes its channel. */
-		fd_close(&v->in);
-		fd_close(&v->out);
-		set_state(v, STDIO_KEY);
-	} else {
-		if (rc == 0 && v->config.rights_given)
-			err_prefix(
-			    &e,
-			    "the command has rights of its own, so no running adit serve is asked");
+	} else if (rc < 0 || listen_for(v, &k, &e) < 0) {
 		refuse(v, e.text);
 	}
 	explicit_bzero(&k, sizeof(k));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,6 +17,8 @@
 static const char *const kind_names[LIBVIRT_PATH_KINDS] = {"ram", "disks"};
 
 enum { TAIL_MAX = sizeof("/adit-12345678-disks.sock") - 1 };
+
+enum { TRIES = 4, TRY_NS = 5 * 1000 * 1000 }; /* the caller's loop stands still meanwhile */
 
 const char *libvirt_path_kind_name(int kind)
 {
@@ -116,13 +119,21 @@ int libvirt_path_claim(const char *dir, const char *id, struct err *e)
 {
 	char path[ADDR_UNIX_MAX + 8];
 	struct stat st;
-	int lock;
+	int lock, tries = TRIES;
 
 	sweep(dir);
 	format_lock(path, sizeof(path), dir, id);
-	/* Somebody's sweep may come before the lock, and remove it: then once more. */
+	/* Somebody's sweep may come before the lock, and remove it: then once more. Or it is about
+	 * to remove the file of one that was killed. */
 	do {
 		lock = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (lock < 0 && errno == EEXIST && --tries > 0) {
+			nanosleep(&(struct timespec){.tv_nsec = TRY_NS}, NULL);
+			continue;
+		}
+		if (lock < 0 && errno == EEXIST)
+			return err_set(e, ERR_REFUSED, "%s is there already: another stands for it",
+				       path);
 		if (lock < 0)
 			return err_set(e, ERR_ADDRESS, "%s cannot be made: %s%s", path,
 				       strerror(errno),

@@ -35,8 +35,8 @@ void libvirt_path_format(struct addr *a, const char *dir, const char *id, int ki
  * one is left by a process that was killed.
  */
 
-/* Clears up what such have left in dir, and locks id. A descriptor (close-on-exec), or ERR_ADDRESS
- * and others. */
+/* Clears up what such have left in dir, and locks id. A descriptor (close-on-exec), or
+ * ERR_REFUSED: another has it, ERR_ADDRESS. */
 int libvirt_path_claim(const char *dir, const char *id, struct err *e);
 
 /* Removes the sockets, whoever made them, and the lock; *lock is -1 afterwards, and may be before:

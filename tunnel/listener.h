@@ -24,7 +24,8 @@ void listener_config_default(struct listener_config *c);
 
 /* Listens on a (host may be empty: all addresses). on_session gets every session
  * that is ready, and must call session_set_ops within it; it owns the session from
- * then on. creds is borrowed and must outlive the listener. ERR_ADDRESS. */
+ * then on. creds is borrowed and must outlive the listener. ERR_ADDRESS; errno is
+ * EADDRINUSE where somebody has the port. */
 struct listener *listener_new(struct event_base *base, const struct addr *a, struct creds *creds,
 			      const struct listener_config *config,
 			      void (*on_session)(void *ctx, struct session *s), void *ctx,

@@ -134,6 +134,8 @@ static const char *advice(const struct session *s, int error)
 	case ECONNREFUSED:
 		if (s->ssh)
 			return "is sshd running there, on that port?";
+		if (s->ssh_key_only)
+			return "does the firewall let that port through?";
 		return "is `adit serve` running there, on that port?";
 	case ETIMEDOUT:
 	case EHOSTUNREACH:

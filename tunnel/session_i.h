@@ -15,7 +15,7 @@ struct session {
 	struct link *link;		   /* NULL before it is connected and after it has ended */
 	char address[96];		   /* of the peer */
 	char peer[256];			   /* who it is, once it has proved it */
-	char dest[2 * ADDR_HOST_MAX + 64]; /* as the user wrote it, for errors */
+	char dest[3 * ADDR_HOST_MAX + 96]; /* as the user wrote it, for errors */
 
 	/* connecting */
 	int connecting;

@@ -90,6 +90,17 @@ void session_ssh_fini(struct session *s)
 	s->own_creds = NULL;
 }
 
+/* For errors: the port is another than ssh's, and a firewall may shut it. */
+static void name_data(struct session *s, const struct addr *a)
+{
+	size_t len = strlen(s->dest);
+	char name[ADDR_HOST_MAX + 16];
+
+	snprintf(name, sizeof(name), strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, a->port);
+	if (!strstr(s->dest, name))
+		snprintf(s->dest + len, sizeof(s->dest) - len, " (data at %s)", name);
+}
+
 /* The far adit has taken the key: on to its port. */
 static int go_over(struct session *s, struct err *e)
 {
@@ -105,6 +116,7 @@ static int go_over(struct session *s, struct err *e)
 		transport_ssh_address(s->ssh, &a);
 	if (!s->data_to.port)
 		a.port = (uint16_t)port;
+	name_data(s, &a);
 	snprintf(s->peer, sizeof(s->peer), "%s", s->ssh->peer);
 	snprintf(s->host, sizeof(s->host), "%s", a.host);
 	transport_free(s->ssh);

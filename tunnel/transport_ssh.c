@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "tunnel/ssh_alias.h"
+#include "tunnel/ssh_proxy.h"
 
 enum { DIRECT_MIN = 16 * 1024 }; /* frames that do not stay in the ring */
 
@@ -86,8 +87,11 @@ static void watch(struct transport_ssh *ssh, int fd)
 
 static int go_connect(struct transport_ssh *ssh)
 {
-	int r = ssh_connect(ssh->session);
+	int r;
 
+	ssh_proxy_shield(ssh->proxy);
+	r = ssh_connect(ssh->session);
+	ssh_proxy_shield(0);
 	if (ssh->t.fd < 0)
 		watch(ssh, ssh_get_fd(ssh->session));
 	if (ssh->t.fd >= 0)

@@ -69,6 +69,15 @@ grep -q 'adit run: no-such-command: not found' "$T/run.log" || fail "127 without
 run 126 -- "$PSK"
 grep -q "adit run: $PSK: Permission denied" "$T/run.log" || fail "126 without a word: $(cat "$T/run.log")"
 
+# what adit needs is not left to whoever starts it, and COMMAND gets it as it was
+# shellcheck disable=SC2016
+expect_equal "with signals blocked and ignored" "$(env --block-signal=CHLD,TERM,USR1 --ignore-signal=CHLD grep -E '^Sig(Ign|Blk)' /proc/self/status)" \
+    "$(timeout -s KILL 20 env --block-signal=CHLD,TERM,USR1 --ignore-signal=CHLD "$ADIT" run "${dest[@]}" -L "echo=unix:$T/echo" -- \
+    grep -E '^Sig(Ign|Blk)' /proc/self/status)"
+# a name is free unless the folder's own file has it
+run 0 -L "lock=unix:$T/none" -- test -S '{lock}'
+run 2 -L ".lock=unix:$T/none" -- true
+
 # credentials by the environment; options go before it
 ADIT_PSK=$PSK "$ADIT" run "${dest[0]}" -L "echo=unix:$T/echo" -- true || fail "with ADIT_PSK"
 ADIT_TLS_CREDS=$T/nothing "$ADIT" run "${dest[0]}" -L "echo=unix:$T/echo" -- true 2>"$T/run.log" && fail "without credentials"

@@ -60,6 +60,11 @@ knows "[127.0.0.1]:$SSHD_PORT"
 say_config "${far[@]}" "ProxyCommand socat -d -d -lf $T/socat.log STDIO TCP4:%h:%p"
 works "ProxyCommand"
 grep -q "$SSHD_PORT" "$T/socat.log" || fail 'the ProxyCommand was not run'
+# Ctrl-C is for whoever started the tunnel, not for that program (socat sets a handler, ignored or not)
+# shellcheck disable=SC2016
+timeout -s KILL 20 setsid env --default-signal=INT,QUIT "$ADIT" run ssh://far -L "near=unix:$T/target" -- \
+    bash -c 'trap "echo INT" INT; kill -INT 0; sleep 0.3; [ -S "$ADIT_NEAR" ]' >"$T/said" 2>&1
+expect_equal "a Ctrl-C with a ProxyCommand" "0 INT" "$? $(cat "$T/said")"
 say_config "${far[@]}" "ProxyCommand exit 1"
 fails "a ProxyCommand that fails" 'ssh'
 say_config "Host jump" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)" "IdentityFile ~/.ssh/other-key" \

@@ -156,7 +156,7 @@ static void test_libvirt_path_claim_clears_up_after_the_dead_only(void **state)
 	assert_false(exists("adit-00000002-disks.sock"));
 	assert_true(exists("adit-nonsense.lock"));
 	/* one that is claimed is not claimed again */
-	assert_int_equal(libvirt_path_claim(dir, "00000001", &e), ERR_ADDRESS);
+	assert_int_equal(libvirt_path_claim(dir, "00000001", &e), ERR_REFUSED);
 	libvirt_path_release(dir, "00000003", &lock);
 	libvirt_path_release(dir, "00000001", &alive);
 	assert_false(exists("adit-00000001-ram.sock"));
