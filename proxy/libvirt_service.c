@@ -22,6 +22,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "proxy/libvirt_path.h"
@@ -29,7 +30,14 @@
 #include "proxy/rights.h"
 #include "proxy/router.h"
 
-enum { HOLDS_MAX = 64 }; /* of one session */
+enum {
+	HOLDS_MAX = 64, /* of one session */
+	/* What a migration may take from its last byte of RAM or disks to its end, while there is a
+	 * connection to the daemon, over which its last words go; and without one, or between the
+	 * disks and RAM. */
+	LAST_WORDS_MS = 30000,
+	BETWEEN_MS = 2000,
+};
 
 /* The daemons' sockets, in the order in which they are asked. */
 static const char *const daemons[] = {"/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"};
@@ -52,13 +60,16 @@ struct hold {
 	size_t answered;
 	int lock;   /* libvirt_path_claim's */
 	int daemon; /* a connection to it, for the first who asks; -1 */
-	int begun;  /* one of its sockets was asked for */
 	int over;
+	unsigned flows;	   /* of RAM and disks, that are carried */
+	uint64_t quiet_ms; /* since when there is none; 0: there was none yet */
 };
 
 struct carried {
 	LIST_ENTRY(carried) link;
 	struct visit *visit;
+	struct hold *hold; /* whose RAM or disks these are; NULL: the daemon's, or it is gone */
+	int is_daemon;
 	struct relay *relay;
 	unsigned stream;
 	char target[STREAM_REASON_MAX];
@@ -82,6 +93,11 @@ static struct log_ctx about(const struct visit *n, unsigned stream)
 
 static void free_hold(struct hold *h)
 {
+	struct carried *c;
+
+	LIST_FOREACH(c, &h->visit->carried, link)
+	if (c->hold == h)
+		c->hold = NULL;
 	/* QEMU, whose sockets they are, leaves them when a migration fails. */
 	libvirt_path_release(h->visit->service->dir, h->id, &h->lock);
 	LIST_REMOVE(h, link);
@@ -159,6 +175,12 @@ static void refuse(const struct visit *n, struct stream *stream, enum code code,
 	stream_refuse(stream, code, reason);
 }
 
+static void refuse_ending(const struct visit *n, struct stream *stream)
+{
+	refuse(n, stream, CODE_DRAINING,
+	       "the adit there takes no new migrations: it is about to end");
+}
+
 static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
 {
 	struct carried *c = ctx;
@@ -172,11 +194,37 @@ static void on_relay_end(void *ctx, struct relay *relay, enum code code, const c
 	else if (code != CODE_SESSION)
 		log_info(&about_c, "%s: %s", c->target, *reason ? reason : code_name(code));
 	LIST_REMOVE(c, link);
+	if (c->hold && --c->hold->flows == 0)
+		c->hold->quiet_ms = clock_ms();
 	free(c);
 }
 
-/* Joins the stream to fd, or to what listens at a. */
-static void carry(struct visit *n, struct stream *stream, int fd, const struct addr *a)
+/* Whether a migration goes through there: its bytes do, or the daemons may still speak of it. The
+ * hold itself may outlive it for long, as the peer's command does. */
+static int is_under_way(const struct hold *h)
+{
+	const struct carried *c;
+	unsigned ms = BETWEEN_MS;
+
+	LIST_FOREACH(c, &h->visit->carried, link)
+	if (c->is_daemon)
+		ms = LAST_WORDS_MS;
+	return !h->over && (h->flows || (h->quiet_ms && clock_ms() - h->quiet_ms < ms));
+}
+
+static unsigned count_jobs(const struct visit *n)
+{
+	const struct hold *h;
+	unsigned jobs = 0;
+
+	LIST_FOREACH(h, &n->holds, link)
+	jobs += is_under_way(h) ? 1U : 0U;
+	return jobs;
+}
+
+/* Joins the stream to fd, or to what listens at a; h is NULL for the daemon. */
+static void carry(struct visit *n, struct hold *h, struct stream *stream, int fd,
+		  const struct addr *a)
 {
 	struct libvirt_service *v = n->service;
 	struct carried *c = calloc(1, sizeof(*c));
@@ -197,6 +245,10 @@ static void carry(struct visit *n, struct stream *stream, int fd, const struct a
 		free(c);
 		return;
 	}
+	c->hold = h;
+	c->is_daemon = !h;
+	if (h)
+		h->flows++;
 	LIST_INSERT_HEAD(&n->carried, c, link);
 }
 
@@ -273,10 +325,15 @@ static void open_daemon(struct visit *n, struct stream *stream)
 	struct addr a = {.kind = ADDR_UNIX};
 	struct err e = ERR_INIT;
 	const char *path;
-	int fd = take_found(n);
+	int fd;
 
+	if (n->service->draining && !count_jobs(n)) {
+		refuse_ending(n, stream);
+		return;
+	}
+	fd = take_found(n);
 	if (fd >= 0) {
-		carry(n, stream, fd, NULL);
+		carry(n, NULL, stream, fd, NULL);
 		return;
 	}
 	if (find_daemon(&fd, &path, &e) < 0) {
@@ -284,7 +341,7 @@ static void open_daemon(struct visit *n, struct stream *stream)
 		return;
 	}
 	strcpy(a.path, path);
-	carry(n, stream, fd, &a);
+	carry(n, NULL, stream, fd, &a);
 }
 
 static struct hold *find_hold(const struct visit *n, const char *id)
@@ -310,9 +367,12 @@ static void open_socket(struct visit *n, struct stream *stream, int kind, const 
 		refuse(n, stream, CODE_REFUSED, "no such migration was announced in this session");
 		return;
 	}
-	h->begun = 1;
+	if (n->service->draining && !is_under_way(h)) {
+		refuse_ending(n, stream);
+		return;
+	}
 	libvirt_path_format(&a, n->service->dir, id, kind);
-	carry(n, stream, -1, &a);
+	carry(n, h, stream, -1, &a);
 }
 
 static ssize_t on_pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
@@ -404,8 +464,7 @@ static void open_hold(struct visit *n, struct stream *stream, const char *words)
 	unsigned count = 0;
 
 	if (n->service->draining) {
-		refuse(n, stream, CODE_DRAINING,
-		       "the adit there takes no new migrations: it is about to end");
+		refuse_ending(n, stream);
 		return;
 	}
 	if (!libvirt_path_is_id(words, (size_t)(dir - words))) {
@@ -492,16 +551,6 @@ struct libvirt_service *libvirt_service_new(struct event_base *base, struct rout
 		return NULL;
 	}
 	return v;
-}
-
-static unsigned count_jobs(const struct visit *n)
-{
-	const struct hold *h;
-	unsigned jobs = 0;
-
-	LIST_FOREACH(h, &n->holds, link)
-	jobs += h->begun && !h->over;
-	return jobs;
 }
 
 unsigned libvirt_service_jobs(const struct libvirt_service *v)

@@ -26,12 +26,13 @@ struct session;
 struct libvirt_service *libvirt_service_new(struct event_base *base, struct router *router,
 					    const char *dir, struct err *e);
 
-/* Migrations that are under way: from their first byte until the peer lets go of their sockets,
- * since between the last byte of RAM and that comes the talk that decides where the VM runs. */
+/* Migrations that are under way: from their first byte until the connections to the daemon have
+ * ended or half a minute has passed, since behind the last byte of RAM comes the talk that decides
+ * where the VM runs. What is held may be held for longer. */
 unsigned libvirt_service_jobs(const struct libvirt_service *v);
 bool libvirt_service_has_session(const struct libvirt_service *v, const struct session *s);
 
-/* No new migration from now on; those that are announced may go on. */
+/* No new migration from now on, also where one was announced; those that are under way go on. */
 void libvirt_service_drain(struct libvirt_service *v);
 
 /* Ends what it carries, and removes the sockets that are held. NULL is fine. */

@@ -81,14 +81,23 @@ ask control "libvirt/hold/01234567/$dir" 'reset [0-9]+ [A-Z]+ .*announced alread
 for target in ram/0123456 ram/01234567/ ram/01234568 disks/../01234567 disks/01234567-ram ram/; do
     ask disk "libvirt/$target" 'reset [0-9]+ [A-Z]+ .*no such migration was announced'
 done
+ask control libvirt/ram/01234567 'reset [0-9]+ PROTOCOL '
 ask ram libvirt/ram/01234567 "reset [0-9]+ [A-Z]+ cannot connect to unix:/$dir/adit-01234567-ram.sock"
 liar_tell close
 wait_until 5 "the lock goes with the session" none_left
 liar_end
 
-say 'over ssh://, on the one port'
+say 'adit serve ends while nothing goes over, though the command is still there'
+run_on_src "tls://dst.test" --psk "$T/psk"
+order
 proc_kill serve-dst
-proc_wait serve-dst 10
+proc_wait serve-dst 5
+expect_equal "the status of adit serve" 0 "$PROC_STATUS"
+timeout 5 sh -c "echo 0 >$T/go" || fail "the command was ended"
+proc_wait run 10
+wait_until 5 "the sockets go, on both hosts: $(adits)" none_left
+
+say 'over ssh://, on the one port'
 # shellcheck disable=SC2034
 SSHD_PORT=$ADIT_PORT
 mkdir -m 755 "$T/dst/run/sshd"
