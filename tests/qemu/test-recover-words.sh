@@ -123,6 +123,29 @@ expect_equal 'records of e' '' "$(kill_journal src)$(kill_journal dst)"
 vm_end e-twin
 rm -rf "$T/run-dst/vms/"*
 
+say 'another host answers while the destination is away: adit migrate goes on asking'
+proc_end serve
+kill_serve d-committed
+kill_boot f
+adit_start f --log-level info
+wait_until 20 'adit serve to stop' kill_is_stopped serve
+proc_kill serve KILL
+proc_end serve
+mv "$KILL_STATE-dst" "$T/elsewhere"
+kill_serve
+wait_until 20 'the wrong host to be asked' grep -q 'another host' "$T/migrate.log"
+proc_end serve
+rm -r "$KILL_STATE-dst"
+mv "$T/elsewhere" "$KILL_STATE-dst"
+kill_serve
+adit_wait 20
+expect_equal 'the exit status of adit migrate' 0 "$MIGRATE_STATUS"
+twin f-twin
+guest_continues f f-twin
+move_checked f-twin
+vm_end f-twin
+rm -rf "$T/run-dst/vms/"*
+
 say '--run-here: the destination is gone for good'
 proc_end serve
 kill_serve d-finish
