@@ -78,7 +78,7 @@ attempt "a greeting of another version" 'ADIT-SSH 2.*same release' --remote-comm
 attempt "a HELLO of another version" 'version' --remote-command future
 attempt "a far side that fails" 'ended with status 3: no space left' --remote-command sick
 attempt "a far adit that is told nonsense" 'ended with status 2' --remote-command "adit serve --stdio --psk $T/x"
-DEST=ssh+tls://far attempt "a key for a port that is taken" "the far adit refuses: .*$SSHD_PORT.*in use" --remote-command \
+DEST=ssh+tls://far attempt "a key for a port that is taken" "the far adit refuses: .*$SSHD_PORT.*in use.*half a minute" --remote-command \
     "adit serve --stdio --run-dir $T --listen 127.0.0.1:$SSHD_PORT"
 
 # the port, and the user: what DEST says goes before the configuration
@@ -96,6 +96,10 @@ grep -qi ssh "$T/said" || fail "TLS to sshd: $(cat "$T/said")"
 # what ends a session that is up
 far_pids() { ps -eo pid=,args= | awk '$2 ~ /^adit$/ && /serve --stdio --run-dir/ && /'"${T##*/}"'/ { print $1 }'; }
 far_pid() { far_pids | head -n 1; } # on a long path there are several: that of the session
+port=$(free_port)
+DEST=ssh+tls://far attempt "a shut port for the data" "ssh\+tls://far \(data at 127.0.0.1:$port\): .*firewall" --remote-command \
+    "adit serve --stdio --run-dir $T --listen 127.0.0.2:$port"
+kill -KILL "$(far_pid)" || fail "no far adit waited for its key"
 session_ends() { # WHAT PATTERN COMMAND...
     local what=$1 pattern=$2
     shift 2

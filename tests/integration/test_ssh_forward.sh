@@ -89,6 +89,14 @@ end_forward
 calm
 wait_until 10 "the far adit ends" none_left
 
+# a port that is about to be free is waited for
+timeout 1 socat -u TCP-LISTEN:"$port",bind=127.0.0.1,reuseaddr OPEN:/dev/null &
+wait_until 5 "the port is taken" port_listens "$port"
+start_forward ssh+tls://far "${as[@]}" -L "unix:$T/near=unix:$T/target"
+end_forward
+calm
+wait_until 10 "the far adit ends" none_left
+
 # an adit serve that has the port already is not asked by a command that has rights of its own: it may allow more
 make_psk
 start_serve --psk "$PSK" --run-dir "$T/run" --allow-forward "unix:$T/*"
