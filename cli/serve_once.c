@@ -90,17 +90,6 @@ static socklen_t at_name(struct sockaddr_un *un, const char *run_dir)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
-static int owner(int sock, uid_t *uid)
-{
-	struct ucred who;
-	socklen_t len = sizeof(who);
-
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
-		return -1;
-	*uid = who.uid;
-	return 0;
-}
-
 /* Reads up to the newline, which is taken off, with reads_max reads. Length, or -1. */
 static ssize_t read_line(int fd, char *line, size_t size, unsigned reads_max)
 {
@@ -259,7 +248,7 @@ static void on_accept(evutil_socket_t lfd, short what, void *ctx)
 			pause_accepting(o, strerror(errno));
 		return;
 	}
-	if (owner(fd, &uid) < 0)
+	if (fd_peer(fd, &uid, NULL) < 0)
 		err_set_sys(&e, errno, "nobody can tell who brings that key");
 	else if (check_user(o, uid, peer, sizeof(peer), &e) < 0)
 		log_debug(NULL, "%s", e.text);
@@ -358,7 +347,7 @@ static int is_trusted(int sock, const char *run_dir)
 	struct stat st;
 	uid_t uid;
 
-	if (owner(sock, &uid) < 0)
+	if (fd_peer(sock, &uid, NULL) < 0)
 		return 0;
 	return uid == geteuid() || uid == 0 || (lstat(run_dir, &st) == 0 && st.st_uid == uid);
 }

@@ -44,11 +44,9 @@ static socklen_t name(struct sockaddr_un *un, const char *token)
 
 static int same_user(int sock)
 {
-	struct ucred who = {.uid = (uid_t)-1};
-	socklen_t len = sizeof(who);
+	uid_t uid;
 
-	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
-	       (who.uid == geteuid() || who.uid == 0);
+	return fd_peer(sock, &uid, NULL) == 0 && (uid == geteuid() || uid == 0);
 }
 
 static void be_patient(int sock)

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/fd.h"
+#include "base/point.h"
 
 static bool has(const json_t *capabilities, const char *name)
 {
@@ -188,6 +189,7 @@ static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const st
 		on_incoming(ctx, q, b, e);
 		return;
 	}
+	POINT("d-ram");
 	j->ram.listens = true;
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
 	for (size_t i = 0; i < j->ram.count && j->session; i++)
