@@ -13,7 +13,8 @@ static _Thread_local int shielded;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* In the child. Ignored for what asks (ssh does); blocked for what sets handlers regardless
- * (socat). */
+ * (socat). Nothing else stays blocked: libadit's threads block all, but libssh ends the program
+ * with SIGTERM, and shells want SIGCHLD. */
 static void in_child(void)
 {
 	sigset_t set;
@@ -25,7 +26,7 @@ static void in_child(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
 static void prepare(void)

@@ -6,8 +6,8 @@
 #define ADIT_TUNNEL_SSH_PROXY_H
 
 /* From now on (on: 1) until it is called again (0), a process that this thread forks has SIGINT
- * and SIGQUIT ignored and blocked, and what it executes keeps that. Nothing changes for this
- * process itself, nor for what its other threads fork meanwhile. */
+ * and SIGQUIT ignored and blocked, no other signal blocked, and what it executes keeps that.
+ * Nothing changes for this process itself, nor for what its other threads fork meanwhile. */
 void ssh_proxy_shield(int on);
 
 #endif
