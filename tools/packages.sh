@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# What adit needs of a bare Debian: packages.sh build|demo|check installs those packages of that purpose (and of the
-# ones before it) that are missing, where it is root; else it says which command would.
+# What adit needs of a bare Debian: packages.sh build|package|demo|check installs those packages of that purpose (check's
+# are all of them, the others' also those of build) that are missing, where it is root; else it says which command would.
 set -euo pipefail
 
 purpose=${1:-build}
 packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson-dev libinih-dev libssh-dev libcmocka-dev)
-[ "$purpose" = build ] ||
+[[ $purpose = build || $purpose = package ]] ||
     packages+=(qemu-system-x86 qemu-utils iproute2 nftables socat jq util-linux bsdutils procps)
 [ "$purpose" != check ] ||
     packages+=(openssl gnutls-bin libnbd-bin nbdkit openssh-client openssh-server clang clang-format curl diffutils systemd)
+# what cpack -G DEB calls
+[[ $purpose != check && $purpose != package ]] || packages+=(dpkg-dev file)
 # for tests/package
-[ "$purpose" != check ] || packages+=(mandoc zsh fish debootstrap dpkg-dev)
+[ "$purpose" != check ] || packages+=(mandoc zsh fish debootstrap)
 # for tests/libvirt
 [ "$purpose" != check ] || packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 
