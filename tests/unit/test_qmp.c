@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -413,16 +414,25 @@ static void test_qmp_talks_to_qemu(void **state)
 	snprintf(arg, sizeof(arg), "unix:%s,server=on,wait=off", sock);
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves it */
 		execlp("qemu-system-x86_64", "qemu-system-x86_64", "-machine", "none", "-display",
 		       "none", "-qmp", arg, (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 1000 && access(sock, F_OK) < 0; i++)
-		usleep(10000);
 	s.base = second.base = event_base_new();
-	s.q = qmp_connect(s.base, sock, 20000, &ops, &s, &e);
-	assert_non_null(s.q);
-	turn_until(s.base, &s.ready);
+	/* the socket is there a moment before QEMU listens on it */
+	for (int i = 0; i < 1000 && !s.ready; i++) {
+		s.ends = 0;
+		s.q = qmp_connect(s.base, sock, 20000, &ops, &s, &e);
+		assert_non_null(s.q);
+		while (!s.ready && !s.ends && event_base_loop(s.base, EVLOOP_ONCE) == 0)
+			;
+		if (s.ready)
+			break;
+		assert_int_equal(s.why.code, ERR_CLOSED);
+		qmp_free(s.q);
+		usleep(10000);
+	}
 	assert_int_equal(s.ready, 1);
 	assert_int_equal(qmp_peer_pid(s.q), pid);
 	qmp_command(s.q, "query-qmp-schema", NULL, on_reply, &s);
