@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests on real QEMU, two at a time a processor: run.sh [-l] [-r FILE] [NAME]...
+# Runs the tests on real QEMU, one more at a time than there are processors: run.sh [-l] [-r FILE] [NAME]...
 #
 # Those of this folder, and of tests/libvirt, whose names then begin with libvirt-.
 #
@@ -74,7 +74,7 @@ run_one() {
 }
 
 # they wait for guests, rates and time limits more than they work
-slots=$((2 * $(nproc)))
+slots=$(($(nproc) + 1))
 running=0
 pids=()
 await() {

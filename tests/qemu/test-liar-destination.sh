@@ -177,13 +177,15 @@ settled_here() {
     move_runs_on b
 }
 
-say "after FINISH, another job's word; then another host answers:"
+say "after FINISH, another job's word; then another host answers, which does not count:"
 left_mark
 lie_finish
 liar_tell say "$talk" "$(cookie finish finished $OTHER_JOB '{"runs": true, "status": "running"}')"
 asked_again
 recovered never $OTHER_HOST
-stays_paused 'another host'
+asked_again
+lie abort abort '{"code": "refused", "reason": "no"}'
+stays_paused 'no'
 say '  the destination itself says never, and then that it runs'
 settled_here lie finish finished '{"runs": true, "status": "running"}'
 say 'after FINISH, confirmed without a decision; then nothing that is a word:'
