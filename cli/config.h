@@ -67,6 +67,9 @@ void config_free(struct config *c);
 /* What is in force, for a person. */
 void config_print(const struct config *c, const struct config_source *source, FILE *out);
 
+/* Whether both name the same credentials of a server, wherever those are. */
+bool config_same_creds(const struct auth *a, const struct auth *b);
+
 /* Names, with ", " between them, what of now differs in next and is fixed while the program
  * runs; empty when nothing does. Returns buf. */
 char *config_fixed(const struct config *now, const struct config *next, char *buf, size_t size);

@@ -131,6 +131,12 @@ static bool same(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+bool config_same_creds(const struct auth *a, const struct auth *b)
+{
+	return same(a->psk, b->psk) && same(a->tls_creds, b->tls_creds) &&
+	       a->insecure == b->insecure;
+}
+
 static bool same_addr(const struct addr *a, const struct addr *b)
 {
 	return a->kind == b->kind && a->fd == b->fd && a->port == b->port &&

@@ -2,16 +2,9 @@
  * SIGHUP: the configuration and all credentials are read anew. All of it is good, or the old stays
  * in force. Sessions and jobs keep the rights that they came with.
  */
-#include <string.h>
-
 #include "base/log.h"
 #include "cli/creds_options.h"
 #include "cli/serve_i.h"
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
 
 /* Those of the next configuration, read from disk: *fresh, or NULL for those that there are,
  * which have been read anew. */
@@ -21,9 +14,7 @@ static int reload_creds(struct serve *v, const struct config *next, struct creds
 	*fresh = NULL;
 	if (!v->creds)
 		return 0; /* --stdio has none */
-	if (same_text(v->auth.psk, next->auth.psk) &&
-	    same_text(v->auth.tls_creds, next->auth.tls_creds) &&
-	    v->auth.insecure == next->auth.insecure)
+	if (config_same_creds(&v->auth, &next->auth))
 		return creds_reload(v->creds, e);
 	*fresh = auth_load_server(&next->auth, e);
 	return *fresh ? 0 : (int)e->code;
