@@ -186,6 +186,28 @@ static void check_disks(struct check *c, const struct vmdesc_report *r)
 		  size_format(size, text, sizeof(text)));
 }
 
+/* A copy of such an image would lie in plaintext on the destination. */
+static void check_encryption(struct check *c, const struct vmdesc_report *r)
+{
+	size_t i, k;
+	json_t *disk, *below;
+
+	json_array_foreach(r->disks, i, disk)
+	{
+		const json_t *crypt = json_object_get(disk, "encryption");
+		bool is = crypt != NULL;
+
+		json_array_foreach(json_object_get(disk, "backing"), k, below) is =
+		    is || json_is_true(json_object_get(below, "encrypted"));
+		if (!is || !json_is_true(json_object_get(disk, "copy")))
+			continue;
+		check_add(c, CHECK_ERROR, "encryption",
+			  "leave it out with --disks, or use --copy-storage none with an image "
+			  "that both hosts see",
+			  "disk %s is encrypted, and its copy would not be", str(disk, "name"));
+	}
+}
+
 /* Whether the node's contents go over by a copy; false for a drive whose image both see. */
 static bool is_copied(const struct vmdesc_report *r, const char *node)
 {
@@ -289,6 +311,7 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_blockers(c, r);
 	check_devices(c, r, config);
 	check_disks(c, r);
+	check_encryption(c, r);
 	check_bitmaps(c, r);
 	check_capabilities(c, &wish, r->capabilities, str(r->vm, "qemu"), "here");
 }

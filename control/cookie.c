@@ -47,9 +47,24 @@ static const struct field backing_fields[] = {
     {"file", T_STRING, REQUIRED, PATH_MAX_LEN, NULL},
     {"format", T_LINE, REQUIRED, 64, NULL},
     {"size", T_INT, REQUIRED, INT_ANY, NULL},
+    {"encrypted", T_BOOL, OPTIONAL, 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 static const struct field backing[] = {{"", T_OBJECT, REQUIRED, 0, backing_fields}};
+
+static const struct field encryption[] = {
+    {"format", T_LINE, REQUIRED, 64, NULL},
+    {"driver", T_LINE, REQUIRED, 64, NULL},
+    {"secret", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
+    {"cipher_alg", T_LINE, OPTIONAL, 64, NULL},
+    {"cipher_mode", T_LINE, OPTIONAL, 64, NULL},
+    {"ivgen_alg", T_LINE, OPTIONAL, 64, NULL},
+    {"ivgen_hash_alg", T_LINE, OPTIONAL, 64, NULL},
+    {"hash_alg", T_LINE, OPTIONAL, 64, NULL},
+    {"slots", T_INT, OPTIONAL, 64, NULL},
+    {"detached", T_BOOL, OPTIONAL, 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
 
 static const struct field disk_fields[] = {
     {"name", T_NAME, REQUIRED, NAME_MAX_LEN, NULL},
@@ -68,6 +83,7 @@ static const struct field disk_fields[] = {
     {"shared_with", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"qcow2", T_OBJECT, OPTIONAL, 0, qcow2},
     {"backing", T_ARRAY, OPTIONAL, 64, backing},
+    {"encryption", T_OBJECT, OPTIONAL, 0, encryption},
     {NULL, 0, 0, 0, NULL},
 };
 static const struct field disk[] = {{"", T_OBJECT, REQUIRED, 0, disk_fields}};

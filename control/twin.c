@@ -370,7 +370,9 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	if (r < 0)
 		return r;
 	p.args = &args;
-	r = twin_find_below(&p);
+	r = twin_crypt_check(&p);
+	if (r == 0)
+		r = twin_find_below(&p);
 	strvec_push(&t->argv, binary);
 	strvec_push(&p.used, "qmp.sock");
 	strvec_push(&p.used, "qemu.log");

@@ -40,6 +40,9 @@ int twin_nographic(struct twin_plan *p);
 int twin_vnc(struct twin_plan *p, const char *value);
 int twin_device(struct twin_plan *p, const char *value);
 int twin_object(struct twin_plan *p, const char *value);
+/* Holds what the command line says of encryption to what the description says of the disks:
+ * no disk that is copied is to lie in plaintext here. */
+int twin_crypt_check(struct twin_plan *p);
 int twin_net(struct twin_plan *p, const char *option, const char *value);
 int twin_machine(struct twin_plan *p, const char *value);
 

@@ -51,8 +51,24 @@ static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
 		k->backing[i].file = str(o, "file");
 		k->backing[i].format = str(o, "format");
 		k->backing[i].size = num(o, "size");
+		k->backing[i].encrypted = flag(o, "encrypted");
 	}
 	return 0;
+}
+
+static void parse_encryption(struct vmdesc_disk *k, const json_t *o)
+{
+	k->encryption.known = o != NULL;
+	k->encryption.format = str(o, "format");
+	k->encryption.driver = str(o, "driver");
+	k->encryption.secret = str(o, "secret");
+	k->encryption.cipher_alg = str(o, "cipher_alg");
+	k->encryption.cipher_mode = str(o, "cipher_mode");
+	k->encryption.ivgen_alg = str(o, "ivgen_alg");
+	k->encryption.ivgen_hash_alg = str(o, "ivgen_hash_alg");
+	k->encryption.hash_alg = str(o, "hash_alg");
+	k->encryption.slots = num(o, "slots");
+	k->encryption.detached = flag(o, "detached");
 }
 
 static int parse_disk(struct vmdesc_disk *k, const json_t *o)
@@ -79,6 +95,7 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->qcow2.refcount_bits = num(q, "refcount_bits");
 	k->qcow2.extended_l2 = flag(q, "extended_l2");
 	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");
+	parse_encryption(k, json_object_get(o, "encryption"));
 	return parse_backing(k, json_object_get(o, "backing"));
 }
 

@@ -19,6 +19,7 @@ struct qmp;
 struct vmdesc_backing {
 	const char *file, *format;
 	uint64_t size; /* virtual, bytes */
+	bool encrypted;
 };
 
 /* A drive, in the words that QEMU has for it. Strings are never NULL; "" is absent. */
@@ -43,6 +44,15 @@ struct vmdesc_disk {
 		uint64_t cluster_size, refcount_bits;
 		bool extended_l2, lazy_refcounts;
 	} qcow2;
+	struct { /* of the image, as its node has it */
+		bool known;
+		const char *format; /* luks, aes, or another word */
+		const char *driver; /* whose it is: luks, qcow2, ... */
+		const char *secret; /* the id of the secret that it was opened with */
+		const char *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
+		uint64_t slots; /* in use */
+		bool detached;	/* its header is in another file */
+	} encryption;
 };
 
 struct vmdesc {

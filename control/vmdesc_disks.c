@@ -10,6 +10,7 @@
 
 #include "control/qopts.h"
 #include "control/vmdesc.h"
+#include "control/vmdesc_crypt.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -48,10 +49,7 @@ static bool is_protocol(const char *drv)
 	return false;
 }
 
-/* QEMU names a node that no plain name can stand for by its options, "json:{...}": the
- * name of the file below it, or name itself. *format, of size bytes, is the driver above
- * that file and below filters, "" when not known. */
-static void resolve_name(const char *name, char *file, char *format, size_t size)
+void vmdesc_disks_resolve(const char *name, char *file, char *format, size_t size)
 {
 	json_t *json = strncmp(name, "json:", 5) == 0 ? json_loads(name + 5, 0, NULL) : NULL;
 	const json_t *o = json, *below;
@@ -138,17 +136,19 @@ static const json_t *below(const json_t *image, const json_t *nodes)
 static json_t *read_backing(const json_t *image, const json_t *nodes)
 {
 	char file[4096], format[4096];
-	json_t *chain = json_array();
+	json_t *chain = json_array(), *b;
 
 	while (image && is_filter(str(image, "format")))
 		image = json_object_get(image, "backing-image");
 	while (image && json_array_size(chain) < 64 && (image = below(image, nodes))) {
-		resolve_name(str(image, "filename"), file, format, sizeof(file));
-		json_array_append_new(chain,
-				      json_pack("{s:s,s:s,s:I}", "file", file, "format",
-						*format ? format : str(image, "format"), "size",
-						(json_int_t)json_integer_value(
-						    json_object_get(image, "virtual-size"))));
+		vmdesc_disks_resolve(str(image, "filename"), file, format, sizeof(file));
+		b = json_pack(
+		    "{s:s,s:s,s:I}", "file", file, "format",
+		    *format ? format : str(image, "format"), "size",
+		    (json_int_t)json_integer_value(json_object_get(image, "virtual-size")));
+		if (vmdesc_crypt_has(file, nodes))
+			json_object_set_new(b, "encrypted", json_true());
+		json_array_append_new(chain, b);
 	}
 	if (json_array_size(chain))
 		return chain;
@@ -204,7 +204,7 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 	json_t *d, *backing;
 	size_t i;
 
-	resolve_name(str(inserted, "file"), file, format, sizeof(file));
+	vmdesc_disks_resolve(str(inserted, "file"), file, format, sizeof(file));
 	image = json_object_get(inserted ? format_node(inserted, nodes, file) : NULL, "image");
 
 	choose_name(disks, device, node, qdev, name, sizeof(name));
@@ -228,6 +228,7 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 		json_object_set(d, "allocated", json_object_get(image, "actual-size"));
 	if (strcmp(str(image, "format"), "qcow2") == 0)
 		json_object_set_new(d, "qcow2", read_qcow2(image));
+	vmdesc_read_crypt(d, inserted, file, nodes);
 	json_array_foreach(disks, i, other) if (*node && strcmp(str(other, "node"), node) == 0 &&
 						!*str(other, "shared_with"))
 	    set_str(d, "shared_with", str(other, "name"));

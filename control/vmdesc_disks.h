@@ -12,4 +12,9 @@
 json_t *vmdesc_read_disks(const json_t *blocks, const json_t *nodes, const struct qargs *q,
 			  const char *cwd);
 
+/* QEMU names a node that no plain name can stand for by its options, "json:{...}": the
+ * name of the file below it, or name itself. *format, of size bytes as *file, is the driver above
+ * that file and below filters, "" when not known. */
+void vmdesc_disks_resolve(const char *name, char *file, char *format, size_t size);
+
 #endif
