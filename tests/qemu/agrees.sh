@@ -1,0 +1,185 @@
+# The table of what adit check and adit migrate agree on: each row is a VM, and what both say of it. Sourced after lib.sh by
+# the tests test-agrees-*.sh, which hold the rows; a new one is best put into the file of its kind, or into one of its own.
+#
+#     row NAME [KEY=VALUE]...
+#
+# The VM:
+#     vm=WORDS        words of its command line, split at spaces (as often as needed, in order); its disks too
+#     mem=MIB machine=TYPE append=OPTIONS  as of vm_start; the guest writes to no disk, but to RAM
+#     run=JSON        a QMP command once it is up, which must succeed; do=FUNCTION is called with the VM's name. In order.
+#     option=WORD     of adit check and of adit migrate alike
+#     twin=WORDS      a QEMU that waits on the destination with these words (--dest-qmp); twin_mem=, twin_machine=
+# What is said of it:
+#     check=LEVEL:CHECK:REGEX   a finding that adit check must have (LEVEL ok, warning or error; any case)
+#     migrate=REGEX   what adit migrate must say: its one line of error, or one of its notes
+#     after=FUNCTION  called with the VM's and the twin's name once it has moved
+#     lost=DRIVE      whose contents are not there in the end, which a warning has said
+#
+# A row with an error of adit check is refused by adit migrate, in the words of one of these errors, with status 1; the VM
+# runs on, and nothing is left behind. A row without one is moved: then the guest goes on with its RAM whole, each drive is
+# empty there if it was here, and has the same contents (of its image and what is below it, as the guest sees them), and each
+# warning of adit check has been shown by adit migrate.
+# shellcheck shell=bash disable=SC2034
+
+AGREES=0 AGREES_FAILED=()
+
+# (each in a shell of its own, so that one that fails does not hide the others; AGREES_ONLY=REGEX: rows with such names alone)
+row() {
+    local name=$1
+    [[ $name =~ ${AGREES_ONLY:-} ]] || return 0
+    AGREES=$((AGREES + 1))
+    row_run "$@" &
+    wait $! || AGREES_FAILED+=("$name")
+}
+
+row_run() {
+    local name=$1 item level check regex vm=() runs=() options=() want=() says=() twin=() lost=() refused=''
+    local mem=32 machine=pc append='ram=4 rate=400 disks=none' after='' has_twin='' twin_mem='' twin_machine=''
+    shift
+    for item; do
+        case $item in
+        vm=*) mapfile -t -O ${#vm[@]} vm < <(row_words "${item#*=}") ;;
+        twin=*) has_twin=1; mapfile -t -O ${#twin[@]} twin < <(row_words "${item#*=}") ;;
+        mem=*) mem=${item#*=} ;; machine=*) machine=${item#*=} ;; append=*) append=${item#*=} ;;
+        twin_mem=*) twin_mem=${item#*=} ;; twin_machine=*) twin_machine=${item#*=} ;;
+        run=* | do=*) runs+=("$item") ;;
+        option=*) options+=("${item#*=}") ;;
+        check=error:*) want+=("${item#*=}") refused=1 ;;
+        check=*) want+=("${item#*=}") ;;
+        migrate=*) says+=("${item#*=}") ;; after=*) after=${item#*=} ;; lost=*) lost+=("${item#*=}") ;;
+        *) fail "row: $item is not known" ;;
+        esac
+    done
+    ROW=vm$AGREES
+    say "$ROW, $name:"
+    vm_start "$ROW" src mem="$mem" machine="$machine" append="$append" ${vm[@]+"${vm[@]}"}
+    guest_ready "$ROW"
+    for item in ${runs[@]+"${runs[@]}"}; do
+        case $item in
+        run=*) vm_qmp "$ROW" "${item#*=}" >"$T/run.json" 2>&1 || fail "$item: $(tail -n 1 "$T/run.json")" ;;
+        do=*) "${item#*=}" "$ROW" ;;
+        esac
+    done
+    if [ -n "$has_twin" ]; then
+        rm -rf "${T:?}/$ROW-twin"
+        vm_start "$ROW-twin" dst guest="$ROW" incoming=1 mem="${twin_mem:-$mem}" machine="${twin_machine:-$machine}" \
+            append="$append" ${twin[@]+"${twin[@]}"}
+        options+=(--dest-qmp "${VM_QMP[$ROW-twin]}")
+    fi
+
+    row_check ${options[@]+"${options[@]}"}
+    vm_query "$ROW" query-block >"$T/row.block"
+    left_mark
+    left_clock
+    adit_start "$ROW" ${options[@]+"${options[@]}"}
+    adit_wait 60
+    if [ -n "$refused" ]; then
+        row_refused ${says[@]+"${says[@]}"}
+    else
+        row_moved "$after" ${says[@]+"${says[@]}"}
+        vm_end "$ROW-twin"
+    fi
+    vm_end "$ROW"
+    rm -rf "${T:?}/$ROW"
+}
+
+row_words() {
+    local words
+    read -ra words <<<"$1"
+    printf 'arg=%s\n' "${words[@]}"
+}
+
+# runs adit check, and holds it to want and refused of row
+row_check() {
+    local is=0 item level check regex
+    in_host src "$ADIT" check --qmp "${VM_QMP[$ROW]}" "${ADIT_CREDS[@]}" --json --measure-dirty 0 "$@" "$ADIT_DEST" \
+        >"$T/row.check" 2>"$T/row.check.log" || is=$?
+    for item in ${want[@]+"${want[@]}"}; do
+        IFS=: read -r level check regex <<<"$item"
+        row_found "$level" "$check" | grep -qiE -- "$regex" ||
+            fail "no $level of $check like '$regex' from adit check, but: $(row_found 'warning|error' | paste -sd'|') ($(row_found .\* "$check" | paste -sd'|'))"
+        say "  check: $level: $(row_found "$level" "$check" | grep -iE -m 1 -- "$regex")"
+    done
+    expect_equal "the exit status of adit check ($(row_found error | paste -sd'|')$(cat "$T/row.check.log"))" "${refused:-0}" "$is"
+}
+# row_found LEVELS [CHECK]: "text: mend" of the findings
+row_found() {
+    jq -r --arg level "^($1)\$" --arg check "${2:-}" 'select(.event == "finding") | select(.level | test($level)) |
+        select($check == "" or .check == $check) | "\(.text)\(if .mend then ": " + .mend else "" end)"' "$T/row.check"
+}
+
+# adit migrate has refused it, in the words of an error of adit check
+row_refused() {
+    [ "$MIGRATE_STATUS" != 0 ] || fail "adit check found an error, and adit migrate moved it all the same"
+    move_failed "$ROW" 1 "$@"
+    row_found error | grep -qxF -- "$(sed 's/^adit: //' "$T/$MIGRATE.log")" ||
+        fail "adit migrate says it in other words than adit check: $(row_found error | paste -sd'|')"
+}
+
+row_moved() {
+    local after=$1 text
+    shift
+    [ "$MIGRATE_STATUS" = 0 ] ||
+        fail "adit check called it fine, and adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/$MIGRATE.log")"
+    json_complete
+    [ -n "${VM_QMP[$ROW-twin]:-}" ] || adit_adopt_twin "$ROW-twin"
+    wait_until 5 "the end of the source's QEMU" proc_gone "$ROW"
+    guest_continues "$ROW" "$ROW-twin"
+    say "  moved; $(guest_verify "$ROW-twin")"
+    row_drives "$ROW-twin"
+    row_found warning | while IFS= read -r text; do
+        # of the images Prepare tells itself, with what came of them
+        row_noted "$text" || [ -n "$(row_found warning | grep -F 'there already')" ] || fail "adit check warns, adit migrate does not: $text"
+    done
+    for text; do
+        jq -r '.. | .text? // empty' "$T/$MIGRATE.json" | grep -qiE -- "$text" || fail "no note like '$text' from adit migrate"
+    done
+    [ -z "$after" ] || "$after" "$ROW" "$ROW-twin"
+    no_secrets
+}
+
+# each drive of the source, by its device's name, is on the twin what it was
+row_drives() {
+    local twin=$1 key file format there said
+    vm_query "$twin" query-block >"$T/row.there"
+    while IFS=$'\t' read -r key file format; do
+        there=$(jq -r --arg key "$key" '[.[] | select(.device == $key or .qdev == $key) | .inserted.file // "empty"] | .[0] // "missing"' "$T/row.there")
+        if [[ " ${lost[*]-} " == *" $key "* ]]; then
+            say "  drive $key: its contents were said to be lost"
+        elif [ "$file" = empty ] || [ "$there" = empty ] || [ "$there" = missing ]; then
+            expect_equal "the medium of drive $key there" "$file" "$there"
+            say "  drive $key: empty"
+        elif [ "$file" != "$there" ]; then
+            # (the source's files are another host's: no two drives may have come from one)
+            said=$(qemu-img compare -U "$(row_image "$file" "$format")" "$(row_image "$there" "$(row_format "$key")")" 2>&1) ||
+                fail "the contents of drive $key: $file and $there: $said"
+            say "  drive $key: $there has its contents"
+        else
+            say "  drive $key: $there is on both"
+        fi
+    done < <(jq -r "$ROW_FORMAT"' .[] | [(if .device != "" then .device else .qdev end), .inserted.file // "empty", format] | @tsv' "$T/row.block")
+    # nothing is there that was not here, and no file is behind two drives that was not
+    expect_equal 'the drives there' "$(jq -r '.[] | if .device != "" then .device else .qdev end' "$T/row.block" | sort | paste -sd' ')" \
+        "$(jq -r '.[] | if .device != "" then .device else .qdev end' "$T/row.there" | sort | paste -sd' ')"
+    expect_equal 'the number of files behind them' "$(row_files "$T/row.block")" "$(row_files "$T/row.there")"
+}
+row_files() { jq '[.[].inserted.file // empty] | unique | length' "$1"; }
+row_format() { jq -r --arg key "$1" "$ROW_FORMAT"' [.[] | select(.device == $key or .qdev == $key) | format] | .[0]' "$T/row.there"; }
+# of the image below filters
+ROW_FORMAT='def image: if (.format // "") | IN("throttle", "copy-on-read") then ."backing-image" | image else . end;
+    def format: .inserted.image | image | .format // "";'
+# row_image FILE FORMAT: as qemu-img is to open it. A driver is named, as contents are not to be guessed at.
+row_image() {
+    case $1 in
+    json:*) printf '%s' "$1" ;;
+    *) jq -cnr --arg file "$1" --arg format "$2" '"json:" + ({driver: $format, file: {driver: "file", filename: $file}} | tostring)' ;;
+    esac
+}
+row_noted() { jq -r '.. | .text? // empty' "$T/$MIGRATE.json" | grep -qF -- "$1"; }
+
+# at the end of each test
+agrees_end() {
+    [ ${#AGREES_FAILED[@]} = 0 ] ||
+        fail "${#AGREES_FAILED[@]} of $AGREES rows: $(printf '%s; ' "${AGREES_FAILED[@]}")"
+    say "$AGREES rows"
+}
