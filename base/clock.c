@@ -15,3 +15,13 @@ uint64_t clock_ms(void)
 {
 	return clock_us() / 1000;
 }
+
+struct timeval clock_timeval(uint64_t ms)
+{
+	const uint64_t most_ms = (uint64_t)CLOCK_TIMER_MAX_S * 1000;
+
+	if (ms > most_ms)
+		ms = most_ms;
+	return (struct timeval){.tv_sec = (time_t)(ms / 1000),
+				.tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+}

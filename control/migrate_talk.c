@@ -33,6 +33,12 @@ static void aborted(struct migrate *m, const json_t *msg)
 	struct err e = ERR_INIT;
 
 	cookie_get_abort(msg, &e);
+	if (m->state == MIGRATE_END || m->state == MIGRATE_OVER) {
+		/* It has confirmed: the VM is its own, and ours ends by the timer of this state. */
+		log_warn(&m->about, "ignored in phase %s: the destination gives the job up: %s",
+			 migrate_state_name(m->state), e.text);
+		return;
+	}
 	m->aborted_there = true;
 	event_del(m->ev_answer);
 	if (m->state == MIGRATE_UNDO)

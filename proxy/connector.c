@@ -28,7 +28,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "proxy/resolve.h"
+#include "tunnel/resolve.h"
 
 enum {
 	CONNECTOR_TCP_MS = 10000,  /* for all addresses of a name together */

@@ -84,11 +84,15 @@ void session_start_link(struct session *s, struct transport *t, struct err *e)
 {
 	struct mux_config mc = {.server = 0, .session = s->config};
 
-	if (getrandom(mc.session_id, sizeof(mc.session_id), 0) != sizeof(mc.session_id))
+	if (getrandom(mc.session_id, sizeof(mc.session_id), 0) != sizeof(mc.session_id)) {
 		err_set_sys(e, errno, "no random numbers");
-	else
-		s->link = link_new(s->base, t, &mc, &link_ops, s, e);
+		transport_free(t);
+		return;
+	}
+	s->link = link_new(s->base, t, &mc, &link_ops, s, e);
 }
+
+static void try_next(struct session *s);
 
 /* The socket of the present address is connected, or has failed, or takes too long. */
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -108,7 +112,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 	if (error) {
 		s->last_error = error;
 		fd_close(&s->fd);
-		session_try_next(s);
+		try_next(s);
 		return;
 	}
 	session_prepare_socket(fd, s->config.dead_ms);
@@ -147,7 +151,7 @@ static const char *advice(const struct session *s, int error)
 }
 
 /* Connects to the next address; tells the owner when there is none left. */
-void session_try_next(struct session *s)
+static void try_next(struct session *s)
 {
 	uint64_t now_ms = clock_ms();
 	struct err e = ERR_INIT;
@@ -155,9 +159,7 @@ void session_try_next(struct session *s)
 	while (s->tried < s->addresses.count && now_ms < s->deadline_ms) {
 		unsigned i = s->tried++;
 		unsigned left = s->addresses.count - i;
-		uint64_t wait_ms = (s->deadline_ms - now_ms) / left + 1;
-		struct timeval tv = {.tv_sec = (time_t)(wait_ms / 1000),
-				     .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
+		struct timeval tv = clock_timeval((s->deadline_ms - now_ms) / left + 1);
 		const struct sockaddr *sa = (const struct sockaddr *)&s->addresses.at[i].sa;
 
 		s->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -194,7 +196,72 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
 	if (s->ssh_proxy)
 		session_ssh_connected(s, -1);
 	else
-		session_try_next(s);
+		try_next(s);
+}
+
+/* on_start, from the loop. */
+static int start_soon(struct session *s, struct err *e)
+{
+	s->ev = evtimer_new(s->base, on_start, s);
+	if (!s->ev || event_add(s->ev, &(struct timeval){0}) < 0)
+		return err_set(e, ERR_SPACE, "no memory for a session");
+	return 0;
+}
+
+/* ---- names ---- */
+
+static void on_found(void *ctx, const struct addr_resolved *at, const struct err *why)
+{
+	struct session *s = ctx;
+
+	s->lookup = NULL;
+	event_free(s->ev);
+	s->ev = NULL;
+	if (err_is_set(why)) {
+		session_fail(s, why);
+		return;
+	}
+	s->addresses = *at;
+	try_next(s);
+}
+
+/* The name server is silent. */
+static void on_find_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	resolve_cancel(s->lookup);
+	s->lookup = NULL;
+	event_free(s->ev);
+	s->ev = NULL;
+	err_set(&e, ERR_ADDRESS,
+		"the address of \"%s\" was not found within %u seconds: does the name server that "
+		"/etc/resolv.conf names answer?",
+		s->finding, s->config.handshake_ms / 1000);
+	session_fail(s, &e);
+}
+
+int session_find(struct session *s, const struct addr *a, struct err *e)
+{
+	struct timeval tv;
+
+	s->tried = 0;
+	s->deadline_ms = clock_ms() + s->config.handshake_ms;
+	if (resolve_is_literal(a)) {
+		int rc = addr_resolve(a, 0, &s->addresses, e);
+
+		return rc < 0 ? rc : start_soon(s, e);
+	}
+	snprintf(s->finding, sizeof(s->finding), "%s", a->host);
+	s->ev = evtimer_new(s->base, on_find_late, s);
+	tv = clock_timeval(s->config.handshake_ms);
+	if (!s->ev || event_add(s->ev, &tv) < 0)
+		return err_set(e, ERR_SPACE, "no memory for a session");
+	s->lookup = resolve_start(s->base, a, on_found, s, e);
+	return s->lookup ? 0 : (int)e->code;
 }
 
 /* The destination as the user wrote it, and where it is looked for instead. */
@@ -252,13 +319,8 @@ struct session *session_connect(struct event_base *base, const struct addr_dest 
 	else if (config->connect_to)
 		connect_elsewhere(&a, config->connect_to);
 	s->deadline_ms = clock_ms() + s->config.handshake_ms;
-	if (!s->ssh_proxy && addr_resolve(&a, 0, &s->addresses, e) < 0)
+	if ((s->ssh_proxy ? start_soon(s, e) : session_find(s, &a, e)) < 0)
 		goto fail;
-	s->ev = evtimer_new(base, on_start, s);
-	if (!s->ev || event_add(s->ev, &(struct timeval){0}) < 0) {
-		err_set(e, ERR_SPACE, "no memory for a session");
-		goto fail;
-	}
 	return s;
 fail:
 	session_free(s);
@@ -337,6 +399,7 @@ void session_set_rates(struct session *s, struct rate *tx, struct rate *rx)
 /* All that is ours but the link. */
 static void dispose(struct session *s)
 {
+	resolve_cancel(s->lookup);
 	if (s->ev)
 		event_free(s->ev);
 	fd_close(&s->fd);

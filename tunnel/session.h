@@ -46,8 +46,9 @@ struct session_ops {
 };
 
 /* Starts to connect to d, over ssh when creds are of that kind, with creds (borrowed; referenced
- * for as long as needed). Names are resolved here. Every address of the name is tried in turn
- * within handshake_ms. Returns NULL only for errors known at once. ops and ctx are
+ * for as long as needed). Names are looked up off the loop; on_end says what was not found. Every
+ * address of the name is tried in turn within handshake_ms. Returns NULL only for errors known
+ * at once. ops and ctx are
  * borrowed until session_free. */
 struct session *session_connect(struct event_base *base, const struct addr_dest *d,
 				struct creds *creds, const struct session_config *config,

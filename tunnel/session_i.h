@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "tunnel/link.h"
+#include "tunnel/resolve.h"
 #include "tunnel/session.h"
 
 struct session {
@@ -21,6 +22,8 @@ struct session {
 	int connecting;
 	struct creds *creds;
 	char host[ADDR_HOST_MAX];
+	struct resolve *lookup;	     /* of a name; NULL */
+	char finding[ADDR_HOST_MAX]; /* that name */
 	struct addr_resolved addresses;
 	unsigned tried;
 	int fd;
@@ -45,9 +48,9 @@ struct session {
 struct session *session_from_link(struct link *l, const struct session_config *config,
 				  const char *address, struct err *e);
 
-/* session.c, for session_ssh.c: connects to the next address; hands the transport over to
- * a link; tells the owner that it is over. */
-void session_try_next(struct session *s);
+/* session.c, for session_ssh.c: finds the addresses of a and connects to one of them, from the
+ * loop (0, or *e); hands the transport over to a link; tells the owner that it is over. */
+int session_find(struct session *s, const struct addr *a, struct err *e);
 void session_start_link(struct session *s, struct transport *t, struct err *e);
 void session_fail(struct session *s, const struct err *e);
 

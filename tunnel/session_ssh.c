@@ -122,9 +122,7 @@ static int go_over(struct session *s, struct err *e)
 	transport_free(s->ssh);
 	s->ssh = NULL;
 	s->creds = s->own_creds;
-	s->tried = 0;
-	s->deadline_ms = clock_ms() + s->config.handshake_ms;
-	return addr_resolve(&a, 0, &s->addresses, e);
+	return session_find(s, &a, e);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
@@ -137,10 +135,8 @@ static void step(struct session *s)
 	struct timeval tv;
 	int r = s->ssh->ops->handshake(s->ssh, &e);
 
-	if (r == 0 && go_over(s, &e) == 0) {
-		session_try_next(s);
+	if (r == 0 && go_over(s, &e) == 0)
 		return;
-	}
 	left_ms = s->deadline_ms > now_ms ? s->deadline_ms - now_ms : 0;
 	if (!e.code && !left_ms)
 		err_set(&e, ERR_TIMEOUT, "not connected within %u seconds: %s",

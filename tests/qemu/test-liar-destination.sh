@@ -211,3 +211,31 @@ sed -i '/warning: .*ignored in phase undo/d' "$T/migrate.log" # of the word behi
 move_failed b 1 'does not run on the destination and never will'
 guest_still b
 say "  guest on src: $(guest_verify b)"
+guest_go b
+
+say 'after CONFIRMED, every word that does not belong there, and that the job is given up, while the source QEMU does not end:'
+lie_finish
+lie finish finished '{"runs": true, "status": "running"}'
+liar_heard "^line $talk .*\"kind\": ?\"confirm\""
+proc_kill b STOP
+wait_until 5 'the source QEMU to stand still' proc_stopped b
+lie confirm confirmed
+lie finish finished '{"runs": true, "status": "running"}'
+lie perform disks-closed
+lie recover recovered "{\"outcome\": \"never\", \"host\": \"$THIS_HOST\"}"
+lie abort aborted '{"clean": true}'
+lie abort abort '{"code": "refused", "reason": "no"}'
+liar_tell say "$talk" "$(cookie abort abort $OTHER_JOB '{"code": "refused", "reason": "no"}')"
+adit_wait 30
+expect_equal 'the exit status of adit migrate' 0 "$MIGRATE_STATUS"
+grep -q 'has not ended within' "$T/migrate.json" || fail 'it does not say that the source QEMU lives'
+grep -q 'ignored in phase end' "$T/migrate.log" || fail "it does not say what it ignored: $(cat "$T/migrate.log")"
+[ -e "$T/state-src/journal/source-$job.json" ] || fail 'no record is left in the journal'
+liar_mark
+proc_kill b CONT
+proc_start recover src "$ADIT" recover --state-dir "$T/state-src"
+proc_wait b 15
+asked_again
+recovered never $THIS_HOST
+proc_wait recover 20
+expect_equal 'the exit status of adit recover' 0 "$PROC_STATUS"

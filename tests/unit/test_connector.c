@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "proxy/connector.h"
-#include "proxy/resolve.h"
+#include "tunnel/resolve.h"
 
 enum { MANY = 20 };
 

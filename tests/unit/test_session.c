@@ -290,6 +290,87 @@ static void meet(const char *greeting, const char *expect)
 	bench_end(&b);
 }
 
+static int no_random; /* getrandom fails */
+
+ssize_t __real_getrandom(void *buf, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
+
+ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags)
+{
+	if (!no_random)
+		return __real_getrandom(buf, len, flags);
+	errno = ENOSYS;
+	return -1;
+}
+
+/* The next descriptor that would be given out. */
+static int next_fd(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static void test_session_without_random_numbers_leaves_nothing_open(void **state)
+{
+	struct bench b;
+	int before;
+
+	(void)state;
+	bench_start(&b, NULL);
+	before = next_fd();
+	no_random = 1;
+	dial(&b, listener_port(b.listener));
+	run(&b, &b.c.ended, 2000);
+	no_random = 0;
+	assert_int_equal(b.c.ended, 1);
+	assert_non_null(strstr(b.c.why.text, "random"));
+	run(&b, &b.s.ended, 500); /* the other end of it goes too */
+	assert_int_equal(next_fd(), before);
+	bench_end(&b);
+}
+
+/* ::1 comes first, and nothing listens there. */
+static void test_session_tries_the_next_address_of_a_name(void **state)
+{
+	struct addr_dest d = {.scheme = "tcp", .host = "localhost"};
+	struct err e = ERR_INIT;
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, NULL);
+	d.port = listener_port(b.listener);
+	b.c.s = session_connect(b.base, &d, b.client, &b.config, &session_ops, &b.c, &e);
+	assert_non_null(b.c.s);
+	run(&b, &b.c.ready, 2000);
+	assert_true(b.c.ready);
+	bench_end(&b);
+}
+
+static void test_session_unknown_name_is_told_from_the_loop(void **state)
+{
+	struct addr_dest d = {.scheme = "tcp", .host = "no.such.host.invalid", .port = 1};
+	struct err e = ERR_INIT;
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, NULL);
+	b.config.handshake_ms = 20000;
+	b.c.s = session_connect(b.base, &d, b.client, &b.config, &session_ops, &b.c, &e);
+	assert_non_null(b.c.s);
+	assert_int_equal(b.c.ended, 0);
+	run(&b, &b.c.ended, 20000);
+	assert_int_equal(b.c.ended, 1);
+	assert_int_equal(b.c.why.code, ERR_ADDRESS);
+	assert_non_null(strstr(b.c.why.text, "no.such.host.invalid"));
+	/* And one that is freed while it looks. */
+	b.c.s = session_connect(b.base, &d, b.client, &b.config, &session_ops, &b.c, &e);
+	assert_non_null(b.c.s);
+	bench_end(&b);
+}
+
 static void test_session_foreign_protocol_is_named(void **state)
 {
 	(void)state;
@@ -350,6 +431,9 @@ int main(void)
 	    cmocka_unit_test(test_session_tells_why_the_other_side_closed),
 	    cmocka_unit_test(test_session_without_farewell_is_an_error),
 	    cmocka_unit_test(test_session_refused_port_says_what_to_look_at),
+	    cmocka_unit_test(test_session_without_random_numbers_leaves_nothing_open),
+	    cmocka_unit_test(test_session_tries_the_next_address_of_a_name),
+	    cmocka_unit_test(test_session_unknown_name_is_told_from_the_loop),
 	    cmocka_unit_test(test_session_foreign_protocol_is_named),
 	    cmocka_unit_test(test_listener_silent_connections_do_not_shut_others_out),
 	    cmocka_unit_test(test_listener_counts_the_sessions_of_a_peer),

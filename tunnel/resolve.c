@@ -9,7 +9,7 @@
  * A lookup is shared by the loop and its thread: whichever lets go of it last
  * frees it. The thread touches only job->at, job->err, job->wake and job->held.
  */
-#include "proxy/resolve.h"
+#include "tunnel/resolve.h"
 
 #include <errno.h>
 #include <netdb.h>

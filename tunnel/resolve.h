@@ -1,6 +1,6 @@
 /* Names to addresses without holding up the loop: getaddrinfo in a thread of its own. */
-#ifndef ADIT_PROXY_RESOLVE_H
-#define ADIT_PROXY_RESOLVE_H
+#ifndef ADIT_TUNNEL_RESOLVE_H
+#define ADIT_TUNNEL_RESOLVE_H
 
 #include "base/addr.h"
 #include "base/err.h"
