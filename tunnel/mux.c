@@ -33,6 +33,7 @@ struct mux *mux_new(const struct mux_config *config, const struct mux_ops *ops, 
 	m->ops = ops;
 	m->ctx = ctx;
 	m->next_id = config->server ? 2 : 1;
+	m->window_initial = window_initial(&config->session);
 	m->now_us = m->heard_us = m->pinged_us = now_us;
 	for (unsigned i = 0; i < MUX_BUCKETS; i++)
 		LIST_INIT(&m->table[i]);
@@ -236,7 +237,7 @@ static int give_hello(struct mux *m, const uint8_t **data, size_t *len)
 				.version_max = FRAME_VERSION,
 				.required = m->config.required,
 				.lanes = 1,
-				.window_bytes = WINDOW_INITIAL,
+				.window_bytes = m->window_initial,
 				.streams_max = m->config.session.streams_max,
 				.dead_ms = m->config.session.dead_ms,
 				.software = "adit " ADIT_VERSION};

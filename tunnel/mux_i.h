@@ -23,7 +23,7 @@ enum {
 	MUX_ACK_DELAY_US = 10000,    /* or this long */
 	MUX_RTT_EVERY_US = 1000000,  /* a PING this often while bytes flow */
 	MUX_RETAIN_SLACK = 16 << 20, /* numbered control frames beyond the budget */
-	WINDOW_INITIAL = 64 * 1024,
+	WINDOW_INITIAL = 64 * 1024, /* at most */
 	WINDOW_USUAL = 256 * 1024, /* as long as the budget is far */
 };
 
@@ -68,7 +68,8 @@ struct stream {
 
 	struct bytes rxq;
 	uint64_t rx_received, rx_consumed, rx_limit;
-	uint32_t window; /* counted in the mux's granted_bytes while > 0 */
+	uint32_t window;  /* 0 once it is closed */
+	uint64_t charged; /* its part of the mux's granted_bytes */
 	uint64_t epoch_us, epoch_consumed;
 	int credit_due;
 	TAILQ_ENTRY(stream) credit;
@@ -127,6 +128,9 @@ struct mux {
 	/* of the peer, over all its sessions; NULL: no limit. Not for class control. Borrowed */
 	struct rate *tx_rate, *rx_rate;
 
+	uint32_t window_initial; /* of every stream that the peer may send on */
+	uint32_t windows;	 /* that are open */
+
 	/* time and measure */
 	uint64_t now_us, heard_us, pinged_us, moved_at_ping;
 	uint64_t rtt_us, rtt_min_us, path_rtt_us;
@@ -179,6 +183,8 @@ size_t rate_chunk(const struct rate *r, size_t max);
 void rate_spend(struct rate *r, size_t bytes);
 
 /* window.c */
+/* What every stream begins with, by the limits of the session. */
+uint32_t window_initial(const struct session_config *c);
 void window_open(struct stream *s);
 void window_accepted(struct stream *s);
 void window_consumed(struct stream *s, size_t len);

@@ -1,24 +1,30 @@
 /*
  * Receive windows (R5): how far a peer may be ahead of the endpoint.
  *
- * Credit goes back when the endpoint has taken the bytes. A window starts at
- * WINDOW_INITIAL (HELLO says so, hence data can follow OPEN at once), is widened
- * to WINDOW_USUAL while the session's budget is far, and follows what the stream
- * consumes: twice the path's round trip and a millisecond of its rate. So a long
- * path is filled, and on a short one a small message finds about a millisecond of
- * bulk before it, whatever the rate. The round trip is the path's own, without our
- * queues: were they counted in, a wider window would make a longer queue, and a
- * longer queue a wider window.
+ * Credit goes back when the endpoint has taken the bytes. A window starts at what HELLO
+ * says of every stream (hence data can follow OPEN at once), is widened to WINDOW_USUAL
+ * while the session's budget is far, and follows what the stream consumes: twice the path's round
+ * trip and a millisecond of its rate. So a long path is filled, and on a short one a small message
+ * finds about a millisecond of bulk before it, whatever the rate. The round trip is the path's own,
+ * without our queues: were they counted in, a wider window would make a longer queue, and a longer
+ * queue a wider window.
  *
  * Where what the peer sends is held to a rate, credit is what holds it: what came in is
  * paid for, and none is given while the peer is in debt.
  *
- * The sum of all windows never passes the session's budget, so what can pile up
- * here does not either.
+ * What can pile up here never passes the session's budget. As the peer may use the first
+ * window of a stream before it hears a word of ours, a quarter of the budget is set aside
+ * for that: shared by all streams that may ever be open at once, it is what HELLO says
+ * (WINDOW_INITIAL at most). The rest, the pool, is lent to those that can use it, and a
+ * stream to which nothing is lent still goes on, with its first window. A stream is
+ * charged with its window, or with the credit that it has beyond that (it is not taken
+ * back): so nothing is lent twice.
  */
 #include "tunnel/mux_i.h"
 
 enum {
+	SET_ASIDE = 4, /* a part of so many of the budget */
+	NEWCOMERS = 4, /* that many share what is free for them, then as many the rest */
 	EPOCH_MIN_US = 2000,
 	RTT_UNKNOWN_US = 1000,
 	QUEUE_US = 1000,
@@ -38,21 +44,57 @@ static uint64_t path_rtt(const struct mux *m)
 	return m->rtt_min_us ? m->rtt_min_us : RTT_UNKNOWN_US;
 }
 
+uint32_t window_initial(const struct session_config *c)
+{
+	uint64_t share = c->memory_max_bytes / SET_ASIDE / (c->streams_max ? c->streams_max : 1);
+
+	if (share > WINDOW_INITIAL)
+		return WINDOW_INITIAL;
+	return share ? (uint32_t)share : 1;
+}
+
+/* What may be lent, all in all, and what of it is. */
+static uint64_t pool(const struct mux *m)
+{
+	uint64_t aside = (uint64_t)m->window_initial * m->config.session.streams_max;
+	uint64_t budget = m->config.session.memory_max_bytes;
+
+	return budget > aside ? budget - aside : 0;
+}
+
+static uint64_t lent(const struct mux *m)
+{
+	return m->granted_bytes - (uint64_t)m->windows * m->window_initial;
+}
+
+/* Charges s with what it may still have us keep. */
+static void charge(struct stream *s)
+{
+	uint64_t credit = s->rx_limit - s->rx_consumed;
+	uint64_t now = credit > s->window ? credit : s->window;
+
+	if (!s->window)
+		return; /* closed */
+	s->mux->granted_bytes += now;
+	s->mux->granted_bytes -= s->charged;
+	s->charged = now;
+}
+
 /* Sets s's window to size, as far as the budget goes. Credit that was given is not
  * taken back: a smaller window is reached by giving none for a while. */
 static void resize(struct stream *s, uint64_t size)
 {
 	struct mux *m = s->mux;
-	uint64_t budget = m->config.session.memory_max_bytes;
-	uint64_t left = budget > m->granted_bytes ? budget - m->granted_bytes : 0;
+	uint64_t all = pool(m), out = lent(m), most = s->charged + (all > out ? all - out : 0);
 
 	if (size > m->config.session.window_max_bytes)
 		size = m->config.session.window_max_bytes;
-	if (size > s->window + left)
-		size = s->window + left;
-	m->granted_bytes += size;
-	m->granted_bytes -= s->window;
+	if (size > most)
+		size = most;
+	if (size < m->window_initial)
+		size = m->window_initial;
 	s->window = (uint32_t)size;
+	charge(s);
 }
 
 /* After a round trip or more: what the stream consumed in it says how wide its
@@ -81,20 +123,25 @@ static void grant(struct stream *s)
 
 void window_open(struct stream *s)
 {
-	s->window = WINDOW_INITIAL;
-	s->rx_limit = WINDOW_INITIAL;
-	s->mux->granted_bytes += WINDOW_INITIAL;
+	s->window = s->mux->window_initial;
+	s->rx_limit = s->mux->window_initial;
+	s->mux->windows++;
+	charge(s);
 	s->epoch_us = s->mux->now_us;
 }
 
 void window_accepted(struct stream *s)
 {
-	struct mux *m = s->mux;
+	/* Half of the pool is for those who have shown that they need it. Of a small one nobody has
+	 * all of the other half. */
+	uint64_t free = pool(s->mux) / 2, out = lent(s->mux), share;
 
-	/* Half of the budget is for those who have shown that they need it. */
-	if (m->granted_bytes + WINDOW_USUAL > m->config.session.memory_max_bytes / 2)
+	share = free > out ? (free - out) / NEWCOMERS : 0;
+	if (share > WINDOW_USUAL)
+		share = WINDOW_USUAL;
+	if (share <= s->window)
 		return;
-	resize(s, WINDOW_USUAL);
+	resize(s, share);
 	grant(s);
 }
 
@@ -104,6 +151,7 @@ void window_consumed(struct stream *s, size_t len)
 	uint64_t rtt = path_rtt(m), elapsed;
 
 	s->rx_consumed += len;
+	charge(s);
 	elapsed = m->now_us - s->epoch_us;
 	if (elapsed >= rtt && elapsed >= EPOCH_MIN_US) {
 		adapt(s, elapsed);
@@ -140,7 +188,10 @@ void window_close(struct stream *s)
 {
 	struct mux *m = s->mux;
 
-	m->granted_bytes -= s->window;
+	if (s->window)
+		m->windows--;
+	m->granted_bytes -= s->charged;
+	s->charged = 0;
 	s->window = 0;
 	if (s->credit_due)
 		TAILQ_REMOVE(&m->credits, s, credit);

@@ -214,7 +214,7 @@ static void test_mux_windows_stay_within_the_budget(void **state)
 	assert_int_equal(st.streams, MANY);
 	assert_true(st.granted_bytes <= c.memory_max_bytes);
 	assert_true(st.queued_bytes <= c.memory_max_bytes);
-	assert_true(st.queued_bytes >= (uint64_t)MANY * 65536);
+	assert_true(st.queued_bytes >= c.memory_max_bytes / 4); /* what is free for newcomers */
 	for (unsigned i = 0; i < MANY; i++) {
 		stream_free(ps[i].s);
 		stream_free(t->ps[i].s);
