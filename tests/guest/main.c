@@ -4,19 +4,24 @@
  * every disk that it finds, and checks each page and sector before it writes it anew. It speaks on
  * the first serial port:
  *
- *   READY ram=4096 rate=1000 disk0=ide0m:131072:4096:32 ...   up; a disk's name, sectors, chunks
- * written in turn, and the distance of two chunks in sectors HB 17 t=212 pass=3 pages=14000
- * disk0=960 ... ok           a few times a second; a count, ticks of 10 ms, RAM passes, pages and
- * sectors written; then "ok", or the first bad thing found, which stays there for ever pass 3 ok
- * every page was found right in a whole pass BAD page=7 ... / BAD disk=0 lba=64 ... once, when it
- * is found
+ *   READY ram=4096 rate=1000 disks=2 disk0=ide0m:131072:4096:32 ...
+ *       up; how many disks it works on, and of each its name, its sectors, the chunks that are
+ *       written in turn, and the distance of two chunks in sectors
+ *   HB 17 t=212 pass=3 pages=14000 disk0=960 ... ok
+ *       a few times a second; a count, ticks of 10 ms, RAM passes, pages and sectors written; then
+ *       "ok", or the first bad thing found, which stays there for ever
+ *   pass 3 ok
+ *       every page was found right in a whole pass
+ *   BAD page=7 ... / BAD disk=0 lba=64 ...
+ *       once, when it is found
  *
  * and listens there, one character a command:
  *
  *   q  write no more to the disks, flush them:  QUIET disk0=960 ...
  *   s  dirty no more RAM:                       STILL pages=14000
  *   r  go on with both:                         RUNNING
- *   v  check all RAM and every sector written:  VERIFY ok ram=4096 disk0=512 ... / VERIFY BAD ...
+ *   v  check all RAM and all sectors written:   VERIFY ok ram=4096 disks=2 disk0=512 ...
+ *                                               or VERIFY BAD ...
  *
  * Options of the command line: ram=MiB dirtied (16), rate=pages a second or max (1000), disks=all,
  * none or names such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the
@@ -132,6 +137,8 @@ static void verify(void)
 	text_str(&t, first_bad.len ? first_bad.s : "ok");
 	text_str(&t, " ram=");
 	text_num(&t, pages);
+	text_str(&t, " disks=");
+	text_num(&t, disk_count);
 	for (uint32_t i = 0; i < disk_count; i++) {
 		text_str(&t, " disk");
 		text_num(&t, i);
@@ -149,6 +156,8 @@ static void announce(uint32_t rate)
 	text_num(&t, ram_pages());
 	text_str(&t, " rate=");
 	text_num(&t, rate);
+	text_str(&t, " disks=");
+	text_num(&t, disk_count);
 	for (uint32_t i = 0; i < disk_count; i++) {
 		text_str(&t, " disk");
 		text_num(&t, i);

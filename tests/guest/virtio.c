@@ -1,8 +1,11 @@
 /* virtio-blk over legacy virtio-pci (a transitional device will do), one request at a time, polled.
- * Names follow the order of the PCI slots: vd0, vd1 and so on. Read-only disks are left alone. */
+ * Names follow the order of the PCI slots: vd0, vd1 and so on. Read-only disks are left alone.
+ *
+ * A legacy driver takes the queue as long as the device has it, 256 entries or 1024 with QEMU, and
+ * where the parts of its ring lie follows from that. */
 #include "guest.h"
 
-#define RING 256u
+#define MAX_RING 1024u /* QEMU's own limit */
 #define SPINS 20000u
 
 enum {
@@ -23,25 +26,31 @@ struct desc {
 	uint32_t addr, addr_high, len;
 	uint16_t flags, next;
 };
-struct ring {
-	struct desc desc[RING];
+struct avail {
+	uint16_t flags, idx, ring[];
+};
+struct used {
+	uint16_t flags, idx;
 	struct {
-		uint16_t flags, idx, ring[RING], event;
-	} avail;
-	uint8_t pad[PAGE_BYTES - 6 - 2 * RING];
-	struct {
-		uint16_t flags, idx;
-		struct {
-			uint32_t id, len;
-		} ring[RING];
-		uint16_t event;
-	} used;
-} __attribute__((aligned(4096)));
+		uint32_t id, len;
+	} ring[];
+};
 struct header {
 	uint32_t type, ioprio, sector, sector_high;
 };
 
-static struct ring rings[MAX_DISKS];
+#define PAGES_UP(n) (((n) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
+/* the descriptors and avail (which ends with an event's number), then used on a page of its own */
+#define USED_AT(n) PAGES_UP(sizeof(struct desc) * (n) + 6u + 2u * (n))
+#define RING_BYTES PAGES_UP(USED_AT(MAX_RING) + 6u + 8u * MAX_RING)
+
+static struct ring {
+	uint32_t entries;
+	struct desc *desc;
+	volatile struct avail *avail;
+	volatile struct used *used;
+} rings[MAX_DISKS];
+static char memory[MAX_DISKS][RING_BYTES] __attribute__((aligned(4096)));
 static struct header header;
 static volatile uint8_t result;
 static uint32_t ring_count, name_count;
@@ -58,14 +67,13 @@ static int request(struct disk *d, uint32_t type, uint32_t lba, const void *buf)
 		    (struct desc){(uint32_t)buf, 0, CHUNK_BYTES,
 				  (uint16_t)(DESC_NEXT | (type == REQUEST_IN ? DESC_WRITE : 0)), 2};
 	r->desc[last] = (struct desc){(uint32_t)&result, 0, 1, DESC_WRITE, 0};
-	r->avail.flags = 1; /* no interrupts */
-	r->avail.ring[r->avail.idx % RING] = 0;
+	r->avail->flags = 1; /* no interrupts */
+	r->avail->ring[r->avail->idx % r->entries] = 0;
 	__sync_synchronize();
-	r->avail.idx++;
+	r->avail->idx++;
 	__sync_synchronize();
 	outw(d->port + REG_NOTIFY, 0);
-	volatile uint16_t *done = &r->used.idx;
-	for (uint32_t n = 0; *done != r->avail.idx; n++)
+	for (uint32_t n = 0; r->used->idx != r->avail->idx; n++)
 		if (n > SPINS) {
 			service();
 			cpu_idle();
@@ -99,6 +107,14 @@ static void pci_write(uint32_t slot, uint32_t reg, uint32_t v)
 	outl(0xcfc, v);
 }
 
+static void ring_init(struct ring *r, char *at, uint32_t entries)
+{
+	r->entries = entries;
+	r->desc = (struct desc *)(void *)at;
+	r->avail = (struct avail *)(void *)(r->desc + entries);
+	r->used = (struct used *)(void *)(at + USED_AT(entries));
+}
+
 static void probe_slot(uint32_t slot)
 {
 	char name[] = "vd0";
@@ -109,7 +125,8 @@ static void probe_slot(uint32_t slot)
 	outb(base + REG_STATUS, 3);
 	uint32_t features = inl(base + REG_FEATURES);
 	outw(base + REG_QUEUE_SELECT, 0);
-	if ((features & FEATURE_READ_ONLY) || inw(base + REG_QUEUE_SIZE) != RING ||
+	uint32_t entries = inw(base + REG_QUEUE_SIZE);
+	if ((features & FEATURE_READ_ONLY) || entries < 4 || entries > MAX_RING ||
 	    ring_count == MAX_DISKS)
 		return;
 	uint32_t sectors = inl(base + REG_CAPACITY + 4) ? UINT32_MAX : inl(base + REG_CAPACITY);
@@ -123,7 +140,8 @@ static void probe_slot(uint32_t slot)
 	d->read = virtio_read;
 	d->write = virtio_write;
 	d->flush = virtio_flush;
-	outl(base + REG_QUEUE_PAGE, (uint32_t)&rings[d->unit] / PAGE_BYTES);
+	ring_init(&rings[d->unit], memory[d->unit], entries);
+	outl(base + REG_QUEUE_PAGE, (uint32_t)memory[d->unit] / PAGE_BYTES);
 	outb(base + REG_STATUS, 7);
 }
 

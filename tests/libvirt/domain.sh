@@ -49,6 +49,7 @@ domain_start() {
     local name=$1 host=$2
     domain_vm "$name" src "$name"
     domain_vm "$name-twin" dst "$name"
+    VM_DISKS[$name]=${#DOMAIN_DISKS[@]} VM_DISKS[$name-twin]=${#DOMAIN_DISKS[@]}
     rm -f "$T"/{src,dst}/lib/libvirt/qemu/"$name.log"
     domain_xml "$name" "$3" >"$T/$host/lib/libvirt/$name.xml"
     {

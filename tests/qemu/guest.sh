@@ -23,8 +23,20 @@ guest_good() {
     [ -z "$bad" ] || fail "the guest $1 says: $bad"
 }
 
-# guest_ready NAME: up, and with its disks
-guest_ready() { guest_wait "$1" '^READY' 20 >/dev/null; }
+# guest_ready NAME [SECONDS]: up, and at work on every disk that its VM has for it
+guest_ready() {
+    local said
+    said=$(guest_wait "$1" '^READY.*[0-9]$' "${2:-20}")
+    guest_has_disks "$1" "$said"
+}
+# guest_has_disks NAME LINE: so many disks stand in that line of it
+guest_has_disks() {
+    local has
+    has=$(sed -nE 's/.* disks=([0-9]+)( .*)?$/\1/p' <<<"$2")
+    # one that somebody else started
+    [ -n "${VM_DISKS[$1]:-}" ] || vm_count_disks "$1"
+    [ "$has" = "${VM_DISKS[$1]}" ] || fail "the guest $1 works on ${has:-no} disks, and its VM has ${VM_DISKS[$1]} for it: $2"
+}
 
 # guest_value NAME KEY: from its last heartbeat: beat, pass, pages, disk0 ...
 guest_value() {
@@ -65,14 +77,21 @@ guest_ask() {
 guest_quiet() { guest_ask "$1" q '^QUIET( .*[0-9])?$' >/dev/null; }     # writes no more to the disks; they are flushed
 guest_still() { guest_ask "$1" s '^STILL.*[0-9]$' >/dev/null; }     # dirties no more RAM
 guest_go() { guest_ask "$1" r '^RUNNING' >/dev/null; }              # goes on with both
-# guest_verify NAME [SECONDS]: has it check all RAM and all sectors; prints its answer
-guest_verify() { guest_ask "$1" v '^VERIFY ok ram=.*[0-9]$' "${2:-60}"; }
+# guest_verify NAME [SECONDS]: has it check all RAM and all sectors of all its disks; prints its answer
+guest_verify() {
+    local said
+    said=$(guest_ask "$1" v '^VERIFY ok ram=.*[0-9]$' "${2:-60}")
+    guest_has_disks "$1" "$said"
+    printf '%s\n' "$said"
+}
 
 # guest_continues FROM TO: TO's first heartbeat is the one after FROM's last, so nothing was lost or done twice.
 # (The line that was being printed when the guest moved may be torn; hence one to spare.)
 guest_continues() {
     local last first
     last=$(guest_value "$1" beat)
+    # what was plugged in since it began, it does not know
+    VM_DISKS[$2]=${VM_DISKS[$1]:-}
     guest_wait "$2" "^HB [0-9]+ t=" 20 >/dev/null
     first=$(grep -a -m 1 -E '^HB [0-9]+ t=' "${VM_LOG[$2]}" | sed -E 's/^HB ([0-9]+).*/\1/')
     [ "$first" -gt "$last" ] && [ "$first" -le $((last + 2)) ] ||

@@ -37,6 +37,7 @@ move_vm() {
     vm_start "$name" "$ADIT_FROM" monitors=2 ${MOVE_DISKS[@]+"${MOVE_DISKS[@]}"} "$@"
     VM_HOST[${name}2]=$ADIT_FROM VM_QMP[${name}2]=$T/$name/qmp2.sock
     VM_SERIAL[${name}2]=${VM_SERIAL[$name]} VM_LOG[${name}2]=${VM_LOG[$name]}
+    VM_DISKS[${name}2]=${VM_DISKS[$name]}
     guest_ready "$name"
     guest_reaches "$name" beat 8 20
 }

@@ -31,6 +31,7 @@ disk_make "$T/src/vms/demo.raw" raw 16M
 
 vm_here() {
     vm_adopt "$1" "$1" none "$T/$1/serial.sock" "$T/$1/serial.log" "$(host_processes "$1" | awk '/-name demo/ { print $1; exit }')"
+    VM_DISKS[$1]=1
 }
 boxes_take 'QEMU by hand'
 for box in "$T"/boxes/*; do

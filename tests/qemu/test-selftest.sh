@@ -2,7 +2,8 @@
 # On: each QEMU
 # Goal: what the other tests lean on is sound. On each QEMU: the guest runs on through a plain migration with NBD
 # mirrors (no adit), finds nothing bad, and the disks are the same; and it does notice a spoilt sector, a spoilt
-# page and a page that is out of date. The watcher notices when two run, however shortly.
+# page and a page that is out of date. It takes virtio disks with any length of queue, and one that it passes over is no
+# disk that was looked at. The watcher notices when two run, however shortly.
 . "$(dirname "$0")/lib.sh"
 
 # mirror_and_migrate: A to B by QEMU's own means, over unix sockets, in the order that is clean on all versions
@@ -100,6 +101,35 @@ test_notices() {
     says_bad s 'page=77 word=1 '
 }
 
+# test_queues: newer QEMUs than the one here have longer queues
+test_queues() {
+    local entries said
+    for entries in 64 1024; do
+        disk_make "$T/q0" raw 8M
+        disk_make "$T/q1" qcow2 8M
+        vm_start q src disk="raw:virtio:$T/q0" disk="qcow2:virtio:$T/q1" append='ram=1 sectors=256 diskrate=max' \
+            arg=-global arg=virtio-blk-pci.queue-size=$entries
+        guest_ready q
+        # more requests than the queue is long
+        guest_reaches q disk0 $((entries * 8)) 20
+        guest_quiet q
+        guest_still q
+        said=$(guest_verify q)
+        [[ $said =~ \ disks=2\ disk0=256\ disk1=256$ ]] || fail "it looked at other disks: $said"
+        say "  a queue of $entries: $said"
+        [ "$entries" != 1024 ] || { disk_spoil "$T/q0" 0 && guest_go q && says_bad q 'disk=0 lba='; }
+        vm_end q
+        rm -f "$T/q/serial.log"
+    done
+    # one that the guest has no driver for
+    vm_start q src disk="raw:virtio:$T/q0" append='ram=1' arg=-global arg=virtio-blk-pci.disable-legacy=on
+    wait_until 20 'the guest' guest_said q '^READY.*[0-9]$'
+    expect_failure 'a guest is ready without its disk' guest_ready q
+    expect_failure 'a guest is whole without its disk' guest_verify q
+    say "  noticed: ${EXPECTED_FAILURE##*FAIL: }"
+    vm_end q
+}
+
 # watched STATUS: what the watcher ended with
 watched() {
     proc_kill watch TERM
@@ -137,6 +167,7 @@ listeners_watch_start
 test_migration
 listeners_watch_end
 test_notices
+test_queues
 test_watch
 firewall_expect_connections 0
 expect_equal "QEMU processes left" "" "$(proc_list qemu-system)"

@@ -2,6 +2,8 @@
 # shellcheck shell=bash disable=SC2034
 
 declare -A VM_HOST=() VM_QMP=() VM_SERIAL=() VM_LOG=() VM_PROC=()
+# on how many disks its guest has to work
+declare -A VM_DISKS=()
 
 # The QEMU that a test is about; its first argument may name another by version.
 QEMU=${QEMU:-$(command -v qemu-system-x86_64 || true)}
@@ -53,6 +55,7 @@ vm_start() {
     printf '%q ' "${command[@]}" >"$dir/command.txt"
     proc_start "$name" "$host" "${command[@]}"
     wait_until 20 "the monitor of $name" vm_has_monitor "$name"
+    vm_count_disks "$name" "$append"
 }
 
 # appends to command; ide counts the places on the IDE channels
@@ -74,6 +77,25 @@ vm_disk_args() {
     fi
 }
 
+# vm_count_disks NAME [OPTIONS]: into VM_DISKS, the disks of a VM that the guest can drive and may write to, or as many as
+# its option disks= names
+vm_count_disks() {
+    local only device n=0
+    only=$(sed -nE 's/^(.* )?disks=([^ ]*).*/\2/p' <<<"${2:-}")
+    case $only in
+    none) ;;
+    '' | all)
+        for device in $(vm_query "$1" query-block '.[] | select(.qdev and .inserted and (.inserted.ro | not)).qdev'); do
+            case $(vm_qmp "$1" '{"execute":"qom-get","arguments":{"path":"'"$device"'","property":"type"}}' | jq -r .return) in
+            ide-hd | virtio-blk-device) n=$((n + 1)) ;;
+            esac
+        done
+        ;;
+    *) n=$(tr , '\n' <<<"$only" | grep -c .) ;;
+    esac
+    VM_DISKS[$1]=$n
+}
+
 vm_has_monitor() {
     proc_runs "$1" || fail "QEMU for $1 ended: $(tail -n 1 "${PROC_LOG[$1]}")"
     [ -S "${VM_QMP[$1]}" ]
@@ -81,7 +103,7 @@ vm_has_monitor() {
 
 # vm_adopt NAME HOST QMP SERIAL LOG PID: a VM that somebody else started (the twin that adit launched)
 vm_adopt() {
-    VM_HOST[$1]=$2 VM_QMP[$1]=$3 VM_SERIAL[$1]=$4 VM_LOG[$1]=$5 VM_PROC[$1]=''
+    VM_HOST[$1]=$2 VM_QMP[$1]=$3 VM_SERIAL[$1]=$4 VM_LOG[$1]=$5 VM_PROC[$1]='' VM_DISKS[$1]=''
     PROC_PID[$1]=$6 PROC_LOG[$1]=$5
 }
 
