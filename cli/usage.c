@@ -81,7 +81,8 @@ int usage_parse_log_level(enum log_level *level, const char *text, struct err *e
 
 int usage_take_log_level(const char *text, struct err *e)
 {
-	enum log_level level;
+	/* set here as well: gcc 14 thinks that err_set might return 0 */
+	enum log_level level = LOG_LEVEL_INFO;
 	int rc = usage_parse_log_level(&level, text, e);
 
 	if (rc == 0)

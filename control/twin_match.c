@@ -153,16 +153,19 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	return 0;
 }
 
-/* "pc-q35-7.2" of "pc-q35-7.2-machine" is the same machine. */
+/* How much of "pc-q35-7.2-machine", the QOM type, is the machine's name. */
+static int machine_len(const char *type)
+{
+	size_t len = strlen(type);
+
+	return (int)(len > 8 && strcmp(type + len - 8, "-machine") == 0 ? len - 8 : len);
+}
+
 static bool same_machine(const char *a, const char *b)
 {
-	size_t la = strlen(a), lb = strlen(b);
+	int len = machine_len(a);
 
-	if (la > 8 && strcmp(a + la - 8, "-machine") == 0)
-		la -= 8;
-	if (lb > 8 && strcmp(b + lb - 8, "-machine") == 0)
-		lb -= 8;
-	return la == lb && memcmp(a, b, la) == 0;
+	return len == machine_len(b) && memcmp(a, b, (size_t)len) == 0;
 }
 
 int twin_match(const struct vmdesc *d, const struct twin_answers *a, struct err *e)
@@ -184,9 +187,10 @@ int twin_match(const struct vmdesc *d, const struct twin_answers *a, struct err 
 			       arch, d->arch);
 	if (machine && !same_machine(machine, d->machine))
 		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has machine type %s, the VM %s: "
-			       "start it with -machine %s",
-			       machine, d->machine, d->machine);
+			       "the destination's QEMU has machine type %.*s, the VM %.*s: "
+			       "start it with -machine %.*s",
+			       machine_len(machine), machine, machine_len(d->machine), d->machine,
+			       machine_len(d->machine), d->machine);
 	if (a->memory && (uint64_t)bytes != d->memory)
 		return err_set(e, ERR_QEMU,
 			       "the destination's QEMU has %lld MiB of RAM, the VM "

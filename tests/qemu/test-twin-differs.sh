@@ -28,7 +28,7 @@ guest='ram=8 rate=1000 sectors=256 diskrate=20' rng=(arg=-device arg=virtio-rng-
 move_disks a 16M raw:virtio
 move_vm a append="$guest" "${rng[@]}"
 differing 'other RAM' 'RAM|memory|MiB' 16M raw:virtio mem=48
-differing 'another machine' 'machine|q35' 16M raw:virtio machine=q35
+differing 'another machine' 'machine type pc-q35-[0-9.]+, the VM pc-i440fx-[0-9.]+:' 16M raw:virtio machine=q35
 all=("${rng[@]}") rng=()
 differing 'a device less' 'device|QEMU has gone|configuration' 16M raw:virtio
 rng=("${all[@]}")
