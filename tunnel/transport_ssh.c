@@ -103,7 +103,9 @@ static int go_connect(struct transport_ssh *ssh)
 		    ssh, ERR_PROTOCOL,
 		    ssh_get_serverbanner(ssh->session)
 			? "no ssh connection"
-			: "no ssh connection (is it sshd that listens there?)");
+			: "no ssh connection (is it sshd that listens there? one of OpenSSH 9.8 or "
+			  "newer turns an address away for a while after logins that failed: see "
+			  "PerSourcePenalties in its configuration)");
 	return transport_ssh_check_host(ssh);
 }
 

@@ -4,6 +4,7 @@
 need ssh-keygen ssh-agent ssh-add
 SSHD_PROGRAM=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip "sshd is missing"
 [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
+. "$TOP/tests/lib/sshd.sh"
 unset SSH_AUTH_SOCK
 
 # a leak or worse of the far adit is in the log of the near one, as everything that it says
@@ -28,7 +29,8 @@ start_sshd() {
     {
         printf '%s\n' "Port $SSHD_PORT" "ListenAddress 127.0.0.1" "HostKey $T/ssh/host" \
             "AuthorizedKeysFile $T/ssh/authorized" "StrictModes no" "UsePAM no" "PidFile none" \
-            "PermitRootLogin prohibit-password" "SetEnv PATH=$T/bin:$PATH ${ASAN_OPTIONS:+ASAN_OPTIONS=$ASAN_OPTIONS}" "$@"
+            "PermitRootLogin prohibit-password" "SetEnv PATH=$T/bin:$PATH ${ASAN_OPTIONS:+ASAN_OPTIONS=$ASAN_OPTIONS}" "$@" \
+            "$(sshd_patient "$T/ssh/host")"
     } >"$T/ssh/sshd_config"
     "$SSHD_PROGRAM" -D -f "$T/ssh/sshd_config" 2>"$T/sshd.log" &
     SSHD=$!

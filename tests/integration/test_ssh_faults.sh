@@ -125,6 +125,16 @@ end_sshd
 start_sshd "PubkeyAuthentication no"
 attempt "an sshd that takes no keys" 'takes no keys'
 end_sshd
+if sshd_knows "$T/ssh/host" 'PerSourcePenalties authfail:60s'; then
+    start_sshd 'PerSourcePenalties authfail:60s min:1s'
+    ssh_config stranger
+    attempt "a key before the penalty" "takes none of the keys"
+    attempt "an address that sshd turns away for it" 'PerSourcePenalties'
+    ssh_config user
+    end_sshd
+else
+    skip_part penalties "this sshd ($(ssh -V 2>&1 | cut -d, -f1)) has no PerSourcePenalties"
+fi
 start_sshd "ForceCommand echo not for you >&2; exit 1"
 attempt "an sshd that runs something else" 'not for you'
 end_sshd

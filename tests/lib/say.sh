@@ -9,6 +9,9 @@ fail() {
 }
 skip() { printf 'SKIP: %s\n' "$*"; exit 77; }
 
+# skip_part WHAT WHY: the rest of the test goes on; the runner lists it among what was skipped
+skip_part() { printf 'SKIPPED PART: %s: %s\n' "$1" "$2"; }
+
 # need TOOL...: the test is skipped, visibly, where one is missing
 need() {
     local tool

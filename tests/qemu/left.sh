@@ -29,7 +29,7 @@ left_now() {
     listeners dst | sed 's/^/listening /'
     # those that only look, or that hold the network, are no processes of the host; a session of sshd's ends when sshd sees that
     # its client has gone (ClientAliveInterval)
-    host_processes dst | sed '/ nsenter \| ss -H\| sleep infinity\| sshd: /d; s/^/process /'
+    host_processes dst | sed '/ nsenter \| ss -H\| sleep infinity\| sshd: \| sshd-session: \| sshd-auth: \|\/openssh\/sshd-/d; s/^/process /'
 }
 
 # left_mark: what is there now may stay

@@ -70,6 +70,9 @@ run_one() {
     *) verdict=failed reason="$(grep -a -m 1 '^FAIL: ' "$log" || tail -n 1 "$log"); see ${log#"$top"/}" ;;
     esac
     report "$verdict" "$name" $((EPOCHSECONDS - begin)) "$reason"
+    sed -nE 's/^SKIPPED PART: ([^:]*): (.*)/\1\t\2/p' "$log" | while IFS=$'\t' read -r part reason; do
+        report skipped "$name ($part)" 0 "$reason"
+    done
     [ "$verdict" != failed ]
 }
 

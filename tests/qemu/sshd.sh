@@ -6,6 +6,7 @@ need ssh-keygen
 SSHD_PROGRAM=$(command -v sshd) || skip "sshd is not installed"
 [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] || skip "sshd cannot change users in this namespace"
 SSHD_PORT=22016
+. "$TOP/tests/lib/sshd.sh"
 
 # sshd_make [LINE...]: sshd on dst as proc "sshd", which forbids all that it can but running a program; from then on adit
 # migrate goes to ssh://dst.test
@@ -18,7 +19,8 @@ sshd_make() {
     done
     printf '%s\n' "Port $SSHD_PORT" "ListenAddress $DST_IP" "HostKey $T/ssh/host" "AuthorizedKeysFile $T/ssh/user.pub" \
         "StrictModes no" "UsePAM no" "PidFile none" "PermitRootLogin prohibit-password" "DisableForwarding yes" \
-        "PermitTTY no" "SetEnv PATH=$PATH ASAN_OPTIONS=$ASAN_OPTIONS UBSAN_OPTIONS=$UBSAN_OPTIONS" "$@" >"$T/ssh/sshd_config"
+        "PermitTTY no" "SetEnv PATH=$PATH ASAN_OPTIONS=$ASAN_OPTIONS UBSAN_OPTIONS=$UBSAN_OPTIONS" "$@" "$(sshd_patient "$T/ssh/host")" \
+        >"$T/ssh/sshd_config"
     printf '%s\n' "Port $SSHD_PORT" "User root" "IdentityFile $T/ssh/user" "UserKnownHostsFile $T/ssh/known" \
         "GlobalKnownHostsFile /dev/null" >"$T/ssh/config"
     printf '[%s]:%s,[%s]:%s %s\n' "$DST_NAME" "$SSHD_PORT" "$DST_IP" "$SSHD_PORT" "$(cut -d' ' -f1,2 "$T/ssh/host.pub")" >"$T/ssh/known"
