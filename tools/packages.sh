@@ -13,6 +13,8 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
 [[ $purpose != check && $purpose != package ]] || packages+=(dpkg-dev file)
 # for tests/package
 [ "$purpose" != check ] || packages+=(mandoc zsh fish debootstrap)
+# for the Linux guest
+[ "$purpose" != check ] || packages+=(xz-utils)
 # for tests/libvirt
 [ "$purpose" != check ] || packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 

@@ -4,7 +4,7 @@
 need ssh-keygen ssh-agent ssh-add
 SSHD_PROGRAM=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip "sshd is missing"
 [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
-. "$TOP/tests/lib/sshd.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/sshd.sh"
 unset SSH_AUTH_SOCK
 
 # a leak or worse of the far adit is in the log of the near one, as everything that it says

@@ -85,6 +85,11 @@ migrate_kill
 migrate_wait 15
 expect_equal "the guest on src" 'paused (post-copy failed)' "$(domain_state_reason later src)"
 link_rate none
+if libvirtd --version | grep -qE ' 11\.3\.'; then
+    # also without any tunnel between the two
+    skip_part 'postcopy taken up again' "$(libvirtd --version) crashes by itself on dst at --postcopy-resume"
+    exit 0
+fi
 migrate_start later --postcopy --postcopy-resume
 migrate_wait
 migrate_moved later

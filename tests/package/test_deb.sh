@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Goal: the Debian packages that cpack makes install with apt in a fresh Debian 12 with a systemd of its own, and bring
+# Goal: the Debian packages that cpack makes install with apt in a fresh Debian of this machine's release, with a systemd of its own, and bring
 # all that they need; pages and units are there, and systemd finds nothing wrong with these and little to expose; the
 # service is neither enabled nor started; once the configuration says who may come it starts, and carries bytes; removing
 # the packages stops it and leaves nothing but the configuration, purging them nothing at all, but for keys and for an
@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../integration/lib.sh"
 : "${TOP:?}"
 PACKAGES=$TOP/build/package/packages
-ARCHIVES=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/adit-tests}/debian-12-archives
+ARCHIVES=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/adit-tests}/debian-$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)-archives
 
 if [ -z "${ADIT_ROOT:-}" ]; then
     need debootstrap cpack dpkg-shlibdeps dpkg-deb unshare nsenter setpriv socat ip

@@ -35,7 +35,7 @@ programs_build_linux() {
     mkdir -p "$LINUX_GUEST"
     (
         flock 9
-        programs_fresh "$LINUX_GUEST/initrd" "$TOP/tests/guest" -type f && [ -e "$LINUX_GUEST/vmlinuz" ] ||
+        programs_fresh "$LINUX_GUEST/initrd" "$TOP/tests/guest" -type f && [ -e "$LINUX_GUEST/.kernel" ] ||
             said=$(bash "$TOP/tests/guest/linux/build.sh" "$LINUX_GUEST" 2>&1) ||
             skip "the Linux guest cannot be made: $(tail -n 1 <<<"$said")"
     ) 9>"$LINUX_GUEST/.lock" || exit

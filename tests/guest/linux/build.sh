@@ -8,17 +8,27 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if [ ! -e "$out/vmlinuz" ]; then
+if [ ! -e "$out/.kernel" ]; then
     package=$(apt-cache depends --no-recommends linux-image-cloud-amd64 2>/dev/null |
         sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
     [ -n "$package" ] || { echo "apt does not know the package linux-image-cloud-amd64"; exit 1; }
     (cd "$work" && apt-get -q -o APT::Sandbox::User=root download "$package" >log 2>&1) ||
         { echo "$package cannot be downloaded: $(tail -n 1 "$work/log")"; exit 1; }
     dpkg -x "$work"/*.deb "$work/root"
+    rm -f "$out"/{vmlinuz,initrd} "$out"/*.ko
     for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do
-        find "$work/root" -name "$m.ko" -exec cp {} "$out/" \;
+        # newer kernels have theirs compressed; one that is built in has no file
+        file=$(find "$work/root" -name "$m.ko" -o -name "$m.ko.xz" -o -name "$m.ko.zst" | head -n 1)
+        case $file in
+        *.ko) cp "$file" "$out/$m.ko" ;;
+        *.xz) xz -dc "$file" >"$out/$m.ko" || { echo 'its modules are compressed, and xz is not installed'; exit 1; } ;;
+        *.zst) zstd -qdc "$file" >"$out/$m.ko" || { echo 'its modules are compressed, and zstd is not installed'; exit 1; } ;;
+        *) find "$work/root" -name modules.builtin -exec grep -q "/$m.ko$" {} + || { echo "$package has no $m"; exit 1; } ;;
+        esac
     done
     cp "$work"/root/boot/vmlinuz-* "$out/vmlinuz"
+    # all of it is there
+    touch "$out/.kernel"
 fi
 
 # a file of the initramfs, in cpio's "newc" format: number, name, mode, content
