@@ -10,7 +10,7 @@ disk_make "$T/disks/a-0.raw" raw 16M
 disk_make "$T/disks/a-1.qcow2" qcow2 16M
 linux_guest ram=8 rate=1000 sectors=256
 vm_start a src "${LINUX_ARGS[@]}" disk="raw:virtio:$T/disks/a-0.raw" disk="qcow2:virtio:$T/disks/a-1.qcow2"
-guest_ready a 60
+guest_ready a 120
 guest_reaches a disk1 300 60
 listeners_watch_start
 firewall_reset

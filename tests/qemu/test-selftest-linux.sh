@@ -9,7 +9,7 @@ disk_make "$T/d0" raw 16M
 disk_make "$T/d1" qcow2 16M
 linux_guest ram=8 rate=1000 sectors=256
 vm_start a src "${LINUX_ARGS[@]}" disk="raw:virtio:$T/d0" disk="qcow2:virtio:$T/d1"
-guest_ready a 60
+guest_ready a 120
 guest_reaches a disk1 300 60
 guest_quiet a
 guest_still a

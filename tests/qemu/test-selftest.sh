@@ -111,7 +111,7 @@ test_queues() {
             arg=-global arg=virtio-blk-pci.queue-size=$entries
         guest_ready q
         # more requests than the queue is long
-        guest_reaches q disk0 $((entries * 8)) 20
+        guest_reaches q disk0 $((entries * 5)) 60
         guest_quiet q
         guest_still q
         said=$(guest_verify q)
