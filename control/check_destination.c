@@ -424,12 +424,56 @@ static void check_images(struct check *c, const struct check_there *t)
 
 /* ---- one that waits ---- */
 
+/* One that is not copied: there, too, it is to be what it is here. */
+static void check_other(struct check *c, const struct twin_answers *a, const struct vmdesc_disk *d)
+{
+	char note[TWIN_NOTE_MAX] = "";
+	struct err e = ERR_INIT;
+
+	if (twin_match_other(d, a, note, &e) < 0)
+		check_add_err(c, CHECK_ERROR, "drives", &e);
+	else if (*note)
+		check_add(c, CHECK_WARNING, "drives", "see that it is the same", "%s", note);
+}
+
+static void check_drives(struct check *c, const struct check_there *t,
+			 const struct twin_answers *a)
+{
+	struct twin_drive *drives = calloc(t->vm->disk_count + 1, sizeof(*drives));
+
+	if (!drives) {
+		c->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < t->vm->disk_count; i++) {
+		const struct vmdesc_disk *d = &t->vm->disks[i];
+		struct err e = ERR_INIT;
+
+		if (!d->copy) {
+			check_other(c, a, d);
+			continue;
+		}
+		twin_match_drive(t->vm, d, a, &drives[i], &e);
+		for (size_t k = 0; k < i && !err_is_set(&e); k++)
+			if (drives[k].node)
+				twin_match_apart(d, &drives[i], &t->vm->disks[k], drives[k].node,
+						 drives[k].file_id, &e);
+		if (err_is_set(&e))
+			check_add_err(c, CHECK_ERROR, "drives", &e);
+		else
+			check_add(c, CHECK_OK, "drives", NULL, "drive %s is there: %s", d->name,
+				  drives[i].file ? drives[i].file : drives[i].node);
+	}
+	free(drives);
+}
+
 static void check_waiting(struct check *c, const struct check_there *t)
 {
 	const struct twin_answers a = {
 	    .block = json_object_get(t->qemu, "block"),
 	    .nodes = json_object_get(t->qemu, "nodes"),
 	    .memory = json_object_get(t->qemu, "memory"),
+	    .memory_devices = json_object_get(t->qemu, "memory_devices"),
 	    .cpus = json_object_get(t->qemu, "cpu_list"),
 	    .machine = json_object_get(t->qemu, "machine"),
 	    .target = json_object_get(t->qemu, "target"),
@@ -443,19 +487,7 @@ static void check_waiting(struct check *c, const struct check_there *t)
 	else
 		check_add(c, CHECK_OK, "waiting", NULL,
 			  "the QEMU there waits for a VM, and is like the source's");
-	for (size_t i = 0; i < t->vm->disk_count; i++) {
-		const struct vmdesc_disk *d = &t->vm->disks[i];
-		struct twin_drive drive;
-
-		if (!d->copy)
-			continue;
-		err_set(&e, ERR_NONE, "%s", "");
-		if (twin_match_drive(t->vm, d, &a, &drive, &e) < 0)
-			check_add_err(c, CHECK_ERROR, "drives", &e);
-		else
-			check_add(c, CHECK_OK, "drives", NULL, "drive %s is there: %s", d->name,
-				  drive.file ? drive.file : drive.node);
-	}
+	check_drives(c, t, &a);
 }
 
 void check_destination(struct check *c, const struct check_there *t)

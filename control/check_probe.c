@@ -35,6 +35,7 @@ enum question {
 	FIRST_OF_WAITING,
 	MACHINE = FIRST_OF_WAITING,
 	MEMORY,
+	MEMORY_DEVICES,
 	CPU_LIST,
 	CPU,
 	BLOCK,
@@ -55,6 +56,7 @@ static const struct {
     [SCHEMA] = {"query-qmp-schema", NULL, NULL},
     [MACHINE] = {"qom-get", "/machine", "type"},
     [MEMORY] = {"query-memory-size-summary", NULL, NULL},
+    [MEMORY_DEVICES] = {"query-memory-devices", NULL, NULL},
     [CPU_LIST] = {"query-cpus-fast", NULL, NULL},
     [CPU] = {"qom-get", "/machine/unattached/device[0]", "type"},
     [BLOCK] = {"query-block", NULL, NULL},
@@ -190,6 +192,9 @@ static void read_answer(json_t *out, enum question q, json_t *v)
 		break;
 	case MEMORY:
 		json_object_set(out, "memory", v);
+		break;
+	case MEMORY_DEVICES:
+		json_object_set(out, "memory_devices", v);
 		break;
 	case CPU_LIST:
 		json_object_set(out, "cpu_list", v);

@@ -186,6 +186,28 @@ static void check_disks(struct check *c, const struct vmdesc_report *r)
 		  size_format(size, text, sizeof(text)));
 }
 
+/* Two nodes over one file would be two images there, each without what the other one wrote. */
+static void check_own_images(struct check *c, const struct vmdesc_report *r)
+{
+	json_t *disk, *other;
+	size_t i, k;
+
+	json_array_foreach(r->disks, i, disk) json_array_foreach(r->disks, k, other)
+	{
+		if (k >= i)
+			break;
+		if (!json_is_true(json_object_get(disk, "copy")) ||
+		    !json_is_true(json_object_get(other, "copy")) || !*str(disk, "file_id") ||
+		    strcmp(str(disk, "file_id"), str(other, "file_id")) != 0)
+			continue;
+		check_add(c, CHECK_ERROR, "disks",
+			  "let one node have it, or leave one of them out with --disks",
+			  "disks %s and %s are one image here (%.300s), and their copies would be "
+			  "two",
+			  str(other, "name"), str(disk, "name"), str(disk, "file"));
+	}
+}
+
 /* A copy of such an image would lie in plaintext on the destination. */
 static void check_encryption(struct check *c, const struct vmdesc_report *r)
 {
@@ -311,6 +333,7 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_blockers(c, r);
 	check_devices(c, r, config);
 	check_disks(c, r);
+	check_own_images(c, r);
 	check_encryption(c, r);
 	check_bitmaps(c, r);
 	check_capabilities(c, &wish, r->capabilities, str(r->vm, "qemu"), "here");

@@ -335,7 +335,7 @@ void job_prepared(struct job *j)
 {
 	char kept[4096];
 	json_t *msg = cookie_new(COOKIE_PREPARED, j->id), *vm, *disks = json_array(),
-	       *notes = json_array();
+	       *nodes = json_array(), *notes = json_array();
 
 	vm = json_pack("{s:s,s:s,s:b}", "qemu", j->twin.qemu_version, "qmp", j->twin.qmp,
 		       "launched", j->launched ? 1 : 0);
@@ -347,12 +347,15 @@ void job_prepared(struct job *j)
 		job_keep_path(j, 0, true, kept, sizeof(kept));
 		json_object_set_new(vm, "kept", json_string(kept));
 	}
-	for (size_t i = 0; i < j->disk_count; i++)
+	for (size_t i = 0; i < j->disk_count; i++) {
 		json_array_append_new(disks, json_string(j->disks[i].desc->name));
+		json_array_append_new(nodes, json_string(j->disks[i].node));
+	}
 	for (size_t i = 0; i < j->twin.notes.count; i++)
 		json_array_append_new(notes, note_text(j->twin.notes.at[i]));
 	json_object_set_new(msg, "vm", vm);
 	json_object_set_new(msg, "disks", disks);
+	json_object_set_new(msg, "nodes", nodes);
 	json_object_set_new(msg, "notes", notes);
 	if (j->ram.preempt)
 		json_object_set_new(msg, "preempt", json_true());

@@ -67,6 +67,7 @@ static void go_on(struct job *j, struct check *found)
 	for (size_t i = 0; i < found->count; i++)
 		/* Prepare tells of these itself, with what came of them. */
 		if (found->at[i].level == CHECK_WARNING &&
+		    strcmp(found->at[i].check, "launch") != 0 &&
 		    strcmp(found->at[i].check, "images") != 0 &&
 		    strcmp(found->at[i].check, "disk-space") != 0)
 			strvec_push(&j->twin.notes, check_line(&found->at[i], line, sizeof(line)));
@@ -228,11 +229,13 @@ static void plan(struct job *j)
 			  j->rights->launch_user.name);
 	check_add(&k->found, CHECK_OK, "launch", NULL,
 		  "its command line can be made for the destination");
-	for (size_t i = 0; i < k->plan.image_count; i++)
-		if (job_image_is_planned(j, k->plan.images[i].path))
-			check_add(&k->found, CHECK_ERROR, "images", "wait for that one",
-				  "%s is in use by another migration to the destination",
-				  k->plan.images[i].path);
+	for (size_t i = 0; i < k->plan.notes.count; i++)
+		check_add(&k->found, CHECK_WARNING, "launch", NULL, "%s", k->plan.notes.at[i]);
+	for (size_t i = 0; i < k->plan.image_count; i++) {
+		err_set(&e, ERR_NONE, "%s", "");
+		if (job_check_image(j, &k->plan, i, &e) < 0)
+			check_add_err(&k->found, CHECK_ERROR, "images", &e);
+	}
 }
 
 void job_check_start(struct job *j)

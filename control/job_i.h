@@ -57,6 +57,7 @@ struct job_disk {
 	struct job *job;
 	const struct vmdesc_disk *desc;
 	char node[256];	 /* in the twin */
+	char file_id[64]; /* of its image, "" when not known */
 	char window[32]; /* a node over its first desc->size bytes, where it is larger */
 	struct relay *relay;
 	bool connected;
@@ -177,9 +178,12 @@ void job_check_drop(struct job *j);
 /* job_twin.c */
 void job_begin(struct job *j);
 void job_twin_due(struct job *j);
-/* Whether a job that is under way has planned for the same image: its twin does not hold
- * QEMU's locks as long as it waits. */
-bool job_image_is_planned(const struct job *j, const char *path);
+/* Whether a job that is under way has path as an image, and it or this one (copy) is to write to
+ * it: its twin does not hold QEMU's locks as long as it waits. */
+bool job_image_is_planned(const struct job *j, const char *path, bool copy);
+/* Whether image at of the plan is nobody else's: no other one of the plan's, and of no job
+ * that is under way. Two may have a file in common that neither writes to. ERR_REFUSED. */
+int job_check_image(const struct job *j, const struct twin *plan, size_t at, struct err *e);
 /* Whether a VM of that name may be made, and the monitor that it is to go to be told
  * anything; nothing is made. ERR_REFUSED. */
 int job_check_name(const struct job *j, struct err *e);

@@ -250,7 +250,7 @@ static bool is_planned(const struct job *j, struct err *e)
 
 	json_array_foreach(json_object_get(j->record, "images"), i, image)
 	{
-		if (!job_image_is_planned(j, json_string_value(image)))
+		if (!job_image_is_planned(j, json_string_value(image), false))
 			continue;
 		err_set(e, ERR_REFUSED,
 			"the VM's QEMU has ended on the destination, and another VM that comes "

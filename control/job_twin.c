@@ -26,7 +26,7 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
 
-enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
+enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_MEMORY_DEVICES, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
 
 static void next_image(struct job *j);
 
@@ -155,18 +155,62 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 
 static void start_twin(struct job *j);
 
-bool job_image_is_planned(const struct job *j, const char *path)
+/* Whether both are one file: under one name, or by a link. */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return strcmp(a, b) == 0 || (stat(a, &sa) == 0 && stat(b, &sb) == 0 &&
+				     sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino);
+}
+
+/* Whether other has path as an image, and it or the job is to write to it. */
+static bool has_image(const struct job *other, const char *path, bool copy)
+{
+	char id[64];
+
+	for (size_t i = 0; i < other->twin.image_count; i++)
+		if ((copy || other->twin.images[i].disk->copy) &&
+		    is_same_file(other->twin.images[i].path, path))
+			return true;
+	if (vmdesc_file_id("/", path, id, sizeof(id)) < 0)
+		return false;
+	for (size_t i = 0; i < other->disk_count; i++)
+		if (strcmp(other->disks[i].file_id, id) == 0)
+			return true;
+	return false;
+}
+
+bool job_image_is_planned(const struct job *j, const char *path, bool copy)
 {
 	const struct job *other;
 
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	for (size_t i = 0; other != j && (other->state < JOB_RUNS || other->undoing) &&
-			   i < other->twin.image_count;
-	     i++)
-		if (strcmp(other->twin.images[i].path, path) == 0 &&
-		    other->twin.images[i].disk->copy)
-			return true;
+	if (other != j && (other->state < JOB_RUNS || other->undoing) &&
+	    has_image(other, path, copy))
+		return true;
 	return false;
+}
+
+int job_check_image(const struct job *j, const struct twin *plan, size_t at, struct err *e)
+{
+	const struct twin_image *image = &plan->images[at];
+
+	for (size_t i = 0; i < at; i++)
+		if ((image->disk->copy || plan->images[i].disk->copy) &&
+		    is_same_file(image->path, plan->images[i].path))
+			return err_set(
+			    e, ERR_REFUSED,
+			    "%.300s and %.300s on the destination are one file (a link), and the "
+			    "disks %s and %s need an image each: remove one of them",
+			    plan->images[i].path, image->path, plan->images[i].disk->name,
+			    image->disk->name);
+	if (job_image_is_planned(j, image->path, image->disk->copy))
+		return err_set(e, ERR_REFUSED,
+			       "%s is in use by another migration to the destination: wait for "
+			       "that one",
+			       image->path);
+	return 0;
 }
 
 static void next_image(struct job *j)
@@ -181,9 +225,7 @@ static void next_image(struct job *j)
 		return;
 	}
 	image = &j->twin.images[j->image_at];
-	if (job_image_is_planned(j, image->path)) {
-		err_set(&e, ERR_REFUSED, "%s is in use by another migration to the destination",
-			image->path);
+	if (job_check_image(j, &j->twin, j->image_at, &e) < 0) {
 		job_fail(j, &e);
 		return;
 	}
@@ -414,8 +456,15 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const struct t
 
 	if (twin_match_drive(&j->desc, d, a, &drive, e) < 0)
 		return e->code;
+	for (size_t i = 0; i < j->disk_count; i++) {
+		const struct job_disk *other = &j->disks[i];
+
+		if (twin_match_apart(d, &drive, other->desc, other->node, other->file_id, e) < 0)
+			return e->code;
+	}
 	k->job = j;
 	k->desc = d;
+	snprintf(k->file_id, sizeof(k->file_id), "%s", drive.file_id);
 	snprintf(k->node, sizeof(k->node), "%s", drive.node);
 	if (drive.size > d->size)
 		snprintf(k->window, sizeof(k->window), "adit-window-%zu", j->disk_count);
@@ -431,6 +480,7 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	    .block = qmp_batch_result(b, Q_BLOCK),
 	    .nodes = qmp_batch_result(b, Q_NODES),
 	    .memory = qmp_batch_result(b, Q_MEMORY),
+	    .memory_devices = qmp_batch_result(b, Q_MEMORY_DEVICES),
 	    .cpus = qmp_batch_result(b, Q_CPUS),
 	    .machine = qmp_batch_result(b, Q_MACHINE),
 	    .target = qmp_batch_result(b, Q_TARGET),
@@ -453,6 +503,8 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	for (size_t i = 0; !err_is_set(&why) && i < j->desc.disk_count; i++)
 		if (j->desc.disks[i].copy)
 			match_disk(j, &j->desc.disks[i], &answers, &why);
+		else
+			twin_match_other(&j->desc.disks[i], &answers, NULL, &why);
 	if (err_is_set(&why))
 		job_fail(j, &why);
 	else
@@ -468,6 +520,7 @@ static void ask(struct job *j)
 	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
 	qmp_batch_add(b, QMP_MAY, "query-memory-size-summary", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-memory-devices", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-cpus-fast", NULL);
 	qmp_batch_add(b, QMP_MAY, "qom-get",
 		      json_pack("{s:s,s:s}", "path", "/machine", "property", "type"));

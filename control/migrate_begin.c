@@ -27,6 +27,30 @@ static void prepare(struct migrate *m)
 		migrate_fail(m, &e);
 }
 
+/* One node behind two disks would hold neither of them. nodes: those of disks, in their order. */
+static int check_nodes(const json_t *disks, const json_t *nodes, struct err *e)
+{
+	size_t i, k;
+	json_t *node;
+
+	if (nodes && json_array_size(nodes) != json_array_size(disks))
+		return err_set(e, ERR_PROTOCOL, "the destination named %zu nodes for %zu disks",
+			       json_array_size(nodes), json_array_size(disks));
+	json_array_foreach(nodes, i, node)
+	{
+		for (k = 0; k < i && !json_equal(node, json_array_get(nodes, k)); k++)
+			;
+		if (k < i)
+			return err_set(e, ERR_PROTOCOL,
+				       "the destination would copy disks %s and %s into one node, "
+				       "%.100s",
+				       json_string_value(json_array_get(disks, k)),
+				       json_string_value(json_array_get(disks, i)),
+				       json_string_value(node));
+	}
+	return 0;
+}
+
 /* What the destination opened to the copy must be exactly what is to be copied: a disk that
  * it left out would be missing from the VM there. */
 static int check_prepared(const struct migrate *m, const json_t *msg, struct err *e)
@@ -48,6 +72,8 @@ static int check_prepared(const struct migrate *m, const json_t *msg, struct err
 				       "the destination prepared disk %s %zu times, not once",
 				       d->name, matches);
 	}
+	if (check_nodes(there, json_object_get(msg, "nodes"), e) < 0)
+		return e->code;
 	if (json_array_size(there) != wanted)
 		return err_set(e, ERR_PROTOCOL,
 			       "the destination prepared %zu disks, and %zu are to be copied",

@@ -373,11 +373,15 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	r = twin_crypt_check(&p);
 	if (r == 0)
 		r = twin_find_below(&p);
+	if (r == 0)
+		r = twin_block_read(&p);
 	strvec_push(&t->argv, binary);
 	strvec_push(&p.used, "qmp.sock");
 	strvec_push(&p.used, "qemu.log");
 	for (size_t i = 0; r == 0 && i < args.count; i++)
 		r = take(&p, &args.at[i]);
+	if (r == 0)
+		r = twin_block_end(&p);
 	if (r == 0 && d->renamed && !p.has_name)
 		r = vm_name(&p, "");
 	/* The default may be another machine there. */
@@ -395,6 +399,8 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 		r = err_set(e, ERR_SPACE, "no memory for the command line");
 	strvec_fini(&p.used);
 	strvec_fini(&p.below);
+	strvec_fini(&p.places);
+	twin_block_fini(&p);
 	return r;
 }
 

@@ -86,6 +86,7 @@ int twin_device(struct twin_plan *p, const char *value)
 	struct qopts o = {0};
 	json_t *json, *v;
 	const char *key;
+	char *now;
 	int r;
 
 	if (*value == '{') {
@@ -103,7 +104,11 @@ int twin_device(struct twin_plan *p, const char *value)
 		qopts_fini(&o);
 	}
 	if (r == 0)
-		twin_add(p, "device", value);
+		r = twin_block_device(p, value, &now);
+	if (r == 0) {
+		twin_add(p, "device", now ? now : value);
+		free(now);
+	}
 	return r;
 }
 

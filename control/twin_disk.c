@@ -1,5 +1,5 @@
 /*
- * The twin's images and files: -drive, -blockdev, -hda and its like, -kernel, -bios. A
+ * The twin's images and files: what -drive and -blockdev name, -kernel, -bios. A
  * path of the source becomes the file of that name in one of the listed folders.
  */
 #include "control/twin_i.h"
@@ -28,21 +28,25 @@ static bool driver_known(const char *driver)
 	return false;
 }
 
-/* Whether path is the image that disk has now, both as the source names them. */
-static bool is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path)
+static const char *plain(const char *path)
+{
+	return strncmp(path, "file:", 5) == 0 ? path + 5 : path;
+}
+
+bool twin_is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path)
 {
 	char full[4096];
 
+	path = plain(path);
 	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
 		 path);
 	return strcmp(disk->file, path) == 0 || strcmp(disk->file, full) == 0;
 }
 
-/* The source's disk whose image path is, or NULL. */
-static const struct vmdesc_disk *disk_of(const struct vmdesc *d, const char *path)
+const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path)
 {
 	for (size_t i = 0; i < d->disk_count; i++)
-		if (is_image_of(d, &d->disks[i], path))
+		if (twin_is_image_of(d, &d->disks[i], path))
 			return &d->disks[i];
 	return NULL;
 }
@@ -161,11 +165,6 @@ static bool is_remote(const char *path)
 	return path[strcspn(path, ":/")] == ':';
 }
 
-static const char *plain(const char *path)
-{
-	return strncmp(path, "file:", 5) == 0 ? path + 5 : path;
-}
-
 /* What stands below a disk that is copied without it, by the path of its image; NULL. */
 static const struct vmdesc_backing *backing_of(const struct vmdesc *d, const char *path,
 					       const struct vmdesc_disk **disk)
@@ -198,7 +197,7 @@ static int move(struct twin_plan *p, const char *option, const char *path,
 				   "each host; " TWIN_ATTACH);
 	*below = false;
 	if (!disk)
-		disk = disk_of(p->d, path);
+		disk = twin_disk_of(p->d, path);
 	if (!disk && (backing = backing_of(p->d, path, &disk)) != NULL) {
 		*below = true;
 		return add_backing(p, disk, backing, out, size);
@@ -212,6 +211,14 @@ static int move(struct twin_plan *p, const char *option, const char *path,
 		return 0;
 	}
 	return place(p, path, disk, out, size);
+}
+
+int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
+		    char *out, size_t size)
+{
+	bool below;
+
+	return move(p, option, disk->file, disk, out, size, &below);
 }
 
 static bool is_filename(const char *key)
@@ -239,8 +246,8 @@ static bool is_lock_key(const char *key)
 
 /* ---- key=value ---- */
 
-static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
-			const struct vmdesc_disk *disk, const char *text)
+int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
+		      const struct vmdesc_disk *disk, const char *text)
 {
 	const bool drive = strcmp(option, "drive") == 0;
 	const char *node = qopts_get(o, "node-name");
@@ -251,7 +258,9 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 		const char *key = o->at[i].key;
 		char *value;
 
-		if (!key)
+		/* A copy that holds everything has nothing below it; an overlay that is made
+		 * names its backing file itself. */
+		if (!key || ((drive || !p->d->inc) && strncmp(key, "backing.", 8) == 0))
 			continue;
 		if (is_driver(key) && strcmp(o->at[i].value, "host_device") == 0)
 			memcpy(o->at[i].value, "file", sizeof("file")); /* its copy is one */
@@ -268,9 +277,6 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 		/* "file" of -blockdev is a node; of -drive a path, or empty. */
 		if (strcmp(key, "file") == 0 &&
 		    (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
-			continue;
-		/* The overlay that is made names its backing file itself. */
-		if (drive && p->d->inc && strncmp(key, "backing.", 8) == 0)
 			continue;
 		if (move(p, option, o->at[i].value, strncmp(key, "backing.", 8) == 0 ? NULL : disk,
 			 path, sizeof(path), &below) < 0)
@@ -298,7 +304,7 @@ static int rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o
 	return 0;
 }
 
-static int add_options(struct twin_plan *p, const char *option, const struct qopts *o)
+int twin_add_options(struct twin_plan *p, const char *option, const struct qopts *o)
 {
 	char *text = qopts_text(o);
 
@@ -307,95 +313,6 @@ static int add_options(struct twin_plan *p, const char *option, const struct qop
 	twin_add(p, option, text);
 	free(text);
 	return 0;
-}
-
-/* The medium of a drive may be another than at the start: taken out, changed, put in.
- * Only -drive with an id of its own can be found again by it. */
-static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
-		       const char *value)
-{
-	const char *file = qopts_get(o, "file");
-	bool had = file && *file;
-
-	if (disk->empty) {
-		/* what is said of an image goes with it */
-		if (had) {
-			qopts_remove(o, "file");
-			qopts_remove(o, "format");
-			qopts_remove(o, "driver");
-			strvec_pushf(&p->t->notes, "drive %s is empty there, as it is now",
-				     disk->name);
-		}
-		return 0;
-	}
-	if (had && (is_image_of(p->d, disk, plain(file)) || !*disk->file))
-		return 0;
-	if (!disk->read_only)
-		return twin_refuse(p, "drive", value,
-				   "its image is another than at the VM's start (a "
-				   "snapshot?); " TWIN_ATTACH);
-	if (qopts_set(o, "file", disk->file) < 0 ||
-	    (*disk->format && qopts_set(o, "format", disk->format) < 0))
-		return err_set(p->e, ERR_SPACE, "no memory for the command line");
-	return 0;
-}
-
-int twin_drive(struct twin_plan *p, const char *value)
-{
-	const struct vmdesc_disk *disk = NULL;
-	struct qopts o = {0};
-	const char *file, *id;
-	int r = 0;
-
-	if (qopts_parse(&o, value, NULL) < 0)
-		return err_set(p->e, ERR_SPACE, "no memory for the command line");
-	id = qopts_get(&o, "id");
-	if (id)
-		disk = vmdesc_by_device(p->d, id);
-	if (qopts_is_on(&o, "snapshot"))
-		r = twin_refuse(p, "drive", value,
-				"its changes are in a temporary file that no "
-				"image keeps; " TWIN_ATTACH);
-	else if (disk)
-		r = take_medium(p, &o, disk, value);
-	file = qopts_get(&o, "file");
-	if (!disk && file && *file)
-		disk = disk_of(p->d, plain(file));
-	if (r == 0)
-		r = rewrite_keys(p, "drive", &o, disk, value);
-	/* Never left to guessing: a raw disk may hold what looks like another format. */
-	if (r == 0 && disk && file && !qopts_get(&o, "format") && !qopts_get(&o, "driver") &&
-	    *disk->format && qopts_set(&o, "format", disk->format) < 0)
-		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
-	if (r == 0)
-		r = add_options(p, "drive", &o);
-	qopts_fini(&o);
-	return r;
-}
-
-int twin_image_option(struct twin_plan *p, const struct qargs_item *it)
-{
-	const char *option = it->option ? it->option->name : "hda";
-	const char *where = it->option ? it->option->text : "index=0,media=disk";
-	const struct vmdesc_disk *disk = disk_of(p->d, it->value);
-	struct qopts o = {0};
-	char path[4096];
-	bool below;
-	int r;
-
-	if (!disk)
-		return twin_refuse(p, option, it->value,
-				   "no drive of the running VM has this image "
-				   "any more; " TWIN_ATTACH);
-	if (move(p, option, it->value, disk, path, sizeof(path), &below) < 0)
-		return p->e->code;
-	if (qopts_parse(&o, where, NULL) < 0 || qopts_set(&o, "file", path) < 0 ||
-	    (*disk->format && qopts_set(&o, "format", disk->format) < 0))
-		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
-	else
-		r = add_options(p, "drive", &o);
-	qopts_fini(&o);
-	return r;
 }
 
 /* ---- JSON ---- */
@@ -495,13 +412,15 @@ int twin_blockdev(struct twin_plan *p, const char *value)
 	struct qopts o = {0};
 	int r;
 
+	if (twin_block_left_out(p, value))
+		return 0;
 	if (*value == '{')
 		return blockdev_json(p, value);
 	if (qopts_parse(&o, value, "driver") < 0)
 		return err_set(p->e, ERR_SPACE, "no memory for the command line");
-	r = rewrite_keys(p, "blockdev", &o, NULL, value);
+	r = twin_rewrite_keys(p, "blockdev", &o, NULL, value);
 	if (r == 0)
-		r = add_options(p, "blockdev", &o);
+		r = twin_add_options(p, "blockdev", &o);
 	qopts_fini(&o);
 	return r;
 }

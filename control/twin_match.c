@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "control/image.h"
+#include "control/vmdesc_disks.h"
+#include "control/vmdesc_memory.h"
 
 /* The twin's drive for d: by the -drive id, else by the device in front of it. */
 static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d)
@@ -42,23 +44,27 @@ static const json_t *find_node(const json_t *nodes, const struct vmdesc_disk *d)
 	return NULL;
 }
 
-/* The source's own file must not be copied onto itself, and QEMU with -incoming does not
- * look at locks. (Nor can we, here: a QEMU that waits again after a job that failed may
- * hold them itself.) */
-static int check_file(const struct vmdesc *vm, const struct vmdesc_disk *d, pid_t pid,
-		      const char *file, struct err *e)
+/* "dev:ino" of a file of pid's QEMU; "" when it is none that can be seen. */
+static void file_id(pid_t pid, const char *file, char *id, size_t size)
 {
-	char proc[40], cwd[4096], full[sizeof(cwd) + 4100], id[64];
+	char proc[40], cwd[4096];
 	ssize_t n;
 
 	/* A relative name is one in QEMU's own folder. */
 	snprintf(proc, sizeof(proc), "/proc/%d/cwd", (int)pid);
 	n = readlink(proc, cwd, sizeof(cwd) - 1);
 	cwd[n > 0 ? n : 0] = 0;
-	snprintf(full, sizeof(full), "%s%s%.4096s", *file == '/' ? "" : cwd,
-		 *file == '/' ? "" : "/", file);
-	if (vmdesc_is_here(vm) && *d->file_id && vmdesc_file_id("/", full, id, sizeof(id)) == 0 &&
-	    strcmp(id, d->file_id) == 0)
+	if (!*file || vmdesc_file_id(cwd, file, id, size) < 0)
+		*id = 0;
+}
+
+/* The source's own file must not be copied onto itself, and QEMU with -incoming does not
+ * look at locks. (Nor can we, here: a QEMU that waits again after a job that failed may
+ * hold them itself.) */
+static int check_file(const struct vmdesc *vm, const struct vmdesc_disk *d, const char *id,
+		      const char *file, struct err *e)
+{
+	if (*id && *d->file_id && strcmp(id, d->file_id) == 0 && vmdesc_is_here(vm))
 		return err_set(e, ERR_REFUSED,
 			       "%s is the very image that the source uses: a copy needs "
 			       "another file",
@@ -119,6 +125,26 @@ static int match_backing(const struct vmdesc_disk *d, const json_t *inserted, st
 	return 0;
 }
 
+static int no_drive(const struct vmdesc_disk *d, struct err *e)
+{
+	const bool idle = !*d->device && !*d->qdev;
+
+	return err_set(e, ERR_QEMU,
+		       "the destination's QEMU has no drive like %s (%s "
+		       "%s): its configuration must be that of the source",
+		       d->name, idle ? "node" : "device",
+		       idle	    ? d->node
+		       : *d->device ? d->device
+				    : d->qdev);
+}
+
+static uint64_t number(const json_t *o, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(o, key));
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
 int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		     const struct twin_answers *a, struct twin_drive *out, struct err *e)
 {
@@ -128,16 +154,11 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	const json_t *image = json_object_get(in, "image");
 	const char *node = json_string_value(json_object_get(in, "node-name"));
 	const char *file = json_string_value(json_object_get(image, "filename"));
-	uint64_t size = (uint64_t)json_integer_value(json_object_get(image, "virtual-size"));
+	uint64_t size = number(image, "virtual-size");
+	char plain[4096], format[4096];
 
 	if (!entry)
-		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has no drive like %s (%s "
-			       "%s): its configuration must be that of the source",
-			       d->name, idle ? "node" : "device",
-			       idle	    ? d->node
-			       : *d->device ? d->device
-					    : d->qdev);
+		return no_drive(d, e);
 	if (!node)
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
 	if (json_is_true(json_object_get(in, "ro")))
@@ -145,11 +166,68 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 			       d->name);
 	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
-	if (file && check_file(vm, d, a->pid, file, e) < 0)
+	*out = (struct twin_drive){.node = node, .file = file, .size = size};
+	vmdesc_disks_resolve(text(in, "file"), plain, format, sizeof(plain));
+	file_id(a->pid, plain, out->file_id, sizeof(out->file_id));
+	if (file && check_file(vm, d, out->file_id, file, e) < 0)
 		return e->code;
 	if (vm->inc && match_backing(d, in, e) < 0)
 		return e->code;
-	*out = (struct twin_drive){node, file, size};
+	return 0;
+}
+
+int twin_match_apart(const struct vmdesc_disk *d, const struct twin_drive *drive,
+		     const struct vmdesc_disk *other, const char *node, const char *file_id,
+		     struct err *e)
+{
+	const char *file = drive->file ? drive->file : drive->node;
+
+	if (strcmp(drive->node, node) != 0 && (!*file_id || strcmp(drive->file_id, file_id) != 0))
+		return 0;
+	return err_set(e, ERR_REFUSED,
+		       "disks %s and %s would both be copied into %.300s on the destination: each "
+		       "needs an image of its own",
+		       other->name, d->name, file);
+}
+
+static const char *base(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	return slash ? slash + 1 : file;
+}
+
+int twin_match_other(const struct vmdesc_disk *d, const struct twin_answers *a, char *note,
+		     struct err *e)
+{
+	const json_t *entry = find_drive(a->block, d), *in = json_object_get(entry, "inserted");
+	const json_t *image = json_object_get(in, "image");
+	char plain[4096], format[4096];
+
+	if ((!*d->device && !*d->qdev) || (!entry && d->empty))
+		return 0; /* a node that no device has, or no drive on either side */
+	if (!entry)
+		return no_drive(d, e);
+	vmdesc_disks_resolve(text(in, "file"), plain, format, sizeof(plain));
+	if (d->empty && in)
+		return err_set(e, ERR_REFUSED,
+			       "drive %s of the destination's QEMU has a medium (%.300s), and the "
+			       "VM's is empty: eject it there",
+			       d->name, plain);
+	if (!d->empty && !in)
+		return err_set(e, ERR_REFUSED,
+			       "drive %s of the destination's QEMU is empty, and the VM's has a "
+			       "medium (%.300s): put it in there",
+			       d->name, d->file);
+	if (d->empty)
+		return 0;
+	if (d->size && image_check_size(plain, d, number(image, "virtual-size"), e) < 0)
+		return e->code;
+	if (note && *d->file && strcmp(base(plain), base(d->file)) != 0)
+		snprintf(note, TWIN_NOTE_MAX,
+			 "drive %s, which is not copied, has %.150s on the destination, and %.150s "
+			 "here",
+			 d->name, plain, d->file);
 	return 0;
 }
 
@@ -174,8 +252,9 @@ int twin_match(const struct vmdesc *d, const struct twin_answers *a, struct err 
 	const char *arch = json_string_value(json_object_get(a->target, "arch"));
 	const char *name = json_string_value(json_object_get(a->name, "name"));
 	size_t cpus = json_array_size(a->cpus);
-	json_int_t bytes = json_integer_value(json_object_get(a->memory, "base-memory")) +
-			   json_integer_value(json_object_get(a->memory, "plugged-memory"));
+	uint64_t elastic, bytes = vmdesc_memory_fixed(a->memory, a->memory_devices, &elastic);
+	/* What is plugged into virtio-mem comes with its state. */
+	uint64_t wanted = d->fixed_memory ? d->fixed_memory : d->memory;
 
 	if (d->renamed && strcmp(name ? name : "", d->name) != 0)
 		return err_set(e, ERR_QEMU,
@@ -191,11 +270,17 @@ int twin_match(const struct vmdesc *d, const struct twin_answers *a, struct err 
 			       "start it with -machine %.*s",
 			       machine_len(machine), machine, machine_len(d->machine), d->machine,
 			       machine_len(d->machine), d->machine);
-	if (a->memory && (uint64_t)bytes != d->memory)
+	if (a->memory && bytes != wanted)
 		return err_set(e, ERR_QEMU,
-			       "the destination's QEMU has %lld MiB of RAM, the VM "
+			       "the destination's QEMU has %llu MiB of RAM, the VM "
 			       "%llu: its configuration must be that of the source",
-			       (long long)(bytes >> 20), (unsigned long long)(d->memory >> 20));
+			       (unsigned long long)(bytes >> 20), (unsigned long long)(wanted >> 20));
+	if (a->memory_devices && d->fixed_memory && elastic != d->virtio_mem)
+		return err_set(e, ERR_QEMU,
+			       "the virtio-mem devices of the destination's QEMU may have %llu MiB, "
+			       "the VM's %llu: its configuration must be that of the source",
+			       (unsigned long long)(elastic >> 20),
+			       (unsigned long long)(d->virtio_mem >> 20));
 	if (cpus && cpus != d->cpus)
 		return err_set(e, ERR_QEMU,
 			       "the destination's QEMU has %zu CPUs, the VM %llu: its "

@@ -127,13 +127,17 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	d->running = flag(vm, "running");
 	d->memory = num(vm, "memory");
 	d->cpus = num(vm, "cpus");
+	d->fixed_memory = num(vm, "fixed_memory");
+	d->virtio_mem = num(vm, "virtio_mem");
 	strings(&d->argv, json_object_get(vm, "argv"));
+	strings(&d->nodes, json_object_get(vm, "nodes"));
+	d->nodes_known = json_object_get(vm, "nodes") != NULL;
 	strings(&d->plugged, json_object_get(vm, "plugged"));
 	strings(&d->unplugged, json_object_get(vm, "unplugged"));
 	strings(&d->cpu_lacks, json_object_get(vm, "cpu_lacks"));
 	d->disk_count = json_array_size(disks);
 	d->disks = calloc(d->disk_count + 1, sizeof(*d->disks));
-	if (!d->disks || d->argv.failed || d->plugged.failed || d->unplugged.failed ||
+	if (!d->disks || d->argv.failed || d->nodes.failed || d->plugged.failed || d->unplugged.failed ||
 	    d->cpu_lacks.failed) {
 		vmdesc_fini(d);
 		return err_set_sys(e, ENOMEM, "the VM's description");
@@ -149,6 +153,7 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 void vmdesc_fini(struct vmdesc *d)
 {
 	strvec_fini(&d->argv);
+	strvec_fini(&d->nodes);
 	strvec_fini(&d->plugged);
 	strvec_fini(&d->unplugged);
 	strvec_fini(&d->cpu_lacks);

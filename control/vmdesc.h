@@ -65,7 +65,11 @@ struct vmdesc {
 	const char *cpu;   /* the model of the first CPU */
 	const char *cpu_flags; /* of the source host, for a model that is the host's own */
 	uint64_t memory, cpus;
+	uint64_t fixed_memory; /* of it what no guest gives back, 0: not known */
+	uint64_t virtio_mem;   /* what its virtio-mem devices may have at most */
 	struct strvec argv;
+	struct strvec nodes; /* block nodes with a name of somebody's, as they are now */
+	bool nodes_known;
 	struct strvec plugged, unplugged; /* devices that came or went after the start */
 	struct strvec cpu_lacks;	  /* features of the CPU model that the source lacks */
 	struct vmdesc_disk *disks;

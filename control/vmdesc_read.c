@@ -18,6 +18,7 @@
 #include "control/vmdesc_cpu.h"
 #include "control/vmdesc_devices.h"
 #include "control/vmdesc_disks.h"
+#include "control/vmdesc_memory.h"
 
 enum { CMDLINE_MAX = 900 * 1024 };
 
@@ -32,6 +33,7 @@ enum query {
 	Q_NODES,
 	Q_BLOCK_JOBS,
 	Q_MEMORY,
+	Q_MEMORY_DEVICES,
 	Q_CPUS,
 	Q_PERIPHERAL,
 	Q_ANON,
@@ -203,6 +205,30 @@ static void read_process(struct qmp *q, json_t *vm, struct qargs *args, struct e
 	free(argv);
 }
 
+static void read_memory(json_t *vm, const json_t *summary, const json_t *devices)
+{
+	uint64_t elastic, fixed = vmdesc_memory_fixed(summary, devices, &elastic);
+
+	if (!summary)
+		return;
+	json_object_set_new(vm, "fixed_memory", json_integer((json_int_t)fixed));
+	if (elastic)
+		json_object_set_new(vm, "virtio_mem", json_integer((json_int_t)elastic));
+}
+
+/* The nodes that somebody has given a name. */
+static void read_nodes(json_t *vm, const json_t *nodes)
+{
+	json_t *names = json_array();
+	const json_t *node;
+	size_t i;
+
+	json_array_foreach(nodes, i, node) if (*str(node, "node-name") &&
+					       *str(node, "node-name") != '#')
+	    json_array_append(names, json_object_get(node, "node-name"));
+	json_object_set_new(vm, "nodes", names);
+}
+
 static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct reader *r = ctx;
@@ -217,6 +243,8 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	read_basics(b, rep.vm);
 	vmdesc_read_cpu(rep.vm, qmp_batch_result(b, Q_KVM), qmp_batch_result(b, Q_CPU_TYPE),
 			qmp_batch_result(b, Q_CPU_MODELS));
+	read_memory(rep.vm, qmp_batch_result(b, Q_MEMORY), qmp_batch_result(b, Q_MEMORY_DEVICES));
+	read_nodes(rep.vm, qmp_batch_result(b, Q_NODES));
 	read_process(q, rep.vm, &args, &rep.argv_err);
 	if (!err_is_set(&rep.argv_err))
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
@@ -263,6 +291,7 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	qmp_batch_add(b, QMP_MUST, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
 	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-memory-size-summary", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-memory-devices", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-cpus-fast", NULL);
 	qmp_batch_add(b, QMP_MAY, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"));
 	qmp_batch_add(b, QMP_MAY, "qom-list",

@@ -63,6 +63,8 @@ caught 'a cookie that only a source may say' a 'not for this side' lie perform f
 caught 'a disk that is missing' a 'disk1 0 times' prepared '.disks = ["disk0"]'
 caught 'a disk that nobody has' a '3 disks' prepared '.disks += ["disk2"]'
 caught 'a disk that is there twice' a 'disk0 2 times' prepared '.disks = ["disk0", "disk0"]'
+caught 'one node for two disks' a 'disk0 and disk1 into one node' prepared '.nodes = ["n", "n"]'
+caught 'fewer nodes than disks' a '1 nodes for 2 disks' prepared '.nodes = ["n"]'
 caught 'a name of a disk with a path in it' a 'disks is not a plain name' prepared '.disks = ["../disk0", "disk1"]'
 caught 'control characters for the terminal' a 'control character' prepared '.notes = ["\u001b[2J"]'
 caught 'notes without end' a 'too many' prepared '.notes = [range(1025) | "note"]'

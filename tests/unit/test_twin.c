@@ -22,6 +22,7 @@ static char images[] = "/tmp/adit-twin-XXXXXX";
 struct plan {
 	const char *exe, *name, *cwd;
 	bool no_images;
+	bool no_nodes; /* no -blockdev of the start is there any more */
 	json_t *disks;
 	const char *plugged;
 	/* what came out */
@@ -58,6 +59,8 @@ static int plan_words(struct plan *p, const char *const *words)
 	if (p->plugged)
 		json_object_set_new(json_object_get(msg, "vm"), "plugged",
 				    json_pack("[s]", p->plugged));
+	if (p->no_nodes)
+		json_object_set_new(json_object_get(msg, "vm"), "nodes", json_array());
 	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
 	json_decref(msg);
 	r = twin_plan(&p->t, &p->d, &rights, "/run/t", JOB, &p->e);
@@ -160,6 +163,76 @@ static void test_twin_loses_no_option_that_it_keeps(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		becomes(kept[i][0], kept[i][1], kept[i][1]);
+}
+
+/* A disk behind a device, as the source's QEMU has it now. */
+static json_t *attached(const char *qdev, const char *node, const char *file, bool removable)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", node, "qdev", qdev,
+			 "node", node, "file", file, "format", "raw", "size", (json_int_t)1048576,
+			 "read_only", removable, "empty", 0, "removable", removable, "copy",
+			 !removable);
+}
+
+#define NODE(name, file)                                                                           \
+	"-blockdev", "driver=file,node-name=" name "-file,filename=" file, "-blockdev",            \
+	    "driver=raw,node-name=" name ",file=" name "-file"
+
+/* Whatever a source says that its devices have, no disk goes into another one's image. */
+static void test_twin_gives_each_disk_its_own_image(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.disks = json_pack("[o,o]", attached("dev0", "a", "/src/a.raw", false),
+			    attached("dev1", "b", "/src/b.raw", false));
+	assert_int_equal(plan(&p, NODE("a", "/src/a.raw"), NODE("b", "/src/b.raw"), "-device",
+			      "scsi-hd,drive=a,id=dev0", "-device", "scsi-hd,drive=b,id=dev1"),
+			 0);
+	assert_int_equal(p.t.image_count, 2);
+	plan_fini(&p);
+
+	/* the devices have changed their disks */
+	p.disks = json_pack("[o,o]", attached("dev1", "a", "/src/a.raw", false),
+			    attached("dev0", "b", "/src/b.raw", false));
+	assert_int_not_equal(plan(&p, NODE("a", "/src/a.raw"), NODE("b", "/src/b.raw"), "-device",
+				  "scsi-hd,drive=a,id=dev0", "-device", "scsi-hd,drive=b,id=dev1"),
+			     0);
+	assert_non_null(strstr(p.e.text, "dev0 has another image"));
+	plan_fini(&p);
+
+	/* a disk that no option stands for */
+	p.disks = json_pack("[o,o]", attached("dev0", "a", "/src/a.raw", false),
+			    attached("dev1", "b", "/src/b.raw", false));
+	assert_int_not_equal(
+	    plan(&p, NODE("a", "/src/a.raw"), "-device", "scsi-hd,drive=a,id=dev0"), 0);
+	assert_non_null(strstr(p.e.text, "b.raw"));
+	plan_fini(&p);
+
+	/* two nodes over one file */
+	p.disks = json_pack("[o,o]", attached("dev0", "a", "/src/a.raw", false),
+			    attached("dev1", "b", "/src/a.raw", false));
+	assert_int_not_equal(plan(&p, NODE("a", "/src/a.raw"), NODE("b", "/src/a.raw"), "-device",
+				  "scsi-hd,drive=a,id=dev0", "-device", "scsi-hd,drive=b,id=dev1"),
+			     0);
+	assert_non_null(strstr(p.e.text, "no image of its own"));
+	plan_fini(&p);
+}
+
+/* A drive has the medium that it has now, by an option that QEMU reads. */
+static void test_twin_follows_media(void **state)
+{
+	struct plan p = {0};
+	char want[300];
+
+	(void)state;
+	p.no_nodes = true;
+	p.disks = json_pack("[o]", attached("cd", "#block1", "/src/two.iso", true));
+	assert_int_equal(plan(&p, NODE("cd0", "/src/one.iso"), "-device", "ide-cd,drive=cd0,id=cd"),
+			 0);
+	snprintf(want, sizeof(want), "\"filename\":\"%s/two.iso\"", images);
+	assert_non_null(strstr(p.t.argv.at[2], want));
+	plan_fini(&p);
 }
 
 static void test_twin_takes_a_whole_command_line(void **state)
@@ -707,6 +780,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_twin_loses_no_option_that_it_keeps),
 	    cmocka_unit_test(test_twin_takes_a_whole_command_line),
+	    cmocka_unit_test(test_twin_gives_each_disk_its_own_image),
+	    cmocka_unit_test(test_twin_follows_media),
 	    cmocka_unit_test(test_twin_pins_the_machine),
 	    cmocka_unit_test(test_twin_refuses_by_name),
 	    cmocka_unit_test(test_twin_puts_images_into_the_folder),

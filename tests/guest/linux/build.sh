@@ -8,7 +8,9 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if [ ! -e "$out/.kernel" ]; then
+modules='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk virtio_mem'
+# anew where an earlier one took other modules
+if [ "$(cat "$out/.kernel" 2>/dev/null)" != "$modules" ]; then
     package=$(apt-cache depends --no-recommends linux-image-cloud-amd64 2>/dev/null |
         sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
     [ -n "$package" ] || { echo "apt does not know the package linux-image-cloud-amd64"; exit 1; }
@@ -16,7 +18,7 @@ if [ ! -e "$out/.kernel" ]; then
         { echo "$package cannot be downloaded: $(tail -n 1 "$work/log")"; exit 1; }
     dpkg -x "$work"/*.deb "$work/root"
     rm -f "$out"/{vmlinuz,initrd} "$out"/*.ko
-    for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do
+    for m in $modules; do
         # newer kernels have theirs compressed; one that is built in has no file
         file=$(find "$work/root" -name "$m.ko" -o -name "$m.ko.xz" -o -name "$m.ko.zst" | head -n 1)
         case $file in
@@ -28,7 +30,7 @@ if [ ! -e "$out/.kernel" ]; then
     done
     cp "$work"/root/boot/vmlinuz-* "$out/vmlinuz"
     # all of it is there
-    touch "$out/.kernel"
+    echo "$modules" >"$out/.kernel"
 fi
 
 # a file of the initramfs, in cpio's "newc" format: number, name, mode, content

@@ -102,7 +102,7 @@ static void load_modules(void)
 {
 	static const char *const names[] = {
 	    "virtio_ring",	     "virtio",	   "virtio_pci_legacy_dev",
-	    "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"};
+	    "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "virtio_mem"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char path[64];
 		snprintf(path, sizeof path, "/%s.ko", names[i]);

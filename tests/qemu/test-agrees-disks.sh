@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# On: each QEMU
+# Limit: 300 s
+# Goal: what runs is what is copied. Of a VM whose disks are others than its command line says, or are written in an unusual way,
+# adit check and adit migrate say the same; each disk that is copied gets an image of its own, and no image two writers.
+. "$(dirname "$0")/lib.sh"
+. "$TESTS_QEMU/agrees.sh"
+
+move_hosts
+adit_serve_launch
+for name in old new a b; do
+    disk_make "$T/disks/$name.raw" raw 4M
+    # no two are alike
+    qemu-io -f raw -c "write -q -P 0x${name:0:1}${name:0:1} 3M 64k" "$T/disks/$name.raw" 2>/dev/null ||
+        printf '%s' "$name" | dd of="$T/disks/$name.raw" bs=1 seek=3145728 conv=notrunc status=none
+done
+D=$T/disks
+scsi='-device virtio-scsi-pci,id=scsi'
+# node NAME FILE: -blockdev of two nodes; blockdev_add NAME FILE: the same at run time
+node() { printf -- '-blockdev driver=file,node-name=%s-file,filename=%s -blockdev driver=raw,node-name=%s,file=%s-file' "$1" "$2" "$1" "$1"; }
+blockdev_add() { printf '{"execute":"blockdev-add","arguments":{"driver":"raw","node-name":"%s","file":{"driver":"file","filename":"%s"}}}' "$1" "$2"; }
+blockdev_del() { printf '{"execute":"blockdev-del","arguments":{"node-name":"%s"}}' "$1"; }
+device_add() { printf '{"execute":"device_add","arguments":{"driver":"%s","id":"%s","drive":"%s"}}' "${3:-scsi-hd}" "$1" "$2"; }
+unplug() {
+    "$QMP_CLIENT" -e DEVICE_DELETED "${VM_QMP[$1]}" "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"$2\"}}" >"$T/run.json"
+}
+unplug_data1() { unplug "$1" data1; }
+unplug_data2() { unplug "$1" data2; }
+is_flat() {
+    [ "$(qemu-img info -U --output=json "$T/images/top.qcow2" | jq 'has("backing-filename")')" = false ] || fail 'the image there has a backing file'
+}
+stream() {
+    "$QMP_CLIENT" -e BLOCK_JOB_COMPLETED "${VM_QMP[$1]}" '{"execute":"block-stream","arguments":{"job-id":"s","device":"top"}}' >"$T/run.json"
+}
+images_gone() { rm -f "$T"/images/{old,new,a,b}.raw "$T"/images/{top,chain,snap}.qcow2; }
+
+row 'two disks, as they were' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2" \
+    check='ok:disks:2 of 2 drives are copied'
+images_gone
+row 'a disk taken out, another put in under its id' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
+    do=unplug_data1 run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" \
+    check='error:launch:data1|new\.raw'
+row 'the same, its node deleted' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
+    do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" \
+    check='error:launch:new\.raw.*old\.raw'
+row 'the same, a node of the same name' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
+    do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add old "$D/new.raw")" run="$(device_add data1 old)" \
+    check='error:launch:new\.raw.*old\.raw'
+row 'two disks changed for each other' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2" \
+    do=unplug_data1 do=unplug_data2 run="$(device_add data1 b)" run="$(device_add data2 a)" \
+    check='error:launch:another image'
+snapshot() { printf '{"execute":"blockdev-snapshot-sync","arguments":{"node-name":"%s","snapshot-file":"%s","format":"qcow2","snapshot-node-name":"snap"}}' "$1" "$2"; }
+row 'a snapshot taken' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1" run="$(snapshot a "$D/snap.qcow2")" \
+    check='error:launch:snap\.qcow2.*a\.raw'
+rm -f "$D/snap.qcow2"
+row 'a node taken to another file (blockdev-reopen)' \
+    vm="$scsi $(node a "$D/a.raw") -blockdev driver=file,node-name=spare,filename=$D/b.raw -device scsi-hd,drive=a,id=data1" \
+    run='{"execute":"blockdev-reopen","arguments":{"options":[{"driver":"raw","node-name":"a","file":"spare"}]}}' check='error:launch:b\.raw.*a\.raw'
+row 'two nodes over one file' \
+    vm="$scsi -blockdev driver=file,node-name=f1,filename=$D/a.raw,locking=off -blockdev driver=raw,node-name=a,file=f1 -device scsi-hd,drive=a,id=data1,share-rw=on
+    -blockdev driver=file,node-name=f2,filename=$D/a.raw,locking=off -blockdev driver=raw,node-name=b,file=f2 -device scsi-hd,drive=b,id=data2,share-rw=on" \
+    check='error:disks:one image here'
+row 'one node behind two devices' \
+    vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on -device scsi-hd,drive=a,id=data2,share-rw=on"
+images_gone
+row '-drive, IDE and virtio, as they were' vm="-hda $D/a.raw -drive file=$D/b.raw,if=virtio,format=raw"
+images_gone
+row 'one without an image' vm="$scsi -blockdev driver=null-co,node-name=n,size=1048576,read-zeroes=on -device scsi-hd,drive=n,id=data1
+    -drive driver=null-co,id=m,if=none,size=1048576,read-zeroes=on -device scsi-hd,drive=m,id=data2"
+
+say 'a chain of backing files'
+qemu-img create -q -f qcow2 -b a.raw -F raw "$D/chain.qcow2"
+qemu-io -f qcow2 -c 'write -q -P 0xab 1M 64k' "$D/chain.qcow2"
+qemu-img create -q -f qcow2 -b chain.qcow2 -F qcow2 "$D/top.qcow2"
+qemu-io -f qcow2 -c 'write -q -P 0xcd 2M 64k' "$D/top.qcow2"
+chain="-blockdev driver=file,node-name=root-file,filename=$D/a.raw,read-only=on -blockdev driver=raw,node-name=root,file=root-file,read-only=on
+    -blockdev driver=file,node-name=mid-file,filename=$D/chain.qcow2,read-only=on -blockdev driver=qcow2,node-name=mid,file=mid-file,backing=root,read-only=on
+    -blockdev driver=file,node-name=top-file,filename=$D/top.qcow2"
+row 'written node by node' vm="$chain -blockdev driver=qcow2,node-name=top,file=top-file,backing=mid -device virtio-blk-pci,drive=top,id=data1" \
+    option=--copy-storage option=all check='ok:images:top.qcow2' after=is_flat
+images_gone
+row 'written node by node, as JSON' vm="$chain -blockdev {\"driver\":\"qcow2\",\"node-name\":\"top\",\"file\":\"top-file\",\"backing\":\"mid\"}
+    -device virtio-blk-pci,drive=top,id=data1" after=is_flat
+images_gone
+row 'written in one option' vm="-drive if=none,id=d,driver=qcow2,file.driver=file,file.filename=$D/top.qcow2,backing.driver=qcow2,backing.file.driver=file,backing.file.filename=$D/chain.qcow2
+    -device virtio-blk-pci,drive=d,id=data1" after=is_flat
+images_gone
+row 'its backing files streamed into it meanwhile' vm="$chain -blockdev driver=qcow2,node-name=top,file=top-file,backing=mid -device virtio-blk-pci,drive=top,id=data1" \
+    do=stream after=is_flat
+images_gone
+
+say 'on the destination'
+proc_end serve
+adit_serve_launch --overwrite-images
+two="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2"
+qemu-img create -q -f raw "$T/images/a.raw" 4M
+ln "$T/images/a.raw" "$T/images/b.raw"
+row 'two images that are one by a hard link' vm="$two" check='error:images:one file.*a and b'
+ln -sf a.raw "$T/images/b.raw"
+row 'two images that are one by a link' vm="$two" check='error:images:one file.*a and b'
+images_gone
+mkdir -p "$T/there"
+qemu-img create -q -f raw "$T/there/a.raw" 4M
+qemu-img create -q -f raw "$T/there/b.raw" 4M
+ln "$T/there/a.raw" "$T/there/c.raw"
+E=$T/there
+unlocked() { printf -- '-blockdev driver=raw,node-name=%s,file.driver=file,file.locking=off,file.filename=%s' "$1" "$2"; }
+row 'a QEMU that waits' vm="$two" twin="$scsi $(node a "$E/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$E/b.raw") -device scsi-hd,drive=b,id=data2"
+row 'one that has a node for both' vm="$two" check='error:drives:both be copied into' \
+    twin="$scsi $(node a "$E/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on -device scsi-hd,drive=a,id=data2,share-rw=on"
+row 'one that has a file for both' vm="$two" check='error:drives:both be copied into' \
+    twin="$scsi $(unlocked a "$E/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on $(unlocked b "$E/a.raw") -device scsi-hd,drive=b,id=data2,share-rw=on"
+row 'one that has a linked file for both' vm="$two" check='error:drives:both be copied into' \
+    twin="$scsi $(unlocked a "$E/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on $(unlocked b "$E/c.raw") -device scsi-hd,drive=b,id=data2,share-rw=on"
+row 'a disk changed under its id, into one that waits' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
+    do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" \
+    twin="$scsi $(node new "$E/b.raw") -device scsi-hd,id=data1,drive=new"
+agrees_end
