@@ -13,6 +13,13 @@
 
 enum { ANSWER_S = 30 };
 
+/* It is there, and stands still. */
+static int silent(const char *path, struct err *e)
+{
+	return err_set(e, ERR_TIMEOUT, "the adit at %s has not answered within %d s: does it hang?",
+		       path, ANSWER_S);
+}
+
 static FILE *ask(const char *path, const char *method, const char *what, json_t *body,
 		 struct err *e)
 {
@@ -34,12 +41,15 @@ static FILE *ask(const char *path, const char *method, const char *what, json_t 
 		goto fail;
 	}
 	memcpy(sun.sun_path, path, strlen(path));
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
-		err_set(e, ERR_CLOSED, "no adit answers at %s: %s", path, strerror(errno));
-		goto fail;
-	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		if (errno == EAGAIN)
+			silent(path, e);
+		else
+			err_set(e, ERR_CLOSED, "no adit answers at %s: %s", path, strerror(errno));
+		goto fail;
+	}
 	fprintf(f, "%s %s HTTP/1.0\r\nHost: adit\r\nContent-Length: %zu\r\n\r\n%s", method, what,
 		text ? strlen(text) : 0, text ? text : "");
 	if (fflush(f) != 0) {
@@ -61,7 +71,12 @@ static int read_head(FILE *f, const char *path, struct err *e)
 	char line[8192];
 	int status = 0;
 
-	if (!fgets(line, sizeof(line), f) || sscanf(line, "HTTP/1.%*c %d ", &status) != 1)
+	errno = 0;
+	if (!fgets(line, sizeof(line), f))
+		return errno == EAGAIN
+			   ? silent(path, e)
+			   : err_set(e, ERR_CLOSED, "the API at %s did not answer", path);
+	if (sscanf(line, "HTTP/1.%*c %d ", &status) != 1)
 		return err_set(e, ERR_PROTOCOL, "the API at %s did not answer", path);
 	while (fgets(line, sizeof(line), f))
 		if (line[0] == '\r' || line[0] == '\n')

@@ -106,8 +106,10 @@ int cmd_jobs(int argc, char **argv)
 			       (int)jobs_number(t, "progress"), jobs_text(t, "target_uri"));
 		}
 	}
+	fflush(stdout);
+	status = err_is_set(&jobs.silent) ? usage_fail("jobs", &jobs.silent) : EXIT_SUCCESS;
 	jobs_fini(&jobs);
-	return EXIT_SUCCESS;
+	return status;
 }
 
 static void print_limits(const json_t *limits)

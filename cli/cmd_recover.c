@@ -169,19 +169,45 @@ static int parse(struct run *r, int argc, char **argv)
 	return -1;
 }
 
+static void say_end(const struct run *r)
+{
+	if (r->json)
+		print_json(json_pack("{s:s,s:i,s:i}", "event", "end", "settled", (int)r->settled,
+				     "left", (int)r->left));
+	else if (!r->settled && !r->left && !r->held)
+		puts("nothing is unfinished here");
+}
+
+/* No adit of this user's has ever moved a VM from here. */
+static int nothing(const struct run *r)
+{
+	struct err e = ERR_INIT;
+
+	if (!r->job) {
+		say_end(r);
+		return EXIT_SUCCESS;
+	}
+	err_set(&e, ERR_CONFIG, "there is no unfinished job %s here (there is no %s)", r->job,
+		r->state_dir);
+	return usage_fail("recover", &e);
+}
+
 int cmd_recover(int argc, char **argv)
 {
 	struct run r = {0};
 	struct err e = ERR_INIT;
-	int status;
+	int status, there;
 
 	log_set_level(LOG_LEVEL_WARN);
 	status = parse(&r, argc, argv);
 	if (status >= 0)
 		return status;
 	status = EXIT_FAILURE;
-	if (journal_prepare(r.state_dir_given, r.state_dir, sizeof(r.state_dir), &e) < 0)
+	there = journal_find(r.state_dir_given, r.state_dir, sizeof(r.state_dir), &e);
+	if (there < 0)
 		return usage_fail("recover", &e);
+	if (!there)
+		return nothing(&r);
 	r.base = event_base_new();
 	if (!r.base) {
 		err_set(&e, ERR_SYSTEM, "the event loop cannot be started");
@@ -191,11 +217,7 @@ int cmd_recover(int argc, char **argv)
 	if (r.recover) {
 		event_base_dispatch(r.base);
 		status = r.left || (r.job && r.held) ? EXIT_FAILURE : EXIT_SUCCESS;
-		if (r.json)
-			print_json(json_pack("{s:s,s:i,s:i}", "event", "end", "settled",
-					     (int)r.settled, "left", (int)r.left));
-		else if (!r.settled && !r.left && !r.held)
-			puts("nothing is unfinished here");
+		say_end(&r);
 	} else {
 		/* A job that is not there is no misuse of the command. */
 		if (e.code == ERR_USAGE)

@@ -59,7 +59,7 @@ static int start_service(struct serve *v, struct err *e)
 	v->libvirt = libvirt_service_new(v->base, v->router, v->config->libvirt_dir, e);
 	if (!v->libvirt)
 		return e->code;
-	return takes_vms(v) ? service_open(v->service, e) : 0;
+	return takes_vms(v) ? service_open(v->service, false, e) : 0;
 }
 
 /* The one session that sshd has started this for. */

@@ -74,26 +74,35 @@ static int by_time(const void *a, const void *b)
 		      jobs_text(((const struct job_seen *)b)->task, "created"));
 }
 
-/* An adit that ends while it is asked has no jobs any more. */
-static void add_folder(struct jobs *j, const char *run_dir)
+/* An adit that ends while it is asked has no jobs any more. One that is there and does not
+ * answer may have some: the others' are listed, and it is told of. */
+static void add_one(struct jobs *j, const char *socket)
+{
+	struct err e = ERR_INIT;
+
+	if (add(j, socket, &e) < 0 && e.code != ERR_CLOSED && !err_is_set(&j->silent))
+		j->silent = e;
+}
+
+static int add_folder(struct jobs *j, const char *run_dir, struct err *e)
 {
 	char dir[ADDR_UNIX_MAX + 1], path[4096];
-	struct err e = ERR_INIT;
 	struct dirent *item;
 	DIR *d;
 
 	snprintf(path, sizeof(path), "%s/api.sock", run_dir);
-	add(j, path, &e);
-	if (run_dir_jobs(run_dir, 0, dir, sizeof(dir), &e) < 0)
-		return;
+	add_one(j, path);
+	if (run_dir_jobs(run_dir, 0, dir, sizeof(dir), e) < 0)
+		return e->code;
 	d = opendir(dir);
 	while (d && (item = readdir(d))) {
 		snprintf(path, sizeof(path), "%s/%s", dir, item->d_name);
 		if (item->d_name[0] != '.')
-			add(j, path, &e);
+			add_one(j, path);
 	}
 	if (d)
 		closedir(d);
+	return 0;
 }
 
 int jobs_read(struct jobs *j, const struct jobs_options *o, struct err *e)
@@ -105,11 +114,13 @@ int jobs_read(struct jobs *j, const struct jobs_options *o, struct err *e)
 	if (o->api)
 		rc = add(j, o->api, e);
 	else
-		rc = run_dir_find(o->run_dir, run_dir, sizeof(run_dir), e);
-	if (rc < 0)
+		rc = run_dir_look(o->run_dir, run_dir, sizeof(run_dir), e);
+	if (rc == 0 && !o->api)
+		rc = add_folder(j, run_dir, e);
+	if (rc < 0) {
+		jobs_fini(j);
 		return rc;
-	if (!o->api)
-		add_folder(j, run_dir);
+	}
 	if (j->count)
 		qsort(j->at, j->count, sizeof(*j->at), by_time);
 	return 0;
@@ -147,6 +158,10 @@ const struct job_seen *jobs_find(const struct jobs *j, const char *id, struct er
 		return found;
 	if (!id && runs == 1)
 		return running;
+	if (hits == 0 && err_is_set(&j->silent)) {
+		*e = j->silent;
+		return NULL;
+	}
 	if (hits == 0 && id)
 		err_set(e, ERR_CLOSED, "there is no job \"%s\" here; adit jobs lists them", id);
 	else if (hits == 0)

@@ -42,9 +42,11 @@ struct job_seen {
 struct jobs {
 	struct job_seen *at;
 	size_t count;
+	struct err silent; /* one of several adits is there, and does not tell its jobs */
 };
 
-/* All of them, the oldest first. ERR_CLOSED when --api names one that does not answer. */
+/* All of them, the oldest first. ERR_CLOSED when --api names one that does not answer,
+ * ERR_SYSTEM or ERR_CONFIG when --run-dir names what is no folder or cannot be read. */
 int jobs_read(struct jobs *j, const struct jobs_options *o, struct err *e);
 void jobs_fini(struct jobs *j);
 

@@ -34,6 +34,25 @@ int run_dir_find(const char *given, char *buf, size_t size, struct err *e)
 	return 0;
 }
 
+int run_dir_look(const char *given, char *buf, size_t size, struct err *e)
+{
+	struct stat st;
+	int rc = run_dir_find(given, buf, size, e);
+
+	if (rc < 0)
+		return rc;
+	if (stat(buf, &st) < 0 && errno == ENOENT && !(given && *given))
+		return 0;
+	if (stat(buf, &st) < 0)
+		return err_set_sys(
+		    e, errno, "--run-dir %s (the folder that adit serve was given is meant)", buf);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_CONFIG, "--run-dir %s: not a directory", buf);
+	if (access(buf, R_OK | X_OK) < 0)
+		return err_set_sys(e, errno, "--run-dir %s cannot be read", buf);
+	return 0;
+}
+
 static int make(const char *path, struct err *e)
 {
 	struct stat st;
@@ -100,7 +119,7 @@ int run_dir_jobs(const char *run_dir, int to_make, char *buf, size_t size, struc
 	}
 	d = opendir(buf);
 	if (!d)
-		return to_make ? err_set_sys(e, errno, "%s", buf) : 0;
+		return to_make || errno != ENOENT ? err_set_sys(e, errno, "%s", buf) : 0;
 	while ((item = readdir(d))) {
 		size_t len = strlen(item->d_name);
 

@@ -16,6 +16,11 @@ int run_dir_find(const char *given, char *buf, size_t size, struct err *e);
  * own and closed to all others (ERR_CONFIG), but that they may pass through it. */
 int run_dir_prepare(const char *given, char *buf, size_t size, struct err *e);
 
+/* The same for who only looks into it: nothing is made. 0, also where none was given and
+ * adit's own has never been made; ERR_SYSTEM or ERR_CONFIG when the one that was given is not
+ * there, is no folder, or cannot be read. */
+int run_dir_look(const char *given, char *buf, size_t size, struct err *e);
+
 /* Lets other users pass through it (mode 0711), to folders that are theirs; what else is in it
  * has modes of its own. */
 int run_dir_let_pass(const char *run_dir, struct err *e);

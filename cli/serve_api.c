@@ -173,18 +173,15 @@ int serve_api_start(struct serve_api *s, const struct serve_api_options *options
 	return rc == 0 && options->tcp_given ? listen_tcp(s, e) : rc;
 }
 
-int serve_api_reload(struct serve_api *s, const char *file, struct err *e)
+int serve_api_read_token(const struct serve_api *s, const char *file, char *token, struct err *e)
 {
-	char token[API_TOKEN_MAX + 1];
-	int rc;
+	token[0] = '\0';
+	return s->api && s->options->tcp_given && file ? api_read_token(file, token, e) : 0;
+}
 
-	if (!s->api || !s->options->tcp_given || !file)
-		return 0;
-	rc = api_read_token(file, token, e);
-	if (rc == 0)
-		rc = api_set_token(s->api, token, e);
-	explicit_bzero(token, sizeof(token));
-	return rc;
+int serve_api_set_token(struct serve_api *s, const char *token, struct err *e)
+{
+	return *token ? api_set_token(s->api, token, e) : 0;
 }
 
 void serve_api_drain(struct serve_api *s, bool cancel, void (*fn)(void *ctx), void *ctx)

@@ -76,9 +76,12 @@ int serve_api_start(struct serve_api *s, const struct serve_api_options *options
 		    struct event_base *base, struct router *router, const struct auth *auth,
 		    const char *run_dir, const char *state_dir, struct err *e);
 
-/* Reads the token of file, which clients on TCP must show from now on; nothing where there is no
- * TCP. On error the old one stays. ERR_CONFIG. */
-int serve_api_reload(struct serve_api *s, const char *file, struct err *e);
+/* Reads the token of file into token (API_TOKEN_MAX + 1 bytes); "" where there is no TCP.
+ * ERR_CONFIG. */
+int serve_api_read_token(const struct serve_api *s, const char *file, char *token, struct err *e);
+
+/* Clients on TCP must show it from now on; "" changes nothing. On error the old one stays. */
+int serve_api_set_token(struct serve_api *s, const char *token, struct err *e);
 
 /* No more jobs. Those that run are waited for; or cancelled, and waited for where they cannot
  * be. fn is called once none runs. Meanwhile the API tells how it goes. May be called again, to

@@ -82,6 +82,7 @@ int serve_notify_init(struct serve_notify *n, struct event_base *base, serve_not
 		      void *ctx, struct err *e)
 {
 	unsigned tick_ms = TICK_MS;
+	struct timeval every;
 
 	memset(n, 0, sizeof(*n));
 	notify_init(&n->to);
@@ -92,8 +93,8 @@ int serve_notify_init(struct serve_notify *n, struct event_base *base, serve_not
 	if (n->to.watchdog_ms && n->to.watchdog_ms / WATCHDOG_TICKS < tick_ms)
 		tick_ms = n->to.watchdog_ms / WATCHDOG_TICKS + 1;
 	n->tick = event_new(base, -1, EV_PERSIST, on_tick, n);
-	if (!n->tick || event_add(n->tick, &(struct timeval){.tv_sec = tick_ms / 1000,
-							     .tv_usec = tick_ms % 1000 * 1000}) < 0)
+	every = clock_timeval(tick_ms);
+	if (!n->tick || event_add(n->tick, &every) < 0)
 		return err_set(e, ERR_SPACE, "no memory for words to the service manager");
 	return 0;
 }

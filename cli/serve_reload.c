@@ -2,26 +2,53 @@
  * SIGHUP: the configuration and all credentials are read anew. All of it is good, or the old stays
  * in force. Sessions and jobs keep the rights that they came with.
  */
+#include <string.h>
+
 #include "base/log.h"
 #include "cli/creds_options.h"
 #include "cli/serve_i.h"
 
-/* Those of the next configuration, read from disk: *fresh, or NULL for those that there are,
- * which have been read anew. */
-static int reload_creds(struct serve *v, const struct config *next, struct creds **fresh,
-			struct err *e)
+/* What of the next configuration had to be read from other files. */
+struct fresh {
+	struct creds *creds; /* NULL: those that there are, to be read anew */
+	char token[API_TOKEN_MAX + 1];
+};
+
+/* Reads it, and changes nothing. 0 or *e. */
+static int read_fresh(const struct serve *v, const struct config *next, struct fresh *f,
+		      struct err *e)
 {
-	*fresh = NULL;
+	if (serve_api_read_token(&v->api, next->api.token_file, f->token, e) < 0)
+		return e->code;
 	if (!v->creds)
 		return 0; /* --stdio has none */
-	if (config_same_creds(&v->auth, &next->auth))
-		return creds_reload(v->creds, e);
-	*fresh = auth_load_server(&next->auth, e);
-	return *fresh ? 0 : (int)e->code;
+	f->creds = auth_load_server(&next->auth, e);
+	if (!f->creds)
+		return e->code;
+	if (config_same_creds(&v->auth, &next->auth)) {
+		creds_free(f->creds);
+		f->creds = NULL;
+	}
+	return 0;
+}
+
+/* What the next configuration needs, and the old one has not: folders, open jobs. */
+static int make_room(struct serve *v, const struct config *next, struct err *e)
+{
+	int rc = next->migrate ? serve_setup_folders(v, next, e) : 0;
+
+	if (rc == 0)
+		rc = serve_setup_caretaker(v, e);
+	/* (Its sessions are not to wait for jobs that were cut off long ago.) */
+	if (rc == 0 && next->migrate)
+		rc = service_open(v->service, true, e);
+	if (rc == 0 && v->creds && config_same_creds(&v->auth, &next->auth))
+		rc = creds_reload(v->creds, e);
+	return rc;
 }
 
 /* All of it is good: it holds for who comes from now on. */
-static void use_config(struct serve *v, struct config *next, struct creds *fresh)
+static void use_config(struct serve *v, struct config *next, const struct fresh *f)
 {
 	struct config *old = v->config;
 	struct creds *old_creds = v->creds;
@@ -32,8 +59,8 @@ static void use_config(struct serve *v, struct config *next, struct creds *fresh
 	v->auth = next->auth;
 	log_set_level(next->log_level);
 	serve_setup_rights(v, next);
-	if (fresh)
-		v->creds = fresh;
+	if (f->creds)
+		v->creds = f->creds;
 	if (v->listener) {
 		c = serve_setup_limits(v);
 		listener_set(v->listener, v->creds, &c);
@@ -43,9 +70,9 @@ static void use_config(struct serve *v, struct config *next, struct creds *fresh
 		serve_once_set_creds(v->once, v->creds);
 	else if (v->listener)
 		serve_setup_keys(v);
-	if (fresh)
+	if (f->creds)
 		creds_free(old_creds);
-	if (serve_api_reload(&v->api, next->api.token_file, &e) < 0)
+	if (serve_api_set_token(&v->api, f->token, &e) < 0)
 		log_error(NULL, "the API's old token stays in force: %s", e.text);
 	if (old != v->first)
 		config_free(old);
@@ -54,27 +81,22 @@ static void use_config(struct serve *v, struct config *next, struct creds *fresh
 static int reload(struct serve *v, struct err *e)
 {
 	struct config *next = config_new(&v->source, e);
-	struct creds *fresh = NULL;
+	struct fresh f = {0};
 	char fixed[128];
-	int rc;
 
 	if (!next)
 		return e->code;
-	rc = next->migrate ? serve_setup_folders(v, next, e) : 0;
-	if (rc == 0 && next->migrate)
-		rc = service_open(v->service, e);
-	if (rc == 0)
-		rc = serve_setup_caretaker(v, e);
-	if (rc == 0)
-		rc = reload_creds(v, next, &fresh, e);
-	if (rc < 0) {
+	if (read_fresh(v, next, &f, e) < 0 || make_room(v, next, e) < 0) {
+		creds_free(f.creds);
+		explicit_bzero(&f, sizeof(f));
 		config_free(next);
-		return rc;
+		return e->code;
 	}
 	if (*config_fixed(v->first, next, fixed, sizeof(fixed)))
 		log_warn(NULL, "%s: changed in %s, but not while adit serve runs: restart it",
 			 fixed, next->file ? next->file : "the command line");
-	use_config(v, next, fresh);
+	use_config(v, next, &f);
+	explicit_bzero(&f, sizeof(f));
 	return 0;
 }
 

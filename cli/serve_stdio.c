@@ -118,9 +118,19 @@ static void on_session_over(void *ctx, struct session *s, const struct err *why)
 /* From here on the router owns it. */
 static void hand_over(struct serve_stdio *v, struct session *s)
 {
+	struct err e = ERR_INIT;
+
 	v->session = NULL;
-	router_add_session(v->config.router, s);
-	router_watch_session(v->config.router, s, on_session_over, v);
+	if (router_add_session(v->config.router, s) < 0) {
+		err_set(&e, ERR_SPACE, "memory is short");
+	} else if (router_watch_session(v->config.router, s, on_session_over, v, &e) < 0) {
+		/* One whose end nobody tells of would keep this program for ever. */
+		router_end_session(v->config.router, s, CODE_INTERNAL, e.text);
+	}
+	if (err_is_set(&e)) {
+		log_error(NULL, "%s", e.text);
+		over(v, EXIT_FAILURE);
+	}
 }
 
 static void on_ready(void *ctx, struct session *s)
@@ -292,7 +302,7 @@ static void on_port_timer(evutil_socket_t fd, short what, void *ctx);
 /* From now on fn is called after ms. */
 static int set_timer(struct serve_stdio *v, event_callback_fn fn, unsigned ms, struct err *e)
 {
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	struct timeval tv = clock_timeval(ms);
 
 	event_free(v->ev);
 	v->ev = evtimer_new(v->config.base, fn, v);

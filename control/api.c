@@ -42,8 +42,8 @@ struct api_listener {
 	struct api *api;
 	struct evhttp *http;
 	struct evhttp_bound_socket *bound;
-	char *token;
-	char *path; /* of a unix socket, removed at the end */
+	char *token, *next_token; /* next_token: while all of them are changed */
+	char *path;		  /* of a unix socket, removed at the end */
 	unsigned port;
 	unsigned conn_count;
 	bool full; /* no connection is accepted */
@@ -368,15 +368,20 @@ struct api *api_new(struct event_base *base, const struct api_config *config, st
 	return a;
 }
 
+static void forget(char *token)
+{
+	if (token)
+		explicit_bzero(token, strlen(token));
+	free(token);
+}
+
 static void listener_free(struct api_listener *l)
 {
 	if (l->http)
 		evhttp_free(l->http);
 	if (l->path)
 		unlink(l->path);
-	if (l->token)
-		explicit_bzero(l->token, strlen(l->token));
-	free(l->token);
+	forget(l->token);
 	free(l->path);
 	free(l);
 }
@@ -438,17 +443,27 @@ int api_set_token(struct api *a, const char *token, struct err *e)
 
 	TAILQ_FOREACH(l, &a->listeners, link)
 	{
-		char *copy = l->token ? strdup(token) : NULL;
-
-		if (!l->token)
+		/* The new one first, where the old one has its place: either all have it or none.
+		 */
+		l->next_token = l->token ? strdup(token) : NULL;
+		if (l->token && !l->next_token)
+			goto none;
+	}
+	TAILQ_FOREACH(l, &a->listeners, link)
+	{
+		if (!l->next_token)
 			continue;
-		if (!copy)
-			return err_set(e, ERR_SPACE, "no memory for the API's token");
-		explicit_bzero(l->token, strlen(l->token));
-		free(l->token);
-		l->token = copy;
+		forget(l->token);
+		l->token = l->next_token;
+		l->next_token = NULL;
 	}
 	return 0;
+none:
+	for (; l; l = TAILQ_PREV(l, api_listener_list, link)) {
+		forget(l->next_token);
+		l->next_token = NULL;
+	}
+	return err_set(e, ERR_SPACE, "no memory for the API's token");
 }
 
 unsigned api_port(const struct api *a)

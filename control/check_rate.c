@@ -39,7 +39,7 @@ void check_rate(struct check *c, const struct check_rate *r)
 	uint64_t dirty = r->still ? 0 : r->dirty;
 	/* What may be left when the guest is stopped goes over in the time that it may stand
 	 * still: a guest that rewrites less than that in all converges at any rate. */
-	bool small = r->memory * 1000 <= r->bandwidth * r->downtime_ms;
+	bool small = (double)r->memory * 1000 <= (double)r->bandwidth * (double)r->downtime_ms;
 	char text[24], have[24];
 
 	size_format(dirty, text, sizeof(text));

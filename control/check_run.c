@@ -24,6 +24,7 @@
 #include "tunnel/session.h"
 
 enum {
+	READ_MS = 30000,	/* for what the VM is; less with --timeout */
 	ANSWER_MS = 30000,	/* of the destination, which asks a QEMU itself */
 	LOOK_EVERY_MS = 100,	/* at the measurement */
 	MEASURE_MORE_MS = 3000, /* beyond its own time */
@@ -53,7 +54,7 @@ struct check_run {
 	struct session *session;
 	bool session_ready;
 	struct talk *talk;
-	uint64_t measure_until_ms;
+	uint64_t read_ms, measure_until_ms;
 	struct event *ev; /* a limit, the next look, or the end: by step */
 };
 
@@ -63,10 +64,11 @@ static void tell(struct check_run *k)
 		k->ops->on_finding(k->ctx, &k->found.at[k->told]);
 }
 
-static void arm(struct check_run *k, unsigned ms)
+static void arm(struct check_run *k, uint64_t ms)
 {
-	event_add(k->ev, &(struct timeval){.tv_sec = ms / 1000,
-					   .tv_usec = (suseconds_t)(ms % 1000) * 1000});
+	struct timeval tv = clock_timeval(ms);
+
+	event_add(k->ev, &tv);
 }
 
 static void over(struct check_run *k)
@@ -153,7 +155,7 @@ static void on_measuring(void *ctx, struct qmp *q, json_t *result, const struct 
 	if (err_is_set(why))
 		no_rate(k, why->text);
 	else
-		arm(k, k->measure_s * 1000);
+		arm(k, (uint64_t)k->measure_s * 1000);
 }
 
 static void measure(struct check_run *k)
@@ -168,7 +170,8 @@ static void measure(struct check_run *k)
 	} else if (!runs || k->config.offline) {
 		judge_rate(k, 0, true);
 	} else {
-		k->measure_until_ms = clock_ms() + k->measure_s * 1000 + MEASURE_MORE_MS;
+		k->measure_until_ms = clock_ms() + (uint64_t)k->measure_s * 1000 + MEASURE_MORE_MS;
+		arm(k, (uint64_t)k->measure_s * 1000 + 2 * MEASURE_MORE_MS);
 		qmp_command(k->qmp, "calc-dirty-rate",
 			    json_pack("{s:i}", "calc-time", (int)k->measure_s), on_measuring, k);
 	}
@@ -366,6 +369,15 @@ static void on_event(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	switch (k->step) {
 	case READING:
+		/* It may never answer again: nobody is to wait for it, here or later. */
+		qmp_free(k->qmp);
+		k->qmp = NULL;
+		k->vm_gone = true;
+		check_add(&k->found, CHECK_ERROR, "monitor",
+			  "is QEMU stopped (SIGSTOP, a debugger), or its storage?",
+			  "the VM's monitor %s has not said within %llu s what the VM is",
+			  k->config.qmp, (unsigned long long)k->read_ms / 1000);
+		connect_there(k);
 		break;
 	case ASKING:
 		check_add(&k->found, CHECK_ERROR, "connection", NULL,
@@ -373,6 +385,11 @@ static void on_event(evutil_socket_t fd, short what, void *ctx)
 		talk_over(k);
 		break;
 	case MEASURING:
+		if (clock_ms() > k->measure_until_ms + MEASURE_MORE_MS) {
+			no_rate(k, "the VM's monitor does not answer any more");
+			break;
+		}
+		arm(k, MEASURE_MORE_MS);
 		qmp_command(k->qmp, "query-dirty-rate", NULL, on_rate, k);
 		break;
 	case OVER:
@@ -414,8 +431,13 @@ struct check_run *check_run_start(struct event_base *base, const struct migrate_
 	if (!k->creds)
 		goto fail;
 	k->qmp = qmp_connect(base, k->config.qmp, 0, &qmp_ops, k, e);
-	if (k->qmp)
+	k->read_ms = (uint64_t)k->config.limits.timeout_s * 1000;
+	if (!k->read_ms || k->read_ms > READ_MS)
+		k->read_ms = READ_MS;
+	if (k->qmp) {
+		arm(k, k->read_ms);
 		return k;
+	}
 fail:
 	check_run_free(k);
 	return NULL;

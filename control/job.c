@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/point.h"
 
@@ -57,9 +58,9 @@ void job_set_state(struct job *j, enum job_state state)
 	event_del(j->ev_timer);
 }
 
-void job_wait(struct job *j, unsigned ms)
+void job_wait(struct job *j, uint64_t ms)
 {
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	struct timeval tv = clock_timeval(ms);
 
 	event_add(j->ev_timer, &tv);
 }
@@ -474,6 +475,7 @@ static struct job *make(struct service *s)
 struct job *job_new(struct service *s, struct session *session, struct stream *stream)
 {
 	struct job *j = make(s);
+	struct err e = ERR_INIT;
 
 	if (!j) {
 		stream_refuse(stream, CODE_INTERNAL, "no memory for a job");
@@ -482,7 +484,12 @@ struct job *job_new(struct service *s, struct session *session, struct stream *s
 	j->session = session;
 	j->rights = rights_ref(router_rights(s->router, session));
 	snprintf(j->peer, sizeof(j->peer), "%s", session_peer(session));
-	router_watch_session(s->router, session, on_session_end, j);
+	if (router_watch_session(s->router, session, on_session_end, j, &e) < 0) {
+		j->session = NULL;
+		stream_refuse(stream, CODE_INTERNAL, e.text);
+		job_free(j);
+		return NULL;
+	}
 	j->talk = talk_accept(stream, &talk_ops, j);
 	if (!j->talk) {
 		job_free(j);

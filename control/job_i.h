@@ -149,6 +149,9 @@ struct service {
 	TAILQ_HEAD(, job) jobs;
 	struct vms *vms; /* launched here, and handed over */
 	json_t *probes;	 /* what QEMU binaries can do, for check_probe_binary */
+	struct strvec found; /* records of the start that are still to be gone over */
+	struct event *ev_found;
+	unsigned long long found_until_ms;
 };
 
 /* job.c */
@@ -166,7 +169,7 @@ int job_say(struct job *j, json_t *msg);
 void job_over(struct job *j);
 /* Says PREPARED. */
 void job_prepared(struct job *j);
-void job_wait(struct job *j, unsigned ms);
+void job_wait(struct job *j, uint64_t ms);
 
 /* job_check.c */
 /* The checks; then job_begin, or job_fail with the first error; for only_check CHECKED is
@@ -287,7 +290,9 @@ void job_record_clean(const json_t *record);
 /* job_recover.c */
 void job_recover(struct job *j, const json_t *msg);
 void job_recover_due(struct job *j);
-/* Goes over the records, before anybody is listened to. */
-void job_recover_all(struct service *s);
+/* Lists the records that are there (s->found); goes over those of the list whose guardians are
+ * not at it any more. Whether some are left: they are to be looked at again. */
+void job_recover_list(struct service *s);
+bool job_recover_all(struct service *s);
 
 #endif

@@ -24,7 +24,6 @@ enum {
 	ASK_MS = 10000, /* until "unsure" */
 	AGAIN_MS = 50,	/* between looks */
 	CONFIRM_MS = 60000,
-	START_MS = 5000, /* at the start: for guardians that are still at it */
 };
 
 static void settle(struct job *j);
@@ -386,6 +385,16 @@ void job_recover_due(struct job *j)
 
 /* ---- the start ---- */
 
+static bool under_way(const struct service *s, const char *job)
+{
+	const struct job *j;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	if (strcmp(j->id, job) == 0)
+		return true;
+	return false;
+}
+
 /* True when the record of job is dealt with, or is to be left as it is; false when its
  * guardian is still at it. */
 static bool go_over(struct service *s, const char *job)
@@ -435,17 +444,29 @@ out:
 	return true;
 }
 
-void job_recover_all(struct service *s)
+void job_recover_list(struct service *s)
 {
-	uint64_t until_ms = clock_ms() + START_MS;
-	struct strvec jobs = {0};
 	struct err e = ERR_INIT;
 
-	if (journal_list(s->config.state_dir, JOURNAL_DESTINATION, &jobs, &e) < 0)
+	if (journal_list(s->config.state_dir, JOURNAL_DESTINATION, &s->found, &e) < 0)
 		log_error(NULL, "%s", e.text);
-	for (size_t i = 0; i < jobs.count; i++) {
-		while (!go_over(s, jobs.at[i]) && clock_ms() < until_ms)
-			usleep(20000);
+}
+
+bool job_recover_all(struct service *s)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < s->found.count; i++) {
+		char *job = s->found.at[i];
+
+		/* One that its source has asked for meanwhile is in hands already. */
+		if (under_way(s, job) || go_over(s, job))
+			free(job);
+		else
+			s->found.at[left++] = job;
 	}
-	strvec_fini(&jobs);
+	s->found.count = left;
+	if (s->found.at)
+		s->found.at[left] = NULL;
+	return left > 0;
 }

@@ -45,11 +45,10 @@ static int make_dir(const char *path, struct err *e)
 	return 0;
 }
 
-int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
+/* The path alone; nothing is looked at. */
+static int name_dir(const char *given, char *buf, size_t size, struct err *e)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	char sub[PATH_LEN];
-	struct stat st;
 	int n;
 
 	if (given)
@@ -67,6 +66,55 @@ int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
 		return err_set(e, ERR_USAGE, "--state-dir: the path is too long");
 	if (buf[0] != '/')
 		return err_set(e, ERR_USAGE, "--state-dir %s: give an absolute path", buf);
+	return 0;
+}
+
+static int check_owner(const char *dir, struct err *e)
+{
+	struct stat st;
+
+	if (stat(dir, &st) == 0 && (st.st_uid != geteuid() || (st.st_mode & 022)))
+		return err_set(
+		    e, ERR_CONFIG,
+		    "%s holds adit's state: it must belong to the user who runs adit and "
+		    "be writable for nobody else (chmod 0700 it, or give --state-dir)",
+		    dir);
+	return 0;
+}
+
+int journal_find(const char *given, char *buf, size_t size, struct err *e)
+{
+	char sub[PATH_LEN];
+	struct stat st;
+
+	if (name_dir(given, buf, size, e) < 0)
+		return e->code;
+	snprintf(sub, sizeof(sub), "%.490s/journal", buf);
+	if (stat(sub, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if (access(sub, R_OK | X_OK) < 0)
+			return err_set_sys(e, errno, "the journal's folder %s", sub);
+		return check_owner(buf, e) < 0 ? (int)e->code : 1;
+	}
+	if (!given && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (stat(buf, &st) < 0)
+		return err_set_sys(e, errno,
+				   "--state-dir %s (the folder that adit migrate and adit serve "
+				   "were given is meant)",
+				   buf);
+	return err_set(e, ERR_CONFIG,
+		       "%s holds no state of adit's: give --state-dir the folder that adit migrate "
+		       "and adit serve were given",
+		       buf);
+}
+
+int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
+{
+	char sub[PATH_LEN];
+	int n;
+
+	if (name_dir(given, buf, size, e) < 0)
+		return e->code;
 	for (char *at = buf + 1; (at = strchr(at, '/')) != NULL; at++) {
 		*at = '\0';
 		if (mkdir(buf, 0755) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES) {
@@ -78,12 +126,8 @@ int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
 	}
 	if (make_dir(buf, e) < 0)
 		return e->code;
-	if (stat(buf, &st) == 0 && (st.st_uid != geteuid() || (st.st_mode & 022)))
-		return err_set(
-		    e, ERR_CONFIG,
-		    "%s holds adit's state: it must belong to the user who runs adit and "
-		    "be writable for nobody else (chmod 0700 it, or give --state-dir)",
-		    buf);
+	if (check_owner(buf, e) < 0)
+		return e->code;
 	snprintf(sub, sizeof(sub), "%.490s/journal", buf);
 	return make_dir(sub, e);
 }

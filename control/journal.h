@@ -31,6 +31,11 @@ struct journal;
  * it is missing. The path goes to buf. ERR_CONFIG or ERR_SYSTEM name it and the mend. */
 int journal_prepare(const char *given, char *buf, size_t size, struct err *e);
 
+/* The same folder for who only reads what others left there: nothing is made. 1; 0 where none
+ * was given and adit has never made one; ERR_SYSTEM or ERR_CONFIG where the one that was given
+ * is not there, cannot be read, or has no journal in it. */
+int journal_find(const char *given, char *buf, size_t size, struct err *e);
+
 /* This host's id: 32 hex digits, made at random the first time. buf of at least
  * JOURNAL_HOST_ID_LEN + 1 bytes. */
 int journal_host_id(const char *state_dir, char *buf, struct err *e);

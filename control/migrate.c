@@ -68,9 +68,9 @@ void migrate_set_state(struct migrate *m, enum migrate_state state)
 		m->ops->on_phase(m->ctx, states[state].name);
 }
 
-void migrate_arm(struct event *ev, unsigned ms)
+void migrate_arm(struct event *ev, uint64_t ms)
 {
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	struct timeval tv = clock_timeval(ms);
 
 	event_add(ev, &tv);
 }

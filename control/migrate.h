@@ -56,7 +56,7 @@ struct migrate_config {
 	unsigned multifd;	 /* channels; 0: off */
 	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */
 	bool auto_converge, xbzrle;
-	bool postcopy; /* allowed: begun by migrate_start_postcopy or on_timeout */
+	bool postcopy; /* allowed: begun by migrate_change or on_timeout */
 };
 
 struct migrate_progress {
@@ -159,11 +159,12 @@ void migrate_session(const struct migrate *m, struct migrate_session *out);
 /* The limits in force, and new ones, whole. ERR_REFUSED past the switchover; ERR_USAGE for
  * what the job was not started for (postcopy). */
 const struct migrate_limits *migrate_limits(const struct migrate *m);
-int migrate_set_limits(struct migrate *m, const struct migrate_limits *limits, struct err *e);
 
-/* The guest is to run on the destination at once. ERR_USAGE without config.postcopy,
- * ERR_REFUSED in a phase where that cannot be (any but ram). */
-int migrate_start_postcopy(struct migrate *m, struct err *e);
+/* Changes a job that runs: to these limits (NULL: as they are), and with postcopy the guest is
+ * to run on the destination at once (ERR_USAGE without config.postcopy, ERR_REFUSED in a
+ * phase where that cannot be, any but ram). All of it, or on an error nothing. */
+int migrate_change(struct migrate *m, const struct migrate_limits *limits, bool postcopy,
+		   struct err *e);
 
 /* Asks for the end: the VM runs on here. Past the point where the destination may run
  * it, there is nothing to cancel any more and the job goes on to its end: returns false. */

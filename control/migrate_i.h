@@ -157,7 +157,7 @@ void migrate_suspect(struct migrate *m, const struct err *e);
 void migrate_over(struct migrate *m, enum migrate_outcome outcome);
 void migrate_note(struct migrate *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Adds ev with so many milliseconds. */
-void migrate_arm(struct event *ev, unsigned ms);
+void migrate_arm(struct event *ev, uint64_t ms);
 /* A job with its events, without anything begun. config is copied. */
 struct migrate *migrate_new(struct event_base *base, const struct migrate_config *config,
 			    const struct migrate_ops *ops, void *ctx, struct err *e);

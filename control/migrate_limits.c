@@ -20,8 +20,7 @@ void migrate_timeout_arm(struct migrate *m)
 
 	event_del(m->ev_timeout);
 	if (limit_ms)
-		migrate_arm(m->ev_timeout,
-			    limit_ms > passed_ms ? (unsigned)(limit_ms - passed_ms) : 0);
+		migrate_arm(m->ev_timeout, limit_ms > passed_ms ? limit_ms - passed_ms : 0);
 }
 
 /* ---- a paused guest ---- */
@@ -82,15 +81,13 @@ void migrate_postcopy_try(struct migrate *m)
 	qmp_command(m->qmp, "migrate-start-postcopy", NULL, on_postcopy, m);
 }
 
-int migrate_start_postcopy(struct migrate *m, struct err *e)
+static int check_postcopy(const struct migrate *m, struct err *e)
 {
 	if (!m->config.postcopy)
 		return err_set(e, ERR_USAGE, "the job was not started with --postcopy");
 	if (m->state != MIGRATE_RAM)
 		return err_set(e, ERR_REFUSED, "postcopy begins in phase ram; the job is in %s",
 			       migrate_state_name(m->state));
-	m->postcopy_due = true;
-	migrate_postcopy_try(m);
 	return 0;
 }
 
@@ -154,24 +151,44 @@ static void set_downtime(struct migrate *m)
 		json_decref(v);
 }
 
-int migrate_set_limits(struct migrate *m, const struct migrate_limits *limits, struct err *e)
+static int check_limits(const struct migrate *m, const struct migrate_limits *limits, struct err *e)
 {
-	struct migrate_limits old = m->config.limits;
+	struct migrate_config wanted = m->config;
 
 	if (m->state >= MIGRATE_SWITCHOVER)
 		return err_set(e, ERR_REFUSED,
 			       "limits can be changed up to phase ram; the job is in %s",
 			       migrate_state_name(m->state));
+	wanted.limits = *limits;
+	return migrate_config_check(&wanted, e);
+}
+
+static void set_limits(struct migrate *m, const struct migrate_limits *limits)
+{
+	struct migrate_limits old = m->config.limits;
+
 	m->config.limits = *limits;
-	if (migrate_config_check(&m->config, e) < 0) {
-		m->config.limits = old;
-		return ERR_USAGE;
-	}
 	if (limits->max_bandwidth != old.max_bandwidth)
 		rate_set(m->rate, limits->max_bandwidth);
 	if (limits->downtime_ms != old.downtime_ms)
 		set_downtime(m);
 	if (limits->timeout_s != old.timeout_s || limits->on_timeout != old.on_timeout)
 		migrate_timeout_arm(m);
+}
+
+/* All of it is looked at before any of it is done. */
+int migrate_change(struct migrate *m, const struct migrate_limits *limits, bool postcopy,
+		   struct err *e)
+{
+	if (limits && check_limits(m, limits, e) < 0)
+		return e->code;
+	if (postcopy && check_postcopy(m, e) < 0)
+		return e->code;
+	if (limits)
+		set_limits(m, limits);
+	if (postcopy) {
+		m->postcopy_due = true;
+		migrate_postcopy_try(m);
+	}
 	return 0;
 }

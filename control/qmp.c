@@ -21,6 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/qmp_i.h"
@@ -551,8 +552,7 @@ static struct qmp *alloc(struct event_base *base, const char *path, unsigned gre
 	TAILQ_INIT(&q->written);
 	LIST_INIT(&q->batches);
 	q->timer = evtimer_new(base, on_timer, q);
-	tv.tv_sec = q->greeting_ms / 1000;
-	tv.tv_usec = (q->greeting_ms % 1000) * 1000;
+	tv = clock_timeval(q->greeting_ms);
 	if (!q->timer || event_add(q->timer, &tv) < 0) {
 		err_set_sys(e, ENOMEM, "QMP");
 		event_drop(&q->timer);

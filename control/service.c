@@ -11,7 +11,9 @@ enum {
 	UNDO_MS = 3000,	  /* for the guardians; they go on by themselves */
 	SETTLE_MS = 2000, /* for CONFIRM and ENDED of VMs that have come */
 	PUT_BACK_MS = 1000,
-	JOBS_MAX = 64, /* each is processes and memory here */
+	JOBS_MAX = 64,	 /* each is processes and memory here */
+	FOUND_MS = 5000, /* at the start: for guardians that are still at it */
+	FOUND_LOOK_MS = 20,
 };
 
 static unsigned count_jobs(const struct service *s)
@@ -81,15 +83,38 @@ struct service *service_new(struct event_base *base, struct router *router,
 	return s;
 }
 
-int service_open(struct service *s, struct err *e)
+static void on_found(evutil_socket_t fd, short what, void *ctx)
+{
+	static const struct timeval soon = {.tv_usec = FOUND_LOOK_MS * 1000};
+	struct service *s = ctx;
+
+	(void)fd;
+	(void)what;
+	if (job_recover_all(s) && clock_ms() < s->found_until_ms)
+		event_add(s->ev_found, &soon);
+	else
+		vms_sweep(s->config.run_dir);
+}
+
+int service_open(struct service *s, bool live, struct err *e)
 {
 	if (s->open)
 		return 0;
 	if (journal_host_id(s->config.state_dir, s->host, e) < 0)
 		return e->code;
-	job_recover_all(s);
-	vms_sweep(s->config.run_dir);
+	s->ev_found = evtimer_new(s->base, on_found, s);
+	if (!s->ev_found)
+		return err_set(e, ERR_SPACE, "no memory for the migration service");
+	job_recover_list(s);
+	s->found_until_ms = clock_ms() + FOUND_MS;
 	s->open = true;
+	if (live) {
+		on_found(-1, 0, s);
+		return 0;
+	}
+	while (job_recover_all(s) && clock_ms() < s->found_until_ms)
+		usleep(FOUND_LOOK_MS * 1000);
+	vms_sweep(s->config.run_dir);
 	return 0;
 }
 
@@ -161,6 +186,9 @@ void service_free(struct service *s)
 		job_free(j);
 	vms_free(s->vms);
 	json_decref(s->probes);
+	if (s->ev_found)
+		event_free(s->ev_found);
+	strvec_fini(&s->found);
 	router_remove_service(s->router, "migrate");
 	free(s);
 }

@@ -27,8 +27,9 @@ struct service *service_new(struct event_base *base, struct router *router,
 			    const struct service_config *config, struct err *e);
 
 /* Goes over the journal and begins to take jobs: both folders are there by now. Once is
- * enough. ERR_SYSTEM, ERR_CONFIG. */
-int service_open(struct service *s, struct err *e);
+ * enough. live: the loop runs already, and is not to stand still while guardians of an adit
+ * that was killed come to their end; else they are waited for. ERR_SYSTEM, ERR_CONFIG. */
+int service_open(struct service *s, bool live, struct err *e);
 
 /* No job begins any more; those that are under way go on, and their sources may ask again what
  * became of them. */

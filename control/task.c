@@ -384,10 +384,6 @@ int task_set(struct task *t, const json_t *patch, struct err *e)
 		limits.timeout_s = wish.limits.timeout_s;
 	if (json_object_get(patch, "on_timeout"))
 		limits.on_timeout = wish.limits.on_timeout;
-	if (json_object_size(patch) > (item ? 1 : 0)) {
-		rc = migrate_set_limits(t->job, &limits, e);
-		if (rc < 0)
-			return rc;
-	}
-	return item ? migrate_start_postcopy(t->job, e) : 0;
+	return migrate_change(t->job, json_object_size(patch) > (item ? 1 : 0) ? &limits : NULL,
+			      item != NULL, e);
 }

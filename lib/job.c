@@ -166,8 +166,13 @@ static int read_options(struct request *r, const struct adit_option *o)
 	rc = migrate_config_from_json(c, r->wish, &r->err);
 	if (rc == 0 && !r->id)
 		rc = migrate_config_check(c, &r->err);
-	if (rc == 0)
+	if (rc == 0 && r->id)
+		rc = journal_find(c->state_dir, r->state_dir, sizeof(r->state_dir), &r->err);
+	else if (rc == 0)
 		rc = journal_prepare(c->state_dir, r->state_dir, sizeof(r->state_dir), &r->err);
+	if (rc == 0 && r->id) /* nor has there ever been one */
+		rc = err_set(&r->err, ERR_USAGE, "there is no unfinished job %s here", r->id);
+	rc = rc < 0 ? rc : 0;
 	c->state_dir = r->state_dir;
 	return rc;
 }
@@ -238,7 +243,7 @@ static void do_set(void *arg)
 	json_object_foreach(r->wish, name, value) json_object_set(now, name, value);
 	r->answer = migrate_config_from_json(&c, now, &r->err);
 	if (r->answer == 0)
-		r->answer = migrate_set_limits(m, &c.limits, &r->err);
+		r->answer = migrate_change(m, &c.limits, false, &r->err);
 	json_decref(now);
 }
 
@@ -281,7 +286,7 @@ static void do_postcopy(void *arg)
 {
 	struct request *r = arg;
 
-	r->answer = r->job->m ? migrate_start_postcopy(r->job->m, &r->err)
+	r->answer = r->job->m ? migrate_change(r->job->m, NULL, true, &r->err)
 			      : err_set(&r->err, ERR_CLOSED, "the job has ended");
 }
 

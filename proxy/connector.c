@@ -66,13 +66,6 @@ struct connector {
 
 static _Thread_local LIST_HEAD(, line) lines = LIST_HEAD_INITIALIZER(lines);
 
-static struct timeval to_timeval(uint64_t ms)
-{
-	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-
-	return tv;
-}
-
 /* Takes c out of its line and frees it; frees the line too, or lets its next one
  * begin. */
 static void drop(struct connector *c)
@@ -138,7 +131,7 @@ static void on_io(evutil_socket_t fd, short what, void *ctx);
 
 static void wait_for(struct connector *c, short what, uint64_t ms)
 {
-	struct timeval tv = to_timeval(ms);
+	struct timeval tv = clock_timeval(ms);
 
 	event_del(&c->io);
 	event_assign(&c->io, c->base, what & EV_WRITE ? c->fd : -1, what, on_io, c);

@@ -162,8 +162,11 @@ static struct visit *find_visit(struct libvirt_service *v, struct session *s)
 	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
 	LIST_INIT(&n->holds);
 	LIST_INIT(&n->carried);
+	if (router_watch_session(v->router, s, on_session_end, n, NULL) < 0) {
+		free(n);
+		return NULL;
+	}
 	LIST_INSERT_HEAD(&v->visits, n, link);
-	router_watch_session(v->router, s, on_session_end, n);
 	return n;
 }
 

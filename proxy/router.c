@@ -398,14 +398,14 @@ static const struct session_ops routed_session_ops = {
     .on_end = on_end,
 };
 
-void router_add_session(struct router *r, struct session *s)
+int router_add_session(struct router *r, struct session *s)
 {
 	struct entry *n = calloc(1, sizeof(*n));
 	struct log_ctx ctx;
 
 	if (!n) {
 		session_close(s, CODE_INTERNAL, "memory is short");
-		return;
+		return -1;
 	}
 	n->router = r;
 	n->session = s;
@@ -418,7 +418,7 @@ void router_add_session(struct router *r, struct session *s)
 			rights_unref(n->rights);
 			free(n);
 			session_close(s, CODE_INTERNAL, "memory is short");
-			return;
+			return -1;
 		}
 		session_set_rates(s, n->share->tx, n->share->rx);
 	}
@@ -428,16 +428,14 @@ void router_add_session(struct router *r, struct session *s)
 	session_set_ops(s, &routed_session_ops, n);
 	ctx = about(n, 0);
 	log_info(&ctx, "session from %s", session_peer_address(s));
+	return 0;
 }
 
 static struct entry *find_entry(struct router *r, const struct session *s)
 {
-	struct entry *n;
+	struct entry *n = session_owner(s, &routed_session_ops);
 
-	LIST_FOREACH(n, &r->sessions, link)
-	if (n->session == s)
-		return n;
-	return NULL;
+	return n && n->router == r ? n : NULL;
 }
 
 const struct rights *router_rights(struct router *r, const struct session *s)
@@ -485,16 +483,21 @@ uint64_t router_session_age_ms(struct router *r, const struct session *s)
 	return n ? clock_ms() - n->came_ms : 0;
 }
 
-void router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx)
+int router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx,
+			 struct err *e)
 {
 	struct entry *n = find_entry(r, s);
-	struct watcher *w = n && !n->ended ? calloc(1, sizeof(*w)) : NULL;
+	struct watcher *w;
 
+	if (!n || n->ended)
+		return err_set(e, ERR_CLOSED, "the session has ended");
+	w = calloc(1, sizeof(*w));
 	if (!w)
-		return;
+		return err_set(e, ERR_SPACE, "memory is short");
 	w->fn = fn;
 	w->ctx = ctx;
 	LIST_INSERT_HEAD(&n->watchers, w, link);
+	return 0;
 }
 
 void router_unwatch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx)

@@ -38,8 +38,9 @@ int router_add_service(struct router *r, const char *name, router_service *fn, v
 void router_remove_service(struct router *r, const char *name);
 
 /* Takes over a session that a listener handed on: the router owns it, logs its
- * coming and going, routes its streams, and frees it when it ends. */
-void router_add_session(struct router *r, struct session *s);
+ * coming and going, routes its streams, and frees it when it ends. -1: memory was short, and
+ * the session is closed and gone. */
+int router_add_session(struct router *r, struct session *s);
 
 /* Forwards are refused from now on, with CODE_DRAINING and reason (static). */
 void router_drain(struct router *r, const char *reason);
@@ -55,9 +56,11 @@ uint64_t router_session_age_ms(struct router *r, const struct session *s);
 
 /* Calls fn when s, owned by this router, ends (before it is freed), until
  * router_unwatch_session with the same fn and ctx. For jobs that live and die with
- * their session. */
+ * their session. 0; ERR_SPACE, or ERR_CLOSED where it has ended: then fn never comes, and s is
+ * not to be kept. */
 typedef void router_session_end(void *ctx, struct session *s, const struct err *why);
-void router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx);
+int router_watch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx,
+			 struct err *e);
 void router_unwatch_session(struct router *r, struct session *s, router_session_end *fn, void *ctx);
 
 #endif

@@ -306,18 +306,20 @@ static void handshake(struct link *l)
 	go_on(l);
 }
 
+/* A buffer's worth in a turn: a peer that goes on sending holds up nobody. */
 static void discard(struct link *l, uint8_t *buf)
 {
 	struct err e = ERR_INIT;
 	ssize_t n;
 
-	while ((n = l->transport->ops->read(l->transport, buf, INPUT_BUFFER, &e)) > 0) {
+	n = l->transport->ops->read(l->transport, buf, INPUT_BUFFER, &e);
+	if (n > 0)
 		l->discarded += (uint64_t)n;
-		if (l->discarded > DISCARD_MAX)
-			break;
-	}
-	if (n != TRANSPORT_WANT_READ && n != TRANSPORT_WANT_WRITE)
+	if (l->discarded > DISCARD_MAX ||
+	    (n <= 0 && n != TRANSPORT_WANT_READ && n != TRANSPORT_WANT_WRITE))
 		linger_over(l);
+	else if (n > 0 && l->transport->ops->pending(l->transport))
+		go_on(l);
 }
 
 /* What is read is used up before the next link has its turn: one buffer a thread, for

@@ -380,6 +380,11 @@ void session_set_ops(struct session *s, const struct session_ops *ops, void *ctx
 	s->ctx = ctx;
 }
 
+void *session_owner(const struct session *s, const struct session_ops *ops)
+{
+	return s->ops == ops ? s->ctx : NULL;
+}
+
 struct stream *session_open(struct session *s, enum stream_class class, const char *target,
 			    const struct stream_ops *ops, void *ctx, struct err *e)
 {

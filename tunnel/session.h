@@ -65,6 +65,9 @@ struct session *session_serve(struct event_base *base, struct transport *t, cons
 /* Gives a session from a listener its owner's table; call it within on_session. */
 void session_set_ops(struct session *s, const struct session_ops *ops, void *ctx);
 
+/* The ctx of s while its table is ops; NULL. */
+void *session_owner(const struct session *s, const struct session_ops *ops);
+
 /* Opens a stream: OPEN goes at once and bytes may follow in the same flight (R2);
  * a refusal comes as on_reset. Legal once the session is ready. ops and ctx are
  * borrowed until stream_free. NULL with ERR_LIMIT, ERR_CLOSED or ERR_USAGE. */

@@ -144,8 +144,7 @@ static void step(struct session *s)
 	if (!e.code) {
 		short want = r == TRANSPORT_WANT_WRITE ? EV_READ | EV_WRITE : EV_READ;
 
-		tv.tv_sec = (time_t)(left_ms / 1000);
-		tv.tv_usec = (suseconds_t)(left_ms % 1000 * 1000);
+		tv = clock_timeval(left_ms);
 		s->ev = event_new(s->base, s->ssh->fd, want, on_socket, s);
 		if (s->ev && event_add(s->ev, &tv) == 0)
 			return;

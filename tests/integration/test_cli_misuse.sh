@@ -115,6 +115,12 @@ misuse "--dest-address.*host is missing" migrate --qmp "$T/qmp" tls://h "${psk[@
 misuse "brackets" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address ::1
 misuse '--timeout "soon"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout soon
 misuse '--downtime-limit "-1"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --downtime-limit=-1
+misuse '--timeout "10000001".*10000000' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout 10000001
+misuse '--timeout "18446744073709551616"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --timeout 18446744073709551616
+misuse '--downtime-limit "2000001".*2000000' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --downtime-limit 2000001
+misuse '--multifd "256".*255' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --multifd 256
+misuse '--timeout "10000001".*10000000' set 1 --timeout 10000001
+misuse '--downtime-limit "2000001".*2000000' set 1 --downtime-limit 2000001
 misuse '--max-bandwidth: "fast"' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth fast
 misuse '--max-bandwidth: a rate of 0' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --max-bandwidth 0
 

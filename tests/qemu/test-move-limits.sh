@@ -14,7 +14,8 @@ say '--max-bandwidth 8M over two disks and RAM'
 move_disks capped 24M raw:virtio raw:virtio
 move_vm capped append='ram=16 rate=200 sectors=1024 diskrate=20'
 firewall_reset
-adit_start capped --max-bandwidth 8M
+# (4294968 s are more milliseconds than 32 bits hold)
+adit_start capped --max-bandwidth 8M --timeout 4294968
 move_phase capped mirror
 # the rate between two looks while both disks are copied: 8 MiB/s of contents; the wire has its headers on top
 from=$(crossed) begin=$(now_ms)
@@ -53,6 +54,21 @@ move_phase flight mirror
 rate_is 8388608
 set_job --max-bandwidth 4M
 rate_is 4194304
+# all of it or nothing: of what is refused in part nothing changes
+limits() { in_host src "$ADIT" status "$(job_id)" --json | jq -c '.limits'; }
+refused_set() {
+    local before
+    before=$(limits)
+    in_host src "$ADIT" set "$(job_id)" "$@" >"$T/set.log" 2>&1 && fail "adit set $* was taken"
+    grep -q "$wanted" "$T/set.log" || fail "adit set $*: $(cat "$T/set.log")"
+    expect_equal "the limits after adit set $*" "$before" "$(limits)"
+}
+wanted=--postcopy refused_set --max-bandwidth 1M --downtime-limit 7 --timeout 5000000 --postcopy
+wanted=--postcopy refused_set --max-bandwidth 1M --timeout 9999999 --on-timeout postcopy
+wanted=--timeout refused_set --max-bandwidth 1M --timeout none --on-timeout suspend
+wanted=10000000 refused_set --max-bandwidth 1M --timeout 10000001
+rate_is 4194304
+set_job --timeout 10000000 --downtime-limit 2000000
 set_job --max-bandwidth 16M
 rate_is 16777216
 phase_is flight mirror || fail 'the disk was copied too soon'

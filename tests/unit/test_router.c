@@ -139,6 +139,18 @@ static void begin(struct ends *k)
 	run(k->base, &ready, 1);
 }
 
+/* The client hears that it is over. */
+static void run_to_the_end(struct ends *k)
+{
+	uint64_t until = clock_ms() + 2000;
+
+	while (clock_ms() < until && !ended) {
+		event_base_loop(k->base, EVLOOP_NONBLOCK);
+		usleep(500);
+	}
+	assert_true(ended);
+}
+
 static void finish(struct ends *k)
 {
 	session_free(k->s);
@@ -178,6 +190,56 @@ static void test_router_takes_no_descriptor_for_a_target(void **state)
 		assert_int_equal(answer, i ? CODE_UNREACHABLE : CODE_PROTOCOL);
 		stream_free(t);
 	}
+	finish(&k);
+}
+
+/* ---- sessions ---- */
+
+static int no_memory;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return no_memory ? NULL : __real_calloc(n, size);
+}
+
+static int told;
+
+static void on_session_over(void *ctx, struct session *s, const struct err *why)
+{
+	(void)ctx;
+	(void)s;
+	(void)why;
+	told++;
+}
+
+static void test_router_says_when_a_session_cannot_be_watched(void **state)
+{
+	struct err e = ERR_INIT;
+	struct session *s;
+	struct ends k;
+
+	(void)state;
+	begin(&k);
+	while (!(s = router_next_session(k.router, NULL)))
+		event_base_loop(k.base, EVLOOP_ONCE);
+	assert_null(router_next_session(k.router, s));
+	/* One that the router has not. */
+	assert_int_equal(router_watch_session(k.router, k.s, on_session_over, NULL, &e),
+			 ERR_CLOSED);
+	no_memory = 1;
+	assert_int_equal(router_watch_session(k.router, s, on_session_over, NULL, &e), ERR_SPACE);
+	no_memory = 0;
+	told = 0;
+	assert_int_equal(router_watch_session(k.router, s, on_session_over, NULL, &e), 0);
+	assert_true(router_rights(k.router, s)->migrate);
+	assert_false(router_rights(k.router, k.s)->migrate);
+	router_end_session(k.router, s, CODE_DRAINING, "enough");
+	assert_int_equal(told, 1);
+	assert_null(router_next_session(k.router, NULL));
+	run_to_the_end(&k);
 	finish(&k);
 }
 
@@ -285,6 +347,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_router_takes_no_descriptor_for_a_target),
+	    cmocka_unit_test(test_router_says_when_a_session_cannot_be_watched),
 	    cmocka_unit_test(test_router_relay_gives_nothing_to_a_wrong_endpoint),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
