@@ -99,7 +99,7 @@ int job_record_begin(struct job *j, struct err *e)
 
 	j->journal = journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
 	if (!j->journal)
-		return e->code;
+		return err_prefix(e, "on the destination");
 	old = journal_read(j->journal, e);
 	if (old || err_is_set(e)) {
 		/* Somebody's, whose record stays. */
@@ -116,7 +116,10 @@ int job_record_begin(struct job *j, struct err *e)
 	j->record = make_record(j);
 	if (!j->record)
 		return err_set(e, ERR_SPACE, "no memory for the journal");
-	return journal_write(j->journal, j->record, e);
+	if (journal_write(j->journal, j->record, e) < 0 ||
+	    journal_keep_host_id(j->service->config.state_dir, j->service->host, e) < 0)
+		return err_prefix(e, "on the destination");
+	return 0;
 }
 
 int job_record_write(struct job *j, const char *state, struct err *e)
@@ -130,7 +133,10 @@ int job_record_write(struct job *j, const char *state, struct err *e)
 	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
 	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
 	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
-	return journal_write(j->journal, j->record, e);
+	if (journal_write(j->journal, j->record, e) < 0)
+		return e->code;
+	/* (Where the folder was removed and made again, that went with it.) */
+	return journal_keep_host_id(j->service->config.state_dir, j->service->host, e);
 }
 
 void job_record_remove(struct job *j)

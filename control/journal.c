@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,17 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/slots.h"
 #include "control/cookie.h"
 
-enum { PATH_LEN = 512, RECORD_MAX = 8 * 1024 * 1024 };
+enum { PATH_LEN = 512 };
 
 struct journal {
-	char dir[PATH_LEN];
-	char path[PATH_LEN + 64], tmp[PATH_LEN + 72], lock[PATH_LEN + 72];
+	char state_dir[PATH_LEN], dir[PATH_LEN];
+	char path[PATH_LEN + 64], lock[PATH_LEN + 72];
 	int lock_fd;
+	struct slots slots;
 };
 
 static const char *const sides[] = {"source", "destination"};
@@ -186,9 +190,18 @@ static int read_id(const char *path, char *buf)
 	return n == JOURNAL_HOST_ID_LEN && cookie_is_job(buf) ? 0 : -1;
 }
 
+static int write_id(const char *state_dir, const char *path, const char *id, struct err *e)
+{
+	char tmp[PATH_LEN + 32], text[JOURNAL_HOST_ID_LEN + 2];
+
+	snprintf(text, sizeof(text), "%s\n", id);
+	snprintf(tmp, sizeof(tmp), "%s.%d", path, (int)getpid());
+	return replace_file(state_dir, path, tmp, text, e);
+}
+
 int journal_host_id(const char *state_dir, char *buf, struct err *e)
 {
-	char path[PATH_LEN], tmp[PATH_LEN + 32], text[JOURNAL_HOST_ID_LEN + 2];
+	char path[PATH_LEN];
 
 	_Static_assert((int)JOURNAL_HOST_ID_LEN == (int)COOKIE_JOB_LEN, "both are 128 random bits");
 	snprintf(path, sizeof(path), "%.480s/host-id", state_dir);
@@ -201,25 +214,76 @@ int journal_host_id(const char *state_dir, char *buf, struct err *e)
 			       path);
 	if (cookie_make_job(buf, e) < 0)
 		return -1;
-	snprintf(text, sizeof(text), "%s\n", buf);
-	snprintf(tmp, sizeof(tmp), "%s.%d", path, (int)getpid());
-	return replace_file(state_dir, path, tmp, text, e);
+	return write_id(state_dir, path, buf, e);
+}
+
+int journal_keep_host_id(const char *state_dir, const char *id, struct err *e)
+{
+	char path[PATH_LEN];
+
+	snprintf(path, sizeof(path), "%.480s/host-id", state_dir);
+	return access(path, F_OK) == 0 ? 0 : write_id(state_dir, path, id, e);
 }
 
 static void name_files(struct journal *j, const char *state_dir, enum journal_side side,
 		       const char *job)
 {
+	snprintf(j->state_dir, sizeof(j->state_dir), "%.490s", state_dir);
 	snprintf(j->dir, sizeof(j->dir), "%.490s/journal", state_dir);
 	snprintf(j->path, sizeof(j->path), "%s/%s-%.32s.json", j->dir, sides[side], job);
-	snprintf(j->tmp, sizeof(j->tmp), "%s.tmp", j->path);
 	snprintf(j->lock, sizeof(j->lock), "%s.lock", j->path);
+	slots_init(&j->slots, j->path);
+}
+
+/* Somebody has removed the folder while adit ran: it is needed, and made again. */
+static int make_again(const char *state_dir, struct err *e)
+{
+	char path[PATH_LEN];
+
+	log_warn(NULL, "%s/journal, where adit keeps its state, has been removed: it is made again",
+		 state_dir);
+	return journal_prepare(state_dir, path, sizeof(path), e);
+}
+
+/* Whether the lock that is held is the file that another process would take. */
+static bool lock_counts(const struct journal *j)
+{
+	struct stat held, there;
+
+	return fstat(j->lock_fd, &held) == 0 && stat(j->lock, &there) == 0 &&
+	       held.st_ino == there.st_ino && held.st_dev == there.st_dev;
+}
+
+static int take_lock(struct journal *j, const char *job, struct err *e)
+{
+	for (;;) {
+		j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (j->lock_fd < 0 && errno == ENOENT && access(j->dir, F_OK) < 0) {
+			if (make_again(j->state_dir, e) < 0)
+				return -1;
+			continue;
+		}
+		if (j->lock_fd < 0) {
+			err_set_sys(e, errno, "the journal's lock %s", j->lock);
+			return -1;
+		}
+		if (flock(j->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+			err_set(e, ERR_REFUSED, "another adit on this host steers job %.32s now",
+				job);
+			fd_close(&j->lock_fd);
+			return -1;
+		}
+		/* Whoever held it before may have removed the file. */
+		if (lock_counts(j))
+			return 0;
+		fd_close(&j->lock_fd);
+	}
 }
 
 struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,
 			     struct err *e)
 {
 	struct journal *j = calloc(1, sizeof(*j));
-	struct stat held, there;
 
 	if (!j) {
 		err_set(e, ERR_SPACE, "no memory for the journal");
@@ -227,36 +291,28 @@ struct journal *journal_open(const char *state_dir, enum journal_side side, cons
 	}
 	j->lock_fd = -1;
 	name_files(j, state_dir, side, job);
-	for (;;) {
-		j->lock_fd = open(j->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (j->lock_fd < 0) {
-			err_set_sys(e, errno, "the journal's lock %s", j->lock);
-			goto fail;
-		}
-		if (flock(j->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-			err_set(e, ERR_REFUSED, "another adit on this host steers job %s now", job);
-			goto fail;
-		}
-		/* Whoever held it before may have removed the file. */
-		if (fstat(j->lock_fd, &held) == 0 && stat(j->lock, &there) == 0 &&
-		    held.st_ino == there.st_ino && held.st_dev == there.st_dev)
-			return j;
-		fd_close(&j->lock_fd);
-	}
-fail:
-	fd_close(&j->lock_fd);
+	if (take_lock(j, job, e) == 0)
+		return j;
 	free(j);
 	return NULL;
 }
 
 json_t *journal_read(const struct journal *j, struct err *e)
 {
-	json_error_t why;
+	json_error_t why = {.text = ""};
 	json_t *record;
+	char *text;
+	struct err ignored = ERR_INIT;
 
-	if (access(j->path, F_OK) < 0 && errno == ENOENT)
+	e = e ? e : &ignored;
+	text = slots_read(j->path, e);
+	if (!text) {
+		if (err_is_set(e))
+			err_prefix(e, "the journal");
 		return NULL;
-	record = json_load_file(j->path, JSON_REJECT_DUPLICATES, &why);
+	}
+	record = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+	free(text);
 	if (!json_is_object(record) || !json_is_string(json_object_get(record, "state")) ||
 	    json_integer_value(json_object_get(record, "adit")) != COOKIE_VERSION) {
 		err_set(e, ERR_CONFIG, "the journal %s cannot be read: %s", j->path,
@@ -275,25 +331,55 @@ json_t *journal_peek(const char *state_dir, enum journal_side side, const char *
 	return journal_read(&j, NULL);
 }
 
+/* The folder is there, and the lock in it is ours. A lock that went with the folder is taken
+ * anew. */
+static int hold_on(struct journal *j, struct err *e)
+{
+	int held = j->lock_fd;
+
+	if (lock_counts(j))
+		return 0;
+	if (take_lock(j, strrchr(j->path, '-') + 1, e) < 0) {
+		j->lock_fd = held;
+		return e ? (int)e->code : ERR_SYSTEM;
+	}
+	fd_close(&held);
+	return 0;
+}
+
 int journal_write(struct journal *j, const json_t *record, struct err *e)
 {
-	char *text = json_dumps(record, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-	int r;
+	char *text = json_dumps(record, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	struct err why = ERR_INIT;
 
-	if (!text || strlen(text) > RECORD_MAX) {
-		free(text);
+	if (!text)
 		return err_set(e, ERR_SPACE, "no memory for the journal");
-	}
-	r = replace_file(j->dir, j->path, j->tmp, text, e);
+	if (hold_on(j, &why) == 0)
+		slots_write(&j->slots, text, strlen(text), &why);
 	free(text);
-	return r < 0 ? (e ? (int)e->code : ERR_SYSTEM) : 0;
+	if (!err_is_set(&why))
+		return 0;
+	return err_set(
+	    e, why.code,
+	    "the journal in %s cannot be written (%s): make room there, or let adit write there",
+	    j->state_dir, why.text);
+}
+
+/* The record, and what a process has left that was killed while it made the file. */
+static int unlink_record(const char *path)
+{
+	char tmp[PATH_LEN + 72];
+
+	snprintf(tmp, sizeof(tmp), "%.570s.tmp", path);
+	unlink(tmp);
+	return unlink(path);
 }
 
 void journal_remove(struct journal *j)
 {
 	if (!j)
 		return;
-	unlink(j->path);
+	unlink_record(j->path);
 	sync_dir(j->dir);
 	journal_close(j);
 }
@@ -305,6 +391,7 @@ void journal_close(struct journal *j)
 	/* While it is held: whoever opens it meanwhile sees that it is another file. */
 	unlink(j->lock);
 	fd_close(&j->lock_fd);
+	slots_fini(&j->slots);
 	free(j);
 }
 
@@ -330,7 +417,7 @@ void journal_settle(const char *path)
 
 	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
-	if (!slash || unlink(path) < 0)
+	if (!slash || unlink_record(path) < 0)
 		return;
 	*slash = '\0';
 	sync_dir(dir);

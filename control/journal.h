@@ -9,7 +9,8 @@
  *   STATE/host-id                        who this host is, to those that ask again
  *
  * A record is one JSON object with at least "adit":1, "job" and "state"; the rest is its
- * writer's.
+ * writer's. Its file has room for every later record of the job from the first on, and is
+ * written in place (base/slots.h): a full disk does not keep a decision from being written.
  */
 #ifndef ADIT_CONTROL_JOURNAL_H
 #define ADIT_CONTROL_JOURNAL_H
@@ -40,7 +41,10 @@ int journal_find(const char *given, char *buf, size_t size, struct err *e);
  * JOURNAL_HOST_ID_LEN + 1 bytes. */
 int journal_host_id(const char *state_dir, char *buf, struct err *e);
 
-/* Takes the job's lock. No file is written yet. ERR_REFUSED when another living process
+/* The same id again, where somebody has removed it (with the folder) while adit ran. */
+int journal_keep_host_id(const char *state_dir, const char *id, struct err *e);
+
+/* Takes the job's lock; a folder that has gone since journal_prepare is made again. No file is written yet. ERR_REFUSED when another living process
  * holds it. NULL with *e. */
 struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,
 			     struct err *e);
@@ -53,8 +57,10 @@ json_t *journal_read(const struct journal *j, struct err *e);
  * acted on. Owned by the caller; NULL when there is none, or it cannot be read. */
 json_t *journal_peek(const char *state_dir, enum journal_side side, const char *job);
 
-/* Replaces the record, atomically and durably: new file, fsync, rename, fsync of the
- * folder. record is borrowed. When it fails the old record stands. */
+/* Replaces the record, atomically and durably. record is borrowed. A folder that was removed
+ * meanwhile is made again, and said. When it fails the old record stands, *e names the folder
+ * and the mend, and the same may be tried again. Records after the first, and after any that is
+ * half as long again, need no new room. */
 int journal_write(struct journal *j, const json_t *record, struct err *e);
 
 /* The job is settled: removes the record durably, and gives up the lock. Frees j. NULL is

@@ -114,3 +114,11 @@ adit_recover() {
     sed 's/^/  recover: /' "$T/recover.out" "$T/recover.err"
     return "$status"
 }
+
+# adit_record FILE [JQ]: the record in a file of the journal that counts (base/slots.h: lines of a head and a text each; a
+# file with one text alone is that text)
+adit_record() {
+    [ -e "$1" ] || return 1
+    jq -s "if .[0] | has(\"slots\") then [range(0; length - 1; 2) as \$i | {at: .[\$i].sequence, is: .[\$i + 1]}] | max_by(.at).is else .[0] end |
+        ${2:-.}" -r "$1"
+}

@@ -31,9 +31,9 @@ postcopy_is_on() {
 postcopy_recovered() {
     local job qmp dir
     job=$(basename "$(ls "$T"/state-src/journal/source-*.json)" .json)
-    dir=$(jq -r .prepared.vm.dir "$T/state-src/journal/$job.json")
+    dir=$(adit_record "$T/state-src/journal/$job.json" .prepared.vm.dir)
     vm_adopt "$1-twin" dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" \
-        "$(jq -r .prepared.vm.pid "$T/state-src/journal/$job.json")"
+        "$(adit_record "$T/state-src/journal/$job.json" .prepared.vm.pid)"
     link_rate none
     adit_recover || fail 'adit recover failed'
     wait_until 5 "the end of the source's QEMU" proc_gone "$1"

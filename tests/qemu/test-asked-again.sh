@@ -32,7 +32,7 @@ record() {
         shared: false, made: [], images: [], guardian: {pid: 999999, started: 1}, decided_at: \$now, run: true,
         postcopy: false, twin: {pid: \$pid, started: \$started}} | ${3:-.}" >"$JOURNAL/destination-$JOB.json"
 }
-recorded() { jq -r .state "$JOURNAL/destination-$JOB.json" 2>/dev/null || echo none; }
+recorded() { adit_record "$JOURNAL/destination-$JOB.json" .state 2>/dev/null || echo none; }
 expect_settled() {
     expect_equal 'the record' none "$(recorded)"
     expect_equal 'what is left in the journal' '' "$(ls "$JOURNAL")"

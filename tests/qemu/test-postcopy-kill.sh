@@ -43,7 +43,7 @@ vm_end late-twin
 say 'the twin is killed: nothing brings it back, and adit says so'
 postcopy_vm dead
 postcopy_reach dead
-kill -KILL "$(jq -r .prepared.vm.pid "$T"/state-src/journal/source-*.json)"
+kill -KILL "$(adit_record "$T"/state-src/journal/source-*.json .prepared.vm.pid)"
 adit_wait 60
 expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
 said_one_line 'neither host has all of it'

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -154,27 +156,139 @@ static void test_journal_names_a_record_that_cannot_be_read(void **s)
 	}
 }
 
-static void test_journal_keeps_the_old_record_when_writing_fails(void **s)
+/* With a word of many letters. */
+static json_t *long_record(const char *word, size_t len)
+{
+	json_t *r = record(word);
+	char *text = malloc(len + 1);
+
+	memset(text, 'x', len);
+	text[len] = 0;
+	json_object_set_new(r, "long", json_string(text));
+	free(text);
+	return r;
+}
+
+static void expect_state(struct journal *j, const char *word)
+{
+	struct err e = ERR_INIT;
+	json_t *r = journal_read(j, &e);
+
+	assert_string_equal(e.text, "");
+	assert_string_equal(json_string_value(json_object_get(r, "state")), word);
+	json_decref(r);
+}
+
+static int write_state(struct journal *j, const char *word, size_t len, struct err *e)
+{
+	json_t *r = long_record(word, len);
+	int rc = journal_write(j, r, e);
+
+	json_decref(r);
+	return rc;
+}
+
+/* No file may be longer than bytes, as on a disk that is full. */
+static void limit_files(size_t bytes)
+{
+	struct rlimit l;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &l);
+	l.rlim_cur = bytes ? bytes : l.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+static void test_journal_needs_room_for_the_first_record_only(void **s)
 {
 	struct err e = ERR_INIT;
 	struct journal *j = journal_open(state, JOURNAL_SOURCE, JOB, &e);
-	json_t *r = record("prepare");
-	char tmp[256];
+	char path[256];
+	struct stat st;
 
 	(void)s;
-	assert_int_equal(journal_write(j, r, &e), 0);
-	json_decref(r);
-	/* a folder where the new file is to be made */
-	snprintf(tmp, sizeof(tmp), "%s/journal/source-" JOB ".json.tmp", state);
-	assert_int_equal(mkdir(tmp, 0700), 0);
-	r = record("finish");
-	assert_true(journal_write(j, r, &e) < 0);
+	limit_files(2000);
+	assert_true(write_state(j, "prepare", 100, &e) < 0);
 	assert_int_equal(e.code, ERR_SYSTEM);
-	json_decref(r);
-	r = journal_read(j, &e);
-	assert_string_equal(json_string_value(json_object_get(r, "state")), "prepare");
-	json_decref(r);
-	rmdir(tmp);
+	assert_non_null(strstr(e.text, state));
+	assert_non_null(strstr(e.text, "make room"));
+	assert_null(journal_read(j, NULL));
+	limit_files(0);
+	e = (struct err)ERR_INIT;
+	assert_int_equal(write_state(j, "prepare", 100, &e), 0);
+	snprintf(path, sizeof(path), "%s/journal/source-" JOB ".json", state);
+	assert_int_equal(stat(path, &st), 0);
+	/* it is there in full, and no hole */
+	assert_true(st.st_blocks * 512 >= st.st_size);
+	limit_files((size_t)st.st_size);
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(write_state(j, i % 2 ? "finish" : "confirm", 3000, &e), 0);
+	expect_state(j, "confirm");
+	/* one that has outgrown its room is refused, and the old one stands */
+	assert_true(write_state(j, "ended", 100000, &e) < 0);
+	expect_state(j, "confirm");
+	limit_files(0);
+	e = (struct err)ERR_INIT;
+	assert_int_equal(write_state(j, "ended", 100000, &e), 0);
+	expect_state(j, "ended");
+	journal_remove(j);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void test_journal_makes_a_folder_again_that_was_removed(void **s)
+{
+	char id[JOURNAL_HOST_ID_LEN + 1], again[JOURNAL_HOST_ID_LEN + 1], cmd[256];
+	struct err e = ERR_INIT;
+	struct journal *j = journal_open(state, JOURNAL_SOURCE, JOB, &e), *k;
+
+	(void)s;
+	assert_int_equal(journal_host_id(state, id, &e), 0);
+	assert_int_equal(write_state(j, "prepare", 10, &e), 0);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", state);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(write_state(j, "finish", 10, &e), 0);
+	expect_state(j, "finish");
+	/* and it is still held */
+	assert_null(journal_open(state, JOURNAL_SOURCE, JOB, &e));
+	assert_int_equal(e.code, ERR_REFUSED);
+	assert_int_equal(journal_keep_host_id(state, id, &e), 0);
+	assert_int_equal(journal_host_id(state, again, &e), 0);
+	assert_string_equal(id, again);
+	/* only the file is gone */
+	snprintf(cmd, sizeof(cmd), "rm %s/journal/source-*.json", state);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(write_state(j, "confirm", 10, &e), 0);
+	expect_state(j, "confirm");
+	journal_remove(j);
+	/* for a job that begins then, too */
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", state);
+	assert_int_equal(system(cmd), 0);
+	e = (struct err)ERR_INIT;
+	k = journal_open(state, JOURNAL_SOURCE, OTHER, &e);
+	assert_non_null(k);
+	assert_int_equal(write_state(k, "prepare", 10, &e), 0);
+	journal_remove(k);
+}
+
+static void test_journal_says_that_it_cannot_be_made_again(void **s)
+{
+	struct err e = ERR_INIT;
+	struct journal *j = journal_open(state, JOURNAL_SOURCE, JOB, &e);
+	char cmd[256];
+	FILE *f;
+
+	(void)s;
+	assert_int_equal(write_state(j, "prepare", 10, &e), 0);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", state);
+	assert_int_equal(system(cmd), 0);
+	f = fopen(state, "w"); /* a file in its place */
+	fclose(f);
+	assert_true(write_state(j, "finish", 10, &e) < 0);
+	assert_non_null(strstr(e.text, state));
+	unlink(state);
+	e = (struct err)ERR_INIT;
+	assert_int_equal(write_state(j, "finish", 10, &e), 0);
+	expect_state(j, "finish");
 	journal_remove(j);
 }
 
@@ -214,7 +328,9 @@ int main(void)
 	    cmocka_unit_test(test_journal_refuses_a_job_that_another_holds),
 	    cmocka_unit_test(test_journal_lists_only_records_of_the_side),
 	    cmocka_unit_test(test_journal_names_a_record_that_cannot_be_read),
-	    cmocka_unit_test(test_journal_keeps_the_old_record_when_writing_fails),
+	    cmocka_unit_test(test_journal_needs_room_for_the_first_record_only),
+	    cmocka_unit_test(test_journal_makes_a_folder_again_that_was_removed),
+	    cmocka_unit_test(test_journal_says_that_it_cannot_be_made_again),
 	    cmocka_unit_test(test_journal_host_id_stays),
 	    cmocka_unit_test(test_journal_prepare_refuses_what_others_may_write),
 	};
