@@ -12,15 +12,24 @@ char *err_printable(char *s)
 	return s;
 }
 
+/* A text that needed n bytes, in a buffer of size: what was cut is seen to be. */
+static void mark_cut(char *text, size_t size, int n)
+{
+	if (n >= 0 && (size_t)n >= size)
+		memcpy(text + size - 4, "...", 4);
+}
+
 int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 {
 	va_list ap;
+	int n;
 
 	if (!e)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
+	mark_cut(e->text, sizeof(e->text), n);
 	err_printable(e->text);
 	e->code = code;
 	return code;
@@ -41,6 +50,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
 {
 	char prefix[ERR_TEXT_MAX / 2], text[ERR_TEXT_MAX];
 	va_list ap;
+	int n;
 
 	if (!e)
 		return ERR_NONE;
@@ -48,9 +58,8 @@ int err_prefix(struct err *e, const char *fmt, ...)
 	vsnprintf(prefix, sizeof(prefix), fmt, ap);
 	va_end(ap);
 	memcpy(text, e->text, sizeof(text));
-	/* What does not fit is cut, and the cut is no error. */
-	if (snprintf(e->text, sizeof(e->text), "%s: %s", prefix, text) < 0)
-		return e->code;
+	n = snprintf(e->text, sizeof(e->text), "%s: %s", prefix, text);
+	mark_cut(e->text, sizeof(e->text), n);
 	err_printable(e->text);
 	return e->code;
 }

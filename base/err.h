@@ -25,7 +25,9 @@ enum err_code {
 	ERR_INTERNAL = -14,  /* a bug of ours */
 };
 
-enum { ERR_TEXT_MAX = 512 };
+/* A sentence may hold another one, and that a third: there is room, and what is cut all the same
+ * ends in three dots. */
+enum { ERR_TEXT_MAX = 2048 };
 
 struct err {
 	enum err_code code;

@@ -78,7 +78,7 @@ append(char *line, size_t size, size_t *used, const char *fmt, ...)
 
 void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)
 {
-	char line[1400], text[1024];
+	char line[2900], text[2500];
 	size_t used = 0;
 	log_sink *to;
 	void *to_ctx;

@@ -15,7 +15,7 @@ static int print_usage_error(const char *command, char *text)
 
 int usage_error(const char *command, const char *fmt, ...)
 {
-	char text[1024];
+	char text[ERR_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -159,7 +159,7 @@ static void check_blockers(struct check *c, const struct vmdesc_report *r)
 
 		check_add(c, CHECK_ERROR, "blockers",
 			  "unplug the device or close what it names, or start the VM without it",
-			  "QEMU cannot migrate this VM: %.300s", text ? text : "");
+			  "QEMU cannot migrate this VM: %s", text ? text : "");
 	}
 	if (!json_array_size(reasons))
 		check_add(c, CHECK_OK, "blockers", NULL, "QEMU knows no reason against it");

@@ -193,7 +193,7 @@ void job_fail(struct job *j, const struct err *e)
 	log_warn(&j->about, "migration failed: %s", e->text);
 	if (j->forced) {
 		event_del(j->ev_suspect);
-		job_finish_alone(j);
+		job_finish_alone(j, e);
 		return;
 	}
 	if (from != JOB_WAITING || *j->id) /* before BEGIN there is nothing to name */
@@ -209,7 +209,7 @@ static void abort_by_source(struct job *j, const json_t *msg)
 	cookie_get_abort(msg, &e);
 	log_info(&j->about, "given up by the source: %s", e.text);
 	if (j->forced) {
-		job_finish_alone(j);
+		job_finish_alone(j, &e);
 		return;
 	}
 	j->answer_due = true;
@@ -275,7 +275,7 @@ static void on_reap(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (j->undoing)
+	if (j->undoing || j->unsaved) /* what it knows is to be in the journal first */
 		event_add(j->ev_reap, &(struct timeval){.tv_sec = 1});
 	else
 		job_free(j);
@@ -425,6 +425,8 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 			 "the source went away before it said that its VM has ended (%s); the VM "
 			 "runs here",
 			 e.text);
+	if (j->forced && j->state < JOB_DECIDED)
+		job_drop_streams(j, e.text); /* likewise */
 	if (j->state == JOB_RUNS && j->postcopy && j->qmp) {
 		/* The monitor is kept for the question: a new one may not be answered while the
 		 * guest waits for pages. QEMU sees at once that none will come. */
@@ -465,8 +467,10 @@ static struct job *make(struct service *s)
 	TAILQ_INSERT_TAIL(&s->jobs, j, listed);
 	j->ev_timer = evtimer_new(s->base, on_timer, j);
 	j->ev_suspect = evtimer_new(s->base, on_suspect, j);
+	j->ev_save = evtimer_new(s->base, job_record_due, j);
+	j->ev_arrive = evtimer_new(s->base, job_arrive_due, j);
 	j->ev_reap = evtimer_new(s->base, on_reap, j);
-	if (j->ev_timer && j->ev_suspect && j->ev_reap)
+	if (j->ev_timer && j->ev_suspect && j->ev_save && j->ev_arrive && j->ev_reap)
 		return j;
 	job_free(j);
 	return NULL;
@@ -512,6 +516,8 @@ void job_free(struct job *j)
 {
 	if (!j)
 		return;
+	if (j->unsaved)
+		job_record_keep(j, j->unsaved); /* the last time */
 	job_check_drop(j);
 	job_drop_streams(j, "the job is over");
 	job_remove_nbd(j);
@@ -533,6 +539,10 @@ void job_free(struct job *j)
 		event_free(j->ev_timer);
 	if (j->ev_suspect)
 		event_free(j->ev_suspect);
+	if (j->ev_save)
+		event_free(j->ev_save);
+	if (j->ev_arrive)
+		event_free(j->ev_arrive);
 	if (j->ev_reap)
 		event_free(j->ev_reap);
 	fd_close(&j->scratch_fd);

@@ -21,11 +21,15 @@ enum {
 	CONFIRM_MS = 60000, /* for CONFIRM, and then for ENDED: the source QEMU takes its time */
 	GONE_EVERY_MS = 20, /* between looks at a twin whose monitor has gone */
 	GONE_MS = 5000,
+	ALONE_EVERY_MS = 100, /* looks at a twin that nobody waits for */
+	SAVE_EVERY_MS = 500,  /* between tries to write "confirmed", and for so long: the source */
+	SAVE_MS = 10000,      /* waits for 15 s */
 };
 
-/* Nothing more is said: the source asks again, and the journal knows. */
-static void leave_to_journal(struct job *j)
+/* Nothing more is said but why: the source asks again, and the journal knows. */
+static void leave_to_journal(struct job *j, const char *why)
 {
+	talk_end(j->talk, why);
 	talk_free(j->talk);
 	j->talk = NULL;
 	job_over(j);
@@ -43,7 +47,7 @@ void job_lost(struct job *j, const struct err *why)
 	j->qmp = NULL;
 	if (!job_record_may_drop(j->record, &keep)) {
 		log_error(&j->about, "%s", keep.text);
-		leave_to_journal(j);
+		leave_to_journal(j, keep.text);
 		return;
 	}
 	job_record_clean(j->record);
@@ -68,7 +72,7 @@ static void look_for_it(struct job *j)
 		  "%s, and its process lives: the job stays in the journal until its source asks "
 		  "again",
 		  j->suspect.text);
-	leave_to_journal(j);
+	leave_to_journal(j, j->suspect.text);
 }
 
 void job_missing(struct job *j, const struct err *why)
@@ -96,7 +100,8 @@ static void cannot_run(struct job *j, const struct err *e)
 	else if (e->code == ERR_CLOSED)
 		job_missing(j, e);
 	else
-		leave_to_journal(j); /* Not ours to kill: it is paused, and so is the source. */
+		/* Not ours to kill: it is paused, and so is the source. */
+		leave_to_journal(j, j->suspect.text);
 }
 
 static void say_finished(struct job *j, const char *status)
@@ -142,9 +147,11 @@ static void decide(struct job *j)
 	struct qmp_batch *b;
 	struct err e = ERR_INIT;
 
-	if (job_record_write(j, "decided", &e) < 0) {
+	if (j->forced) {
+		job_record_keep(j, "decided"); /* nobody else can run it: it does, in any case */
+	} else if (job_record_write(j, "decided", &e) < 0) {
 		err_prefix(&e, "the decision cannot be written down on the destination");
-		job_fail(j, &e);
+		job_fail(j, &e); /* undone: the source runs on */
 		return;
 	}
 	POINT("d-decided");
@@ -186,7 +193,14 @@ static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 		return;
 	}
 	if (has_arrived(j, migration, status)) {
+		if (strncmp(migration, "postcopy-", 9) == 0)
+			job_force(j); /* (its event may come a moment later) */
 		decide(j);
+		return;
+	}
+	/* In postcopy its devices may wait for pages: it is given up only when it ends itself. */
+	if (j->forced) {
+		job_wait(j, j->talk ? LOOK_MS : ALONE_EVERY_MS);
 		return;
 	}
 	if ((migration && strcmp(migration, "failed") == 0) || clock_ms() > j->finish_until_ms) {
@@ -209,38 +223,111 @@ static void look(struct job *j)
 	qmp_batch_run(b, j->qmp, on_look, j);
 }
 
+/* "postcopy-active" says that the twin has all that it takes to go on but RAM: the contents of its
+ * devices have come in one piece, and it begins to load them. That may take a while, as a device
+ * may read pages of the guest's that are still on the source. */
 void job_force(struct job *j)
 {
-	struct err e = ERR_INIT;
-
 	if (j->forced || j->state >= JOB_DECIDED)
 		return;
 	j->postcopy = true;
 	if (j->state < JOB_FINISHING)
 		j->run = j->desc.running;
-	if (job_record_write(j, "decided", &e) < 0) {
-		log_error(&j->about, "%s: the VM is lost if adit serve ends now", e.text);
-		return;
-	}
+	/* From here on the twin is not killed, whether that can be written down now or not. */
 	j->forced = true;
+	job_record_keep(j, "decided");
 	guardian_commit(j->guardian);
 	j->guardian = NULL;
 	POINT("d-postcopy");
 }
 
-void job_finish_alone(struct job *j)
+void job_finish_alone(struct job *j, const struct err *why)
 {
-	if (j->state == JOB_FINISHING) {
-		if (!j->qmp || clock_ms() > j->finish_until_ms)
-			leave_to_journal(j);
+	j->suspect.code = ERR_NONE; /* the next one counts again */
+	if (!j->qmp) {
+		if (j->state < JOB_FINISHING)
+			job_set_state(j, JOB_FINISHING);
+		leave_to_journal(j, why->text);
 		return;
 	}
-	j->finish_until_ms = clock_ms() + ARRIVE_MS;
+	if (j->state == JOB_FINISHING) {
+		job_wait(j, ALONE_EVERY_MS);
+		return;
+	}
 	job_set_state(j, JOB_FINISHING);
-	if (j->qmp)
-		look(j);
+	look(j);
+}
+
+/* ---- taken over while its devices load ---- */
+
+static void confirm(struct job *j);
+
+/* CONFIRM came while they loaded. */
+static void confirm_now(struct job *j)
+{
+	if (j->confirming && j->state == JOB_RUNS) {
+		j->confirming = false;
+		confirm(j);
+	}
+}
+
+static void on_running(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	const json_t *state = qmp_batch_result(b, 1);
+
+	(void)q;
+	if (err_is_set(e) || !json_is_true(json_object_get(state, "running")))
+		log_error(&j->about, "the VM has its devices and does not run: %s",
+			  err_is_set(e) ? e->text : "look at its monitor");
 	else
-		leave_to_journal(j);
+		log_info(&j->about, "the VM has its devices, and runs here");
+	confirm_now(j);
+}
+
+static void on_arrived(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct job *j = ctx;
+	const char *migration =
+	    json_string_value(json_object_get(qmp_batch_result(b, 0), "status"));
+	const char *status = json_string_value(json_object_get(qmp_batch_result(b, 1), "status"));
+	struct timeval tv = {.tv_usec = ALONE_EVERY_MS * 1000};
+
+	if (!j->loading || err_is_set(e))
+		return; /* (its monitor's end is told by itself) */
+	if (!has_arrived(j, migration, status)) {
+		event_add(j->ev_arrive, &tv);
+		return;
+	}
+	j->loading = false;
+	if (!j->run || (strcmp(status, "paused") != 0 && strcmp(status, "prelaunch") != 0)) {
+		confirm_now(j);
+		return;
+	}
+	b = qmp_batch_new();
+	qmp_batch_add(b, QMP_MUST, "cont", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_run(b, q, on_running, j);
+}
+
+void job_arrive(struct job *j)
+{
+	struct qmp_batch *b;
+
+	if (!j->loading || !j->qmp)
+		return;
+	/* Answered once its main loop comes back from the loading. */
+	b = qmp_batch_new();
+	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_run(b, j->qmp, on_arrived, j);
+}
+
+void job_arrive_due(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	job_arrive(ctx);
 }
 
 void job_finish_due(struct job *j)
@@ -249,16 +336,18 @@ void job_finish_due(struct job *j)
 		look(j);
 	} else if (j->missing) {
 		look_for_it(j);
+	} else if (j->state == JOB_RUNS && j->confirm_until_ms) {
+		confirm(j);
 	} else if (j->state == JOB_RUNS && j->postcopy) {
 		job_ram_recover_due(j);
 	} else if (j->state == JOB_RUNS) {
 		log_warn(&j->about, "the source has not confirmed that the VM is here: the journal "
 				    "keeps the job until it asks again");
-		leave_to_journal(j);
+		leave_to_journal(j, "the source has not confirmed in time that the VM is here");
 	} else if (j->state == JOB_CONFIRMED) {
 		log_info(&j->about, "the source has not said that its VM has ended; the VM is "
 				    "here");
-		leave_to_journal(j);
+		leave_to_journal(j, "the source has not said in time that its VM has ended");
 	}
 }
 
@@ -282,15 +371,32 @@ void job_finish(struct job *j, const json_t *msg)
 
 /* ---- Confirm ---- */
 
+/* The source is told only what is written down; the VM runs here meanwhile. */
+static void confirm_later(struct job *j, const struct err *why)
+{
+	struct err e = *why;
+
+	if (!j->confirm_until_ms) {
+		log_error(&j->about, "%s. Until then the source's VM is not ended", why->text);
+		j->confirm_until_ms = clock_ms() + SAVE_MS;
+	}
+	if (clock_ms() < j->confirm_until_ms) {
+		job_wait(j, SAVE_EVERY_MS);
+		return;
+	}
+	err_prefix(&e, "the VM runs on the destination, which cannot write that down");
+	leave_to_journal(j, e.text);
+}
+
 static void confirm(struct job *j)
 {
 	struct err e = ERR_INIT;
 
 	if (job_record_write(j, "confirmed", &e) < 0) {
-		log_error(&j->about, "%s: the source asks again", e.text);
-		leave_to_journal(j);
+		confirm_later(j, &e);
 		return;
 	}
+	j->unsaved = NULL;
 	job_set_state(j, JOB_CONFIRMED);
 	job_wait(j, CONFIRM_MS);
 	job_say(j, cookie_new(COOKIE_CONFIRMED, j->id));
@@ -302,6 +408,8 @@ static void on_alive(void *ctx, struct qmp *q, json_t *result, const struct err 
 
 	(void)q;
 	(void)result;
+	if (j->loading && e->code != ERR_CLOSED)
+		return; /* once it runs */
 	j->confirming = false;
 	/* (When its monitor has gone job_missing sees to that.) */
 	if (j->state == JOB_RUNS && e->code != ERR_CLOSED)
@@ -325,6 +433,8 @@ void job_ended(struct job *j, const json_t *msg)
 	POINT("d-ended");
 	log_info(&j->about, "the migration is over: the VM is here, the source's %s",
 		 json_string_value(json_object_get(msg, "source")));
+	job_ram_drop(j, "the migration is over");
+	job_record_clean_sockets(j->service, j->record); /* of an adit serve that was killed, too */
 	job_record_remove(j);
 	job_over(j);
 }

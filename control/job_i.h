@@ -92,6 +92,7 @@ struct job {
 	bool only_check;	 /* it began with CHECK: nothing is made */
 	struct journal *journal; /* its lock is held from BEGIN or RECOVER to the end */
 	json_t *record;		 /* as it was last written or read */
+	const char *unsaved;	 /* the state that could not be written yet, though it holds */
 	struct guardian *guardian;
 	struct twin twin;
 	pid_t twin_pid; /* with twin_started, as process.h says; 0: not known */
@@ -129,13 +130,16 @@ struct job {
 	bool forced;	   /* postcopy has begun: it can live only here, whatever the source says */
 	bool postcopy;	   /* it runs while its RAM still comes: CONFIRM may take long */
 	bool confirming;   /* CONFIRM came; the twin is asked whether it lives */
-	bool missing;	   /* its monitor has gone: has its process, too? */
-	bool past;	   /* it lived here, and the source knows: only its ENDED is awaited */
-	char asked[65];	   /* the source's state when it asks again */
+	bool loading;	   /* taken over in postcopy while its devices were still loading */
+	unsigned long long confirm_until_ms; /* "confirmed" cannot be written: it is tried again */
+	bool missing;			     /* its monitor has gone: has its process, too? */
+	bool past;	/* it lived here, and the source knows: only its ENDED is awaited */
+	char asked[65]; /* the source's state when it asks again */
 	unsigned long long finish_until_ms;
 	struct err suspect;
 	struct event *ev_timer; /* one wait at a time, by state */
 	struct event *ev_suspect;
+	struct event *ev_save, *ev_arrive;
 	struct event *ev_reap;
 };
 
@@ -217,6 +221,11 @@ void job_hook_due(struct job *j);
  * twin.chain. ERR_REFUSED. */
 int job_check_backing(struct job *j, struct err *e);
 
+/* service.c */
+/* The folder for sockets, which somebody may have removed while adit serve ran: it is made again,
+ * and said. ERR_SYSTEM names it. */
+int service_keep_run_dir(const struct service *s, const struct rights *rights, struct err *e);
+
 /* job_streams.c */
 /* Streams under "job:ID" come to j. */
 int job_route(struct job *j, struct err *e);
@@ -228,7 +237,7 @@ struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need);
 void job_drop_streams(struct job *j, const char *reason);
 void job_remove_nbd(struct job *j);
 /* The folder of the job's NBD socket. */
-void job_name_nbd(const struct job *j, char *buf, size_t size);
+void job_name_nbd(const struct service *s, const char *job, char *buf, size_t size);
 
 /* job_ram.c */
 /* What BEGIN asks for. */
@@ -241,6 +250,8 @@ void job_ram_take(struct job *j, struct session *s, struct stream *stream, const
 void job_ram_drop(struct job *j, const char *reason);
 /* Removes the folder of RAM's socket. */
 void job_ram_remove(struct job *j);
+/* That folder's name. */
+void job_ram_name(const struct service *s, const char *job, char *buf, size_t size);
 /* Keeps what the twin's events say of its migration. */
 void job_ram_event(struct job *j, const char *name, const json_t *data);
 /* Postcopy's streams come again, or the timer of their retry is due (JOB_RUNS). */
@@ -252,8 +263,13 @@ void job_finish_due(struct job *j);
 /* Postcopy has begun in the twin: the source VM cannot go on any more, so that nobody may
  * undo the job from now on. */
 void job_force(struct job *j);
-/* Such a job whose source has gone, or has failed: it is finished without. */
-void job_finish_alone(struct job *j);
+/* Such a job whose source has gone, or has failed: it is finished without. why is for the source,
+ * if it can still be told. */
+void job_finish_alone(struct job *j, const struct err *why);
+/* A twin that was taken over while its devices loaded is made to run once it has them. */
+void job_arrive(struct job *j);
+/* ev_arrive's. */
+void job_arrive_due(evutil_socket_t fd, short what, void *ctx);
 /* CONFIRM and ENDED came. */
 void job_confirm(struct job *j);
 void job_ended(struct job *j, const json_t *msg);
@@ -272,6 +288,14 @@ int job_record_begin(struct job *j, struct err *e);
 /* "decided" or "confirmed", with the twin's process, before what it announces. When it
  * fails the old record stands. */
 int job_record_write(struct job *j, const char *state, struct err *e);
+/* The same where the VM lives by it, and nothing is undone any more whether it can be written or
+ * not: what cannot is tried again until it can, or the host has gone; one line tells of each
+ * change. state is a literal. */
+void job_record_keep(struct job *j, const char *state);
+/* ev_save's. */
+void job_record_due(evutil_socket_t fd, short what, void *ctx);
+/* The twin has surely gone: the folders of its sockets go, which nobody else needs. */
+void job_record_clean_sockets(const struct service *s, const json_t *record);
 /* The job is settled here. */
 void job_record_remove(struct job *j);
 /* Reads the record into j->record, opening the journal if it is not open. False: there is

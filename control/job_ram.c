@@ -62,17 +62,17 @@ static void explain(const struct job *j, unsigned failed, struct err *why)
 {
 	if (failed == Q_PARAMETERS && j->ram.compression)
 		err_set(why, ERR_REFUSED,
-			"the destination's QEMU %s cannot do --compression %s (%.200s): use one "
+			"the destination's QEMU %s cannot do --compression %s (%s): use one "
 			"that is built with it, or another compression",
 			j->twin.qemu_version, j->ram.compression, why->text);
 	else if (j->ram.postcopy && j->ram.multifd)
 		err_set(why, ERR_REFUSED,
 			"the destination's QEMU %s cannot do --multifd and --postcopy together "
-			"(%.200s): QEMU 10.2 and newer can",
+			"(%s): QEMU 10.2 and newer can",
 			j->twin.qemu_version, why->text);
 	else if (j->ram.postcopy)
 		err_set(why, ERR_REFUSED,
-			"the destination's QEMU %s cannot do --postcopy (%.200s): its user must "
+			"the destination's QEMU %s cannot do --postcopy (%s): its user must "
 			"be allowed userfaultfd (root, or sysctl vm.unprivileged_userfaultfd=1), "
 			"and the VM's RAM must be of a kind that it works with",
 			j->twin.qemu_version, why->text);
@@ -197,6 +197,11 @@ static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const st
 			relay_join(j->ram.relays[i], j->session, &a, is_twins);
 }
 
+void job_ram_name(const struct service *s, const char *job, char *buf, size_t size)
+{
+	snprintf(buf, size, "%.100s/ram-%.8s", s->config.run_dir, job);
+}
+
 void job_ram_remove(struct job *j)
 {
 	if (*j->ram.dir)
@@ -210,6 +215,8 @@ static int make_folder(struct job *j, struct err *e)
 	char proc[40];
 	struct stat st;
 
+	if (service_keep_run_dir(j->service, j->rights, e) < 0)
+		return e->code;
 	if (snprintf(j->ram.path, sizeof(j->ram.path), "%s/ram-%.8s/ram.sock",
 		     j->service->config.run_dir, j->id) >= (int)sizeof(j->ram.path))
 		return err_set(e, ERR_CONFIG,

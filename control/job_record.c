@@ -26,6 +26,7 @@
 enum {
 	KEPT_S = 600, /* a VM that wrote to its disks so long after the decision has a life here */
 	KILL_MS = 3000,
+	SAVE_EVERY_MS = 500, /* between tries to write a record that cannot be written */
 };
 
 static const char *text_of(const json_t *record, const char *key)
@@ -80,10 +81,10 @@ static json_t *make_record(struct job *j)
 		job_keep_path(j, i / 2, i % 2, path, sizeof(path));
 		list_made(made, 'F', path);
 	}
-	job_name_nbd(j, dir, sizeof(dir));
+	job_name_nbd(j->service, j->id, dir, sizeof(dir));
 	list_made(made, 'D', dir);
-	snprintf(dir, sizeof(dir), "%.100s/ram-%.8s", j->service->config.run_dir, j->id);
-	list_made(made, 'D', dir); /* job_ram.c's */
+	job_ram_name(j->service, j->id, dir, sizeof(dir));
+	list_made(made, 'D', dir);
 	return json_pack(
 	    "{s:i,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:s,s:b,s:o,s:o,s:o}", "adit", COOKIE_VERSION, "job",
 	    j->id, "state", "preparing", "peer", j->peer, "name", j->desc.name, "boot",
@@ -139,12 +140,63 @@ int job_record_write(struct job *j, const char *state, struct err *e)
 	return journal_keep_host_id(j->service->config.state_dir, j->service->host, e);
 }
 
+void job_record_keep(struct job *j, const char *state)
+{
+	struct err e = ERR_INIT;
+	struct timeval tv = {.tv_usec = SAVE_EVERY_MS * 1000};
+
+	if (job_record_write(j, state, &e) == 0) {
+		if (j->unsaved)
+			log_info(&j->about, "the journal is written: the VM is in state %s there",
+				 state);
+		j->unsaved = NULL;
+		event_del(j->ev_save);
+		return;
+	}
+	if (!j->unsaved)
+		log_error(&j->about,
+			  "%s. The VM can live here only, so nothing is undone, and it is tried "
+			  "again every half second; until then do not end this adit serve",
+			  e.text);
+	j->unsaved = state;
+	event_add(j->ev_save, &tv);
+}
+
+void job_record_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct job *j = ctx;
+
+	(void)fd;
+	(void)what;
+	if (j->unsaved)
+		job_record_keep(j, j->unsaved);
+}
+
+void job_record_clean_sockets(const struct service *s, const json_t *record)
+{
+	char ram[160], nbd[160];
+	const json_t *made;
+	size_t i;
+
+	job_ram_name(s, text_of(record, "job"), ram, sizeof(ram));
+	job_name_nbd(s, text_of(record, "job"), nbd, sizeof(nbd));
+	json_array_foreach(json_object_get(record, "made"), i, made)
+	{
+		const char *path = json_string_value(made);
+
+		if (path && path[0] == 'D' &&
+		    (strcmp(path + 1, ram) == 0 || strcmp(path + 1, nbd) == 0))
+			dir_remove(path + 1);
+	}
+}
+
 void job_record_remove(struct job *j)
 {
 	journal_remove(j->journal);
 	j->journal = NULL;
 	json_decref(j->record);
 	j->record = NULL;
+	j->unsaved = NULL;
 }
 
 /* ---- reading ---- */
@@ -238,7 +290,7 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 			continue;
 		err_set(e, ERR_REFUSED,
 			"the VM's QEMU has ended on the destination, and another process there "
-			"uses its disk %.200s now",
+			"uses its disk %s now",
 			json_string_value(image));
 		return false;
 	}
@@ -264,7 +316,7 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 			continue;
 		err_set(e, ERR_QEMU,
 			"the VM has run on the destination for a time and its QEMU has ended "
-			"there: what it wrote is in %.200s, newer than what the source has",
+			"there: what it wrote is in %s, newer than what the source has",
 			json_string_value(image));
 		return false;
 	}

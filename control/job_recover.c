@@ -26,6 +26,12 @@ enum {
 	CONFIRM_MS = 60000,
 };
 
+/* Postcopy, and nobody has kept a monitor to it that could still speak to it. */
+#define WAITS_FOR_PAGES                                                                            \
+	"the destination's QEMU lives, and its monitor does not answer: it waits for RAM that "    \
+	"has not "                                                                                 \
+	"come from the source, for its guest or to load its devices"
+
 static void settle(struct job *j);
 
 /* ---- the answer ---- */
@@ -107,6 +113,7 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 	}
 	log_info(&j->about, "the VM is here, its state is %s", text ? text : "unknown");
 	job_set_state(j, JOB_RUNS);
+	job_arrive(j);
 	if (!j->talk) { /* found at the start: it waits in the journal for the question */
 		json_decref(msg);
 		job_over(j);
@@ -203,7 +210,10 @@ static void on_end(void *ctx, struct qmp *q, const struct err *why)
 	j->qmp_ready = false;
 	if (j->state != JOB_ASKED)
 		return;
-	err_prefix(&e, "the destination");
+	if (e.code == ERR_TIMEOUT && j->postcopy)
+		err_set(&e, ERR_TIMEOUT, "%s", WAITS_FOR_PAGES);
+	else
+		err_prefix(&e, "the destination");
 	again(j, e.text);
 }
 
@@ -222,9 +232,17 @@ static void ask_twin(struct job *j)
 	j->twin_started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
 	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
 	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
+	if (j->qmp && j->loading && strcmp(j->ram.status, "failed") == 0) {
+		say_unsure(j, "the way broke in the instant when the VM's devices went over "
+			      "(postcopy), and the destination's QEMU has given up: neither host has "
+			      "all of its RAM any more");
+		return;
+	}
 	if (j->qmp) { /* taken over: it runs, and may not answer before it has its pages */
-		json_t *status = json_pack("{s:b,s:s}", "running", j->run, "status",
-					   j->run ? "running" : "paused");
+		json_t *status = json_pack("{s:b,s:s}", "running", j->run && !j->loading, "status",
+					   j->loading ? "inmigrate"
+					   : j->run   ? "running"
+						      : "paused");
 
 		say_runs(j, status, j->ram.status);
 		json_decref(status);
@@ -253,7 +271,7 @@ static bool is_planned(const struct job *j, struct err *e)
 			continue;
 		err_set(e, ERR_REFUSED,
 			"the VM's QEMU has ended on the destination, and another VM that comes "
-			"there uses its disk %.200s now",
+			"there uses its disk %s now",
 			json_string_value(image));
 		return true;
 	}
@@ -264,6 +282,7 @@ static void gone(struct job *j)
 {
 	struct err keep = ERR_INIT;
 
+	job_record_clean_sockets(j->service, j->record);
 	/* The source has been told, and has ended its VM, or will: what that VM has left here
 	 * is all that there is of it. */
 	if (strcmp(j->asked, "ended") == 0) {
@@ -318,7 +337,18 @@ static bool end_other(struct job *j)
 		again(j, "what the job has made is still being removed there");
 		return false;
 	}
-	if (other->state == JOB_RUNS && other->postcopy && other->qmp && *other->ram.status) {
+	if (other->unsaved) {
+		/* What is in the journal is not what holds. */
+		job_record_keep(other, other->unsaved);
+		if (other->unsaved) {
+			again(j, "the destination cannot write its journal: its log says why");
+			return false;
+		}
+	}
+	/* The monitor that it has is the only way to a QEMU whose main loop waits for pages. */
+	if ((other->state == JOB_RUNS || other->forced) && other->postcopy && other->qmp &&
+	    *other->ram.status) {
+		j->loading = other->loading || other->state != JOB_RUNS;
 		j->qmp = other->qmp;
 		other->qmp = NULL;
 		qmp_forget(j->qmp);
@@ -380,7 +410,8 @@ void job_recover_due(struct job *j)
 		settle(j);
 		return;
 	}
-	say_unsure(j, "the destination's QEMU lives and does not answer");
+	say_unsure(j, j->postcopy ? WAITS_FOR_PAGES
+				  : "the destination's QEMU lives and does not answer");
 }
 
 /* ---- the start ---- */
@@ -422,6 +453,7 @@ static bool go_over(struct service *s, const char *job)
 		journal_remove(journal);
 		journal = NULL;
 	} else if (life == JOB_TWIN_GONE) {
+		job_record_clean_sockets(s, record);
 		log_warn(&about, "the VM that came with it has ended, and its source has not said "
 				 "that it ended its own: it will ask (adit recover there)");
 	} else {

@@ -14,12 +14,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/point.h"
 
 enum { NBD_BACKLOG = COOKIE_DISKS_MAX };
 
-void job_name_nbd(const struct job *j, char *buf, size_t size)
+void job_name_nbd(const struct service *s, const char *job, char *buf, size_t size)
 {
-	snprintf(buf, size, "%.100s/job-%.8s", j->service->config.run_dir, j->id);
+	snprintf(buf, size, "%.100s/job-%.8s", s->config.run_dir, job);
 }
 
 void job_remove_nbd(struct job *j)
@@ -36,7 +37,9 @@ static int listen_nbd(struct job *j, struct err *e)
 {
 	struct addr a = {.kind = ADDR_UNIX};
 
-	job_name_nbd(j, j->nbd_dir, sizeof(j->nbd_dir));
+	if (service_keep_run_dir(j->service, j->rights, e) < 0)
+		return e->code;
+	job_name_nbd(j->service, j->id, j->nbd_dir, sizeof(j->nbd_dir));
 	if (j->guardian && guardian_add_dir(j->guardian, j->nbd_dir, e) < 0)
 		return e->code;
 	if (mkdir(j->nbd_dir, 0700) < 0) {
@@ -218,6 +221,7 @@ static void on_closed(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		return;
 	}
 	job_set_state(j, JOB_CLOSED);
+	POINT("d-closed");
 	job_say(j, cookie_new(COOKIE_DISKS_CLOSED, j->id));
 }
 

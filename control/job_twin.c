@@ -298,6 +298,8 @@ int job_make_folder(struct job *j, struct err *e)
 	char parent[sizeof(j->twin.dir)];
 	char *slash;
 
+	if (service_keep_run_dir(j->service, j->rights, e) < 0)
+		return e->code;
 	snprintf(parent, sizeof(parent), "%s", j->twin.dir);
 	slash = strrchr(parent, '/');
 	if (slash && slash != parent) {
@@ -419,6 +421,10 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 			   j->launched ? "" : " (its own standard error says why)");
 	else
 		err_prefix(&e, "the destination");
+	if (j->forced && j->state < JOB_DECIDED) { /* nobody is left to be asked */
+		qmp_free(q);
+		j->qmp = NULL;
+	}
 	if (j->state >= JOB_DECIDED)
 		job_missing(j, &e);
 	else if (j->launched && j->qmp_ready)

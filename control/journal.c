@@ -240,9 +240,11 @@ static int make_again(const char *state_dir, struct err *e)
 {
 	char path[PATH_LEN];
 
-	log_warn(NULL, "%s/journal, where adit keeps its state, has been removed: it is made again",
+	if (journal_prepare(state_dir, path, sizeof(path), e) < 0)
+		return -1;
+	log_warn(NULL, "%s/journal, where adit keeps its state, had been removed: it is made again",
 		 state_dir);
-	return journal_prepare(state_dir, path, sizeof(path), e);
+	return 0;
 }
 
 /* Whether the lock that is held is the file that another process would take. */

@@ -15,6 +15,8 @@ enum {
 	QUIT_MS = 10000, /* the source QEMU's end */
 	FLUSH_MS = 2000, /* for the very last word */
 	FLUSH_EVERY_MS = 5,
+	SAVE_EVERY_MS = 500, /* between tries to write what cannot be written, and for so long */
+	SAVE_MS = 10000,
 };
 
 void migrate_finish(struct migrate *m)
@@ -26,7 +28,9 @@ void migrate_finish(struct migrate *m)
 	event_del(m->ev_timeout);
 	POINT("s-completed");
 	migrate_set_state(m, MIGRATE_FINISH);
-	if (migrate_record(m, "finish", &e) < 0) {
+	if (m->in_postcopy) {
+		migrate_record_if_can(m, "finish"); /* (it says so already) */
+	} else if (migrate_record(m, "finish", &e) < 0) {
 		migrate_fail(m, &e); /* it was never told to run */
 		return;
 	}
@@ -37,7 +41,10 @@ void migrate_finish(struct migrate *m)
 	json_object_set_new(msg, "status",
 			    json_string(m->in_postcopy ? "postcopy-active" : "completed"));
 	if (talk_send(m->talk, msg, &e) < 0) {
-		migrate_fail(m, &e); /* likewise */
+		if (m->in_postcopy)
+			migrate_ask(m, e.text);
+		else
+			migrate_fail(m, &e); /* likewise */
 		return;
 	}
 	migrate_arm(m->ev_answer, FINISHED_MS);
@@ -141,20 +148,35 @@ static void leave_paused(struct migrate *m, const struct err *why)
 	migrate_over(m, MIGRATE_MOVED);
 }
 
-void migrate_end_source(struct migrate *m)
+/* "ended" is on the disk, or need not be: false where it is tried again, or given up. */
+static bool is_written(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	event_del(m->ev_answer);
-	POINT("s-confirmed");
-	if (!m->only_tell && migrate_record(m, "ended", &e) < 0) {
+	if (m->only_tell || migrate_record(m, "ended", &e) == 0)
+		return true;
+	/* Whoever reads the record that stands might resume a VM that was given up. */
+	if (m->source_gone || m->decision == MIGRATE_DECIDE_DROP_HERE) {
 		log_warn(&m->about, "%s", e.text);
-		/* Whoever reads the record that stands might resume a VM that was given up. */
-		if (!m->source_gone && m->decision != MIGRATE_DECIDE_DROP_HERE) {
-			leave_paused(m, &e);
-			return;
-		}
+		return true;
 	}
+	if (!m->end_until_ms) {
+		migrate_note(m, "%s; the QEMU here is ended once that is written", e.text);
+		m->end_until_ms = clock_ms() + SAVE_MS;
+	}
+	if (clock_ms() < m->end_until_ms)
+		migrate_arm(m->ev_answer, SAVE_EVERY_MS);
+	else
+		leave_paused(m, &e);
+	return false;
+}
+
+static void end_source(struct migrate *m)
+{
+	if (!is_written(m))
+		return;
+	m->end_until_ms = 0;
+	migrate_ask_settled(m);
 	migrate_set_state(m, MIGRATE_END);
 	if (m->source_gone) {
 		say_ended(m, "ended");
@@ -166,6 +188,13 @@ void migrate_end_source(struct migrate *m)
 		qmp_command(m->qmp, "quit", NULL, on_quit_sent, m);
 		migrate_arm(m->ev_answer, QUIT_MS);
 	}
+}
+
+void migrate_end_source(struct migrate *m)
+{
+	event_del(m->ev_answer);
+	POINT("s-confirmed");
+	end_source(m);
 }
 
 void migrate_source_ended(struct migrate *m)
@@ -182,6 +211,8 @@ void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (m->state == MIGRATE_DISKS) {
 		migrate_disks_silent(m);
+	} else if (m->state == MIGRATE_CONFIRM && m->end_until_ms) {
+		end_source(m);
 	} else if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM) {
 		migrate_ask(m, "no answer in time");
 	} else if (m->state == MIGRATE_PAGING) {

@@ -140,8 +140,13 @@ struct migrate {
 	bool settled;	       /* nothing is left to be done: the record goes */
 	unsigned qmp_tries;    /* of a job that is resumed */
 	const char *ask_state; /* the state in which the word was lost */
+	uint64_t ask_since_ms; /* the first question, as long as no answer has brought the job on */
 	uint64_t ask_until_ms, flush_until_ms;
-	struct err ask_err; /* why the last question had no answer */
+	uint64_t end_until_ms;	    /* "ended" cannot be written: it is tried again */
+	struct err ask_err;	    /* why the last question had no answer */
+	struct err ram_err;	    /* why RAM's streams ended in postcopy */
+	char said[3][ERR_TEXT_MAX]; /* what was told last: once a change, not once a try */
+	char undo_seen[32];	    /* QEMU's state, as the undo saw it last */
 	struct migrate_stream *result_streams;
 };
 
@@ -204,6 +209,8 @@ int migrate_check_unfinished(const struct migrate *m, struct err *e);
 /* migrate_resume.c */
 /* The destination's word was lost: from now on it is asked for. */
 void migrate_ask(struct migrate *m, const char *why);
+/* An answer has brought the job on: a later loss is another one. */
+void migrate_ask_settled(struct migrate *m);
 /* An attempt to ask has failed. final: asking again would not change it. */
 void migrate_ask_failed(struct migrate *m, const struct err *why, bool final);
 /* The source QEMU has ended and nobody has told the destination: that is done now. */

@@ -34,6 +34,8 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	relay_stats(r, &c->last);
 	c->relay = NULL;
 	c->ended_ms = clock_ms();
+	if (m->state == MIGRATE_PAGING && code != CODE_NONE && *reason && !err_is_set(&m->ram_err))
+		err_set(&m->ram_err, ERR_CLOSED, "%s", reason); /* QEMU's state follows */
 	if (code == CODE_NONE || m->state >= MIGRATE_FINISH)
 		return; /* whether it was whole is for QEMU to say */
 	err_set(&e, ERR_CLOSED, "the RAM stream broke: %s", *reason ? reason : code_name(code));
@@ -255,6 +257,12 @@ static void on_paging_status(struct migrate *m, const char *status);
 
 enum { MEND_EVERY_MS = 200, MEND_MS = 30000 };
 
+/* What the destination, or the line, gave as its reason, where one did. */
+static const char *why_broken(const struct migrate *m, const char *otherwise)
+{
+	return err_is_set(&m->ram_err) ? m->ram_err.text : otherwise;
+}
+
 static void on_resumed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct migrate *m = ctx;
@@ -273,6 +281,7 @@ static void resume(struct migrate *m)
 
 	m->preempt = json_is_true(json_object_get(m->prepared, "preempt"));
 	migrate_ram_drop(m, "postcopy is taken up anew");
+	m->ram_err.code = ERR_NONE;
 	if (add_migrate(m, b, true, &e) < 0) {
 		qmp_batch_free(b);
 		migrate_ask(m, e.text);
@@ -294,9 +303,12 @@ static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct 
 		on_paging_status(m, status);
 	} else if (strcmp(status, "postcopy-active") == 0 && m->resumed) {
 		on_paging_status(m, status);
-	} else if (clock_ms() > m->mend_until_ms) {
+	} else if (clock_ms() > m->mend_until_ms ||
+		   (m->resumed && err_is_set(&m->ram_err) &&
+		    strcmp(status, "postcopy-paused") == 0)) {
+		/* (Refused there, or broken again: waiting would not change it.) */
 		m->mend_until_ms = 0;
-		migrate_ask(m, "it was not taken up");
+		migrate_ask(m, why_broken(m, "it was not taken up"));
 	} else {
 		if (strcmp(status, "postcopy-paused") == 0 && !m->resumed) {
 			m->resumed = true;
@@ -344,10 +356,11 @@ static void on_paging_status(struct migrate *m, const char *status)
 			migrate_confirm(m);
 	} else if (strcmp(status, "postcopy-paused") == 0 && m->state == MIGRATE_PAGING &&
 		   !m->mend_until_ms) {
-		migrate_ask(m, "the connection for RAM broke");
+		migrate_ask(m, why_broken(m, "the connection for RAM broke"));
 	} else if (strcmp(status, "postcopy-active") == 0) {
 		m->mend_until_ms = 0;
 		event_del(m->ev_answer);
+		migrate_ask_settled(m);
 	}
 }
 

@@ -14,6 +14,7 @@
  */
 #include "control/migrate_i.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,17 @@ enum {
 
 /* ---- asking ---- */
 
+enum said { SAID_LOST, SAID_FAILED, SAID_ANSWER };
+
+/* Whether text is another one than was told of that last; then it is that from now on. */
+static bool is_news(struct migrate *m, enum said what, const char *text)
+{
+	if (strcmp(m->said[what], text) == 0)
+		return false;
+	snprintf(m->said[what], sizeof(m->said[what]), "%s", text);
+	return true;
+}
+
 static void unknown(struct migrate *m)
 {
 	struct err why = m->ask_err;
@@ -49,54 +61,86 @@ static void unknown(struct migrate *m)
 		return;
 	}
 	if (m->in_postcopy && m->unsure >= UNSURE_MAX) {
-		err_set(
-		    &m->err, ERR_CLOSED,
-		    "%.380s; `adit recover %.8s` asks again, and with --drop-here ends the QEMU "
-		    "here",
-		    why.text, m->id);
+		err_set(&m->err, ERR_CLOSED,
+			"%s; `adit recover %.8s` asks again, and with --drop-here ends the QEMU "
+			"here",
+			why.text, m->id);
 		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
-	if (m->in_postcopy) {
+	if (m->in_postcopy && !m->ram_done) {
 		err_set(&m->err, ERR_CLOSED,
-			"the rest of the VM's RAM does not reach the destination (%.200s), where "
+			"the rest of the VM's RAM does not reach the destination (%s), where "
 			"it runs as far as it has it: `adit recover %.8s` goes on; until then do "
 			"not end the QEMU here",
 			why.text, m->id);
 		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
+	if (m->running_there_ms) {
+		err_set(
+		    &m->err, ERR_CLOSED,
+		    "the VM runs on the destination, but that could not be settled with it (%s): "
+		    "the QEMU here stays paused, never resume it; `adit recover %.8s` ends it "
+		    "when the destination agrees",
+		    why.text, m->id);
+		migrate_over(m, MIGRATE_UNKNOWN);
+		return;
+	}
 	err_set(&m->err, ERR_CLOSED,
-		"whether the VM runs on the destination cannot be known now (%.200s): it stays "
+		"whether the VM runs on the destination cannot be known now (%s): it stays "
 		"paused here; `adit recover %.8s` asks again, and its --help says what a person "
 		"can decide",
 		why.text, m->id);
 	migrate_over(m, MIGRATE_UNKNOWN);
 }
 
+/* Asking that goes on, since the last answer did not bring the job on, has the end that it had, and
+ * a pause before the next question. */
 static void begin_asking(struct migrate *m, const char *state, unsigned for_ms)
 {
+	bool again = m->ask_since_ms != 0;
+
 	m->ask_state = state;
+	m->end_until_ms = 0;
 	migrate_set_state(m, MIGRATE_ASK);
-	m->ask_until_ms = clock_ms() + for_ms;
+	if (!again)
+		m->ask_since_ms = clock_ms();
+	m->ask_until_ms = m->ask_since_ms + for_ms;
 	/* From the loop: the old session may be on the stack. */
-	migrate_arm(m->ev_ask, 0);
+	migrate_arm(m->ev_ask, again ? ASK_EVERY_MS : 0);
+}
+
+void migrate_ask_settled(struct migrate *m)
+{
+	m->ask_since_ms = 0;
+	memset(m->said, 0, sizeof(m->said));
 }
 
 void migrate_ask(struct migrate *m, const char *why)
 {
 	event_del(m->ev_answer);
 	m->mend_until_ms = 0;
-	if (m->in_postcopy)
-		migrate_note(m,
-			     "postcopy was interrupted (%s): connecting anew; the VM runs on the "
-			     "destination as far as its RAM has come",
-			     why);
-	else
-		migrate_note(m,
-			     "the destination's word was lost (%s): asking again; the VM stands "
-			     "still meanwhile",
-			     why);
+	err_set(&m->ask_err, ERR_CLOSED, "%s", why);
+	if (is_news(m, SAID_LOST, why)) {
+		if (m->in_postcopy && !m->ram_done)
+			migrate_note(
+			    m,
+			    "postcopy was interrupted (%s): connecting anew; the VM runs on "
+			    "the destination as far as its RAM has come",
+			    why);
+		else if (m->running_there_ms)
+			migrate_note(
+			    m,
+			    "the destination's last word was lost (%s): asking again; the VM "
+			    "runs there, and the QEMU here stays paused meanwhile",
+			    why);
+		else
+			migrate_note(m,
+				     "the destination's word was lost (%s): asking again; the VM "
+				     "stands still meanwhile",
+				     why);
+	}
 	migrate_drop_relays(m, "the destination's word was lost");
 	begin_asking(m, migrate_state_name(m->state), m->in_postcopy ? ASK_POSTCOPY_MS : ASK_MS);
 }
@@ -105,7 +149,8 @@ void migrate_ask_failed(struct migrate *m, const struct err *why, bool final)
 {
 	if (m->state != MIGRATE_ASK)
 		return;
-	log_info(&m->about, "asking the destination: %s", why->text);
+	if (is_news(m, SAID_FAILED, why->text))
+		log_info(&m->about, "asking the destination: %s", why->text);
 	m->ask_err = *why;
 	if (final)
 		unknown(m);
@@ -159,6 +204,7 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 	const char *host = json_string_value(json_object_get(msg, "host"));
 	const char *knew = json_string_value(json_object_get(m->prepared, "host"));
 	const char *reason = json_string_value(json_object_get(msg, "reason"));
+	const char *status = json_string_value(json_object_get(msg, "status"));
 	struct err e = ERR_INIT;
 
 	event_del(m->ev_ask);
@@ -172,23 +218,21 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 	} else if (strcmp(outcome, "runs") == 0) {
 		m->in_postcopy = json_is_true(json_object_get(msg, "postcopy"));
 		m->unsure = 0;
-		migrate_note(m, "the destination says that the VM is its own (%s)",
-			     json_string_value(json_object_get(msg, "status"))
-				 ? json_string_value(json_object_get(msg, "status"))
-				 : "state unknown");
+		if (is_news(m, SAID_ANSWER, status ? status : "state unknown"))
+			migrate_note(m, "the destination says that the VM is its own (%s)",
+				     status ? status : "state unknown");
 		migrate_finished(m, msg);
 	} else if (strcmp(outcome, "never") == 0 && m->only_tell) {
 		m->settled = true; /* it has forgotten the job: there is nobody left to tell */
 		migrate_over(m, MIGRATE_MOVED);
 	} else if (strcmp(outcome, "never") == 0) {
-		err_set(&e, ERR_CLOSED,
-			"the VM does not run on the destination and never will%s%.300s",
+		err_set(&e, ERR_CLOSED, "the VM does not run on the destination and never will%s%s",
 			reason ? ": " : "", reason ? reason : "");
 		m->aborted_there = true;
 		migrate_fail(m, &e);
 	} else {
-		err_set(&e, ERR_CLOSED, "the destination cannot say yet%s%.300s",
-			reason ? ": " : "", reason ? reason : "");
+		err_set(&e, ERR_CLOSED, "the destination cannot say yet%s%s", reason ? ": " : "",
+			reason ? reason : "");
 		/* (A guest that waits for pages may hold up its QEMU for a while.) */
 		migrate_ask_failed(m, &e, m->in_postcopy && ++m->unsure >= UNSURE_MAX);
 	}
@@ -197,6 +241,7 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 void migrate_tell_ended(struct migrate *m)
 {
 	m->only_tell = true;
+	migrate_ask_settled(m);
 	begin_asking(m, m->found, ASK_RESUMED_MS);
 }
 
@@ -228,6 +273,7 @@ static void go_on(struct migrate *m)
 	/* What is to be undone if it comes to that, whoever decides it. */
 	m->touched = !found(m, "prepare");
 	m->settings_changed = m->touched;
+	m->in_postcopy = m->in_postcopy || found(m, "postcopy");
 	if (!decided && m->source_gone) {
 		lost_for_good(m);
 	} else if (decided && m->decision == MIGRATE_DECIDE_DROP_HERE) {

@@ -152,7 +152,7 @@ static void explain(const struct migrate *m, struct err *e)
 			       ? "one that is built with that compression can, or leave it out"
 			       : "leave it out";
 
-	err_set(e, ERR_REFUSED, "the source's QEMU %s cannot do %s (%.200s): %s", m->desc.qemu,
+	err_set(e, ERR_REFUSED, "the source's QEMU %s cannot do %s (%s): %s", m->desc.qemu,
 		what, e->text, mend);
 }
 

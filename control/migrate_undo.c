@@ -73,18 +73,13 @@ static void done_here(struct migrate *m, const char *status, bool running)
 	/* Where the VM could not be put back, `adit recover` may try again. */
 	m->settled = m->source_gone || running || (!m->was_running && !m->unanswered);
 	if (m->source_gone)
-		err_set(&m->err, e.code, "%.400s", e.text);
+		err_set(&m->err, e.code, "%s", e.text);
 	else if (running)
-		err_set(&m->err, e.code, "%.400s; the VM runs on here", e.text);
-	else if (m->in_postcopy)
-		err_set(&m->err, e.code,
-			"%.300s; it had begun to run there (postcopy), and QEMU does not let it go "
-			"on here",
-			e.text);
+		err_set(&m->err, e.code, "%s; the VM runs on here", e.text);
 	else if (!m->was_running)
-		err_set(&m->err, e.code, "%.400s; the VM is %s here, as before", e.text, status);
+		err_set(&m->err, e.code, "%s; the VM is %s here, as before", e.text, status);
 	else
-		err_set(&m->err, e.code, "%.400s; the VM is in state %s here: look at its monitor",
+		err_set(&m->err, e.code, "%s; the VM is in state %s here: look at its monitor",
 			e.text, status);
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
@@ -102,11 +97,13 @@ static bool migration_busy(const json_t *migrate)
 	return status != NULL;
 }
 
-static bool is_postcopy(const json_t *migrate)
+/* (One that is being cancelled does not say any more what it was.) */
+static bool is_postcopy(const struct migrate *m, const json_t *migrate)
 {
 	const char *status = json_string_value(json_object_get(migrate, "status"));
 
-	return status && strncmp(status, "postcopy-", 9) == 0;
+	return status && (strncmp(status, "postcopy-", 9) == 0 ||
+			  (m->in_postcopy && strncmp(status, "cancel", 6) == 0));
 }
 
 /* QEMU takes no postcopy back, also where the other side never got what it needs to run. The
@@ -116,10 +113,16 @@ static void postcopy_begun(struct migrate *m)
 	struct err e = m->err;
 
 	m->undo_done_here = true;
-	err_set(&m->err, e.code,
-		"%.250s; but postcopy had begun, which QEMU cannot take back: the VM stands still "
-		"here for good (`adit recover %.8s --drop-here` ends it)",
-		e.text, m->id);
+	if (m->running_there_ms)
+		err_set(&m->err, e.code,
+			"%s; it had begun to run there (postcopy), and QEMU does not let it go on "
+			"here: it stands still for good (`adit recover %.8s --drop-here` ends it)",
+			e.text, m->id);
+	else
+		err_set(&m->err, e.code,
+			"%s; but postcopy had begun, which QEMU cannot take back: the VM stands "
+			"still here for good (`adit recover %.8s --drop-here` ends it)",
+			e.text, m->id);
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
 		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
@@ -197,7 +200,8 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		done_here(m, "unknown", false);
 		return;
 	}
-	if (is_postcopy(qmp_batch_result(b, Q_MIGRATE))) {
+	snprintf(m->undo_seen, sizeof(m->undo_seen), "%s", status);
+	if (is_postcopy(m, qmp_batch_result(b, Q_MIGRATE))) {
 		postcopy_begun(m);
 		return;
 	}
@@ -255,8 +259,10 @@ void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
 		if (m->state == MIGRATE_UNDO)
 			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 	} else if (clock_ms() > m->undo_until_ms) {
-		m->unanswered = true;
-		done_here(m, "unknown (its monitor does not answer)", false);
+		/* (Its commands may take as long, while it answers.) */
+		m->unanswered = m->looking || !*m->undo_seen;
+		done_here(m, m->unanswered ? "unknown (its monitor does not answer)" : m->undo_seen,
+			  false);
 	} else if (m->looking) {
 		migrate_arm(m->ev_undo, LOOK_MS);
 	} else {
@@ -287,7 +293,7 @@ void migrate_undo(struct migrate *m)
 		if (!m->source_gone && begun) {
 			struct err e = m->err;
 
-			err_set(&m->err, e.code, "%.400s; the VM %s here", e.text,
+			err_set(&m->err, e.code, "%s; the VM %s here", e.text,
 				m->was_running ? "runs on" : "is as it was");
 		}
 		maybe_over(m);
@@ -296,7 +302,8 @@ void migrate_undo(struct migrate *m)
 		return;
 	}
 	qmp_forget(m->qmp);
-	if (m->migrating)
+	/* In postcopy QEMU says at a look what it is in, and not after a cancel. */
+	if (m->migrating && !m->postcopy)
 		qmp_command(m->qmp, "migrate_cancel", NULL, NULL, NULL);
 	migrate_drop_relays(m, m->err.text);
 	look(m);

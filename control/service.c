@@ -1,11 +1,15 @@
 /* The destination's jobs: see service.h. Owned by adit serve. */
 #include "control/job_i.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/user.h"
 
 enum {
 	UNDO_MS = 3000,	  /* for the guardians; they go on by themselves */
@@ -94,6 +98,35 @@ static void on_found(evutil_socket_t fd, short what, void *ctx)
 		event_add(s->ev_found, &soon);
 	else
 		vms_sweep(s->config.run_dir);
+}
+
+int service_keep_run_dir(const struct service *s, const struct rights *rights, struct err *e)
+{
+	char path[512];
+
+	if (access(s->config.run_dir, F_OK) == 0 || errno != ENOENT)
+		return 0; /* what is wrong with it shows when it is used */
+	snprintf(path, sizeof(path), "%s", s->config.run_dir);
+	for (char *at = path + 1; (at = strchr(at, '/')) != NULL; at++) {
+		*at = '\0';
+		mkdir(path, 0755); /* (where it cannot be, the last one cannot either) */
+		*at = '/';
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_set_sys(
+		    e, errno,
+		    "the folder %s for sockets was removed on the destination, and cannot "
+		    "be made again",
+		    path);
+	/* (The twin's user passes: cli/run_dir.h.) */
+	if (user_is_given(&rights->launch_user) && chmod(path, 0711) < 0)
+		return err_set_sys(e, errno, "chmod 0711 %s", path);
+	log_warn(
+	    NULL,
+	    "the folder %s for sockets had been removed: it is made again; what listened in it "
+	    "(the API, one-time keys) is not reached until adit serve is started anew",
+	    path);
+	return 0;
 }
 
 int service_open(struct service *s, bool live, struct err *e)

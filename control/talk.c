@@ -218,6 +218,12 @@ int talk_flushed(const struct talk *t)
 	return t->out.len == 0 && stream_flushed(t->stream);
 }
 
+void talk_end(struct talk *t, const char *reason)
+{
+	if (t && !t->over)
+		stream_reset(t->stream, CODE_ENDPOINT, reason);
+}
+
 void talk_free(struct talk *t)
 {
 	if (!t)

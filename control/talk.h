@@ -34,6 +34,10 @@ int talk_send(struct talk *t, json_t *msg, struct err *e);
 /* Whether all that was sent has reached the other adit. */
 int talk_flushed(const struct talk *t);
 
+/* Ends the talk with a reason, a sentence that the other side's on_end is given; then talk_free.
+ * Nothing of it is a word on the VM. NULL is fine. */
+void talk_end(struct talk *t, const char *reason);
+
 /* May be called in a callback. NULL is fine. */
 void talk_free(struct talk *t);
 

@@ -38,7 +38,7 @@ struct adit_tunnel;
 struct adit_error {
 	char code[32];	/* for the program: "" none, "usage", "auth", "refused", "address",
 			 * "timeout", "closed", "cancelled", "qemu", ... (docs/libadit.md) */
-	char text[512]; /* for a person: one sentence that names the thing and the mend */
+	char text[2048]; /* for a person: one sentence that names the thing and the mend */
 };
 
 /* An option by its name on the command line of `adit migrate`, without the dashes, and its

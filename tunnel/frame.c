@@ -186,6 +186,8 @@ size_t frame_pack_reason(uint8_t *out, enum code code, const char *reason)
 
 	wire_put32(out, (uint32_t)code);
 	memcpy(out + 4, reason ? reason : "", n);
+	if (reason && reason[n])
+		memcpy(out + 4 + n - 3, "...", 3); /* a cut is to be seen */
 	return 4 + n;
 }
 

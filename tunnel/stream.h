@@ -22,7 +22,7 @@ struct stream;
 struct rate;
 
 enum stream_class { STREAM_CONTROL = 0, STREAM_RAM = 1, STREAM_DISK = 2, STREAM_OTHER = 3 };
-enum { STREAM_CLASSES = 4, STREAM_TARGET_MAX = 1024, STREAM_REASON_MAX = 256 };
+enum { STREAM_CLASSES = 4, STREAM_TARGET_MAX = 1024, STREAM_REASON_MAX = 1024 };
 
 /* What pull returns beside a count of bytes. */
 enum { STREAM_PULL_AGAIN = 0, STREAM_PULL_EOF = -1, STREAM_PULL_GONE = -2 };

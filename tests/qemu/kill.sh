@@ -5,6 +5,7 @@
 # shellcheck shell=bash disable=SC2034,SC2086,SC2016
 
 . "$TESTS_QEMU/fault.sh"
+. "$TESTS_QEMU/folder.sh"
 # the build with points; the release build has none
 [ "$ADIT" != "$TOP/build/release/cli/adit" ] || ADIT=$TOP/build/asan-ubsan/cli/adit
 grep -qs ADIT_STOP_AT "$ADIT" || skip "the program is not built with points (preset asan-ubsan): ${ADIT#"$TOP"/}"

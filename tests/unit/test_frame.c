@@ -111,7 +111,7 @@ static void test_frame_open_checks_its_target(void **state)
 static void test_frame_reason_is_cut_and_made_printable(void **state)
 {
 	uint8_t bytes[FRAME_SMALL_MAX];
-	char text[1000];
+	char text[STREAM_REASON_MAX + 100];
 	struct frame_reason r;
 	size_t len;
 
@@ -126,6 +126,7 @@ static void test_frame_reason_is_cut_and_made_printable(void **state)
 	assert_int_equal(r.code, CODE_REFUSED);
 	assert_int_equal(strlen(r.reason), STREAM_REASON_MAX);
 	assert_memory_equal(r.reason, "a??a", 4);
+	assert_string_equal(r.reason + STREAM_REASON_MAX - 4, "a...");
 	assert_int_equal(frame_unpack_reason(&r, bytes, 3, NULL), ERR_PROTOCOL);
 	assert_int_equal(frame_unpack_reason(&r, bytes, len + 1, NULL), ERR_PROTOCOL);
 }
