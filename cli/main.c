@@ -1,5 +1,7 @@
 /* The program adit: finds the subcommand, and prepares what all of them stand on. */
 #include <event2/event.h>
+#include <jansson.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +51,13 @@ static int help(FILE *out)
 	return fflush(out) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static void free_wiped(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
 static void on_libevent_log(int severity, const char *text)
 {
 	log_write(severity == EVENT_LOG_DEBUG  ? LOG_LEVEL_DEBUG
@@ -75,6 +84,8 @@ static void prepare(void)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	/* Among what is said and heard as JSON are secrets of VMs. */
+	json_set_alloc_funcs(malloc, free_wiped);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	/* Keys and guests' memory have no place in a core dump. (Leak checkers need
 	 * to look at the process that this shuts.) */

@@ -383,7 +383,8 @@ static int run(struct check_probe *p, const char *binary, const struct user *use
 	p->err_fd = memfd_create("errors", MFD_CLOEXEC);
 	if (p->in_fd < 0 || p->out_fd < 0 || p->err_fd < 0 || write_questions(p->in_fd) < 0)
 		return err_set_sys(e, errno, "%s cannot be asked", binary);
-	io = (struct proc_io){p->in_fd, p->out_fd, p->err_fd, user};
+	io = (struct proc_io){
+	    .in = p->in_fd, .out = p->out_fd, .err = p->err_fd, .user = user};
 	p->proc =
 	    proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL, on_exited, p, e);
 	return p->proc ? 0 : e->code;

@@ -19,6 +19,7 @@
 #include "control/migrate_config.h"
 #include "control/migrate_wish.h"
 #include "control/qmp.h"
+#include "control/secret_source.h"
 #include "control/talk.h"
 #include "control/vmdesc.h"
 #include "tunnel/session.h"
@@ -236,6 +237,8 @@ static void ask(struct check_run *k)
 		json_object_set(msg, "vm", k->report.vm);
 		json_object_set(msg, "disks", k->report.disks);
 		migrate_wish_tell(&k->config, msg);
+		if (!k->config.dest_qmp && json_array_size(k->report.secrets))
+			json_object_set_new(msg, "secrets", secret_names(k->report.secrets));
 		talk_send(k->talk, msg, &e);
 	}
 	if (err_is_set(&e)) {
@@ -312,6 +315,16 @@ static void connect_there(struct check_run *k)
 
 /* ---- the source ---- */
 
+static void on_described(void *ctx)
+{
+	struct check_run *k = ctx;
+
+	if (k->step != READING)
+		return;
+	check_source(&k->found, &k->report, &k->config);
+	connect_there(k);
+}
+
 static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 {
 	struct check_run *k = ctx;
@@ -326,8 +339,7 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 	k->has_vm = true;
 	if (migrate_wish_select(&k->config, k->report.disks, &e) < 0)
 		check_add_err(&k->found, CHECK_ERROR, "disks", &e);
-	check_source(&k->found, &k->report, &k->config);
-	connect_there(k);
+	secret_describe(k->qmp, k->report.secrets, k->report.disks, on_described, k);
 }
 
 static void on_qmp_ready(void *ctx, struct qmp *q)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "control/check_crypt.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -208,28 +209,6 @@ static void check_own_images(struct check *c, const struct vmdesc_report *r)
 	}
 }
 
-/* A copy of such an image would lie in plaintext on the destination. */
-static void check_encryption(struct check *c, const struct vmdesc_report *r)
-{
-	size_t i, k;
-	json_t *disk, *below;
-
-	json_array_foreach(r->disks, i, disk)
-	{
-		const json_t *crypt = json_object_get(disk, "encryption");
-		bool is = crypt != NULL;
-
-		json_array_foreach(json_object_get(disk, "backing"), k, below) is =
-		    is || json_is_true(json_object_get(below, "encrypted"));
-		if (!is || !json_is_true(json_object_get(disk, "copy")))
-			continue;
-		check_add(c, CHECK_ERROR, "encryption",
-			  "leave it out with --disks, or use --copy-storage none with an image "
-			  "that both hosts see",
-			  "disk %s is encrypted, and its copy would not be", str(disk, "name"));
-	}
-}
-
 /* Whether the node's contents go over by a copy; false for a drive whose image both see. */
 static bool is_copied(const struct vmdesc_report *r, const char *node)
 {
@@ -334,7 +313,7 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_devices(c, r, config);
 	check_disks(c, r);
 	check_own_images(c, r);
-	check_encryption(c, r);
+	check_crypt(c, r, config);
 	check_bitmaps(c, r);
 	check_capabilities(c, &wish, r->capabilities, str(r->vm, "qemu"), "here");
 }

@@ -62,6 +62,7 @@ static const struct field encryption[] = {
     {"ivgen_hash_alg", T_LINE, OPTIONAL, 64, NULL},
     {"hash_alg", T_LINE, OPTIONAL, 64, NULL},
     {"slots", T_INT, OPTIONAL, 64, NULL},
+    {"iters", T_INT, OPTIONAL, INT_ANY, NULL},
     {"detached", T_BOOL, OPTIONAL, 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -125,6 +126,16 @@ static const struct field dest_vm[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static const struct field secret_fields[] = {
+    {"id", T_NAME, REQUIRED, NAME_MAX_LEN, NULL},
+    {"format", T_NAME, OPTIONAL, 16, NULL},
+    {"keyid", T_NAME, OPTIONAL, NAME_MAX_LEN, NULL},
+    {"iv", T_LINE, OPTIONAL, 64, NULL},
+    {"data", T_LINE, OPTIONAL, 2 * 16384, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+static const struct field secret[] = {{"", T_OBJECT, REQUIRED, 0, secret_fields}};
+
 static const struct field begin[] = {
     {"vm", T_OBJECT, REQUIRED, 0, source_vm},
     {"disks", T_ARRAY, REQUIRED, COOKIE_DISKS_MAX, disk},
@@ -137,6 +148,7 @@ static const struct field begin[] = {
     {"xbzrle", T_BOOL, OPTIONAL, 0, NULL},
     {"postcopy", T_BOOL, OPTIONAL, 0, NULL},
     {"preempt", T_BOOL, OPTIONAL, 0, NULL},
+    {"secrets", T_ARRAY, OPTIONAL, COOKIE_SECRETS_MAX, secret},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -20,6 +20,7 @@ enum {
 	COOKIE_MAX = 1024 * 1024, /* bytes of a line, '\n' not counted */
 	COOKIE_JOB_LEN = 32,	  /* a job's id: so many lower-case hex digits */
 	COOKIE_DISKS_MAX = 64,
+	COOKIE_SECRETS_MAX = 64,
 	COOKIE_DEPTH_MAX = 16,
 };
 

@@ -12,12 +12,15 @@
 
 #include "base/fd.h"
 #include "base/size.h"
+#include "control/twin.h"
 
 /* QEMU's image locking: a byte for each permission in use from 100, and for each that is
  * not shared from 200 (QEMU, block/file-posix.c). */
 enum { QEMU_LOCKS_FROM = 100, QEMU_LOCKS_LEN = 200 };
 
-static const char *const formats[] = {"raw", "qcow2", "qed", "vdi", "vpc", "vhdx"};
+enum { QCOW2_LUKS = 2 }; /* a header's encryption method */
+
+static const char *const formats[] = {"raw", "qcow2", "qed", "vdi", "vpc", "vhdx", "luks"};
 
 static bool format_known(const char *format)
 {
@@ -72,6 +75,21 @@ static bool refers_elsewhere(int fd)
 	return false;
 }
 
+/* Whether fd's file is encrypted as d's is at the source: what is copied to one that is not would lie
+ * in plaintext. */
+static bool encrypted_alike(int fd, const struct vmdesc_disk *d)
+{
+	uint8_t head[36] = {0};
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+	bool qcow2 = n == (ssize_t)sizeof(head) && memcmp(head, "QFI\xfb", 4) == 0;
+
+	if (strcmp(vmdesc_image_format(d), "luks") == 0)
+		return n >= 6 && memcmp(head, "LUKS\xba\xbe", 6) == 0;
+	if (d->encryption.known)
+		return qcow2 && number(head + 32, 4) == QCOW2_LUKS;
+	return strcmp(d->format, "qcow2") != 0 || !qcow2 || !number(head + 32, 4);
+}
+
 static int look_missing(const char *path, const struct vmdesc_disk *d, struct err *e)
 {
 	if (!d->copy)
@@ -79,7 +97,8 @@ static int look_missing(const char *path, const struct vmdesc_disk *d, struct er
 			       "%s is missing on the destination: drive %s is %s, "
 			       "so its image must be there",
 			       path, d->name, d->read_only ? "read-only" : "not copied");
-	if (!format_known(d->format))
+	if (!format_known(d->format) ||
+	    (strcmp(d->format, "luks") == 0 && !d->encryption.known))
 		return err_set(e, ERR_REFUSED,
 			       "%s is missing on the destination, and images of "
 			       "format %s are not made: make it there, %" PRIu64 " bytes large",
@@ -116,6 +135,12 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 			"that may be any file of the host: start the VM there yourself and use "
 			"--dest-qmp, or make it an image of its own (qemu-img convert)",
 			path);
+	else if (!encrypted_alike(fd, d))
+		err_set(e, ERR_REFUSED,
+			"%s on the destination is %s, and disk %s of the VM is%s: remove it, and "
+			"adit makes it anew",
+			path, d->encryption.known ? "not encrypted" : "encrypted", d->name,
+			d->encryption.known ? "" : " not");
 	else if (d->copy && in_use(fd))
 		err_set(e, ERR_REFUSED, "%s is in use by another process on the destination", path);
 	fd_close(&fd);
@@ -142,7 +167,7 @@ int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t vir
 bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t *size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool raw = strcmp(d->format, "raw") == 0;
+	bool raw = strcmp(vmdesc_image_format(d), "raw") == 0;
 	uint8_t head[32];
 	off_t end;
 	bool known = false;
@@ -188,23 +213,65 @@ void image_info_words(struct strvec *w, const char *path, const struct vmdesc_di
 	/* Never guessed: a raw disk's contents may look like another format. */
 	if (format_known(d->format)) {
 		strvec_push(w, "-f");
-		strvec_push(w, d->format);
+		strvec_push(w, vmdesc_image_format(d));
 	}
 	strvec_push(w, "--");
 	strvec_push(w, path);
 }
 
-void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
-			const char *backing)
+/* Appends ",PREFIXkey=value" to options. */
+static void add_option(char *options, size_t size, const char *prefix, const char *key,
+		       const char *value)
 {
-	char options[256] = "";
+	size_t n = strlen(options);
+
+	if (*value)
+		snprintf(options + n, size - n, "%s%s%s=%s", n ? "," : "", prefix, key, value);
+}
+
+/* By how much work the key slot is to be opened. QEMU measures how much fits into a time: 2 s where
+ * nothing is said. Who has chosen less, as a random key needs none, waits for it at each start. The
+ * half million a second is what a slow processor does, so that it becomes no less than it was. */
+static void add_work(char *options, size_t size, const char *prefix, uint64_t iters)
+{
+	const uint64_t ms = iters / 500;
+	char text[24];
+
+	if (!iters || ms >= 2000)
+		return;
+	snprintf(text, sizeof(text), "%" PRIu64, ms < 10 ? 10 : ms);
+	add_option(options, size, prefix, "iter-time", text);
+}
+
+/* twin_crypt_check has seen that these words hold nothing but letters, digits and '-'. */
+static void add_encryption(char *options, size_t size, const struct vmdesc_disk *d)
+{
+	const char *prefix = strcmp(d->encryption.driver, "luks") == 0 ? "" : "encrypt.";
+
+	if (*prefix)
+		add_option(options, size, prefix, "format", "luks");
+	add_option(options, size, prefix, "key-secret", d->encryption.secret);
+	add_option(options, size, prefix, "cipher-alg", d->encryption.cipher_alg);
+	add_option(options, size, prefix, "cipher-mode", d->encryption.cipher_mode);
+	add_option(options, size, prefix, "ivgen-alg", d->encryption.ivgen_alg);
+	add_option(options, size, prefix, "ivgen-hash-alg", d->encryption.ivgen_hash_alg);
+	add_option(options, size, prefix, "hash-alg", d->encryption.hash_alg);
+	add_work(options, size, prefix, d->encryption.iters);
+}
+
+void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
+			const char *backing, const struct vmdesc *vm)
+{
+	char options[2048] = "";
 	int n = 0;
 
 	strvec_push(w, "qemu-img");
 	strvec_push(w, "create");
 	strvec_push(w, "-q");
+	if (d->encryption.known && vm)
+		twin_secret_words(w, "--object", vm);
 	strvec_push(w, "-f");
-	strvec_push(w, d->format);
+	strvec_push(w, vmdesc_image_format(d));
 	if (strcmp(d->format, "qcow2") == 0 && d->qcow2.known) {
 		const bool v3 = strcmp(d->qcow2.compat, "0.10") != 0;
 
@@ -220,6 +287,10 @@ void image_create_words(struct strvec *w, const char *path, const struct vmdesc_
 				 ",extended_l2=%s,lazy_refcounts=%s",
 				 d->qcow2.extended_l2 ? "on" : "off",
 				 d->qcow2.lazy_refcounts ? "on" : "off");
+	}
+	if (d->encryption.known)
+		add_encryption(options, sizeof(options), d);
+	if (*options) {
 		strvec_push(w, "-o");
 		strvec_push(w, options);
 	}

@@ -38,8 +38,9 @@ bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err 
 
 /* The words of qemu-img. */
 void image_info_words(struct strvec *w, const char *path, const struct vmdesc_disk *d);
-/* backing: what it is made over, as d->backing[0] at the source; NULL: nothing. */
+/* backing: what it is made over, as d->backing[0] at the source; NULL: nothing. vm: whose secrets it
+ * may be encrypted with. */
 void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
-			const char *backing);
+			const char *backing, const struct vmdesc *vm);
 
 #endif

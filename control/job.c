@@ -316,6 +316,10 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 	j->launched = !j->dest_qmp && !j->hook.used;
 	job_ram_read(j, msg);
 	j->only_check = only_check;
+	if (job_secrets_take(j, (json_t *)msg, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
 	log_info(&j->about, "%s: %s, %s, %zu drives, QEMU %s",
 		 only_check ? "would a VM be taken" : "a VM comes",
 		 *j->desc.name ? j->desc.name : "(no name)", j->desc.machine, j->desc.disk_count,
@@ -545,6 +549,7 @@ void job_free(struct job *j)
 		event_free(j->ev_arrive);
 	if (j->ev_reap)
 		event_free(j->ev_reap);
+	job_secrets_drop(j);
 	fd_close(&j->scratch_fd);
 	fd_close(&j->hook.in);
 	fd_close(&j->hook.out);

@@ -132,7 +132,7 @@ void job_hook_start(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	io = (struct proc_io){j->hook.in, j->hook.out, j->log_fd, NULL};
+	io = (struct proc_io){.in = j->hook.in, .out = j->hook.out, .err = j->log_fd};
 	j->hook.proc = proc_start_io(j->service->base, argv, &io, j->guardian, on_exit_of, j, &e);
 	if (!j->hook.proc) {
 		err_prefix(&e, "the launch hook");

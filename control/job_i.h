@@ -8,6 +8,7 @@
  *   job_keep.c     Prepare and Finish: how to start the VM again, with --persistent
  *   job_hook.c     Prepare: the operator's program starts the twin
  *   job_backing.c  Prepare: what stands below images that are copied without it
+ *   job_secret.c   Begin: QEMU's secrets, for qemu-img and the twin
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
  *   job_ram.c      RAM's settings and streams
  *   job_check.c    first in Prepare, and all of CHECK: what can be said without making anything
@@ -94,6 +95,8 @@ struct job {
 	json_t *record;		 /* as it was last written or read */
 	const char *unsaved;	 /* the state that could not be written yet, though it holds */
 	struct guardian *guardian;
+	int *secrets; /* memory files, in the order of desc.secrets */
+	size_t secret_count;
 	struct twin twin;
 	pid_t twin_pid; /* with twin_started, as process.h says; 0: not known */
 	unsigned long long twin_started;
@@ -215,6 +218,12 @@ void job_keep_path(const struct job *j, unsigned kind, bool decided, char *buf, 
 void job_hook_start(struct job *j);
 /* It has taken too long. */
 void job_hook_due(struct job *j);
+
+/* job_secret.c */
+/* Takes what is in the secrets of BEGIN, msg, and leaves their names. ERR_REFUSED. */
+int job_secrets_take(struct job *j, json_t *msg, struct err *e);
+/* The twin has its own. */
+void job_secrets_drop(struct job *j);
 
 /* job_backing.c */
 /* Holds what is below the images that are to be made to the rules, and lists it in

@@ -24,7 +24,7 @@
 #include "control/twin_match.h"
 #include "proxy/rules.h"
 
-enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000 };
+enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000, CRYPT_MS = 15000 };
 
 enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_MEMORY_DEVICES, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
 
@@ -109,7 +109,11 @@ static void on_created(void *ctx, struct proc *p, int status)
 static void run_tool(struct job *j, struct strvec *words, proc_on_exit *then)
 {
 	struct err e = ERR_INIT;
-	struct proc_io io = {-1, -1, -1, &j->rights->launch_user};
+	struct proc_io io = {.in = -1,
+			     .user = &j->rights->launch_user,
+			     .keep = j->secrets,
+			     .keep_count = j->secret_count,
+			     .no_core = true};
 
 	fd_close(&j->scratch_fd);
 	j->scratch_fd = io.out = io.err = memfd_create("qemu-img", MFD_CLOEXEC);
@@ -261,7 +265,7 @@ static void next_image(struct job *j)
 	}
 	if (image_note_space(image->path, image->disk, &e))
 		strvec_push(&j->twin.notes, e.text);
-	image_create_words(&words, image->path, image->disk, image->backing);
+	image_create_words(&words, image->path, image->disk, image->backing, &j->desc);
 	run_tool(j, &words, on_created);
 }
 
@@ -337,7 +341,10 @@ static int give_folder(const struct job *j, struct err *e)
 
 static void start_twin(struct job *j)
 {
-	struct proc_io io = {-1, -1, -1, &j->rights->launch_user};
+	struct proc_io io = {.in = -1,
+			     .user = &j->rights->launch_user,
+			     .keep = j->secrets,
+			     .keep_count = j->secret_count};
 	struct err e = ERR_INIT;
 	char path[sizeof(j->twin.dir) + 16];
 
@@ -365,7 +372,10 @@ static void start_twin(struct job *j)
 		return;
 	}
 	log_info(&j->about, "started %s, pid %d", j->twin.argv.at[0], (int)proc_pid(j->qemu));
+	/* An encrypted image is opened by some seconds of work. */
 	j->connect_until_ms = clock_ms() + CONNECT_MS;
+	for (size_t i = 0; i < j->desc.disk_count; i++)
+		j->connect_until_ms += j->desc.disks[i].encryption.known ? CRYPT_MS : 0;
 	job_wait(j, CONNECT_EVERY_MS);
 }
 
@@ -392,6 +402,7 @@ static void on_qmp_ready(void *ctx, struct qmp *q)
 		job_fail(j, &e);
 		return;
 	}
+	job_secrets_drop(j);
 	j->qmp_ready = true;
 	j->twin_pid = qmp_peer_pid(q);
 	j->twin_started = process_started(j->twin_pid);

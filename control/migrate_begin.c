@@ -12,6 +12,7 @@
 #include "base/process.h"
 #include "control/check_source.h"
 #include "control/migrate_wish.h"
+#include "control/secret_source.h"
 
 static void prepare(struct migrate *m)
 {
@@ -151,6 +152,19 @@ static void clear_leftovers(struct migrate *m)
 	qmp_batch_run(b, m->qmp, on_cleared, m);
 }
 
+static void on_described(void *ctx)
+{
+	struct migrate *m = ctx;
+	struct err e = ERR_INIT;
+
+	if (m->state != MIGRATE_BEGIN)
+		return;
+	if (migrate_check_unfinished(m, &e) < 0 || check_here(m, &e) < 0)
+		migrate_fail(m, &e);
+	else
+		clear_leftovers(m);
+}
+
 static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 {
 	struct migrate *m = ctx;
@@ -182,10 +196,7 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 	m->was_running = m->desc.running;
 	m->pid = qmp_peer_pid(m->qmp);
 	m->started = m->pid > 0 ? process_started(m->pid) : 0;
-	if (migrate_check_unfinished(m, &e) < 0 || check_here(m, &e) < 0)
-		migrate_fail(m, &e);
-	else
-		clear_leftovers(m);
+	secret_describe(m->qmp, m->report.secrets, m->report.disks, on_described, m);
 }
 
 static void on_qmp_ready(void *ctx, struct qmp *q)

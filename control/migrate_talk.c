@@ -10,6 +10,7 @@
 
 #include "base/point.h"
 #include "control/migrate_wish.h"
+#include "control/secret_source.h"
 
 /* What the destination said, or that it went away, is of no use: before FINISH the job
  * fails; from then on only its word on the VM counts, and that has to be asked for. */
@@ -127,11 +128,55 @@ static const struct talk_ops talk_ops = {on_cookie, on_talk_end};
 
 /* ---- the session ---- */
 
+/* secrets: what is in them, owned; NULL: there are none to be handed over. */
+static void say_begin(struct migrate *m, json_t *secrets)
+{
+	json_t *msg = cookie_new(COOKIE_BEGIN, m->id);
+
+	json_object_set(msg, "vm", m->report.vm);
+	json_object_set(msg, "disks", m->report.disks);
+	migrate_wish_tell(&m->config, msg);
+	if (m->preempt)
+		json_object_set_new(msg, "preempt", json_true());
+	if (secrets)
+		json_object_set_new(msg, "secrets", secrets);
+	if (migrate_say(m, msg) == 0)
+		POINT("s-prepare");
+}
+
+static void on_secrets(void *ctx, json_t *secrets, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	if (m->state != MIGRATE_PREPARE || !m->session_ready || !m->talk)
+		json_decref(secrets);
+	else if (secrets)
+		say_begin(m, secrets);
+	else
+		migrate_fail(m, e);
+}
+
+/* Those that the QEMU over there gets; one that somebody else starts has its own. */
+static void hand_over(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	if (m->config.dest_qmp || !json_array_size(m->report.secrets)) {
+		say_begin(m, NULL);
+	} else if (strncmp(session_peer(m->session), "tcp:", 4) == 0) {
+		err_set(&e, ERR_REFUSED,
+			"the VM's secrets would go to the destination in plaintext: use tls:// or "
+			"ssh://");
+		migrate_fail(m, &e);
+	} else {
+		secret_fetch(m->qmp, m->report.secrets, on_secrets, m);
+	}
+}
+
 static void on_session_ready(void *ctx, struct session *s)
 {
 	struct migrate *m = ctx;
 	struct err e = ERR_INIT;
-	json_t *msg;
 
 	m->session_ready = true;
 	m->about.peer = session_peer(s);
@@ -145,14 +190,7 @@ static void on_session_ready(void *ctx, struct session *s)
 		migrate_fail(m, &e);
 		return;
 	}
-	msg = cookie_new(COOKIE_BEGIN, m->id);
-	json_object_set(msg, "vm", m->report.vm);
-	json_object_set(msg, "disks", m->report.disks);
-	migrate_wish_tell(&m->config, msg);
-	if (m->preempt)
-		json_object_set_new(msg, "preempt", json_true());
-	if (migrate_say(m, msg) == 0)
-		POINT("s-prepare");
+	hand_over(m);
 }
 
 static void on_session_open(void *ctx, struct session *s, struct stream *stream,

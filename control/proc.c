@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,13 +62,25 @@ static void on_pidfd(evutil_socket_t fd, short what, void *arg)
 	p->on_exit(p->ctx, p, status);
 }
 
+/* All above 2 but first to end - 1. */
+static void close_but(int first, int end)
+{
+	if (syscall(SYS_close_range, 3u, (unsigned)first - 1, 0u) == 0 &&
+	    syscall(SYS_close_range, (unsigned)end, ~0u, 0u) == 0)
+		return;
+	for (int i = 3; i < 65536; i++)
+		if (i < first || i >= end)
+			close(i);
+}
+
 static void run_child(char *const *argv, const struct proc_io *io, const int go[2])
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
 	sigset_t none;
 	char word;
 	const int from[3] = {io->in, io->out, io->err};
-	int go_fd, null = open("/dev/null", O_RDWR), to[3];
+	const int keeps = (int)io->keep_count, end = PROC_KEEP_FIRST + keeps;
+	int go_fd, null = open("/dev/null", O_RDWR), to[3], keep[PROC_KEEP_MAX];
 
 	for (int sig = 1; sig < 32; sig++)
 		sigaction(sig, &act, NULL);
@@ -78,16 +91,22 @@ static void run_child(char *const *argv, const struct proc_io *io, const int go[
 	if (chdir("/") < 0)
 		_exit(127);
 	close(go[1]); /* the parent's alone: its end is to be seen here */
+	/* First out of the way of all the numbers that they are to have. */
 	for (int i = 0; i < 3; i++)
-		to[i] = fcntl(from[i] >= 0 ? from[i] : null, F_DUPFD, 10);
-	go_fd = fcntl(go[0], F_DUPFD_CLOEXEC, 10);
+		to[i] = fcntl(from[i] >= 0 ? from[i] : null, F_DUPFD, end);
+	for (int i = 0; i < keeps; i++)
+		keep[i] = fcntl(io->keep[i], F_DUPFD, end);
+	go_fd = fcntl(go[0], F_DUPFD_CLOEXEC, end);
 	for (int i = 0; i < 3; i++)
 		dup2(to[i], i);
 	if (read(go_fd, &word, 1) != 1)
 		_exit(127); /* nobody is left who knows of us */
-	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
-		for (int i = 3; i < 65536; i++)
-			close(i);
+	for (int i = 0; i < keeps; i++)
+		if (dup2(keep[i], PROC_KEEP_FIRST + i) < 0)
+			_exit(127);
+	close_but(PROC_KEEP_FIRST, end);
+	if (io->no_core)
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 	if (io->user && user_is_given(io->user) && user_become(io->user) < 0) {
 		dprintf(2, "cannot become user %s: %s\n", io->user->name, strerror(errno));
 		_exit(127);
@@ -100,7 +119,7 @@ static void run_child(char *const *argv, const struct proc_io *io, const int go[
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e)
 {
-	const struct proc_io io = {-1, log_fd, log_fd, NULL};
+	const struct proc_io io = {.in = -1, .out = log_fd, .err = log_fd};
 
 	return proc_start_io(base, argv, &io, guardian, on_exit, ctx, e);
 }
@@ -113,6 +132,11 @@ struct proc *proc_start_io(struct event_base *base, char *const *argv, const str
 	int go[2] = {-1, -1};
 	int told = 0;
 
+	if (io->keep_count > PROC_KEEP_MAX) {
+		err_set(e, ERR_INTERNAL, "%s: too many descriptors", argv[0]);
+		free(p);
+		return NULL;
+	}
 	if (!p || pipe2(go, O_CLOEXEC) < 0) {
 		err_set_sys(e, errno, "%s cannot be started", argv[0]);
 		free(p);

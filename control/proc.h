@@ -2,6 +2,7 @@
 #ifndef ADIT_CONTROL_PROC_H
 #define ADIT_CONTROL_PROC_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -20,12 +21,18 @@ typedef void proc_on_exit(void *ctx, struct proc *p, int status);
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e);
 
+enum { PROC_KEEP_FIRST = 10, PROC_KEEP_MAX = 64 };
+
 /* The same with a descriptor of its own for each of the three (borrowed; -1: /dev/null), and as
  * another user: where it cannot become that one it ends as where argv[0] cannot be run, with status
  * 127 and the reason on its standard error. */
 struct proc_io {
 	int in, out, err;
 	const struct user *user; /* who runs it, borrowed for the call; NULL or not given: us */
+	/* Further descriptors, borrowed; it has them as PROC_KEEP_FIRST and on. */
+	const int *keep;
+	size_t keep_count;
+	bool no_core; /* it is to leave no core dump */
 };
 struct proc *proc_start_io(struct event_base *base, char *const *argv, const struct proc_io *io,
 			   struct guardian *guardian, proc_on_exit *on_exit, void *ctx,

@@ -41,6 +41,7 @@ static ssize_t on_pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
 	if (n > max)
 		n = max;
 	memcpy(dst, data, n);
+	explicit_bzero((uint8_t *)data, n); /* BEGIN may hold secrets */
 	bytes_consume(&t->out, n);
 	return (ssize_t)n;
 }
@@ -108,6 +109,7 @@ static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t l
 		data++;
 		left--;
 		take_line(t);
+		explicit_bzero(t->line, t->len);
 		t->len = 0;
 	}
 	leave(t);
@@ -208,6 +210,8 @@ int talk_send(struct talk *t, json_t *msg, struct err *e)
 	else
 		stream_ready(t->stream);
 out:
+	if (text)
+		explicit_bzero(text, strlen(text));
 	free(text);
 	json_decref(msg);
 	return r;

@@ -376,6 +376,7 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	if (r == 0)
 		r = twin_block_read(&p);
 	strvec_push(&t->argv, binary);
+	twin_secret_words(&t->argv, "-object", d);
 	strvec_push(&p.used, "qmp.sock");
 	strvec_push(&p.used, "qemu.log");
 	for (size_t i = 0; r == 0 && i < args.count; i++)

@@ -66,6 +66,10 @@ int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, cons
  * file and the user. */
 int twin_check_user(const struct twin *t, const struct user *u, struct err *e);
 
+/* Adds what makes each of d's secrets in QEMU or qemu-img ("-object" or "--object"), from the
+ * descriptors that these inherit. */
+void twin_secret_words(struct strvec *w, const char *option, const struct vmdesc *d);
+
 void twin_fini(struct twin *t);
 
 #endif

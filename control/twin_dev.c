@@ -117,7 +117,7 @@ static bool object_kept(const char *type)
 	static const char *const kept[] = {
 	    "iothread",	      "memory-backend-ram", "memory-backend-memfd",
 	    "throttle-group", "rng-builtin",	    "rng-random",
-	    "secret",	      "thread-context",	    "main-loop",
+	    "thread-context", "main-loop",
 	    "can-bus",	      "cryptodev-backend",  "cryptodev-backend-builtin",
 	    "authz-simple",   "authz-list"};
 
@@ -143,26 +143,54 @@ static int check_object(struct twin_plan *p, const char *type, const char *file,
 	return 0;
 }
 
+/* A secret: it was made of what the source has handed over, at the beginning. */
+static int check_secret(struct twin_plan *p, const char *id, bool has_data, bool has_file)
+{
+	if (has_file)
+		return twin_refuse(p, "object", "secret", "it reads a file of the source host");
+	if (has_data)
+		return twin_refuse(p, "object", "secret",
+				   "what is in it stands in the command line, where everybody sees "
+				   "it: the source's adit is to hand it over apart");
+	if (!id || !vmdesc_secret_by_id(p->d, id))
+		return twin_refuse(p, "object", "secret", "the source has not handed it over");
+	return 0;
+}
+
 int twin_object(struct twin_plan *p, const char *value)
 {
 	struct qopts o = {0};
+	bool secret = false;
 	json_t *json;
 	int r;
 
 	if (*value == '{') {
+		const char *type;
+
 		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
-		r = check_object(p, json_string_value(json_object_get(json, "qom-type")),
-				 json_string_value(json_object_get(json, "file")),
-				 json_string_value(json_object_get(json, "filename")));
+		type = json_string_value(json_object_get(json, "qom-type"));
+		secret = type && strcmp(type, "secret") == 0;
+		if (secret)
+			r = check_secret(p, json_string_value(json_object_get(json, "id")),
+					 json_object_get(json, "data"),
+					 json_object_get(json, "file"));
+		else
+			r = check_object(p, type, json_string_value(json_object_get(json, "file")),
+					 json_string_value(json_object_get(json, "filename")));
 		json_decref(json);
 	} else {
 		if (qopts_parse(&o, value, "qom-type") < 0)
 			return no_memory(p);
-		r = check_object(p, qopts_get(&o, "qom-type"), qopts_get(&o, "file"),
-				 qopts_get(&o, "filename"));
+		secret = qopts_get(&o, "qom-type") && !strcmp(qopts_get(&o, "qom-type"), "secret");
+		if (secret)
+			r = check_secret(p, qopts_get(&o, "id"),
+					 qopts_get(&o, "data"), qopts_get(&o, "file"));
+		else
+			r = check_object(p, qopts_get(&o, "qom-type"), qopts_get(&o, "file"),
+					 qopts_get(&o, "filename"));
 		qopts_fini(&o);
 	}
-	if (r == 0)
+	if (r == 0 && !secret)
 		twin_add(p, "object", value);
 	return r;
 }

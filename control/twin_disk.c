@@ -16,7 +16,7 @@
 /* What may stand behind an image: files, and filters before them. Not vmdk, whose
  * contents name any other files as its parts. */
 static const char *const drivers[] = {
-    "raw",	   "qcow2",    "qed",	       "vdi",	  "vpc",      "vhdx",	     "file",
+    "raw",	   "qcow2",    "qed",	       "luks",	       "vdi",	  "vpc",      "vhdx",	     "file",
     "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
 };
 
@@ -414,6 +414,8 @@ int twin_blockdev(struct twin_plan *p, const char *value)
 
 	if (twin_block_left_out(p, value))
 		return 0;
+	if (twin_crypt_option(p, "blockdev", NULL, value) < 0)
+		return p->e->code;
 	if (*value == '{')
 		return blockdev_json(p, value);
 	if (qopts_parse(&o, value, "driver") < 0)

@@ -96,6 +96,8 @@ static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc
 		/* what is said of an image goes with it */
 		qopts_remove_prefix(o, "file.");
 		qopts_remove_prefix(o, "backing");
+		qopts_remove_prefix(o, "encrypt");
+		qopts_remove(o, "key-secret");
 		qopts_remove(o, "file");
 		qopts_remove(o, "format");
 		qopts_remove(o, "driver");
@@ -141,6 +143,8 @@ static int add(struct twin_plan *p, struct qopts *o, const char *option, const c
 		disk = twin_disk_of(p->d, file);
 	file = qopts_get(o, "file");
 	twin_block_saw(p, disk);
+	if (r == 0)
+		r = twin_crypt_option(p, "drive", disk, value);
 	if (r == 0)
 		r = twin_rewrite_keys(p, "drive", o, disk, value);
 	/* Never left to guessing: a raw disk may hold what looks like another format. */

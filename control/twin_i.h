@@ -72,9 +72,12 @@ int twin_nographic(struct twin_plan *p);
 int twin_vnc(struct twin_plan *p, const char *value);
 int twin_device(struct twin_plan *p, const char *value);
 int twin_object(struct twin_plan *p, const char *value);
-/* Holds what the command line says of encryption to what the description says of the disks:
- * no disk that is copied is to lie in plaintext here. */
+/* Whether the description's disks and secrets are such that no disk lies in plaintext here that does
+ * not at the source; and, where a -drive (of disk, if that is known) or -blockdev speaks of
+ * encryption, whether the description does. ERR_REFUSED. */
 int twin_crypt_check(struct twin_plan *p);
+int twin_crypt_option(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
+		      const char *value);
 int twin_net(struct twin_plan *p, const char *option, const char *value);
 int twin_machine(struct twin_plan *p, const char *value);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "control/image.h"
+#include "control/vmdesc_crypt.h"
 #include "control/vmdesc_disks.h"
 #include "control/vmdesc_memory.h"
 
@@ -145,6 +146,24 @@ static uint64_t number(const json_t *o, const char *key)
 	return v > 0 ? (uint64_t)v : 0;
 }
 
+/* What is encrypted at the source, or is to be here by QEMU's own words, must not be copied in
+ * plaintext. (A format that knows no encryption ignores those words.) */
+static int match_encryption(const struct vmdesc_disk *d, const json_t *in, const char *file,
+			    const struct twin_answers *a, struct err *e)
+{
+	char name[4096], format[4096];
+
+	vmdesc_disks_resolve(file, name, format, sizeof(name));
+	if (json_is_true(json_object_get(in, "encrypted")) || vmdesc_crypt_has(name, a->nodes))
+		return 0;
+	if (!d->encryption.known && !strstr(file, "key-secret"))
+		return 0;
+	return err_set(e, ERR_REFUSED,
+		       "drive %s of the destination's QEMU is not encrypted, and the VM's is: start "
+		       "it with an image that is (qemu-img create -o encrypt.format=luks, or -f luks)",
+		       d->name);
+}
+
 int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		     const struct twin_answers *a, struct twin_drive *out, struct err *e)
 {
@@ -170,6 +189,8 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	vmdesc_disks_resolve(text(in, "file"), plain, format, sizeof(plain));
 	file_id(a->pid, plain, out->file_id, sizeof(out->file_id));
 	if (file && check_file(vm, d, out->file_id, file, e) < 0)
+		return e->code;
+	if (match_encryption(d, in, file ? file : "", a, e) < 0)
 		return e->code;
 	if (vm->inc && match_backing(d, in, e) < 0)
 		return e->code;

@@ -68,6 +68,7 @@ static void parse_encryption(struct vmdesc_disk *k, const json_t *o)
 	k->encryption.ivgen_hash_alg = str(o, "ivgen_hash_alg");
 	k->encryption.hash_alg = str(o, "hash_alg");
 	k->encryption.slots = num(o, "slots");
+	k->encryption.iters = num(o, "iters");
 	k->encryption.detached = flag(o, "detached");
 }
 
@@ -97,6 +98,25 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");
 	parse_encryption(k, json_object_get(o, "encryption"));
 	return parse_backing(k, json_object_get(o, "backing"));
+}
+
+static int parse_secrets(struct vmdesc *d, const json_t *secrets)
+{
+	const json_t *o;
+	size_t i;
+
+	d->secret_count = json_array_size(secrets);
+	d->secrets = calloc(d->secret_count + 1, sizeof(*d->secrets));
+	if (!d->secrets)
+		return -1;
+	json_array_foreach(secrets, i, o)
+	{
+		d->secrets[i].id = str(o, "id");
+		d->secrets[i].format = *str(o, "format") ? str(o, "format") : "raw";
+		d->secrets[i].keyid = str(o, "keyid");
+		d->secrets[i].iv = str(o, "iv");
+	}
+	return 0;
 }
 
 int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
@@ -137,7 +157,8 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	strings(&d->cpu_lacks, json_object_get(vm, "cpu_lacks"));
 	d->disk_count = json_array_size(disks);
 	d->disks = calloc(d->disk_count + 1, sizeof(*d->disks));
-	if (!d->disks || d->argv.failed || d->nodes.failed || d->plugged.failed || d->unplugged.failed ||
+	if (parse_secrets(d, json_object_get(msg, "secrets")) < 0 || !d->disks || d->argv.failed || d->nodes.failed ||
+	    d->plugged.failed || d->unplugged.failed ||
 	    d->cpu_lacks.failed) {
 		vmdesc_fini(d);
 		return err_set_sys(e, ENOMEM, "the VM's description");
@@ -160,6 +181,7 @@ void vmdesc_fini(struct vmdesc *d)
 	for (size_t i = 0; d->disks && i < d->disk_count; i++)
 		free(d->disks[i].backing);
 	free(d->disks);
+	free(d->secrets);
 	json_decref(d->msg);
 	memset(d, 0, sizeof(*d));
 }
@@ -170,6 +192,20 @@ const struct vmdesc_disk *vmdesc_by_device(const struct vmdesc *d, const char *d
 		if (strcmp(d->disks[i].device, device) == 0)
 			return &d->disks[i];
 	return NULL;
+}
+
+const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const char *id)
+{
+	for (size_t i = 0; *id && i < d->secret_count; i++)
+		if (strcmp(d->secrets[i].id, id) == 0)
+			return &d->secrets[i];
+	return NULL;
+}
+
+const char *vmdesc_image_format(const struct vmdesc_disk *d)
+{
+	return d->encryption.known && strcmp(d->encryption.driver, "luks") == 0 ? "luks"
+										: d->format;
 }
 
 const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *node)

@@ -51,8 +51,14 @@ struct vmdesc_disk {
 		const char *secret; /* the id of the secret that it was opened with */
 		const char *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
 		uint64_t slots; /* in use */
+		uint64_t iters; /* of the costliest of them */
 		bool detached;	/* its header is in another file */
 	} encryption;
+};
+
+/* A secret of QEMU's; what is in it is not part of a description. */
+struct vmdesc_secret {
+	const char *id, *format, *keyid, *iv;
 };
 
 struct vmdesc {
@@ -74,6 +80,8 @@ struct vmdesc {
 	struct strvec cpu_lacks;	  /* features of the CPU model that the source lacks */
 	struct vmdesc_disk *disks;
 	size_t disk_count;
+	struct vmdesc_secret *secrets; /* in the order in which QEMU is to make them */
+	size_t secret_count;
 };
 
 /* Reads msg (an object with `vm` and `disks` that cookie_check has passed) into d. A
@@ -85,12 +93,18 @@ void vmdesc_fini(struct vmdesc *d);
 const struct vmdesc_disk *vmdesc_by_device(const struct vmdesc *d, const char *device);
 const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *node);
 
+/* NULL when it has none of that id. */
+const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const char *id);
+/* What qemu-img makes, and QEMU opens, for the disk: its format, or "luks". */
+const char *vmdesc_image_format(const struct vmdesc_disk *d);
+
 /* What vmdesc_read gives; all owned by the caller, who calls vmdesc_report_fini. */
 struct vmdesc_report {
 	json_t *vm, *disks;
 	json_t *migrate, *capabilities, *parameters; /* query-migrate and its kin */
 	json_t *block_jobs;			     /* query-block-jobs */
 	json_t *nodes;				     /* query-named-block-nodes */
+	json_t *secrets;     /* the command line's, as secret_scrub finds them */
 	json_t *devices;     /* `qom-list` of the devices with an id, and of those without */
 	struct err argv_err; /* why vm has no argv, ERR_NONE when it has */
 };

@@ -46,14 +46,26 @@ static void read_secret(json_t *crypt, const char *name)
 	json_decref(json);
 }
 
-static json_int_t count_slots(const json_t *data)
+/* How many key slots are in use, and by how much work the costliest is opened. */
+static void read_slots(json_t *crypt, const json_t *data)
 {
 	const json_t *slots = json_object_get(data, "slots"), *slot;
-	json_int_t active = 0;
+	json_int_t active = 0, iters = 0;
 	size_t i;
 
-	json_array_foreach(slots, i, slot) active += json_is_true(json_object_get(slot, "active"));
-	return active;
+	json_array_foreach(slots, i, slot)
+	{
+		json_int_t n = json_integer_value(json_object_get(slot, "iters"));
+
+		if (!json_is_true(json_object_get(slot, "active")))
+			continue;
+		active++;
+		iters = n > iters ? n : iters;
+	}
+	if (!active)
+		return;
+	json_object_set_new(crypt, "slots", json_integer(active));
+	json_object_set_new(crypt, "iters", json_integer(iters));
 }
 
 bool vmdesc_crypt_has(const char *file, const json_t *nodes)
@@ -78,9 +90,9 @@ void vmdesc_read_crypt(json_t *disk, const json_t *root, const char *file, const
 
 	/* One whose options are too long for a name has none by which it could be found. */
 	if (!node && json_is_true(json_object_get(root, "encrypted")))
-		json_object_set_new(disk, "encryption",
-				    json_pack("{s:s,s:s}", "format", "unknown", "driver",
-					      str(root, "drv")));
+		json_object_set_new(
+		    disk, "encryption",
+		    json_pack("{s:s,s:s}", "format", "unknown", "driver", str(root, "drv")));
 	if (!node)
 		return;
 	if (strcmp(driver, "luks") != 0) {
@@ -94,8 +106,7 @@ void vmdesc_read_crypt(json_t *disk, const json_t *root, const char *file, const
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if ((v = json_object_get(data, keys[i].from)))
 			json_object_set(crypt, keys[i].to, v);
-	if (count_slots(data))
-		json_object_set_new(crypt, "slots", json_integer(count_slots(data)));
+	read_slots(crypt, data);
 	if (json_is_true(json_object_get(data, "detached-header")))
 		json_object_set_new(crypt, "detached", json_true());
 	json_object_set_new(disk, "encryption", crypt);

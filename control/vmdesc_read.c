@@ -14,6 +14,7 @@
 #include "control/cookie.h"
 #include "control/qargs.h"
 #include "control/qmp.h"
+#include "control/secret_source.h"
 #include "control/vmdesc.h"
 #include "control/vmdesc_cpu.h"
 #include "control/vmdesc_devices.h"
@@ -134,10 +135,13 @@ static int read_argv(pid_t pid, json_t *vm, struct err *e)
 		}
 		json_array_append_new(argv, s);
 	}
+	explicit_bzero(text, len); /* secrets may be among its words */
 	free(text);
 	json_object_set_new(vm, "argv", argv);
 	return 0;
 fail:
+	if (text)
+		explicit_bzero(text, len);
 	free(text);
 	json_decref(argv);
 	return (int)e->code;
@@ -181,7 +185,9 @@ static void read_basics(struct qmp_batch *b, json_t *vm)
 	set_str(vm, "host", vmdesc_host(text, sizeof(text)));
 }
 
-static void read_process(struct qmp *q, json_t *vm, struct qargs *args, struct err *e)
+/* secrets: what there are, from argv, in which nothing of them stays. */
+static void read_process(struct qmp *q, json_t *vm, json_t *secrets, struct qargs *args,
+			 struct err *e)
 {
 	pid_t pid = qmp_peer_pid(q);
 	const json_t *array, *item;
@@ -193,6 +199,7 @@ static void read_process(struct qmp *q, json_t *vm, struct qargs *args, struct e
 	read_link(pid, "exe", vm);
 	read_link(pid, "cwd", vm);
 	array = json_object_get(vm, "argv");
+	secret_scrub(json_object_get(vm, "argv"), secrets);
 	argv = calloc(json_array_size(array) + 1, sizeof(*argv));
 	if (!argv) {
 		err_set_sys(e, ENOMEM, "the source's command line");
@@ -245,7 +252,8 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 			qmp_batch_result(b, Q_CPU_MODELS));
 	read_memory(rep.vm, qmp_batch_result(b, Q_MEMORY), qmp_batch_result(b, Q_MEMORY_DEVICES));
 	read_nodes(rep.vm, qmp_batch_result(b, Q_NODES));
-	read_process(q, rep.vm, &args, &rep.argv_err);
+	rep.secrets = json_array();
+	read_process(q, rep.vm, rep.secrets, &args, &rep.argv_err);
 	if (!err_is_set(&rep.argv_err))
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
 				       qmp_batch_result(b, Q_ANON));
@@ -318,5 +326,6 @@ void vmdesc_report_fini(struct vmdesc_report *r)
 	json_decref(r->block_jobs);
 	json_decref(r->nodes);
 	json_decref(r->devices);
+	json_decref(r->secrets);
 	memset(r, 0, sizeof(*r));
 }

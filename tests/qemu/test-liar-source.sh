@@ -106,6 +106,14 @@ liar_connect
 say '== the command line'
 words 'a drive of the host' 'shadow|drive|not.*disk' -drive file=/etc/shadow,format=raw,if=virtio
 words 'a secret from a file' 'object|secret' -object "secret,id=s0,file=$secret"
+words 'a secret in the command line' 'command line' -object secret,id=s0,data=geheim
+words 'a secret that was not handed over' 'not handed it over' -object secret,id=s0
+words 'an encrypted drive that the disks do not tell of' 'its copy would not be' -drive file=x,if=none,format=qcow2,encrypt.format=luks
+words 'such a node' 'its copy would not be' -blockdev '{"driver":"qcow2","node-name":"x","file":"f","encrypt":{"format":"luks"}}'
+refused 'a secret that is not hexadecimal' 'hexadecimal' '.secrets = [{id: "s0", data: "zz"}]'
+refused 'a secret with nothing in it' 'not handed' '.secrets = [{id: "s0"}]'
+refused 'options in the name of a cipher' 'does not know' '.secrets = [{id: "s0", data: ""}] | .disks[0].format = "qcow2" |
+    .disks[0].encryption = {format: "luks", driver: "qcow2", secret: "s0", cipher_alg: "aes-256,backing_file=/etc/shadow"}'
 words 'fw_cfg from a file' 'fw_cfg' -fw_cfg "name=opt/x,file=$secret"
 words 'an ACPI table' 'acpitable' -acpitable "file=$secret"
 words 'a firmware' 'bios|secret' -bios "$secret"

@@ -279,7 +279,7 @@ static void test_image_words_are_qemu_imgs(void **state)
 	d.qcow2.cluster_size = 131072;
 	d.qcow2.refcount_bits = 32;
 	d.qcow2.lazy_refcounts = true;
-	image_create_words(&w, path, &d, NULL);
+	image_create_words(&w, path, &d, NULL, NULL);
 	if (system("command -v qemu-img >/dev/null 2>&1") != 0) {
 		strvec_fini(&w);
 		left_out = true;
@@ -298,7 +298,7 @@ static void test_image_words_are_qemu_imgs(void **state)
 	d.qcow2.cluster_size = 65536;
 	d.qcow2.refcount_bits = 16;
 	unlink(path);
-	image_create_words(&w, path, &d, NULL);
+	image_create_words(&w, path, &d, NULL, NULL);
 	assert_int_equal(run(&w), 0);
 	d.format = "raw"; /* the contents do not decide */
 	image_info_words(&w, path, &d);

@@ -1,0 +1,276 @@
+/* Encrypted images and secrets of the twin, from sources that tell of them, and from some that do
+ * not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "control/image.h"
+#include "control/secret_source.h"
+#include "control/twin.h"
+
+static char images[] = "/tmp/adit-crypt-XXXXXX";
+
+struct plan {
+	json_t *crypt;	 /* of the disk d0, stolen; NULL: the source says nothing */
+	json_t *secrets; /* stolen; NULL: s0, handed over */
+	const char *format;
+	bool shared, inc, below;
+	struct vmdesc d;
+	struct twin t;
+	struct err e;
+};
+
+static json_t *crypt_of(const char *driver)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s}", "format", "luks", "driver", driver, "secret",
+			 "s0", "cipher_alg", "aes-256", "hash_alg", "sha256");
+}
+
+static int plan_words(struct plan *p, const char *const *words)
+{
+	const char *binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
+	const char *dirs[] = {images, NULL};
+	const struct rights rights = {.migrate = true, .launch = binaries, .images = dirs};
+	json_t *argv = json_pack("[s]", "qemu"), *msg, *disk;
+
+	for (; *words; words++)
+		json_array_append_new(argv, json_string(*words));
+	disk = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", "d0", "device", "d0",
+			 "node", "d0", "file", "/src/x.img", "format",
+			 p->format ? p->format : "qcow2", "size", (json_int_t)1048576, "read_only",
+			 0, "empty", 0, "removable", 0, "copy", !p->shared);
+	if (p->crypt)
+		json_object_set_new(disk, "encryption", p->crypt);
+	if (p->below)
+		json_object_set_new(disk, "backing",
+				    json_pack("[{s:s,s:s,s:i,s:b}]", "file", "/src/base", "format",
+					      "qcow2", "size", 1048576, "encrypted", 1));
+	msg = json_pack("{s:{s:s,s:s,s:s,s:s,s:s,s:o},s:[o],s:o}", "vm", "machine", "pc-i440fx-7.2",
+			"name", "vm", "exe", "/usr/bin/qemu-system-x86_64", "cwd", "/", "qemu",
+			"7.2.22", "argv", argv, "disks", disk, "secrets",
+			p->secrets ? p->secrets : json_pack("[{s:s}]", "id", "s0"));
+	if (p->inc)
+		json_object_set_new(msg, "storage", json_string("inc"));
+	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
+	json_decref(msg);
+	return twin_plan(&p->t, &p->d, &rights, "/run/t", "0123456789abcdef0123456789abcdef",
+			 &p->e);
+}
+
+#define plan(p, ...) plan_words(p, (const char *const[]){__VA_ARGS__, NULL})
+
+static void end(struct plan *p)
+{
+	twin_fini(&p->t);
+	vmdesc_fini(&p->d);
+	memset(p, 0, sizeof(*p));
+}
+
+static void refused(struct plan *p, const char *option, const char *value, const char *part)
+{
+	if (plan(p, option, value) == 0)
+		fail_msg("%s %s was taken", option, value);
+	if (p->e.code != ERR_REFUSED || !strstr(p->e.text, part))
+		fail_msg("%s %s: %s", option, value, p->e.text);
+	end(p);
+}
+
+#define DRIVE "file=/src/x.img,format=qcow2,if=none,id=d0,encrypt.key-secret=s0"
+#define NODES "driver=luks,node-name=d0,key-secret=s0,file.driver=file,file.filename=/src/x.img"
+
+static void test_twin_crypt_is_not_left_to_the_source(void **state)
+{
+	static const char *const silent[][2] = {
+	    {"-drive", DRIVE},
+	    {"-drive", "file=/src/x.img,if=none,id=d0,format=luks,key-secret=s0"},
+	    {"-drive", "file=/src/x.img,if=none,id=d0,encrypt.format=luks"},
+	    {"-drive", "file=/src/x.img,if=none,id=d0,driver=luks"},
+	    {"-blockdev", NODES},
+	    {"-blockdev", "driver=luks,node-name=l,file=f"},
+	    {"-blockdev", "driver=qcow2,node-name=d0,file=f,encrypt.format=luks"},
+	    {"-blockdev", "{\"driver\":\"qcow2\",\"node-name\":\"d0\",\"file\":\"f\",\"encrypt\":{"
+			  "\"format\":\"luks\",\"key-secret\":\"s0\"}}"},
+	    {"-blockdev", "{\"driver\":\"raw\",\"node-name\":\"d0\",\"file\":{\"driver\":\"luks\","
+			  "\"key-secret\":\"s0\",\"file\":\"f\"}}"},
+	};
+	struct plan p = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
+		refused(&p, silent[i][0], silent[i][1], "its copy would not be");
+	p.below = true;
+	refused(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0", "stands on");
+}
+
+static void test_twin_crypt_takes_what_is_described(void **state)
+{
+	struct plan p = {.crypt = crypt_of("qcow2")};
+	struct strvec w = {0};
+
+	(void)state;
+	if (plan(&p, "-object", "secret,id=s0", "-drive", DRIVE) != 0)
+		fail_msg("%s", p.e.text);
+	assert_string_equal(p.t.argv.at[1], "-object");
+	assert_string_equal(p.t.argv.at[2], "secret,id=s0,format=raw,file=/proc/self/fd/10");
+	assert_string_equal(p.t.argv.at[3], "-drive");
+	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d);
+	assert_true(strvec_has(&w, "secret,id=s0,format=raw,file=/proc/self/fd/10"));
+	assert_true(strvec_has(&w, "encrypt.format=luks,encrypt.key-secret=s0,encrypt.cipher-alg="
+				   "aes-256,encrypt.hash-alg=sha256"));
+	strvec_fini(&w);
+	end(&p);
+	p = (struct plan){.crypt = crypt_of("luks"), .format = "luks"};
+	if (plan(&p, "-blockdev", NODES) != 0)
+		fail_msg("%s", p.e.text);
+	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d);
+	assert_true(strvec_has(&w, "luks"));
+	assert_true(strvec_has(&w, "key-secret=s0,cipher-alg=aes-256,hash-alg=sha256"));
+	strvec_fini(&w);
+	end(&p);
+	/* both hosts see it: nothing is copied */
+	p.shared = true;
+	if (plan(&p, "-drive", DRIVE) != 0)
+		fail_msg("%s", p.e.text);
+	end(&p);
+}
+
+static json_t *with(json_t *o, const char *key, const char *value)
+{
+	json_object_set_new(o, key, json_string(value));
+	return o;
+}
+
+static void test_twin_crypt_refuses_what_it_cannot_make(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.crypt = with(crypt_of("qcow2"), "format", "aes");
+	refused(&p, "-drive", DRIVE, "not with LUKS");
+	p.crypt = with(crypt_of("qcow2"), "secret", "s1");
+	refused(&p, "-drive", DRIVE, "with which secret");
+	p.crypt = with(crypt_of("qcow2"), "cipher_alg", "aes-256,backing_file=/etc/shadow");
+	refused(&p, "-drive", DRIVE, "does not know");
+	p.crypt = with(crypt_of("qcow2"), "hash_alg", "x=y");
+	refused(&p, "-drive", DRIVE, "does not know");
+	p.crypt = crypt_of("luks"); /* the disk is qcow2 */
+	refused(&p, "-drive", DRIVE, "inside of an encrypted one");
+	p.crypt = crypt_of("luks");
+	json_object_set_new(p.crypt, "detached", json_true());
+	refused(&p, "-drive", DRIVE, "header");
+	p = (struct plan){.crypt = crypt_of("qcow2"), .below = true, .inc = true};
+	refused(&p, "-drive", DRIVE, "stands on");
+	p.crypt = crypt_of("qcow2");
+	refused(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0,encrypt.key-secret=other",
+		"other");
+}
+
+static void test_twin_crypt_secrets_are_handed_over(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	refused(&p, "-object", "secret,id=s0,data=geheim", "command line");
+	refused(&p, "-object", "{\"qom-type\":\"secret\",\"id\":\"s0\",\"data\":\"geheim\"}",
+		"command line");
+	refused(&p, "-object", "secret,id=s0,file=/etc/shadow", "file of the source host");
+	refused(&p, "-object", "secret,id=s1", "not handed it over");
+	refused(&p, "-object", "secret_keyring,id=s0,serial=7", "source host");
+	p.secrets = json_pack("[{s:s},{s:s}]", "id", "s0", "id", "s0");
+	refused(&p, "-m", "32", "two secrets");
+	p.secrets = json_pack("[{s:s,s:s}]", "id", "s0", "format", "raw,file=/etc/shadow");
+	refused(&p, "-m", "32", "format");
+	p.secrets = json_pack("[{s:s,s:s}]", "id", "s0", "iv", "AA,file=/etc/shadow");
+	refused(&p, "-m", "32", "iv");
+	p.secrets = json_pack("[{s:s,s:s}]", "id", "s0", "keyid", "s1");
+	refused(&p, "-m", "32", "encrypted with s1");
+	p.secrets = json_pack("[{s:s,s:s},{s:s,s:s,s:s}]", "id", "m", "format", "base64", "id",
+			      "s0", "keyid", "m", "iv", "AAA=");
+	assert_int_equal(plan(&p, "-object", "secret,id=m", "-object", "secret,id=s0"), 0);
+	assert_string_equal(p.t.argv.at[2], "secret,id=m,format=base64,file=/proc/self/fd/10");
+	assert_string_equal(p.t.argv.at[4],
+			    "secret,id=s0,format=raw,file=/proc/self/fd/11,keyid=m,iv=AAA=");
+	end(&p);
+}
+
+static void test_secret_scrub_leaves_names_alone(void **state)
+{
+	json_t *argv =
+	    json_pack("[s,s,s,s,s,s,s,s,s]", "qemu", "-object", "secret,id=s0,data=geheim,,x",
+		      "--object", "{\"qom-type\":\"secret\",\"id\":\"s1\",\"data\":\"geheim\"}",
+		      "-object", "iothread,id=secret", "-object", "qom-type=secret,file=/x,id=s2");
+	json_t *secrets = json_array();
+	char *text;
+
+	(void)state;
+	secret_scrub(argv, secrets);
+	text = json_dumps(argv, JSON_COMPACT);
+	assert_string_equal(text, "[\"qemu\",\"-object\",\"secret,id=s0\",\"--object\","
+				  "\"secret,id=s1\",\"-object\",\"iothread,id=secret\",\"-object\","
+				  "\"secret,id=s2\"]");
+	free(text);
+	text = json_dumps(secrets, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(text, "[{\"id\":\"s0\",\"type\":\"secret\"},{\"id\":\"s1\",\"type\":"
+				  "\"secret\"},{\"id\":\"s2\",\"type\":\"secret\"}]");
+	free(text);
+	json_decref(argv);
+	json_decref(secrets);
+}
+
+static void test_secret_file_is_one_that_qemu_may_read(void **state)
+{
+	char path[64], proc[4200];
+	struct err e = ERR_INIT;
+	int fd;
+
+	(void)state;
+	secret_path(7, "/proc/self/fd/10", proc, sizeof(proc));
+	assert_string_equal(proc, "/proc/7/fd/10");
+	secret_path(7, "/dev/fd/3", proc, sizeof(proc));
+	assert_string_equal(proc, "/proc/7/fd/3");
+	secret_path(7, "/a", proc, sizeof(proc));
+	assert_string_equal(proc, "/proc/7/root/a");
+	secret_path(7, "a", proc, sizeof(proc));
+	assert_string_equal(proc, "/proc/7/cwd/a");
+	snprintf(path, sizeof(path), "%s/secret", images);
+	assert_int_equal(secret_open(getpid(), path, &e), -1);
+	assert_non_null(strstr(e.text, "cannot be read any more"));
+	assert_int_equal(secret_open(getpid(), images, &e), -1);
+	assert_non_null(strstr(e.text, "no file"));
+	fd = memfd_create("x", 0);
+	assert_true(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	close(secret_open(getpid(), path, &e));
+	assert_int_equal(ftruncate(fd, SECRET_MAX + 1), 0);
+	assert_int_equal(secret_open(getpid(), path, &e), -1);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_twin_crypt_is_not_left_to_the_source),
+	    cmocka_unit_test(test_twin_crypt_takes_what_is_described),
+	    cmocka_unit_test(test_twin_crypt_refuses_what_it_cannot_make),
+	    cmocka_unit_test(test_twin_crypt_secrets_are_handed_over),
+	    cmocka_unit_test(test_secret_scrub_leaves_names_alone),
+	    cmocka_unit_test(test_secret_file_is_one_that_qemu_may_read),
+	};
+	int r;
+
+	if (!mkdtemp(images))
+		return 1;
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(images);
+	return r;
+}
