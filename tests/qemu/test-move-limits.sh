@@ -60,7 +60,7 @@ refused_set() {
     local before
     before=$(limits)
     in_host src "$ADIT" set "$(job_id)" "$@" >"$T/set.log" 2>&1 && fail "adit set $* was taken"
-    grep -q "$wanted" "$T/set.log" || fail "adit set $*: $(cat "$T/set.log")"
+    grep -q -- "$wanted" "$T/set.log" || fail "adit set $*: $(cat "$T/set.log")"
     expect_equal "the limits after adit set $*" "$before" "$(limits)"
 }
 wanted=--postcopy refused_set --max-bandwidth 1M --downtime-limit 7 --timeout 5000000 --postcopy
