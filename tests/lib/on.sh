@@ -55,8 +55,6 @@ on_root() {
     ROOT=$CACHE/debian-$release-check
     archives=$CACHE/debian-$release-archives
     mkdir -p "$archives/partial" "$CACHE/$release"
-    exec 8>"$CACHE/.check-$release.lock"
-    flock 8
     stamp=$(sha256sum <"$top/tools/packages.sh")
     if [ "$(cat "$ROOT/.complete" 2>/dev/null)" != "$stamp" ]; then
         rm -rf --one-file-system "$CACHE/check-$release".??????
@@ -95,6 +93,10 @@ names=("$@")
 rm -rf "$logs" "$top/build/check/left-out-$release.txt"
 mkdir -p "$logs"
 [ ${#names[@]} != 0 ] || mapfile -t names < <(awk '!/^#/ && NF { print $1 }' "$top/tests/on-$release")
+# one at a time in that root and that tree
+mkdir -p "$CACHE"
+exec 8>"$CACHE/.check-$release.lock"
+flock 8
 on_tree || { result failed check 0 "the tree cannot be copied to build/$release"; exit 1; }
 on_root
 rm -f "$tree/build/check/results.txt"
