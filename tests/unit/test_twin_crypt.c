@@ -196,7 +196,9 @@ static void test_twin_crypt_secrets_are_handed_over(void **state)
 	refused(&p, "-m", "32", "encrypted with s1");
 	p.secrets = json_pack("[{s:s,s:s},{s:s,s:s,s:s}]", "id", "m", "format", "base64", "id",
 			      "s0", "keyid", "m", "iv", "AAA=");
-	assert_int_equal(plan(&p, "-object", "secret,id=m", "-object", "secret,id=s0"), 0);
+	if (plan(&p, "-object", "secret,id=m", "-object", "secret,id=s0", "-drive",
+		 "file=/src/x.img,format=qcow2,if=none,id=d0") != 0)
+		fail_msg("%s", p.e.text);
 	assert_string_equal(p.t.argv.at[2], "secret,id=m,format=base64,file=/proc/self/fd/10");
 	assert_string_equal(p.t.argv.at[4],
 			    "secret,id=s0,format=raw,file=/proc/self/fd/11,keyid=m,iv=AAA=");
