@@ -365,6 +365,7 @@ void job_prepared(struct job *j)
 	if (j->ram.preempt)
 		json_object_set_new(msg, "preempt", json_true());
 	json_object_set_new(msg, "host", json_string(j->service->host));
+	job_images_note(j);
 	POINT("d-prepared");
 	job_set_state(j, JOB_READY);
 	job_say(j, msg);

@@ -195,7 +195,14 @@ static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 	if (has_arrived(j, migration, status)) {
 		if (strncmp(migration, "postcopy-", 9) == 0)
 			job_force(j); /* (its event may come a moment later) */
-		decide(j);
+		if (job_images_there(j, &why) == 0) {
+			decide(j);
+		} else if (!j->postcopy) {
+			job_fail(j, &why);
+		} else { /* it can live here only, for as long as its QEMU does */
+			log_error(&j->about, "%s: copy it out of the running VM", why.text);
+			decide(j);
+		}
 		return;
 	}
 	/* In postcopy its devices may wait for pages: it is given up only when it ends itself. */

@@ -7,6 +7,7 @@
  *   job_twin.c     Prepare: images, the twin started or taken, its monitor
  *   job_keep.c     Prepare and Finish: how to start the VM again, with --persistent
  *   job_hook.c     Prepare: the operator's program starts the twin
+ *   job_images.c   whether the twin's images still have their names
  *   job_backing.c  Prepare: what stands below images that are copied without it
  *   job_secret.c   Begin: QEMU's secrets, for qemu-img and the twin
  *   job_streams.c  Prepare and Perform: descriptors, exports, the relays
@@ -234,6 +235,12 @@ int job_check_backing(struct job *j, struct err *e);
 /* The folder for sockets, which somebody may have removed while adit serve ran: it is made again,
  * and said. ERR_SYSTEM names it. */
 int service_keep_run_dir(const struct service *s, const struct rights *rights, struct err *e);
+
+/* job_images.c */
+/* Remembers which files the twin's images are, now that it has them open. */
+void job_images_note(struct job *j);
+/* Whether they still are where they were: one that is not would go with its QEMU. 0, or an error that names it. */
+int job_images_there(const struct job *j, struct err *e);
 
 /* job_streams.c */
 /* Streams under "job:ID" come to j. */

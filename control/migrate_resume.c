@@ -194,7 +194,10 @@ void migrate_ask_now(struct migrate *m)
 		return;
 	}
 	msg = cookie_new(COOKIE_RECOVER, m->id);
-	json_object_set_new(msg, "state", json_string(m->only_tell ? "ended" : m->ask_state));
+	/* A VM whose QEMU has gone from here cannot be resumed: if its twin has gone as well (both
+	 * hosts had no power), what that has left there is all that there is of it. */
+	json_object_set_new(msg, "state",
+			    json_string(m->only_tell || m->source_gone ? "ended" : m->ask_state));
 	migrate_say(m, msg);
 }
 
@@ -221,6 +224,11 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 		if (is_news(m, SAID_ANSWER, status ? status : "state unknown"))
 			migrate_note(m, "the destination says that the VM is its own (%s)",
 				     status ? status : "state unknown");
+		if (m->source_gone && !m->only_tell && !json_is_true(json_object_get(msg, "runs")) &&
+		    strcmp(status ? status : "", "gone") == 0)
+			err_set(&m->err, ERR_QEMU,
+				"the VM had moved, and has ended on both hosts: its disks are on the "
+				"destination, as it left them there");
 		migrate_finished(m, msg);
 	} else if (strcmp(outcome, "never") == 0 && m->only_tell) {
 		m->settled = true; /* it has forgotten the job: there is nobody left to tell */

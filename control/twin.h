@@ -24,6 +24,8 @@ struct twin_image {
 	const struct vmdesc_disk *disk;
 	bool created;  /* by this job */
 	char *backing; /* what it is made over, with --copy-storage inc; else NULL */
+	/* the file that the twin has open; 0 where it is not a regular one, or not known */
+	unsigned long long dev, ino;
 };
 
 /* A file below images that are made over it: it is only read. */

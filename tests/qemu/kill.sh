@@ -10,18 +10,25 @@
 [ "$ADIT" != "$TOP/build/release/cli/adit" ] || ADIT=$TOP/build/asan-ubsan/cli/adit
 grep -qs ADIT_STOP_AT "$ADIT" || skip "the program is not built with points (preset asan-ubsan): ${ADIT#"$TOP"/}"
 
-KILL_PARTS=$TOP/build/check/kill-table
+. "$TESTS_QEMU/kill-cells.sh"
+. "$TESTS_QEMU/kill-faults.sh"
+. "$TESTS_QEMU/kill-folders.sh"
+. "$TESTS_QEMU/postcopy.sh"
+
 KILL_STATE=$T/state
 # the host of the process that stops at a point, by the point's first letter
 declare -A KILL_STOPS=([s]=migrate [d]=serve)
 KILL_CELL=0
+KILL_VERSION=$("$QEMU" --version | sed -nE '1s/.*version ([0-9]+\.[0-9]+).*/\1/p')
+KILL_COMMIT=$(kill_commit)
+KILL_DONE=()
+# the folder for temporary files of cells that are run apart: the paths of sockets must be short
+KILL_APART=${T%/*}
 
 # kill_row ROW: the cells that follow are of that row of the table. KILL_ONLY in the environment, a regular expression over
 # "POINT FAULT", picks some of them.
 kill_row() {
     KILL_ROW=$1
-    mkdir -p "$KILL_PARTS"
-    rm -f "$KILL_PARTS/$1.cells"
     kill_hosts
 }
 kill_hosts() {
@@ -31,17 +38,60 @@ kill_hosts() {
     chmod 700 "$T/run-dst" "$T/run-dst/vms"
 }
 
-# kill_table: all cells of the row are done, and what they saw is what the page says
+# kill_cells: all of the row, one after the other
+kill_cells() {
+    local row point fault who
+    while read -r row point fault who <&4; do
+        kill_cell "$row" "$point" "$fault" "$who"
+    done 4< <(kill_cells_of "$KILL_ROW")
+}
+
+# kill_cells_apart N < CELLS: each of those lines of kill-cells.in in namespaces of its own, N at a time. Fails once all
+# are done.
+kill_cells_apart() {
+    local row point fault who log running=0 bad=()
+    mkdir -p "$TOP/build/check/kill-table/logs"
+    while read -r row point fault who; do
+        [[ "$point $fault" =~ ${KILL_ONLY:-.} ]] || continue
+        log=$TOP/build/check/kill-table/logs/$row.$point.$fault@$KILL_VERSION.log
+        : >"$T/$row.$point.$fault.runs"
+        [ "$running" -lt "$1" ] || { wait -n && running=$((running - 1)); }
+        (
+            trap - ERR EXIT
+            begin=$(now_ms)
+            if TMPDIR=$KILL_APART timeout -k 10 300 bash "$TESTS_QEMU/kill-one.sh" "$row" "$point" "$fault" "$who" >"$log" 2>&1 </dev/null; then
+                word=passed
+            else
+                word="failed: $(grep -a -m 1 '^FAIL: ' "$log" || tail -n 1 "$log")"
+            fi
+            say "$row, at $point: $fault; then $who: $word ($(($(now_ms) - begin)) ms)"
+            [ "$word" != passed ] || rm "$T/$row.$point.$fault.runs"
+        ) &
+        running=$((running + 1))
+        KILL_DONE+=("$row $point $fault")
+    done
+    wait
+    [ ${#KILL_DONE[@]} -gt 0 ] || fail 'there are no such cells'
+    for log in "$T"/*.runs; do
+        [ ! -e "$log" ] || bad+=("$(basename "$log" .runs)")
+    done
+    [ ${#bad[@]} = 0 ] || fail "${#bad[@]} of ${#KILL_DONE[@]} cells failed: ${bad[*]}; see build/check/kill-table/logs"
+}
+
+# kill_table: what the cells have seen is what the page says of them; where it says that one was not run there is nothing to
+# compare
 kill_table() {
-    local said
-    [ -z "${KILL_ONLY:-}" ] || { say 'note: only some cells were run; the page is not compared'; return 0; }
-    bash "$TESTS_QEMU/kill-table.sh" --row "$KILL_ROW" >"$T/row.seen"
-    sed -n "/^<!-- $KILL_ROW -->/,/^<!-- end of $KILL_ROW -->/p" "$TOP/docs/kill-table.md" >"$T/row.said"
-    said=$(diff "$T/row.said" "$T/row.seen") ||
-        fail "docs/kill-table.md is not what was seen ($(grep -m 2 '^[<>]' <<<"$said" | paste -sd' ')): if that is meant," \
-            'run tests/qemu/run.sh kill-table, then tests/qemu/kill-table.sh --docs'
-    # the whole page, where all rows are there
-    bash "$TESTS_QEMU/kill-table.sh" 2>/dev/null || true
+    local row point fault ran who how line said=()
+    while read -r row point fault; do
+        IFS=$'\t' read -r _ ran who how <"$KILL_SEEN/$KILL_VERSION/$row/$point.$fault"
+        line=$(kill_line "$row" "$point" "$fault" "$ran" "$who" "$how")
+        sed -n "/^<!-- $row -->/,/^<!-- end of $row -->/p" "$TOP/docs/kill-table.md" >"$T/row.said"
+        grep -qF "$line" "$T/row.said" || grep -F "$(kill_line "$row" "$point" "$fault" '' '' '' | cut -d '|' -f -4)" "$T/row.said" |
+            grep -q '\*\*not run\*\*' || said+=("$line")
+    done < <(printf '%s\n' ${KILL_DONE[@]+"${KILL_DONE[@]}"})
+    [ ${#said[@]} = 0 ] || fail "docs/kill-table.md does not say what was seen (${said[*]}): if that is meant, run" \
+        'tests/qemu/run.sh kill-table, then tests/qemu/kill-table.sh --docs'
+    bash "$TESTS_QEMU/kill-table.sh"
 }
 
 kill_is_stopped() {
@@ -52,27 +102,7 @@ kill_is_stopped() {
 }
 
 # kill_serve [POINT]: adit serve on dst, as ever or to stop at that point
-kill_serve() { ADIT_STOP_AT=${1:-} adit_serve_launch; }
-
-# kill_twin_pid: of the QEMU on dst
-kill_twin_pid() { host_processes dst | awk '/-incoming/ && /qemu/ && !/adit serve/ { print $1; exit }'; }
-kill_no_twin() { [ -z "$(kill_twin_pid)" ]; }
-
-# link_reset: every connection is reset on both hosts, and refused until link_accept
-link_reset() {
-    local host
-    in_host dst nft insert rule inet fw input iif eth0 reject with tcp reset
-    for host in src dst; do
-        in_host "$host" ss -K "dport = $ADIT_PORT or sport = $ADIT_PORT" >/dev/null 2>&1 || true
-    done
-}
-# link_accept: the link is as ever, whether it was cut or reset
-link_accept() {
-    local handle
-    link_heal
-    handle=$(in_host dst nft -a list chain inet fw input | sed -nE 's/.*reject.*# handle ([0-9]+)$/\1/p')
-    [ -z "$handle" ] || in_host dst nft delete rule inet fw input handle "$handle"
-}
+kill_serve() { local ADIT=$(kill_program dst); ADIT_STOP_AT=${1:-} adit_serve_launch; }
 
 # kill_watch: from now on nobody else looks at the guests so closely. VM's further monitor is the watcher's.
 kill_watch() {
@@ -89,49 +119,6 @@ kill_watched() {
         paste -sd, | sed 's/,/, /g')"
 }
 
-# kill_fault FAULT: does it, and has those who were stopped go on
-kill_fault() {
-    local stopped=$2 pid
-    case $1 in
-    source-adit) proc_kill migrate KILL ;;
-    destination-adit) proc_kill serve KILL ;;
-    both-adits) proc_kill migrate KILL && proc_kill serve KILL ;;
-    source-qemu) proc_kill "$VM" KILL ;;
-    destination-qemu | waiting-qemu)
-        pid=$(kill_twin_pid)
-        [ -n "$pid" ] || fail 'no QEMU is there on dst to be killed'
-        kill -9 "$pid"
-        # it is dead, and not about to be, when the others go on
-        wait_until 5 'the end of the QEMU on dst' kill_process_dead "$pid"
-        ;;
-    silent | blink) link_cut ;;
-    reset) link_reset ;;
-    *) fail "kill_fault: $1 is not known" ;;
-    esac
-    case $stopped.$1 in
-    migrate.source-adit | serve.destination-adit | *.both-adits) ;;
-    *) proc_kill "$stopped" CONT ;;
-    esac
-}
-kill_process_dead() {
-    local state
-    { read -r _ _ state _ <"/proc/$1/stat"; } 2>/dev/null || return 0
-    [ "$state" = Z ]
-}
-
-# kill_mend FAULT: the link heals, and adit serve runs again if it was killed
-kill_mend() {
-    case $1 in
-    silent) sleep 17 ;;       # longer than it takes both to know that the peer is dead
-    blink | reset) sleep 2 ;;
-    *) sleep 0.3 ;;
-    esac
-    link_accept
-    [[ $1 =~ ^(destination-adit|both-adits)$ ]] || return 0
-    proc_end serve
-    kill_serve
-}
-
 # kill_recover: until it says that all is settled; how often it had to be asked is in RECOVERIES
 kill_recover() {
     local end=$(($(now_ms) + 40000))
@@ -139,7 +126,7 @@ kill_recover() {
     : >"$T/recovered.log"
     while :; do
         RECOVERIES=$((RECOVERIES + 1))
-        proc_start recover src "$ADIT" recover --state-dir "$KILL_STATE-src"
+        proc_start recover src "$(kill_program src)" recover --state-dir "$KILL_STATE-src"
         proc_wait recover 60
         { printf 'status %s\n' "$PROC_STATUS" && cat "$T/recover.log"; } >>"$T/recovered.log"
         [ "$PROC_STATUS" != 0 ] || break
@@ -151,10 +138,20 @@ kill_recover() {
 # kill_journal SIDE: the records that are there
 kill_journal() { find "$KILL_STATE-$1/journal" -name '*.json' 2>/dev/null || true; }
 
-# kill_boot VM: on src, with a further monitor for the watcher; up and at work
+# kill_boot VM POINT: on src, with a further monitor for the watcher; up and at work
 kill_boot() {
+    local mem=32 append='ram=16 rate=1000 sectors=256 diskrate=20'
+    KILL_OPTIONS=()
+    if [[ $2 = postcopy:* ]]; then
+        # it writes faster than the line carries, which still has seconds' worth of RAM to carry when the guest has moved
+        mem=64 append='ram=40 rate=max sectors=256 diskrate=20'
+        KILL_OPTIONS=(--postcopy --timeout 1 --on-timeout postcopy --downtime-limit 20)
+        link_rate 80mbit
+    fi
     move_disks $1 16M raw:virtio
-    vm_start $1 src monitors=2 "${MOVE_DISKS[@]}" append='ram=16 rate=1000 sectors=256 diskrate=20' \
+    # all of it, so that nobody needs more room once it was copied
+    qemu-io -f raw -c 'write -q -P 7 12M 4M' "$T/disks/$1-0.raw"
+    vm_start $1 src monitors=2 mem=$mem "${MOVE_DISKS[@]}" append="$append" \
         arg=-chardev arg="socket,id=watch,path=$T/$1/watch.sock,server=on,wait=off" arg=-mon arg=chardev=watch,mode=control
     VM_QMP[${1}2]=$T/$1/qmp2.sock
     guest_ready $1
@@ -172,16 +169,21 @@ kill_is_at() {
     esac
 }
 
-# kill_cell MOMENT POINT FAULT WHO: WHO must run in the end: source, destination, either (exactly one of
-# the two, but which one is a race between the loss and the decision), none (it was lost with the source's QEMU) or crashed (on the destination, where it had moved to)
+# kill_cell ROW POINT FAULT WHO: a line of kill-cells.in
 kill_cell() {
-    local moment=$1 point=$2 fault=$3 who=$4 options=() stopped ran how status watch=
+    local row=$1 point=$2 fault=$3 who=$4 options stopped ran how status watch='' seen=$KILL_SEEN/$KILL_VERSION/$1/$2.$3
     [[ "$point $fault" =~ ${KILL_ONLY:-.} ]] || return 0
+    mkdir -p "${seen%/*}"
+    # until it has passed
+    printf '%s\tfailed\n' "$KILL_COMMIT" >"$seen"
     VM=k$((KILL_CELL += 1))
-    stopped=${KILL_STOPS[${point%%-*}]}
-    say "$moment, at $point: $fault; then $who"
+    say "$(kill_moment "$point"), at $point: $fault; then $who"
     CELL_BEGIN=$(now_ms)
-    kill_boot $VM
+    kill_folder_make "$row" "$fault"
+    kill_boot $VM "$point"
+    options=(${KILL_OPTIONS[@]+"${KILL_OPTIONS[@]}"})
+    point=${point#*:}
+    stopped=${KILL_STOPS[${point%%-*}]}
     if [ "$fault" = waiting-qemu ]; then
         mkdir -p "$T/dst"
         qemu-img create -q -f raw "$T/dst/$VM-twin-0.raw" 16M
@@ -191,6 +193,8 @@ kill_cell() {
         watch=$T/$VM-twin/watch.sock
     fi
     left_mark
+    LEFT_GONE=
+    [ "$fault" != removed ] || LEFT_GONE=" ${KILL_FOLDER}(/|\$)"
     kill_watch $VM "$watch"
     if [ "$stopped" = serve ]; then
         kill_serve "$point"
@@ -200,36 +204,38 @@ kill_cell() {
         ADIT_STOP_AT=$point adit_start $VM ${options[@]+"${options[@]}"}
     fi
     wait_until 20 "$stopped to stop at $point" kill_is_stopped "$stopped"
-    kill_is_at $VM "$point"
+    [ "$point" != "$2" ] || kill_is_at $VM "$point"
     left_clock
     kill_fault "$fault" "$stopped"
     kill_mend "$fault"
-    adit_wait 60
+    adit_wait 90
     status=$MIGRATE_STATUS
     [ -z "$(kill_journal src)" ] && how='by itself' || how='`adit recover`'
+    [[ $who.$fault != either.stop-* ]] || how='by itself or `adit recover`'
     kill_recover
     case $fault.$status.$who in
-    source-adit.* | both-adits.*) ran=killed ;;
+    source-adit.* | both-adits.* | source-host.* | both-hosts.*) ran=killed ;;
     *.either) ran='moved or failed' ;;
     *.0.*) ran='moved' ;;
     *) ran='failed' ;;
     esac
     sed 's/^/  migrate: /' "$T/migrate.log"
-    kill_verify "$who"
+    kill_verify "$who" "$fault"
     kill_watched
     expect_equal 'records that are left in the journals' '' "$(kill_journal src)$(kill_journal dst)"
     kill_clear
     say "  settled $how, $(($(now_ms) - CELL_BEGIN)) ms in all"
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$moment" "$point" "$fault" "$ran" "$who" "$how" >>"$KILL_PARTS/$KILL_ROW.cells"
+    printf '%s\t%s\t%s\t%s\n' "$KILL_COMMIT" "$ran" "$who" "$how" >"$seen"
+    KILL_DONE+=("$row $2 $fault")
 }
 
-# kill_verify WHO: that one runs, whole; the other side is clean
+# kill_verify WHO FAULT: that one runs, whole; the other side is clean
 kill_verify() {
     # what adit serve has for itself
-    local may="^process ${PROC_PID[serve]} |:$ADIT_PORT | (@adit-once:)?$T/run-dst(/once\\.sock)?$|^folder $T/state-|/host-id$|^folder $T/run-dst(/vms)?$" pid dir
+    local may="^process ${PROC_PID[serve]} |:$ADIT_PORT | (@adit-once:)?$T/run-dst(/once\\.sock)?$|^folder $T/state-|/host-id$|^folder $T/run-dst(/vms)?$|^file $T/(adit|boot)-(src|dst)$|^[a-z]* $T/gone-" pid dir
     if [ "$1" = either ]; then
         # which of the two is a race; that it is one of them is not
-        set -- "$(if kill_no_twin; then echo source; else echo destination; fi)"
+        set -- "$(if kill_no_twin; then echo source; else echo destination; fi)" "$2"
         say "  it is the $1"
     fi
     case $1 in
@@ -245,13 +251,14 @@ kill_verify() {
         wait_until 10 "the end of the source's QEMU" proc_gone $VM
         pid=$(kill_twin_pid)
         [ -n "$pid" ] || fail 'no QEMU runs on dst'
-        dir=$(echo "$T"/run-dst/vms/*)
+        dir=$(echo "$(kill_path "$T/run-dst/vms")"/*)
         [ -d "$dir" ] || fail "there is no one folder of a VM: $dir"
         vm_adopt $VM-twin dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" "$pid"
         wait_until 10 'the VM running on dst' vm_is $VM-twin running
-        guest_continues $VM $VM-twin
+        # (what the guest said while the folder was full that its log is in is not there)
+        [ "$row.$2" = destination-run.full ] || guest_continues $VM $VM-twin
         move_checked $VM-twin
-        disk_same_but_guest raw "$T/disks/$VM-0.raw" raw "$T/images/$VM-0.raw" 0 "$(guest_find $VM '^READY')"
+        disk_same_but_guest raw "$T/disks/$VM-0.raw" raw "$(kill_path "$T/images/$VM-0.raw")" 0 "$(guest_find $VM '^READY')"
         LEFT_CLOCK=$(now_ms)
         left_nothing "$may|^process $pid |^[a-z]* $dir|^listening $dir|^file $T/images/$VM-0.raw$"
         ;;
@@ -260,8 +267,9 @@ kill_verify() {
         wait_until 10 'the end of the QEMU on dst' kill_no_twin
         LEFT_CLOCK=$(now_ms)
         left_nothing "$may"
-        [ "$MIGRATE_STATUS" = 1 ] || fail "adit migrate ended with $MIGRATE_STATUS, and no VM is left"
-        said_one_line 'QEMU'
+        # where adit was killed too nobody is left to say it
+        [[ $2 = *-host* ]] || [ "$MIGRATE_STATUS" = 1 ] || fail "adit migrate ended with $MIGRATE_STATUS, and no VM is left"
+        [[ $2 = *-host* ]] || said_one_line 'QEMU'
         ;;
     crashed)
         proc_gone $VM || fail "the source's QEMU is there"
@@ -280,5 +288,8 @@ kill_clear() {
     vm_end $VM
     proc_end $VM-twin
     proc_end serve
+    link_rate none
+    kill_folder_clear
+    rm -f "$T/adit-src" "$T/adit-dst" "$T/boot-src" "$T/boot-dst"
     rm -rf "$T/images/$VM-0.raw" "$T/disks/$VM-0.raw" "$T/dst" "$T/run-dst/vms/"* "$KILL_STATE-src" "$KILL_STATE-dst"
 }

@@ -46,7 +46,7 @@ left_nothing() {
         [ "$(now_ms)" -lt "$end" ] || fail "left behind: $(paste -sd, <<<"$new")"
         sleep 0.2
     done
-    new=$(comm -23 "$T/left.before" "$T/left.after" | grep -E '^(file|folder)' || true)
+    new=$(comm -23 "$T/left.before" "$T/left.after" | grep -E '^(file|folder)' | grep -vE -- "${LEFT_GONE:-^$}" || true)
     [ -z "$new" ] || fail "removed, though it was there before: $(paste -sd, <<<"$new")"
 }
 

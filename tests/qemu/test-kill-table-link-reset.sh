@@ -6,15 +6,5 @@
 . "$TESTS_QEMU/kill.sh"
 
 kill_row link-reset
-kill_cell 'Begin' d-begin reset source
-kill_cell 'Prepare' d-prepared reset source
-kill_cell 'mirroring' s-disks reset source
-kill_cell 'RAM' s-ram reset source
-kill_cell 'pre-switchover' s-switchover reset source
-kill_cell 'between Perform and Finish' s-completed reset source
-kill_cell 'Finish, before the decision' d-finish reset either
-kill_cell 'Finish, after the decision' d-decided reset destination
-kill_cell 'before Confirm' s-finished reset destination
-kill_cell 'Confirm' d-confirm reset destination
-kill_cell 'Confirm' s-confirmed reset destination
+kill_cells
 kill_table

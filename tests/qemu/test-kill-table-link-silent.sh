@@ -6,9 +6,5 @@
 . "$TESTS_QEMU/kill.sh"
 
 kill_row link-silent
-kill_cell 'RAM' s-ram blink destination
-kill_cell 'pre-switchover' s-switchover silent source
-kill_cell 'Finish, after the decision' d-decided silent destination
-kill_cell 'Finish, after the decision' d-runs blink destination
-kill_cell 'Confirm' d-confirm silent destination
+kill_cells
 kill_table

@@ -7,15 +7,5 @@
 . "$TESTS_QEMU/kill.sh"
 
 kill_row source-qemu
-kill_cell 'Begin' s-begin source-qemu none
-kill_cell 'Prepare' d-prepared source-qemu none
-kill_cell 'mirroring' s-disks source-qemu none
-kill_cell 'RAM' s-ram source-qemu none
-kill_cell 'pre-switchover' s-switchover source-qemu none
-kill_cell 'between Perform and Finish' s-completed source-qemu destination
-kill_cell 'Finish, before the decision' d-finish source-qemu destination
-kill_cell 'Finish, after the decision' d-decided source-qemu destination
-kill_cell 'before Confirm' s-finished source-qemu destination
-kill_cell 'Confirm' d-confirm source-qemu destination
-kill_cell 'Confirm' s-confirmed source-qemu destination
+kill_cells
 kill_table
