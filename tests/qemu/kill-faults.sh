@@ -23,7 +23,7 @@ link_accept() {
 
 # kill_guardian_pid: of the guardian of the job on dst: it is a fork of adit serve
 kill_guardian_pid() {
-    host_processes dst | awk -v serve="${PROC_PID[serve]}" '/adit serve / && !/qemu/ && $1 != serve { print $1; exit }'
+    host_processes dst | awk -v serve="${PROC_PID[serve]}" '/adit serve / && $1 != serve { print $1; exit }'
 }
 
 # kill_host HOST: its power goes: all of its processes at one moment, its run folder, and its connections, without a word to

@@ -203,7 +203,7 @@ kill_cell() {
         kill_serve
         ADIT_STOP_AT=$point adit_start $VM ${options[@]+"${options[@]}"}
     fi
-    wait_until 20 "$stopped to stop at $point" kill_is_stopped "$stopped"
+    wait_until 60 "$stopped to stop at $point" kill_is_stopped "$stopped"
     [ "$point" != "$2" ] || kill_is_at $VM "$point"
     left_clock
     kill_fault "$fault" "$stopped"

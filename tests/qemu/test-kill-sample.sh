@@ -10,7 +10,7 @@
 
 # draw N REGEX: so many of the cells that match
 draw() {
-    kill_cells_sampled | grep -E -- "$2" | while read -r cell; do
+    kill_cells_sampled | { grep -E -- "$2" || true; } | while read -r cell; do
         printf '%s %s\n' "$(cksum <<<"$ADIT_SEED $KILL_VERSION $cell" | cut -d' ' -f1)" "$cell"
     done | sort -n | sed -n "1,$1s/^[0-9]* //p"
 }

@@ -9,5 +9,5 @@
 . "$TESTS_QEMU/kill.sh"
 
 KILL_ROW=stop-destination-qemu
-kill_cells_apart 8 < <(kill_cells_of stop-destination-qemu)
+kill_cells_apart 6 < <(kill_cells_of stop-destination-qemu)
 kill_table

@@ -9,5 +9,5 @@
 . "$TESTS_QEMU/kill.sh"
 
 KILL_ROW=stop-source-qemu
-kill_cells_apart 8 < <(kill_cells_of stop-source-qemu)
+kill_cells_apart 6 < <(kill_cells_of stop-source-qemu)
 kill_table
