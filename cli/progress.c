@@ -143,6 +143,8 @@ void progress_end(struct progress *p, const struct migrate_result *r)
 	printf("The VM %s on the destination.\n", r->running ? "runs" : "is paused");
 	printf("  total time   %.1f s\n", (double)r->total_ms / 1000);
 	printf("  downtime     %" PRIu64 " ms\n", r->downtime_ms);
+	printf("  pause        %" PRIu64 " ms\n", r->pause_ms);
+	printf("  stall        %" PRIu64 " ms, the longest before it\n", r->stall_ms);
 	printf("  passes       %" PRIu64 "\n", r->passes);
 	printf("  %-24s %10s  %12s\n", "stream", "bytes", "mean rate");
 	for (size_t i = 0; i < r->stream_count; i++)

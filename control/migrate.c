@@ -120,6 +120,8 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	r.total_ms = clock_ms() - m->start_ms;
 	if (m->stop_ms && m->running_there_ms)
 		r.downtime_ms = m->running_there_ms - m->stop_ms;
+	r.pause_ms = r.downtime_ms > m->word_ms ? r.downtime_ms - m->word_ms : 0;
+	r.stall_ms = m->stall_longest_ms;
 	r.running = m->was_running;
 	r.passes = m->progress.passes;
 	r.there.qmp = qmp ? qmp : "";
@@ -248,9 +250,11 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 	m->ev_answer = evtimer_new(base, migrate_answer_due, m);
 	m->ev_undo = evtimer_new(base, migrate_undo_due, m);
 	m->ev_ask = evtimer_new(base, migrate_ask_due, m);
+	m->ev_disks = evtimer_new(base, migrate_disks_due, m);
+	m->ev_stall = evtimer_new(base, migrate_stall_due, m);
 	m->ev_end = evtimer_new(base, on_end, m);
 	if (!m->rate || !m->ev_tick || !m->ev_timeout || !m->ev_suspect || !m->ev_answer ||
-	    !m->ev_undo || !m->ev_ask || !m->ev_end || !m->wish) {
+	    !m->ev_undo || !m->ev_ask || !m->ev_disks || !m->ev_stall || !m->ev_end || !m->wish) {
 		err_set(e, ERR_SPACE, "no memory for a job");
 		goto fail;
 	}
@@ -329,6 +333,8 @@ void migrate_free(struct migrate *m)
 	free_event(m->ev_answer);
 	free_event(m->ev_undo);
 	free_event(m->ev_ask);
+	free_event(m->ev_disks);
+	free_event(m->ev_stall);
 	free_event(m->ev_end);
 	migrate_drop_relays(m, "the job is over");
 	migrate_ram_fini(m);

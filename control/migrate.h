@@ -100,6 +100,8 @@ struct migrate_result {
 	bool running;	 /* it ran, and runs; false: it was paused, and stays so */
 	uint64_t total_ms;
 	uint64_t downtime_ms; /* from the guest's stop here to the word that it runs there */
+	uint64_t pause_ms;    /* from STOP here to RESUME there: without that word's way */
+	uint64_t stall_ms;    /* before that: the longest that QEMU here left its monitor waiting */
 	uint64_t passes;
 	const struct migrate_stream *streams;
 	size_t stream_count;

@@ -55,8 +55,14 @@ void migrate_finished(struct migrate *m, const json_t *msg)
 {
 	event_del(m->ev_answer);
 	POINT("s-finished");
-	if (!m->running_there_ms)
+	if (!m->running_there_ms) {
+		struct session_stats st = {0};
+
+		if (m->session)
+			session_stats(m->session, &st);
 		m->running_there_ms = clock_ms();
+		m->word_ms = st.rtt_us / 2000;
+	}
 	if (m->was_running && !json_is_true(json_object_get(msg, "runs")))
 		migrate_note(m, "the destination holds the VM in state %s",
 			     json_string_value(json_object_get(msg, "status")));

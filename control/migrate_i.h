@@ -4,7 +4,8 @@
  *   migrate.c          life, states, failure
  *   migrate_begin.c    Begin and Prepare
  *   migrate_talk.c     the session and the talk with the destination
- *   migrate_perform.c  Perform: the mirrors, the switchover
+ *   migrate_perform.c  Perform: the mirrors' events, the switchover
+ *   migrate_disks.c    Perform: the mirrors begin
  *   migrate_ram.c      Perform: RAM's channels, what QEMU says of its migration
  *   migrate_settings.c QEMU's capabilities and parameters, set and put back
  *   migrate_limits.c   limits that change while it runs; pausing, postcopy, the time limit
@@ -13,6 +14,7 @@
  *   migrate_journal.c  what is on the disk before it is done
  *   migrate_resume.c   asking again, and a job that another process began
  *   migrate_watch.c    progress
+ *   migrate_stall.c    how long QEMU's main loop stands still
  */
 #ifndef ADIT_CONTROL_MIGRATE_I_H
 #define ADIT_CONTROL_MIGRATE_I_H
@@ -56,7 +58,9 @@ struct mig_disk {
 	struct stream_stats last; /* when the relay has gone */
 	uint64_t begun_ms, ended_ms;
 	uint64_t done, total; /* of the mirror, bytes */
-	bool added, ready;    /* node is there; BLOCK_JOB_READY */
+	int qemu_fd;	      /* QEMU's end of the stream, until QEMU has it; -1 */
+	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
+	bool ready;	      /* BLOCK_JOB_READY */
 	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
@@ -103,7 +107,8 @@ struct migrate {
 	json_t *prepared;		      /* the destination's cookie */
 
 	struct mig_disk *disks;
-	size_t disk_count;
+	size_t disk_count, disk_next; /* whose turn it is to begin */
+	bool disks_open;	      /* all mirrors run, with no limit */
 	struct mig_channel *channels;
 	size_t channel_count;	/* that have ever been open */
 	size_t channels_opened; /* of this connection's round */
@@ -121,11 +126,14 @@ struct migrate {
 	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
 	bool resumed;		     /* QEMU was told to */
 
-	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask;
+	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask,
+	    *ev_disks, *ev_stall;
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
 	uint64_t ticks, last_sent, last_sent_ms;
 	uint64_t still_sent,
 	    still_since_ms; /* while the guest stands still: nothing was sent since */
+	uint64_t word_ms; /* how long the word that it runs there was on its way */
+	uint64_t stall_asked_ms, stall_longest_ms;
 	struct migrate_progress progress;
 	double smooth_rate;
 
@@ -231,10 +239,27 @@ int migrate_list_disks(struct migrate *m, struct err *e);
 void migrate_perform(struct migrate *m);
 void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
 void migrate_disks_closed(struct migrate *m);
-/* ev_answer's, in DISKS. */
-void migrate_disks_silent(struct migrate *m);
+/* Goes on to RAM once all mirrors run and are ready. */
+void migrate_disks_ready(struct migrate *m);
 /* The guest stands still for the switchover: the mirrors end. */
 void migrate_pre_switchover(struct migrate *m);
+
+/* migrate_disks.c */
+/* The nodes, then the mirrors. The state is MIGRATE_DISKS. */
+void migrate_disks_begin(struct migrate *m);
+/* ev_disks'. */
+void migrate_disks_due(evutil_socket_t fd, short what, void *ctx);
+/* ev_answer's, in DISKS. */
+void migrate_disks_silent(struct migrate *m);
+/* A JOB_STATUS_CHANGE event. */
+void migrate_disks_job_status(struct migrate *m, const json_t *data);
+/* Closes what QEMU was not given. */
+void migrate_disks_drop(struct migrate *m);
+
+/* migrate_stall.c */
+void migrate_stall_begin(struct migrate *m);
+/* ev_stall's. */
+void migrate_stall_due(evutil_socket_t fd, short what, void *ctx);
 
 /* migrate_ram.c */
 /* RAM's channels open, QEMU begins. The state is MIGRATE_RAM. */

@@ -119,6 +119,8 @@ json_t *migrate_json_end(const struct migrate_result *r)
 			json_object_set_new(there, "pid", json_integer((json_int_t)r->there.pid));
 		json_object_set_new(o, "running", json_boolean(r->running));
 		json_object_set_new(o, "downtime_ms", json_integer((json_int_t)r->downtime_ms));
+		json_object_set_new(o, "pause_ms", json_integer((json_int_t)r->pause_ms));
+		json_object_set_new(o, "longest_stall_ms", json_integer((json_int_t)r->stall_ms));
 		json_object_set_new(o, "destination", there);
 	}
 	return o;

@@ -1,115 +1,16 @@
 /*
- * Perform: the mirrors to steady state, RAM (migrate_ram.c), and the switchover, in the order that
- * was clean in every run: the mirrors are ended while the guest stands still, the destination
- * closes its exports, and only then the last of RAM goes over.
+ * Perform: the mirrors (migrate_disks.c) to steady state, RAM (migrate_ram.c), and the switchover,
+ * in the order that was clean in every run: the mirrors are ended while the guest stands still, the
+ * destination closes its exports, and only then the last of RAM goes over.
  */
 #include "control/migrate_i.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/point.h"
-
-/* While QEMU says hello to an NBD server it does nothing else: the guest stands still. (7.2 and
- * 10.0.) A destination that is silent then would hold it for as long as it likes. */
-enum { HELLO_MS = 5000, HELLO_DISK_MS = 2000 };
-
-/* ---- the mirrors ---- */
-
-static void on_disk_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
-{
-	struct mig_disk *d = ctx;
-	struct migrate *m = d->m;
-	struct err e = ERR_INIT;
-
-	relay_stats(r, &d->last);
-	d->relay = NULL;
-	d->ended_ms = clock_ms();
-	if (d->over || m->state > MIGRATE_SWITCHOVER)
-		return;
-	err_set(&e, ERR_CLOSED, "the copy of disk %s broke: %s", d->desc->name,
-		code == CODE_NONE || !*reason ? "its connection was closed" : reason);
-	migrate_suspect(m, &e);
-}
-
-static void on_mirrors_begun(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct migrate *m = ctx;
-	struct err why = *e;
-
-	(void)q;
-	(void)b;
-	if (m->state != MIGRATE_DISKS)
-		return;
-	event_del(m->ev_answer);
-	if (!err_is_set(&why)) {
-		POINT("s-disks");
-		return;
-	}
-	err_prefix(&why, "the disks cannot be copied");
-	migrate_suspect(m, &why);
-}
-
-/* A stream for the disk, and QEMU's end of the socketpair into the batch. */
-static int begin_mirror(struct migrate *m, struct mig_disk *d, struct qmp_batch *b, struct err *e)
-{
-	char target[COOKIE_JOB_LEN + 300];
-	int pair[2];
-
-	snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
-	if (fd_socketpair(pair, e) < 0)
-		return e->code;
-	d->relay =
-	    relay_open(m->base, m->session, STREAM_DISK, target, pair[0], on_disk_relay_end, d, e);
-	if (!d->relay) {
-		fd_close(&pair[1]);
-		return e->code;
-	}
-	stream_set_rate(relay_stream(d->relay), m->rate);
-	d->begun_ms = clock_ms();
-	qmp_batch_add_fd(b, QMP_MUST, d->fd, pair[1]);
-	qmp_batch_add(b, QMP_MUST, "blockdev-add",
-		      json_pack("{s:s,s:s,s:{s:s,s:s},s:s}", "node-name", d->node, "driver", "nbd",
-				"server", "type", "fd", "str", d->fd, "export", d->desc->name));
-	d->added = true;
-	qmp_batch_add(b, QMP_MUST, "blockdev-mirror",
-		      json_pack("{s:s,s:s,s:s,s:s,s:s}", "job-id", d->job, "device", d->desc->node,
-				"target", d->node, "sync",
-				m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full",
-				"copy-mode", "background"));
-	return 0;
-}
-
-static int begin_mirrors(struct migrate *m, struct err *e)
-{
-	struct qmp_batch *b = qmp_batch_new();
-
-	if (!b)
-		return err_set(e, ERR_SPACE, "no memory for the disks' copies");
-	for (size_t i = 0; i < m->disk_count; i++) {
-		if (begin_mirror(m, &m->disks[i], b, e) < 0) {
-			qmp_batch_free(b);
-			return e->code;
-		}
-	}
-	qmp_batch_run(b, m->qmp, on_mirrors_begun, m);
-	migrate_arm(m->ev_answer, HELLO_MS + HELLO_DISK_MS * (unsigned)m->disk_count);
-	return 0;
-}
-
-void migrate_disks_silent(struct migrate *m)
-{
-	struct err e = ERR_INIT;
-
-	err_set(&e, ERR_TIMEOUT,
-		"the disks of the destination did not answer in time, and the guest stood still "
-		"meanwhile");
-	migrate_fail(m, &e);
-}
 
 int migrate_list_disks(struct migrate *m, struct err *e)
 {
@@ -128,6 +29,7 @@ int migrate_list_disks(struct migrate *m, struct err *e)
 		snprintf(d->node, sizeof(d->node), "adit-%.8s-%zu", m->id, m->disk_count);
 		snprintf(d->job, sizeof(d->job), "adit-%.8s-m%zu", m->id, m->disk_count);
 		snprintf(d->fd, sizeof(d->fd), "adit-%.8s-f%zu", m->id, m->disk_count);
+		d->qemu_fd = -1;
 		m->disk_count++;
 	}
 	return 0;
@@ -135,12 +37,10 @@ int migrate_list_disks(struct migrate *m, struct err *e)
 
 static void begin(struct migrate *m)
 {
-	struct err e = ERR_INIT;
-
 	if (m->state == MIGRATE_RAM)
 		migrate_ram_begin(m);
-	else if (begin_mirrors(m, &e) < 0)
-		migrate_fail(m, &e);
+	else
+		migrate_disks_begin(m);
 }
 
 void migrate_perform(struct migrate *m)
@@ -152,6 +52,7 @@ void migrate_perform(struct migrate *m)
 		return;
 	}
 	migrate_set_state(m, m->disk_count ? MIGRATE_DISKS : MIGRATE_RAM);
+	migrate_stall_begin(m);
 	if ((m->config.offline || m->pause_first) && m->was_running)
 		migrate_pause(m, begin);
 	else
@@ -214,6 +115,14 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 	d->over = true;
 	if (all_over(m))
 		tell_disks_done(m);
+}
+
+void migrate_disks_ready(struct migrate *m)
+{
+	if (m->state != MIGRATE_DISKS || !m->disks_open || !all_ready(m))
+		return;
+	migrate_set_state(m, MIGRATE_RAM);
+	migrate_ram_begin(m);
 }
 
 /* ---- the switchover ---- */
@@ -289,10 +198,9 @@ void migrate_perform_event(struct migrate *m, const char *name, const json_t *da
 		migrate_ram_event(m, name, data);
 	} else if (strcmp(name, "BLOCK_JOB_READY") == 0 && d) {
 		d->ready = true;
-		if (m->state == MIGRATE_DISKS && all_ready(m)) {
-			migrate_set_state(m, MIGRATE_RAM);
-			migrate_ram_begin(m);
-		}
+		migrate_disks_ready(m);
+	} else if (strcmp(name, "JOB_STATUS_CHANGE") == 0) {
+		migrate_disks_job_status(m, data);
 	} else if ((strcmp(name, "BLOCK_JOB_COMPLETED") == 0 ||
 		    strcmp(name, "BLOCK_JOB_CANCELLED") == 0) &&
 		   d) {

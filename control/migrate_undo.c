@@ -30,6 +30,7 @@ void migrate_drop_relays(struct migrate *m, const char *reason)
 {
 	uint64_t now_ms = clock_ms();
 
+	migrate_disks_drop(m);
 	for (size_t i = 0; i < m->disk_count; i++) {
 		struct mig_disk *d = &m->disks[i];
 

@@ -76,6 +76,8 @@ adit_start() {
     local vm=$1
     shift
     : >"$T/$MIGRATE.json"
+    beats_watch
+    BEATS_FROM[$MIGRATE]=${EPOCHREALTIME/[.,]/}
     # a shell's background processes ignore SIGINT; a user's do not
     proc_start "$MIGRATE" "$ADIT_FROM" env --default-signal=INT,QUIT sh -c 'out=$1; shift; exec "$@" >"$out"' sh \
         "$T/$MIGRATE.json" "$ADIT" migrate --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" \

@@ -97,3 +97,22 @@ guest_continues() {
     [ "$first" -gt "$last" ] && [ "$first" -le $((last + 2)) ] ||
         fail "the guest's heartbeat went from $last on $1 to $first on $2"
 }
+
+# beats_watch: from now on $T/beats.log has when each guest said anything (once in 10 ms, when it runs)
+declare -A BEATS_FROM=()
+beats_watch() {
+    ! proc_runs beats || return 0
+    proc_start beats - "$BEATS" "$T/*/serial*.log" "$T/run-*/vms/*/serial*.log"
+}
+
+# beats_gap VM TWIN: the longest time in ms in which neither said anything, since adit migrate was started; when, in ms after
+# that start, it began; and the longest before VM said its last, which is before the switchover
+beats_gap() {
+    awk -v from="${BEATS_FROM[$MIGRATE]}" -v a="${VM_LOG[$1]}" -v b="${VM_LOG[$2]}" '
+        ($2 == a || $2 == b) && $1 >= from {
+            if (last && $1 - last > most) { most = $1 - last; at = last }
+            if (last && $2 == a && $1 - last > before) before = $1 - last
+            last = $1
+        }
+        END { printf "%d %d %d\n", most / 1000, (at - from) / 1000, before / 1000 }' "$T/beats.log"
+}

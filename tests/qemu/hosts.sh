@@ -26,24 +26,37 @@ hosts_make() {
     local host
     host_make src
     host_make dst
-    in_host src ip link add eth0 type veth peer name eth0 netns "${HOST_PID[dst]}"
     for host in src dst; do
         # no IPv6: its neighbour discovery would show in the firewall's counters
         in_host "$host" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null || true
         in_host "$host" ip link set lo up
     done
+    hosts_cable
+    printf '127.0.0.1 localhost\n%s %s\n%s %s\n' $SRC_IP $SRC_NAME $DST_IP $DST_NAME >"$T/hosts"
+    [ -e /etc/hosts ] || touch /etc/hosts || fail "there is no /etc/hosts"
+    mount --bind "$T/hosts" /etc/hosts
+}
+
+# the cable itself
+hosts_cable() {
+    local host
+    in_host src ip link add eth0 type veth peer name eth0 netns "${HOST_PID[dst]}"
     in_host src ip addr add $SRC_IP/24 dev eth0
     in_host dst ip addr add $DST_IP/24 dev eth0
     for host in src dst; do
         in_host "$host" ip link set eth0 up
+    done
+    hosts_cubic
+}
+
+hosts_cubic() {
+    local host
+    for host in src dst; do
         # a namespace may be refused cubic as its default, but not on a route of its own
         in_host "$host" sh -c 'echo cubic >/proc/sys/net/ipv4/tcp_congestion_control' 2>/dev/null ||
             in_host "$host" ip route replace 10.77.0.0/24 dev eth0 congctl cubic ||
             say "note: $host has no cubic; its connections use the machine's default"
     done
-    printf '127.0.0.1 localhost\n%s %s\n%s %s\n' $SRC_IP $SRC_NAME $DST_IP $DST_NAME >"$T/hosts"
-    [ -e /etc/hosts ] || touch /etc/hosts || fail "there is no /etc/hosts"
-    mount --bind "$T/hosts" /etc/hosts
 }
 
 # firewall_make [PORT]: both hosts drop everything, but src may reach one TCP port of dst. Counters: conns (SYNs that
@@ -119,6 +132,21 @@ firewall_show() {
         "$FIREWALL_PORT" "$(firewall_count dst conns)" "$(firewall_count dst passed_in bytes)" \
         "$(firewall_count dst passed_out bytes)" "$(firewall_count dst dropped)"
     printf 'firewall of src: policy drop; answers only; dropped: %s packets\n' "$(firewall_count src dropped)"
+}
+
+# link_long MS: from now on the cable is so long, each way; 0: as before. (Connections do not outlive it.)
+link_long() {
+    local host
+    [ -z "${PROC_PID[line]:-}" ] || proc_end line
+    in_host src ip link del eth0 2>/dev/null || true
+    if [ "$1" = 0 ]; then
+        hosts_cable
+        return
+    fi
+    [ -w /dev/net/tun ] || skip 'no /dev/net/tun: a long line cannot be made'
+    proc_start line - "$LINE" "$1" "${HOST_PID[src]}" $SRC_IP/24 "${HOST_PID[dst]}" $DST_IP/24
+    wait_until 5 'the long line' grep -q up "$T/line.log"
+    hosts_cubic
 }
 
 # link_cut / link_heal: packets vanish on their way in, both ways, and nobody is told

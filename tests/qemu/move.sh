@@ -70,7 +70,8 @@ move_succeeded() {
     [ -n "${VM_QMP[$twin]:-}" ] || adit_adopt_twin "$twin"
     wait_until 5 "the end of the source's QEMU" proc_gone "$vm"
     [ -n "${MOVE_PAUSED:-}" ] || { guest_continues "$vm" "$twin" && move_checked "$twin"; }
-    say "  $vm: $(jq -r '"total \(.total_ms) ms, downtime \(.downtime_ms) ms"' <<<"$(tail -n 1 "$T/$MIGRATE.json")")"
+    say "  $vm: $(jq -r '"total \(.total_ms) ms, downtime \(.downtime_ms) ms, pause \(.pause_ms) ms, longest stall \(.longest_stall_ms) ms"' \
+        <<<"$(tail -n 1 "$T/$MIGRATE.json")"), longest gap of the guest $(beats_gap "$vm" "$twin" | sed -E 's/(.*) (.*) (.*)/\1 ms (from \2 ms on; \3 ms before the switchover)/')"
     ready=$(guest_find "$vm" '^READY')
     for kind; do
         kind=${kind%:*}
@@ -95,7 +96,8 @@ move_checked() {
 json_complete() {
     jq -e -s 'all(type == "object" and has("event"))' "$T/$MIGRATE.json" >"$T/jq.log" 2>&1 ||
         fail "a line of --json is no object with an event: $(tail -n 1 "$T/jq.log")"
-    tail -n 1 "$T/$MIGRATE.json" | jq -e '.event == "completed" and .total_ms > 0 and .downtime_ms >= 0 and
+    tail -n 1 "$T/$MIGRATE.json" | jq -e '.event == "completed" and .total_ms > 0 and .downtime_ms >= .pause_ms and
+        .pause_ms >= 0 and .longest_stall_ms >= 0 and
         (.streams | length > 0 and all(.bytes > 0))' >"$T/jq.log" 2>&1 ||
         fail "the last object of --json is not complete: $(tail -n 1 "$T/$MIGRATE.json")"
 }

@@ -1,5 +1,5 @@
-# The small programs that the tests run: the bare-metal guest, the monitor client, a crowd of connections and a watcher. Built when
-# they are missing or older than their sources, by one test at a time.
+# The small programs that the tests run: the bare-metal guest, the monitor client, a crowd of connections, a watcher, one
+# that sees a guest's beats, and a long line. Built when they are missing or older than their sources, by one test at a time.
 # shellcheck shell=bash
 
 PROGRAMS=$TOP/build/tests
@@ -7,6 +7,8 @@ GUEST_ELF=$PROGRAMS/guest.elf
 QMP_CLIENT=$PROGRAMS/qmp
 CROWD=$PROGRAMS/crowd
 WATCH=$PROGRAMS/watch
+BEATS=$PROGRAMS/beats
+LINE=$PROGRAMS/line
 
 programs_fresh() {
     local out=$1
@@ -20,7 +22,7 @@ programs_build() {
         flock 9
         programs_fresh "$GUEST_ELF" "$TOP/tests/guest" -maxdepth 1 -type f ||
             bash "$TOP/tests/guest/build.sh" "$GUEST_ELF" || fail "the guest cannot be built"
-        for program in "$QMP_CLIENT" "$CROWD" "$WATCH"; do
+        for program in "$QMP_CLIENT" "$CROWD" "$WATCH" "$BEATS" "$LINE"; do
             source=$TOP/tests/helpers/${program##*/}.c
             programs_fresh "$program" "$source" || gcc -O1 -o "$program" "$source" ||
                 fail "${source#"$TOP"/} cannot be built"
