@@ -425,12 +425,13 @@ static void check_images(struct check *c, const struct check_there *t)
 /* ---- one that waits ---- */
 
 /* One that is not copied: there, too, it is to be what it is here. */
-static void check_other(struct check *c, const struct twin_answers *a, const struct vmdesc_disk *d)
+static void check_other(struct check *c, const struct check_there *t, const struct twin_answers *a,
+			const struct vmdesc_disk *d)
 {
 	char note[TWIN_NOTE_MAX] = "";
 	struct err e = ERR_INIT;
 
-	if (twin_match_other(d, a, note, &e) < 0)
+	if (twin_match_other(t->vm, d, a, note, &e) < 0)
 		check_add_err(c, CHECK_ERROR, "drives", &e);
 	else if (*note)
 		check_add(c, CHECK_WARNING, "drives", "see that it is the same", "%s", note);
@@ -450,7 +451,7 @@ static void check_drives(struct check *c, const struct check_there *t,
 		struct err e = ERR_INIT;
 
 		if (!d->copy) {
-			check_other(c, a, d);
+			check_other(c, t, a, d);
 			continue;
 		}
 		twin_match_drive(t->vm, d, a, &drives[i], &e);

@@ -521,7 +521,7 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		if (j->desc.disks[i].copy)
 			match_disk(j, &j->desc.disks[i], &answers, &why);
 		else
-			twin_match_other(&j->desc.disks[i], &answers, NULL, &why);
+			twin_match_other(&j->desc, &j->desc.disks[i], &answers, NULL, &why);
 	if (err_is_set(&why))
 		job_fail(j, &why);
 	else

@@ -218,8 +218,29 @@ static const char *base(const char *file)
 	return slash ? slash + 1 : file;
 }
 
-int twin_match_other(const struct vmdesc_disk *d, const struct twin_answers *a, char *note,
-		     struct err *e)
+/* What is one node behind two devices here is to be one there, as it is copied once. */
+static int match_shared(const struct vmdesc *vm, const struct vmdesc_disk *d,
+			const struct twin_answers *a, const json_t *in, struct err *e)
+{
+	for (size_t i = 0; i < vm->disk_count; i++) {
+		const struct vmdesc_disk *other = &vm->disks[i];
+		const json_t *there;
+
+		if (strcmp(other->name, d->shared_with) != 0)
+			continue;
+		there = json_object_get(find_drive(a->block, other), "inserted");
+		if (strcmp(text(there, "node-name"), text(in, "node-name")) != 0)
+			return err_set(e, ERR_REFUSED,
+				       "drives %s and %s have one image here, and two on the "
+				       "destination's QEMU: its configuration must be that of the "
+				       "source",
+				       other->name, d->name);
+	}
+	return 0;
+}
+
+int twin_match_other(const struct vmdesc *vm, const struct vmdesc_disk *d,
+		     const struct twin_answers *a, char *note, struct err *e)
 {
 	const json_t *entry = find_drive(a->block, d), *in = json_object_get(entry, "inserted");
 	const json_t *image = json_object_get(in, "image");
@@ -244,6 +265,8 @@ int twin_match_other(const struct vmdesc_disk *d, const struct twin_answers *a, 
 		return 0;
 	if (d->size && image_check_size(plain, d, number(image, "virtual-size"), e) < 0)
 		return e->code;
+	if (*d->shared_with)
+		return match_shared(vm, d, a, in, e);
 	if (note && *d->file && strcmp(base(plain), base(d->file)) != 0)
 		snprintf(note, TWIN_NOTE_MAX,
 			 "drive %s, which is not copied, has %.150s on the destination, and %.150s "

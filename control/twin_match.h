@@ -47,7 +47,7 @@ enum { TWIN_NOTE_MAX = 512 };
 /* Holds the drive that stands for d, which is not copied, to it: empty as it is here, or an
  * image of that size. ERR_QEMU, ERR_REFUSED. note (of TWIN_NOTE_MAX, or NULL) gets what may be right
  * and may not. */
-int twin_match_other(const struct vmdesc_disk *d, const struct twin_answers *a, char *note,
-		     struct err *e);
+int twin_match_other(const struct vmdesc *vm, const struct vmdesc_disk *d,
+		     const struct twin_answers *a, char *note, struct err *e);
 
 #endif

@@ -56,7 +56,7 @@ row_run() {
     trap row_end EXIT
     say "$ROW, $name:"
     vm_start "$ROW" src mem="$mem" machine="$machine" append="$append" ${boot[@]+"${boot[@]}"} ${vm[@]+"${vm[@]}"}
-    guest_ready "$ROW" 60
+    guest_ready "$ROW" 90
     for item in ${runs[@]+"${runs[@]}"}; do
         case $item in
         run=*) vm_qmp "$ROW" "${item#*=}" >"$T/run.json" 2>&1 || fail "$item: $(tail -n 1 "$T/run.json")" ;;

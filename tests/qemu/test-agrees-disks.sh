@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Limit: 300 s
+# Limit: 500 s
 # Goal: what runs is what is copied. Of a VM whose disks are others than its command line says, or are written in an unusual way,
 # adit check and adit migrate say the same; each disk that is copied gets an image of its own, and no image two writers.
 . "$(dirname "$0")/lib.sh"
@@ -112,6 +112,9 @@ row 'one that has a file for both' vm="$two" check='error:drives:both be copied 
     twin="$scsi $(unlocked a "$E/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on $(unlocked b "$E/a.raw") -device scsi-hd,drive=b,id=data2,share-rw=on"
 row 'one that has a linked file for both' vm="$two" check='error:drives:both be copied into' \
     twin="$scsi $(unlocked a "$E/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on $(unlocked b "$E/c.raw") -device scsi-hd,drive=b,id=data2,share-rw=on"
+row 'one that has two files for one' check='error:drives:one image here, and two' \
+    vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on -device scsi-hd,drive=a,id=data2,share-rw=on" \
+    twin="$scsi $(node a "$E/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on $(node b "$E/b.raw") -device scsi-hd,drive=b,id=data2,share-rw=on"
 row 'a disk changed under its id, into one that waits' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
     do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" \
     twin="$scsi $(node new "$E/b.raw") -device scsi-hd,id=data1,drive=new"

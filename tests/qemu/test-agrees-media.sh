@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Limit: 300 s
+# Limit: 500 s
 # Goal: of a drive with a removable medium adit check and adit migrate say the same, and it has there what it has here: nothing
 # where it was ejected, the new one where it was changed; never again the one that QEMU was started with.
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
-# Limit: 300 s
+# Limit: 500 s
 # Goal: of a VM whose RAM is not all there from the start adit check and adit migrate say the same, and what its guest has
 # plugged of a virtio-mem device moves along, into a QEMU that adit launches and into one that waits.
 NEED_LINUX=1
@@ -12,7 +12,7 @@ adit_serve_launch
 linux_guest ram=16 rate=400 memhp_default_state=online
 linux=("${LINUX_ARGS[0]}" "${LINUX_ARGS[1]}" "${LINUX_ARGS[3]}")
 elastic='-object memory-backend-ram,id=m0,size=256M -device virtio-mem-pci,id=vmem,memdev=m0'
-mem=96,maxmem=1G,slots=2
+mem=192,maxmem=1G,slots=2
 
 plugged() { [ "$(vm_query "$1" query-memory-devices '.[] | select(.type == "virtio-mem").data.size')" = $((192 << 20)) ]; }
 plug() {
@@ -31,5 +31,5 @@ row 'virtio-mem, plugged, into a QEMU that waits' "${linux[@]}" mem=$mem vm="$el
 # the others need no guest that plugs
 row 'a virtio-mem device of another size there' mem=$mem vm="$elastic" twin="${elastic/256M/512M}" check='error:waiting:virtio-mem.*512.*256'
 row 'a DIMM that is not there' mem=$mem vm='-object memory-backend-ram,id=d0,size=128M -device pc-dimm,id=dimm0,memdev=d0' twin='-name guest=x' \
-    check='error:waiting:96 MiB of RAM, the VM 224'
+    check='error:waiting:192 MiB of RAM, the VM 320'
 agrees_end
