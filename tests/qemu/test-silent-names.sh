@@ -48,7 +48,7 @@ proc_kill migrate KILL
 adit_wait 5
 link_rate none
 record=("$T"/state-src/journal/source-*.json)
-jq -c --arg dest "tls://$SILENT" '.config.dest = $dest | .state = "finish"' "${record[0]}" >"$T/record"
+adit_record "${record[0]}" . | jq --arg dest "tls://$SILENT" '.config.dest = $dest | .state = "finish"' >"$T/record"
 cat "$T/record" >"${record[0]}"
 
 names_silent
