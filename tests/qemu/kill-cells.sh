@@ -7,7 +7,7 @@ KILL_LIST=$TOP/tests/qemu/kill-cells.in
 KILL_SEEN=$TOP/build/check/kill-table/seen
 
 # kill_cells_of [ROW]: "ROW POINT FAULT WHO" of each of its cells, or of all
-kill_cells_of() { awk -v row="${1:-}" '$1 && !/^#/ { sub(/^\+/, "", $1); if (!row || row == $1) print $1, $2, $3, $4 }' "$KILL_LIST"; }
+kill_cells_of() { awk -v row="${1:-}" '$1 && !/^#/ { sub(/^[+=]/, "", $1); if (!row || row == $1) print $1, $2, $3, $4 }' "$KILL_LIST"; }
 # kill_cells_sampled: those of the rows that ./check runs a sample of
 kill_cells_sampled() { awk '/^\+/ { sub(/^\+/, "", $1); print $1, $2, $3, $4 }' "$KILL_LIST"; }
 

@@ -14,7 +14,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 rows=(source-adit destination-adit both-adits source-qemu destination-qemu link-reset link-silent
     source-host destination-host both-hosts
     stop-source-adit stop-source-qemu stop-destination-adit stop-destination-qemu stop-guardian
-    source-run destination-images)
+    source-state destination-state source-run destination-run destination-images)
 declare -A titles=([source-adit]='adit on the source' [destination-adit]='adit on the destination'
     [both-adits]='both adits at once' [source-qemu]="the source's QEMU" [destination-qemu]="the destination's QEMU"
     [link-reset]='the link, reset' [link-silent]='the link, silent'
@@ -23,7 +23,8 @@ declare -A titles=([source-adit]='adit on the source' [destination-adit]='adit o
     [stop-destination-adit]='adit on the destination, stopped' [stop-destination-qemu]="the destination's QEMU, stopped"
     [stop-guardian]='the guardian, stopped'
        [source-run]="the source's run folder"
-    [destination-images]="the destination's image folder")
+    [source-state]="the source's state folder" [destination-state]="the destination's state folder"
+    [destination-run]="the destination's run folder" [destination-images]="the destination's image folder")
 moments=(Begin Prepare mirroring RAM pre-switchover 'between Perform and Finish' 'Finish, before the decision'
     'Finish, after the decision' 'before Confirm' Confirm postcopy)
 
