@@ -245,6 +245,8 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	if (m->state == MIGRATE_RAM)
+		migrate_backlog_due(m);
 	if (m->state != MIGRATE_DISKS)
 		return;
 	if (m->disk_next < m->disk_count) {

@@ -14,6 +14,7 @@
  *   migrate_journal.c  what is on the disk before it is done
  *   migrate_resume.c   asking again, and a job that another process began
  *   migrate_watch.c    progress
+ *   migrate_backlog.c  what is left of the disks, and the downtime limit
  *   migrate_stall.c    how long QEMU's main loop stands still
  */
 #ifndef ADIT_CONTROL_MIGRATE_I_H
@@ -58,6 +59,9 @@ struct mig_disk {
 	struct stream_stats last; /* when the relay has gone */
 	uint64_t begun_ms, ended_ms;
 	uint64_t done, total; /* of the mirror, bytes */
+	uint64_t round_ms, round_left, round_done; /* when a round began, and with what */
+	unsigned rounds;			   /* without getting less */
+	bool told;				   /* that it does not converge */
 	int qemu_fd;	      /* QEMU's end of the stream, until QEMU has it; -1 */
 	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
 	bool ready;	      /* BLOCK_JOB_READY */
@@ -133,9 +137,11 @@ struct migrate {
 	uint64_t still_sent,
 	    still_since_ms; /* while the guest stands still: nothing was sent since */
 	uint64_t word_ms; /* how long the word that it runs there was on its way */
+	uint64_t share_ms; /* what QEMU was told of the downtime limit; 0: nothing yet */
+	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
 	uint64_t stall_asked_ms, stall_longest_ms;
 	struct migrate_progress progress;
-	double smooth_rate;
+	double smooth_rate, line_rate; /* of late; the most that the line carried */
 
 	struct err err;	    /* the first failure */
 	struct err suspect; /* a failure for which a better reason may still come */
@@ -256,6 +262,16 @@ void migrate_disks_job_status(struct migrate *m, const json_t *data);
 /* Closes what QEMU was not given. */
 void migrate_disks_drop(struct migrate *m);
 
+/* migrate_backlog.c */
+/* The disks' progress was read. */
+void migrate_backlog_seen(struct migrate *m);
+/* Looks at the mirrors, and divides the downtime limit; again every 100 ms, in MIGRATE_RAM. */
+void migrate_backlog_due(struct migrate *m);
+/* Whether what is left of the disks fits into the downtime limit. */
+bool migrate_backlog_fits(const struct migrate *m);
+/* It does not, and postcopy waits for it; not for ever. */
+bool migrate_backlog_holds_postcopy(struct migrate *m);
+
 /* migrate_stall.c */
 void migrate_stall_begin(struct migrate *m);
 /* ev_stall's. */
@@ -305,6 +321,8 @@ void migrate_drop_relays(struct migrate *m, const char *reason);
 
 /* migrate_watch.c */
 void migrate_watch_tick(struct migrate *m);
+/* What query-block-jobs gave. */
+void migrate_watch_jobs(struct migrate *m, const json_t *result);
 void migrate_watch_streams(struct migrate *m, struct migrate_result *r);
 uint64_t migrate_sent_bytes(const struct migrate *m);
 

@@ -75,7 +75,8 @@ static void on_postcopy(void *ctx, struct qmp *q, json_t *result, const struct e
 void migrate_postcopy_try(struct migrate *m)
 {
 	/* In the first pass nearly every page would have to be fetched. */
-	if (!m->postcopy_due || m->postcopy || m->state != MIGRATE_RAM || m->progress.passes < 2)
+	if (!m->postcopy_due || m->postcopy || m->state != MIGRATE_RAM || m->progress.passes < 2 ||
+	    migrate_backlog_holds_postcopy(m))
 		return;
 	m->postcopy = true;
 	qmp_command(m->qmp, "migrate-start-postcopy", NULL, on_postcopy, m);
@@ -141,9 +142,14 @@ void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx)
 static void set_downtime(struct migrate *m)
 {
 	uint64_t ms = m->config.limits.downtime_ms;
-	json_t *v = ms ? json_integer((json_int_t)ms)
-		       : json_incref(json_object_get(m->report.parameters, "downtime-limit"));
+	json_t *v;
 
+	if (m->disk_count && m->state == MIGRATE_RAM) {
+		m->share_ms = 0; /* told within 100 ms, less what the disks need of it */
+		return;
+	}
+	v = ms ? json_integer((json_int_t)ms)
+	       : json_incref(json_object_get(m->report.parameters, "downtime-limit"));
 	if (v && m->settings_changed)
 		qmp_command(m->qmp, "migrate-set-parameters",
 			    json_pack("{s:o}", "downtime-limit", v), NULL, NULL);

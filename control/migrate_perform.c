@@ -123,6 +123,8 @@ void migrate_disks_ready(struct migrate *m)
 		return;
 	migrate_set_state(m, MIGRATE_RAM);
 	migrate_ram_begin(m);
+	if (m->state == MIGRATE_RAM)
+		migrate_arm(m->ev_disks, 200); /* QEMU has its settings by then */
 }
 
 /* ---- the switchover ---- */

@@ -40,17 +40,13 @@ uint64_t migrate_sent_bytes(const struct migrate *m)
 	return sum;
 }
 
-static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+void migrate_watch_jobs(struct migrate *m, const json_t *result)
 {
-	struct migrate *m = ctx;
 	uint64_t done = 0;
 	size_t i;
 	json_t *job;
 
-	(void)q;
-	if (err_is_set(e))
-		return;
-	json_array_foreach(result, i, job)
+	json_array_foreach((json_t *)result, i, job)
 	{
 		const char *id = json_string_value(json_object_get(job, "device"));
 
@@ -69,6 +65,14 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		m->progress.disk_total += m->disks[i].total;
 	}
 	m->progress.disk_done = done;
+	migrate_backlog_seen(m);
+}
+
+static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	(void)q;
+	if (!err_is_set(e))
+		migrate_watch_jobs(ctx, result);
 }
 
 static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -123,6 +127,9 @@ static void measure(struct migrate *m)
 
 		m->smooth_rate = m->smooth_rate > 0 ? 0.6 * m->smooth_rate + 0.4 * rate : rate;
 		m->progress.rate = (uint64_t)rate;
+		m->line_rate *= 0.99;
+		if (rate > m->line_rate)
+			m->line_rate = rate;
 	}
 	m->last_sent = sent;
 	m->last_sent_ms = now_ms;

@@ -1,0 +1,181 @@
+/*
+ * What the mirrors have still to copy, and what follows from it: the guest's pause ends only when
+ * all of that has gone over too, so the limit of its length is the disks' and RAM's together.
+ *
+ * How it works. QEMU stops the guest by itself once RAM fits into its downtime-limit. While RAM is
+ * copied the mirrors are looked at ten times a second, and what they need of the limit at the
+ * line's rate is taken from what QEMU is told; where nothing is left it is told a millisecond, so
+ * that it waits. (A guest that writes no RAM at all is stopped all the same: QEMU does not look at
+ * the limit when nothing is left.) The line's rate is the highest that was seen of late, since a
+ * line with little to carry shows little. A guest that writes as fast as the line carries never
+ * gets there: after three rounds in which no less is left a person is told.
+ */
+#include "control/migrate_i.h"
+
+#include "base/clock.h"
+#include "base/size.h"
+
+enum {
+	EVERY_MS = 100,
+	DOWNTIME_MS = 300, /* QEMU's own */
+	HELD_MS = 1,
+	ROUND_MS = 1000, /* at least */
+	ROUNDS = 3,
+	HELD_TELL_MS = 5000,
+	POSTCOPY_MS = 10000, /* that it is held back for the disks' sake */
+};
+
+static uint64_t left_of(const struct mig_disk *d)
+{
+	return d->total > d->done ? d->total - d->done : 0;
+}
+
+static uint64_t line_rate(const struct migrate *m)
+{
+	uint64_t most = m->config.limits.max_bandwidth;
+
+	return most && (double)most < m->line_rate ? most : (uint64_t)m->line_rate;
+}
+
+static uint64_t limit_ms(const struct migrate *m)
+{
+	json_int_t v = json_integer_value(json_object_get(m->report.parameters, "downtime-limit"));
+
+	if (m->config.limits.downtime_ms)
+		return m->config.limits.downtime_ms;
+	return v > 0 ? (uint64_t)v : DOWNTIME_MS;
+}
+
+/* How much of the limit is RAM's. */
+static uint64_t share_ms(const struct migrate *m)
+{
+	uint64_t left = 0, rate = line_rate(m), limit = limit_ms(m), ms;
+
+	for (size_t i = 0; i < m->disk_count; i++)
+		left += left_of(&m->disks[i]);
+	if (!left || m->paused || m->stop_ms)
+		return limit;
+	/* Nothing is known of the line before something went over it. */
+	ms = rate >= 1024 ? (uint64_t)((double)left * 1000 / (double)rate) : 0;
+	return ms > limit / 4 * 3 ? HELD_MS : limit - ms;
+}
+
+/* ---- rounds ---- */
+
+static void tell(struct migrate *m, struct mig_disk *d)
+{
+	char left[24], rate[24];
+
+	if (d->told)
+		return;
+	d->told = true;
+	migrate_note(m,
+		     "disk %s does not converge: the guest writes to it as fast as that goes over "
+		     "(%s/s), and %s are left to copy. Have it write less, give it more of the "
+		     "line (--max-bandwidth) or a longer pause (--downtime-limit), or have it "
+		     "paused (--timeout with --on-timeout suspend)",
+		     d->desc->name, size_format(line_rate(m), rate, sizeof(rate)),
+		     size_format(left_of(d), left, sizeof(left)));
+}
+
+/* A round is over when as much has been copied as was left at its beginning. The first one is the
+ * whole disk. */
+static void count_rounds(struct migrate *m, struct mig_disk *d)
+{
+	uint64_t now_ms = clock_ms(), left = left_of(d);
+
+	if (!d->total || !m->disks_open)
+		return;
+	if (!d->round_ms) {
+		d->round_ms = now_ms;
+		d->round_left = left;
+		d->round_done = d->done;
+		return;
+	}
+	if (now_ms - d->round_ms < ROUND_MS || d->done - d->round_done < d->round_left)
+		return;
+	/* Less is left each time: it converges, if slowly. What fits into the limit is no
+	 * backlog either. */
+	if (left >= d->round_left / 4 * 3 && left * 1000 > line_rate(m) * limit_ms(m))
+		d->rounds++;
+	else
+		d->rounds = 0;
+	d->round_ms = now_ms;
+	d->round_left = left;
+	d->round_done = d->done;
+	if (d->rounds >= ROUNDS)
+		tell(m, d);
+}
+
+void migrate_backlog_seen(struct migrate *m)
+{
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM)
+			count_rounds(m, &m->disks[i]);
+}
+
+/* ---- the limit ---- */
+
+bool migrate_backlog_fits(const struct migrate *m)
+{
+	return share_ms(m) != HELD_MS;
+}
+
+static struct mig_disk *most_left(struct migrate *m)
+{
+	struct mig_disk *d = m->disks;
+
+	for (size_t i = 1; i < m->disk_count; i++)
+		if (left_of(&m->disks[i]) > left_of(d))
+			d = &m->disks[i];
+	return d;
+}
+
+static void set_share(struct migrate *m)
+{
+	uint64_t ms = share_ms(m), was = m->share_ms, off = ms > was ? ms - was : was - ms;
+
+	if (ms != HELD_MS)
+		m->held_since_ms = 0;
+	else if (!m->held_since_ms)
+		m->held_since_ms = clock_ms();
+	else if (clock_ms() - m->held_since_ms > HELD_TELL_MS)
+		tell(m, most_left(m));
+	if (was && (ms == HELD_MS) == (was == HELD_MS) && off <= limit_ms(m) / 8)
+		return;
+	m->share_ms = ms;
+	log_debug(&m->about, "%llu ms of the downtime limit are RAM's", (unsigned long long)ms);
+	qmp_command(m->qmp, "migrate-set-parameters",
+		    json_pack("{s:I}", "downtime-limit", (json_int_t)ms), NULL, NULL);
+}
+
+bool migrate_backlog_holds_postcopy(struct migrate *m)
+{
+	if (migrate_backlog_fits(m))
+		return false;
+	if (!m->postcopy_since_ms)
+		m->postcopy_since_ms = clock_ms();
+	return clock_ms() - m->postcopy_since_ms < POSTCOPY_MS;
+}
+
+static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	if (m->state != MIGRATE_RAM)
+		return;
+	if (!err_is_set(e)) {
+		migrate_watch_jobs(m, result);
+		if (m->settings_changed && !m->postcopy)
+			set_share(m);
+		migrate_postcopy_try(m);
+	}
+	migrate_arm(m->ev_disks, EVERY_MS);
+}
+
+void migrate_backlog_due(struct migrate *m)
+{
+	if (m->disk_count)
+		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+}
