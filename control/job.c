@@ -364,7 +364,7 @@ void job_prepared(struct job *j)
 	json_object_set_new(msg, "notes", notes);
 	if (j->ram.preempt)
 		json_object_set_new(msg, "preempt", json_true());
-	json_object_set_new(msg, "host", json_string(j->service->host));
+	json_object_set_new(msg, "host", json_string(job_record_host(j)));
 	job_images_note(j);
 	POINT("d-prepared");
 	job_set_state(j, JOB_READY);

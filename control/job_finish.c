@@ -387,6 +387,12 @@ static void confirm_later(struct job *j, const struct err *why)
 		log_error(&j->about, "%s. Until then the source's VM is not ended", why->text);
 		j->confirm_until_ms = clock_ms() + SAVE_MS;
 	}
+	/* Until that is written the journal has nothing, or less than what holds: this job is kept.
+	 */
+	if (!j->unsaved && !j->past) {
+		j->unsaved = "decided";
+		job_wait_save(j);
+	}
 	if (clock_ms() < j->confirm_until_ms) {
 		job_wait(j, SAVE_EVERY_MS);
 		return;

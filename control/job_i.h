@@ -308,10 +308,15 @@ int job_record_write(struct job *j, const char *state, struct err *e);
  * not: what cannot is tried again until it can, or the host has gone; one line tells of each
  * change. state is a literal. */
 void job_record_keep(struct job *j, const char *state);
+/* Tries to write what is unsaved in a moment. */
+void job_wait_save(struct job *j);
 /* ev_save's. */
 void job_record_due(evutil_socket_t fd, short what, void *ctx);
 /* The twin has surely gone: the folders of its sockets go, which nobody else needs. */
 void job_record_clean_sockets(const struct service *s, const json_t *record);
+/* Who this host was when the job began: its record's word, since the host's id goes with the
+ * folder; without a record who it is now. */
+const char *job_record_host(const struct job *j);
 /* The job is settled here. */
 void job_record_remove(struct job *j);
 /* Reads the record into j->record, opening the journal if it is not open. False: there is

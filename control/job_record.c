@@ -114,11 +114,15 @@ int job_record_begin(struct job *j, struct err *e)
 	j->guardian = guardian_new(e);
 	if (!j->guardian || guardian_add_record(j->guardian, journal_path(j->journal), e) < 0)
 		return e->code;
+	/* A host that has lost its folder is another one from now on: it knows nothing of the jobs
+	 * before, and its "never" must not count for them. */
+	if (journal_host_id(j->service->config.state_dir, j->service->host, e) < 0)
+		return err_prefix(e, "on the destination");
 	j->record = make_record(j);
 	if (!j->record)
 		return err_set(e, ERR_SPACE, "no memory for the journal");
-	if (journal_write(j->journal, j->record, e) < 0 ||
-	    journal_keep_host_id(j->service->config.state_dir, j->service->host, e) < 0)
+	json_object_set_new(j->record, "host", json_string(j->service->host));
+	if (journal_write(j->journal, j->record, e) < 0)
 		return err_prefix(e, "on the destination");
 	return 0;
 }
@@ -134,10 +138,7 @@ int job_record_write(struct job *j, const char *state, struct err *e)
 	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
 	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
 	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
-	if (journal_write(j->journal, j->record, e) < 0)
-		return e->code;
-	/* (Where the folder was removed and made again, that went with it.) */
-	return journal_keep_host_id(j->service->config.state_dir, j->service->host, e);
+	return journal_write(j->journal, j->record, e);
 }
 
 void job_record_keep(struct job *j, const char *state)
@@ -160,6 +161,11 @@ void job_record_keep(struct job *j, const char *state)
 			  e.text);
 	j->unsaved = state;
 	event_add(j->ev_save, &tv);
+}
+
+void job_wait_save(struct job *j)
+{
+	event_add(j->ev_save, &(struct timeval){.tv_usec = SAVE_EVERY_MS * 1000});
 }
 
 void job_record_due(evutil_socket_t fd, short what, void *ctx)
@@ -188,6 +194,13 @@ void job_record_clean_sockets(const struct service *s, const json_t *record)
 		    (strcmp(path + 1, ram) == 0 || strcmp(path + 1, nbd) == 0))
 			dir_remove(path + 1);
 	}
+}
+
+const char *job_record_host(const struct job *j)
+{
+	const char *host = text_of(j->record, "host");
+
+	return *host ? host : j->service->host;
 }
 
 void job_record_remove(struct job *j)

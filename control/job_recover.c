@@ -23,6 +23,7 @@
 enum {
 	ASK_MS = 10000, /* until "unsure" */
 	AGAIN_MS = 50,	/* between looks */
+	FLUSH_MS = 1000,
 	CONFIRM_MS = 60000,
 };
 
@@ -40,7 +41,7 @@ static json_t *answer(const struct job *j, const char *outcome)
 {
 	json_t *msg = cookie_new(COOKIE_RECOVERED, j->id);
 
-	json_object_set_new(msg, "host", json_string(j->service->host));
+	json_object_set_new(msg, "host", json_string(job_record_host(j)));
 	json_object_set_new(msg, "outcome", json_string(outcome));
 	return msg;
 }
@@ -60,9 +61,11 @@ static void say_and_end(struct job *j, json_t *msg)
 
 static void say_never(struct job *j, const char *what)
 {
+	json_t *msg = answer(j, "never");
+
 	log_info(&j->about, "asked again by the source: the VM does not run here (%s)", what);
 	job_record_remove(j);
-	say_and_end(j, answer(j, "never"));
+	say_and_end(j, msg);
 }
 
 static void say_unsure(struct job *j, const char *reason)
@@ -233,9 +236,10 @@ static void ask_twin(struct job *j)
 	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
 	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
 	if (j->qmp && j->loading && strcmp(j->ram.status, "failed") == 0) {
-		say_unsure(j, "the way broke in the instant when the VM's devices went over "
-			      "(postcopy), and the destination's QEMU has given up: neither host has "
-			      "all of its RAM any more");
+		say_unsure(j,
+			   "the way broke in the instant when the VM's devices went over "
+			   "(postcopy), and the destination's QEMU has given up: neither host has "
+			   "all of its RAM any more");
 		return;
 	}
 	if (j->qmp) { /* taken over: it runs, and may not answer before it has its pages */
@@ -337,13 +341,20 @@ static bool end_other(struct job *j)
 		again(j, "what the job has made is still being removed there");
 		return false;
 	}
+	/* Its last word, which says why, is on its way; a line that is dead is not waited for. */
+	if (other->talk && !talk_flushed(other->talk) &&
+	    clock_ms() + ASK_MS < j->finish_until_ms + FLUSH_MS) {
+		again(j, "what the job has made is still being removed there");
+		return false;
+	}
 	if (other->unsaved) {
 		/* What is in the journal is not what holds. */
-		job_record_keep(other, other->unsaved);
-		if (other->unsaved) {
-			again(j, "the destination cannot write its journal: its log says why");
+		if (job_record_write(other, other->unsaved, &e) < 0) {
+			err_prefix(&e, "on the destination");
+			again(j, e.text);
 			return false;
 		}
+		other->unsaved = NULL;
 	}
 	/* The monitor that it has is the only way to a QEMU whose main loop waits for pages. */
 	if ((other->state == JOB_RUNS || other->forced) && other->postcopy && other->qmp &&
@@ -369,7 +380,10 @@ static void settle(struct job *j)
 	if (!end_other(j))
 		return;
 	if (!job_record_read(j, &e)) {
-		if (!err_is_set(&e))
+		/* The id tells the source whether that is a word of the host that it knew: it goes
+		 * with the records. */
+		if (!err_is_set(&e) &&
+		    journal_host_id(j->service->config.state_dir, j->service->host, &e) == 0)
 			say_never(j, "nothing is known of it");
 		else
 			again(j, e.text);

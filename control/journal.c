@@ -217,14 +217,6 @@ int journal_host_id(const char *state_dir, char *buf, struct err *e)
 	return write_id(state_dir, path, buf, e);
 }
 
-int journal_keep_host_id(const char *state_dir, const char *id, struct err *e)
-{
-	char path[PATH_LEN];
-
-	snprintf(path, sizeof(path), "%.480s/host-id", state_dir);
-	return access(path, F_OK) == 0 ? 0 : write_id(state_dir, path, id, e);
-}
-
 static void name_files(struct journal *j, const char *state_dir, enum journal_side side,
 		       const char *job)
 {

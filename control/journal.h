@@ -41,9 +41,6 @@ int journal_find(const char *given, char *buf, size_t size, struct err *e);
  * JOURNAL_HOST_ID_LEN + 1 bytes. */
 int journal_host_id(const char *state_dir, char *buf, struct err *e);
 
-/* The same id again, where somebody has removed it (with the folder) while adit ran. */
-int journal_keep_host_id(const char *state_dir, const char *id, struct err *e);
-
 /* Takes the job's lock; a folder that has gone since journal_prepare is made again. No file is written yet. ERR_REFUSED when another living process
  * holds it. NULL with *e. */
 struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,

@@ -71,3 +71,44 @@ folder_mended() {
     esac
     say "  the $2 folder of $1 is as it was"
 }
+
+# folder_vm VM: small, and at work
+folder_vm() {
+    move_disks "$1" 8M raw:virtio
+    move_vm "$1" append='ram=8 rate=500 sectors=64 diskrate=20'
+}
+# folder_at POINT VM [OPTION]...: a migration that stands at that point, of a process with state folders of their own
+folder_at() {
+    local point=$1 vm=$2
+    shift 2
+    STOPPED=serve
+    [[ $point != s-* ]] || STOPPED=migrate
+    proc_end serve
+    for side in src dst; do
+        mountpoint -q "$T/state-$side" || folder_make "$T/state-$side"
+    done
+    if [ $STOPPED = serve ]; then
+        ADIT_STOP_AT=$point adit_serve_launch
+        adit_start "$vm" "$@"
+    else
+        adit_serve_launch
+        ADIT_STOP_AT=$point adit_start "$vm" "$@"
+    fi
+    wait_until 60 "$STOPPED to stop at $point" proc_stopped $STOPPED
+}
+# folder_on: the one that was stopped goes on
+folder_on() { proc_kill $STOPPED CONT; }
+# folder_moved VM: it has, and nothing is left in the journals
+folder_moved() {
+    adit_wait 60
+    move_succeeded "$1" "$1-twin" raw:virtio
+    vm_end "$1-twin"
+    [ -z "$(find "$T"/state-*/journal -name '*.json')" ] || fail "a record is left: $(find "$T"/state-*/journal)"
+}
+# folder_said WHAT FILE REGEX MAX: it was said, and not more often than that
+folder_said() {
+    local n
+    n=$(grep -ciE "$3" "$2" || true)
+    [ "$n" -ge 1 ] || fail "$1 did not say '$3'"
+    [ "$n" -le "$4" ] || fail "$1 said it $n times: $3"
+}

@@ -48,7 +48,7 @@ postcopy_vm b
 postcopy_reach b
 folder_break "$T/run-dst"
 line_reset
-wait_until 20 'the reason to reach the source' grep -q "postcopy was interrupted.*$T/run-dst" "$T/migrate.json"
+wait_until 45 'the reason to reach the source' grep -q "postcopy was interrupted.*$T/run-dst" "$T/migrate.json"
 sleep 5
 [ "$(notes 'postcopy was interrupted')" -le 3 ] || fail "told $(notes 'postcopy was interrupted') times: $(grep interrupted "$T/migrate.json")"
 [ "$(wc -l <"$T/serve.log")" -le 80 ] || fail "adit serve said $(wc -l <"$T/serve.log") lines"
