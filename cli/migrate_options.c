@@ -57,6 +57,9 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 		return 0;
 	case MIGRATE_OPTION_COPY_STORAGE:
 		return migrate_storage_parse(&c->storage, value, e);
+	case MIGRATE_OPTION_DROP_SNAPSHOTS:
+		c->drop_snapshots = true;
+		return 0;
 	case MIGRATE_OPTION_PERSISTENT:
 		c->persistent = true;
 		return 0;

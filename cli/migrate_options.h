@@ -22,6 +22,7 @@ enum {
 	MIGRATE_OPTION_DISKS,
 	MIGRATE_OPTION_COPY_STORAGE,
 	MIGRATE_OPTION_RENAME,
+	MIGRATE_OPTION_DROP_SNAPSHOTS,
 	MIGRATE_OPTION_PERSISTENT,
 	MIGRATE_OPTION_MAX_BANDWIDTH,
 	MIGRATE_OPTION_DOWNTIME,
@@ -42,6 +43,7 @@ enum {
 	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
 	    {"dest-address", required_argument, NULL, MIGRATE_OPTION_DEST_ADDRESS},                \
 	    {"copy-storage", required_argument, NULL, MIGRATE_OPTION_COPY_STORAGE},                \
+	    {"drop-snapshots", no_argument, NULL, MIGRATE_OPTION_DROP_SNAPSHOTS},                  \
 	    {"persistent", no_argument, NULL, MIGRATE_OPTION_PERSISTENT},                          \
 	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
@@ -92,6 +94,9 @@ enum {
 	"                      NODE,...: disks by node name, drive id, device id, or the "         \
 	"image's\n"                                                                                \
 	"                      file name; none is --copy-storage none\n"                           \
+	"  --drop-snapshots    internal snapshots stay behind in the source's images: without "    \
+	"it\n"                                                                                     \
+	"                      an image that is copied may have none\n"                            \
 	"  --rename NAME       the VM's name on the destination\n"                                 \
 	"  --persistent        the destination keeps how to start the VM again, as a script\n"     \
 	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"   \

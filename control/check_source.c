@@ -7,6 +7,7 @@
 
 #include "base/size.h"
 #include "control/check_crypt.h"
+#include "control/check_kept.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -209,46 +210,6 @@ static void check_own_images(struct check *c, const struct vmdesc_report *r)
 	}
 }
 
-/* Whether the node's contents go over by a copy; false for a drive whose image both see. */
-static bool is_copied(const struct vmdesc_report *r, const char *node)
-{
-	size_t i;
-	json_t *disk;
-
-	json_array_foreach(r->disks, i,
-			   disk) if (strcmp(str(disk, "node"), node) ==
-				     0) return json_is_true(json_object_get(disk, "copy"));
-	return false;
-}
-
-/* Neither a mirror nor a migration without a capability of its own takes bitmaps along; one
- * that is stored in an image that both see stays where it is. */
-static void check_bitmaps(struct check *c, const struct vmdesc_report *r)
-{
-	size_t i, k, found = 0;
-	json_t *node, *bitmap;
-
-	json_array_foreach(r->nodes, i, node)
-	{
-		json_array_foreach(json_object_get(node, "dirty-bitmaps"), k, bitmap)
-		{
-			const char *name = str(bitmap, "name");
-			bool stays = json_is_true(json_object_get(bitmap, "persistent")) &&
-				     !is_copied(r, str(node, "node-name"));
-
-			if (!*name || stays)
-				continue;
-			found++;
-			check_add(c, CHECK_WARNING, "bitmaps",
-				  "let the first backup on the destination be a full one",
-				  "the dirty bitmap %s of node %s will be lost", name,
-				  str(node, "node-name"));
-		}
-	}
-	if (!found)
-		check_add(c, CHECK_OK, "bitmaps", NULL, "no dirty bitmap would be lost");
-}
-
 /* ---- capabilities ---- */
 
 static bool has_capability(const json_t *caps, const char *name)
@@ -314,6 +275,6 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_disks(c, r);
 	check_own_images(c, r);
 	check_crypt(c, r, config);
-	check_bitmaps(c, r);
+	check_kept(c, r, config);
 	check_capabilities(c, &wish, r->capabilities, str(r->vm, "qemu"), "here");
 }

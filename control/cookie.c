@@ -40,6 +40,7 @@ static const struct field qcow2[] = {
     {"refcount_bits", T_INT, OPTIONAL, 64, NULL},
     {"extended_l2", T_BOOL, OPTIONAL, 0, NULL},
     {"lazy_refcounts", T_BOOL, OPTIONAL, 0, NULL},
+    {"compression_type", T_LINE, OPTIONAL, 16, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -48,6 +49,7 @@ static const struct field backing_fields[] = {
     {"format", T_LINE, REQUIRED, 64, NULL},
     {"size", T_INT, REQUIRED, INT_ANY, NULL},
     {"encrypted", T_BOOL, OPTIONAL, 0, NULL},
+    {"allocated", T_INT, OPTIONAL, INT_ANY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 static const struct field backing[] = {{"", T_OBJECT, REQUIRED, 0, backing_fields}};
@@ -72,11 +74,14 @@ static const struct field disk_fields[] = {
     {"device", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"qdev", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL},
     {"node", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
+    {"image_node", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"format", T_LINE, OPTIONAL, 64, NULL},
     {"file", T_STRING, OPTIONAL, PATH_MAX_LEN, NULL},
     {"file_id", T_LINE, OPTIONAL, 64, NULL},
     {"size", T_INT, REQUIRED, INT_ANY, NULL},
     {"allocated", T_INT, OPTIONAL, INT_ANY, NULL},
+    {"cluster_size", T_INT, OPTIONAL, INT_ANY, NULL},
+    {"snapshots", T_BOOL, OPTIONAL, 0, NULL},
     {"read_only", T_BOOL, REQUIRED, 0, NULL},
     {"empty", T_BOOL, REQUIRED, 0, NULL},
     {"removable", T_BOOL, REQUIRED, 0, NULL},

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -259,11 +260,60 @@ static void add_encryption(char *options, size_t size, const struct vmdesc_disk 
 	add_work(options, size, prefix, d->encryption.iters);
 }
 
+bool image_is_full(const struct vmdesc_disk *d)
+{
+	return d->size && d->allocated >= d->size && !d->snapshots;
+}
+
+/* Appends ",option"; what does not fit is left out, and the image is then made without. */
+static void add(char *options, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add(char *options, size_t size, const char *fmt, ...)
+{
+	size_t n = strlen(options);
+	va_list ap;
+
+	if (n && n + 1 < size)
+		options[n++] = ',';
+	va_start(ap, fmt);
+	vsnprintf(options + n, size - n, fmt, ap);
+	va_end(ap);
+}
+
+static void add_qcow2(char *options, size_t size, const struct vmdesc_disk *d)
+{
+	const bool v3 = strcmp(d->qcow2.compat, "0.10") != 0;
+
+	add(options, size, "compat=%s", v3 ? "1.1" : "0.10");
+	if (d->qcow2.cluster_size)
+		add(options, size, "cluster_size=%" PRIu64, d->qcow2.cluster_size);
+	if (v3 && d->qcow2.refcount_bits)
+		add(options, size, "refcount_bits=%" PRIu64, d->qcow2.refcount_bits);
+	if (v3)
+		add(options, size, "extended_l2=%s,lazy_refcounts=%s",
+		    d->qcow2.extended_l2 ? "on" : "off", d->qcow2.lazy_refcounts ? "on" : "off");
+	if (v3 && strcmp(d->qcow2.compression_type, "zstd") == 0)
+		add(options, size, "compression_type=zstd");
+}
+
+/* What makes an image like the source's: all that QEMU tells of that, and that qemu-img takes.
+ * (With a VDI, VHDX, VPC or VMDK image that it may write QEMU migrates no VM.) */
+static void add_options(char *options, size_t size, const struct vmdesc_disk *d, bool full)
+{
+	const char *format = vmdesc_image_format(d);
+
+	if (strcmp(format, "qcow2") == 0 && d->qcow2.known)
+		add_qcow2(options, size, d);
+	if (full && (strcmp(format, "qcow2") == 0 || strcmp(format, "raw") == 0))
+		add(options, size, "preallocation=falloc");
+	if (strcmp(format, "qed") == 0 && d->cluster_size)
+		add(options, size, "cluster_size=%" PRIu64, d->cluster_size);
+}
+
 void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
-			const char *backing, const struct vmdesc *vm)
+			const char *backing, const struct vmdesc *vm, bool full)
 {
 	char options[2048] = "";
-	int n = 0;
 
 	strvec_push(w, "qemu-img");
 	strvec_push(w, "create");
@@ -272,22 +322,7 @@ void image_create_words(struct strvec *w, const char *path, const struct vmdesc_
 		twin_secret_words(w, "--object", vm);
 	strvec_push(w, "-f");
 	strvec_push(w, vmdesc_image_format(d));
-	if (strcmp(d->format, "qcow2") == 0 && d->qcow2.known) {
-		const bool v3 = strcmp(d->qcow2.compat, "0.10") != 0;
-
-		n = snprintf(options, sizeof(options), "compat=%s", v3 ? "1.1" : "0.10");
-		if (d->qcow2.cluster_size)
-			n += snprintf(options + n, sizeof(options) - (size_t)n,
-				      ",cluster_size=%" PRIu64, d->qcow2.cluster_size);
-		if (v3 && d->qcow2.refcount_bits)
-			n += snprintf(options + n, sizeof(options) - (size_t)n,
-				      ",refcount_bits=%" PRIu64, d->qcow2.refcount_bits);
-		if (v3)
-			snprintf(options + n, sizeof(options) - (size_t)n,
-				 ",extended_l2=%s,lazy_refcounts=%s",
-				 d->qcow2.extended_l2 ? "on" : "off",
-				 d->qcow2.lazy_refcounts ? "on" : "off");
-	}
+	add_options(options, sizeof(options), d, full && !backing);
 	if (d->encryption.known)
 		add_encryption(options, sizeof(options), d);
 	if (*options) {

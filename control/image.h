@@ -38,9 +38,13 @@ bool image_note_space(const char *path, const struct vmdesc_disk *d, struct err 
 
 /* The words of qemu-img. */
 void image_info_words(struct strvec *w, const char *path, const struct vmdesc_disk *d);
-/* backing: what it is made over, as d->backing[0] at the source; NULL: nothing. vm: whose secrets it
- * may be encrypted with. */
+/* backing: what it is made over, as d->backing[0] at the source; NULL: nothing. vm: whose
+ * secrets it may be encrypted with. full: its space is taken at once (not over a backing file). */
 void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
-			const char *backing, const struct vmdesc *vm);
+			const char *backing, const struct vmdesc *vm, bool full);
+
+/* Whether d takes all of its space at the source: preallocated, or written from end to end. Then
+ * it does so on the destination too. */
+bool image_is_full(const struct vmdesc_disk *d);
 
 #endif

@@ -137,6 +137,21 @@ static int give(const struct job *j, int fd, const char *path, struct err *e)
 			   u->name);
 }
 
+/* Whether the space of an image that is full at the source is to be taken at once: where the
+ * file system cannot, the C library would write all of it, for hours perhaps. */
+static bool take_space(struct job *j, const struct twin_image *image, int fd)
+{
+	if (!image_is_full(image->disk) || image->backing)
+		return false;
+	if (fallocate(fd, 0, 0, 4096) == 0)
+		return true;
+	strvec_pushf(&j->twin.notes,
+		     "%s takes its space as it is written: at the source it has all of it, and the "
+		     "file system here cannot take it before (%s)",
+		     image->path, strerror(errno));
+	return false;
+}
+
 static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 {
 	int fd;
@@ -152,6 +167,7 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 		return e->code;
 	}
 	image->created = true;
+	image->full = take_space(j, image, fd);
 	give(j, fd, image->path, e);
 	close(fd);
 	return e->code;
@@ -265,7 +281,8 @@ static void next_image(struct job *j)
 	}
 	if (image_note_space(image->path, image->disk, &e))
 		strvec_push(&j->twin.notes, e.text);
-	image_create_words(&words, image->path, image->disk, image->backing, &j->desc);
+	image_create_words(&words, image->path, image->disk, image->backing, &j->desc,
+			   image->full);
 	run_tool(j, &words, on_created);
 }
 

@@ -50,6 +50,7 @@ struct migrate_config {
 	enum migrate_storage storage;
 	const char *rename; /* the VM's name there */
 	bool offline;	    /* the guest is paused first, and resumed there */
+	bool drop_snapshots; /* internal snapshots of the images stay behind */
 	bool persistent;    /* the destination keeps how to start it again */
 	bool keep_source;   /* the source QEMU is not ended; it stays paused for good */
 	struct migrate_limits limits;

@@ -27,6 +27,7 @@ static const struct member {
     {"dest_qmp", TEXT, AT(dest_qmp), 4096},
     {"disks", TEXT, AT(disks), 65536},
     {"copy_storage", STORAGE, AT(storage), 0},
+    {"drop_snapshots", FLAG, AT(drop_snapshots), 0},
     {"rename", TEXT, AT(rename), 255},
     {"offline", FLAG, AT(offline), 0},
     {"persistent", FLAG, AT(persistent), 0},

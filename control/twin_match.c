@@ -8,7 +8,7 @@
 
 #include "control/image.h"
 #include "control/vmdesc_crypt.h"
-#include "control/vmdesc_disks.h"
+#include "control/vmdesc_nodes.h"
 #include "control/vmdesc_memory.h"
 
 /* The twin's drive for d: by the -drive id, else by the device in front of it. */
@@ -153,7 +153,7 @@ static int match_encryption(const struct vmdesc_disk *d, const json_t *in, const
 {
 	char name[4096], format[4096];
 
-	vmdesc_disks_resolve(file, name, format, sizeof(name));
+	vmdesc_nodes_resolve(file, name, format, sizeof(name));
 	if (json_is_true(json_object_get(in, "encrypted")) || vmdesc_crypt_has(name, a->nodes))
 		return 0;
 	if (!d->encryption.known && !strstr(file, "key-secret"))
@@ -186,7 +186,7 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
 	*out = (struct twin_drive){.node = node, .file = file, .size = size};
-	vmdesc_disks_resolve(text(in, "file"), plain, format, sizeof(plain));
+	vmdesc_nodes_resolve(text(in, "file"), plain, format, sizeof(plain));
 	file_id(a->pid, plain, out->file_id, sizeof(out->file_id));
 	if (file && check_file(vm, d, out->file_id, file, e) < 0)
 		return e->code;
@@ -250,7 +250,7 @@ int twin_match_other(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		return 0; /* a node that no device has, or no drive on either side */
 	if (!entry)
 		return no_drive(d, e);
-	vmdesc_disks_resolve(text(in, "file"), plain, format, sizeof(plain));
+	vmdesc_nodes_resolve(text(in, "file"), plain, format, sizeof(plain));
 	if (d->empty && in)
 		return err_set(e, ERR_REFUSED,
 			       "drive %s of the destination's QEMU has a medium (%.300s), and the "

@@ -52,6 +52,7 @@ static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
 		k->backing[i].format = str(o, "format");
 		k->backing[i].size = num(o, "size");
 		k->backing[i].encrypted = flag(o, "encrypted");
+		k->backing[i].allocated = num(o, "allocated");
 	}
 	return 0;
 }
@@ -80,12 +81,15 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->device = str(o, "device");
 	k->qdev = str(o, "qdev");
 	k->node = str(o, "node");
+	k->image_node = *str(o, "image_node") ? str(o, "image_node") : k->node;
 	k->format = str(o, "format");
 	k->file = str(o, "file");
 	k->file_id = str(o, "file_id");
 	k->shared_with = str(o, "shared_with");
 	k->size = num(o, "size");
 	k->allocated = num(o, "allocated");
+	k->cluster_size = num(o, "cluster_size");
+	k->snapshots = flag(o, "snapshots");
 	k->read_only = flag(o, "read_only");
 	k->empty = flag(o, "empty");
 	k->removable = flag(o, "removable");
@@ -93,6 +97,7 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->qcow2.known = q != NULL;
 	k->qcow2.compat = str(q, "compat");
 	k->qcow2.cluster_size = num(q, "cluster_size");
+	k->qcow2.compression_type = str(q, "compression_type");
 	k->qcow2.refcount_bits = num(q, "refcount_bits");
 	k->qcow2.extended_l2 = flag(q, "extended_l2");
 	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");

@@ -18,7 +18,8 @@ struct qmp;
 /* An image below another one. */
 struct vmdesc_backing {
 	const char *file, *format;
-	uint64_t size; /* virtual, bytes */
+	uint64_t size;	    /* virtual, bytes */
+	uint64_t allocated; /* as a disk's */
 	bool encrypted;
 };
 
@@ -28,19 +29,22 @@ struct vmdesc_disk {
 	const char *device;	 /* the id of -drive */
 	const char *qdev;	 /* the id or QOM path of the device in front */
 	const char *node;	 /* the root node, as the source has it */
+	const char *image_node;	 /* the node that has the format: node's, or one below filters */
 	const char *format;	 /* what the image has: raw, qcow2, ... */
 	const char *file;	 /* the image's file as QEMU names it */
 	const char *file_id;	 /* "dev:ino" on the source host */
 	const char *shared_with; /* the disk that has the same node */
 	uint64_t size;		 /* virtual size, bytes */
 	uint64_t allocated;	 /* what the image takes on its file system, 0: not known */
+	uint64_t cluster_size;	 /* of a format other than qcow2, 0: has none */
+	bool snapshots;		 /* it has internal snapshots, which are in allocated too */
 	bool read_only, empty, removable;
 	bool copy;			/* its contents go over with the VM */
 	struct vmdesc_backing *backing; /* the nearest first */
 	size_t backing_count;
 	struct {
 		bool known;
-		const char *compat;
+		const char *compat, *compression_type;
 		uint64_t cluster_size, refcount_bits;
 		bool extended_l2, lazy_refcounts;
 	} qcow2;
@@ -103,7 +107,7 @@ struct vmdesc_report {
 	json_t *vm, *disks;
 	json_t *migrate, *capabilities, *parameters; /* query-migrate and its kin */
 	json_t *block_jobs;			     /* query-block-jobs */
-	json_t *nodes;				     /* query-named-block-nodes */
+	json_t *nodes, *graph;			     /* query-named-block-nodes, and its edges */
 	json_t *secrets;     /* the command line's, as secret_scrub finds them */
 	json_t *devices;     /* `qom-list` of the devices with an id, and of those without */
 	struct err argv_err; /* why vm has no argv, ERR_NONE when it has */

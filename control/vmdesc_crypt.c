@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "control/vmdesc_disks.h"
+#include "control/vmdesc_nodes.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -24,7 +24,7 @@ static const json_t *encrypted_node(const json_t *nodes, const char *file)
 	{
 		if (!json_is_true(json_object_get(node, "encrypted")))
 			continue;
-		vmdesc_disks_resolve(str(node, "file"), below, format, sizeof(below));
+		vmdesc_nodes_resolve(str(node, "file"), below, format, sizeof(below));
 		if (strcmp(below, file) == 0)
 			return node;
 	}

@@ -11,6 +11,7 @@
 #include "control/qopts.h"
 #include "control/vmdesc.h"
 #include "control/vmdesc_crypt.h"
+#include "control/vmdesc_nodes.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -25,66 +26,6 @@ static void set_str(json_t *o, const char *key, const char *s)
 		json_object_set_new(o, key, json_string(s));
 }
 
-static bool is_filter(const char *drv)
-{
-	static const char *const filters[] = {"throttle",	   "copy-on-read", "preallocate",
-					      "copy-before-write", "mirror_top",   "commit_top",
-					      "backup-top",	   "blklogwrites", "compress"};
-
-	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++)
-		if (strcmp(drv, filters[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool is_protocol(const char *drv)
-{
-	static const char *const protocols[] = {"file", "host_device", "host_cdrom", "nbd",
-						"rbd",	"iscsi",       "ssh",	     "https",
-						"http", "io_uring",    "nvme",	     "gluster"};
-
-	for (size_t i = 0; i < sizeof(protocols) / sizeof(*protocols); i++)
-		if (strcmp(drv, protocols[i]) == 0)
-			return true;
-	return false;
-}
-
-void vmdesc_disks_resolve(const char *name, char *file, char *format, size_t size)
-{
-	json_t *json = strncmp(name, "json:", 5) == 0 ? json_loads(name + 5, 0, NULL) : NULL;
-	const json_t *o = json, *below;
-
-	snprintf(file, size, "%s", json ? "" : name);
-	format[0] = 0;
-	for (unsigned depth = 0; o && depth < 16; depth++) {
-		const char *driver = str(o, "driver");
-
-		if (!*format && *driver && !is_filter(driver) && !is_protocol(driver))
-			snprintf(format, size, "%s", driver);
-		if (*str(o, "filename"))
-			snprintf(file, size, "%s", str(o, "filename"));
-		below = json_object_get(o, "file");
-		if (json_is_string(below))
-			snprintf(file, size, "%s", json_string_value(below));
-		o = below;
-	}
-	json_decref(json);
-}
-
-/* The node below a filter that has the format. */
-static const json_t *format_node(const json_t *inserted, const json_t *nodes, const char *file)
-{
-	const json_t *node;
-	size_t i;
-
-	if (!is_filter(str(inserted, "drv")))
-		return inserted;
-	json_array_foreach(nodes, i, node) if (!is_filter(str(node, "drv")) &&
-					       !is_protocol(str(node, "drv")) &&
-					       strcmp(str(node, "file"), file) == 0) return node;
-	return inserted;
-}
-
 static json_t *read_qcow2(const json_t *image)
 {
 	const json_t *data = json_object_get(json_object_get(image, "format-specific"), "data");
@@ -92,6 +33,7 @@ static json_t *read_qcow2(const json_t *image)
 		const char *from, *to;
 	} keys[] = {{"compat", "compat"},
 		    {"refcount-bits", "refcount_bits"},
+		    {"compression-type", "compression_type"},
 		    {"extended-l2", "extended_l2"},
 		    {"lazy-refcounts", "lazy_refcounts"}};
 	json_t *q = json_object(), *v;
@@ -105,24 +47,25 @@ static json_t *read_qcow2(const json_t *image)
 }
 
 /* The first node that has file as its image. */
-static const json_t *node_of_file(const json_t *nodes, const char *file)
+static const json_t *node_of_file(const struct vmdesc_nodes *nodes, const char *file)
 {
 	const json_t *node;
 	size_t i;
 
-	json_array_foreach(nodes, i, node) if (*file && !is_filter(str(node, "drv")) &&
-					       !is_protocol(str(node, "drv")) &&
-					       strcmp(str(node, "file"), file) == 0) return node;
+	json_array_foreach(nodes->list, i,
+			   node) if (*file && !vmdesc_nodes_is_filter(str(node, "drv")) &&
+				     !vmdesc_nodes_is_protocol(str(node, "drv")) &&
+				     strcmp(str(node, "file"), file) == 0) return node;
 	return NULL;
 }
 
 /* What is below image: nested in query-block's answer; what query-named-block-nodes says
  * only names it. Filters are no images. */
-static const json_t *below(const json_t *image, const json_t *nodes)
+static const json_t *below(const json_t *image, const struct vmdesc_nodes *nodes)
 {
 	const json_t *next = json_object_get(image, "backing-image");
 
-	while (next && is_filter(str(next, "format")))
+	while (next && vmdesc_nodes_is_filter(str(next, "format")))
 		next = json_object_get(next, "backing-image");
 	if (next || !*str(image, "backing-filename"))
 		return next;
@@ -133,21 +76,23 @@ static const json_t *below(const json_t *image, const json_t *nodes)
 }
 
 /* The images below that of a drive, the nearest first; NULL when there is none. */
-static json_t *read_backing(const json_t *image, const json_t *nodes)
+static json_t *read_backing(const json_t *image, const struct vmdesc_nodes *nodes)
 {
 	char file[4096], format[4096];
 	json_t *chain = json_array(), *b;
 
-	while (image && is_filter(str(image, "format")))
+	while (image && vmdesc_nodes_is_filter(str(image, "format")))
 		image = json_object_get(image, "backing-image");
 	while (image && json_array_size(chain) < 64 && (image = below(image, nodes))) {
-		vmdesc_disks_resolve(str(image, "filename"), file, format, sizeof(file));
+		vmdesc_nodes_resolve(str(image, "filename"), file, format, sizeof(file));
 		b = json_pack(
 		    "{s:s,s:s,s:I}", "file", file, "format",
 		    *format ? format : str(image, "format"), "size",
 		    (json_int_t)json_integer_value(json_object_get(image, "virtual-size")));
-		if (vmdesc_crypt_has(file, nodes))
+		if (vmdesc_crypt_has(file, nodes->list))
 			json_object_set_new(b, "encrypted", json_true());
+		if (json_is_integer(json_object_get(image, "actual-size")))
+			json_object_set(b, "allocated", json_object_get(image, "actual-size"));
 		json_array_append_new(chain, b);
 	}
 	if (json_array_size(chain))
@@ -194,18 +139,19 @@ static void choose_name(const json_t *disks, const char *device, const char *nod
 		snprintf(out, size, "%s-%zu", base, i);
 }
 
-static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, const json_t *nodes,
-		     const char *cwd)
+static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
+		     const struct vmdesc_nodes *nodes, const char *cwd)
 {
 	const char *node = str(inserted, "node-name"), *device = str(info, "device");
 	const char *qdev = str(info, "qdev");
 	char name[96], id[64], file[4096], format[4096];
-	const json_t *image, *other;
+	const json_t *top, *image, *other;
 	json_t *d, *backing;
 	size_t i;
 
-	vmdesc_disks_resolve(str(inserted, "file"), file, format, sizeof(file));
-	image = json_object_get(inserted ? format_node(inserted, nodes, file) : NULL, "image");
+	vmdesc_nodes_resolve(str(inserted, "file"), file, format, sizeof(file));
+	top = inserted ? vmdesc_nodes_image(nodes, inserted, file) : NULL;
+	image = json_object_get(top, "image");
 
 	choose_name(disks, device, node, qdev, name, sizeof(name));
 	d = json_pack("{s:s,s:I,s:b,s:b,s:b,s:b}", "name", name, "size",
@@ -218,6 +164,8 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 	set_str(d, "device", device);
 	set_str(d, "qdev", qdev);
 	set_str(d, "node", node);
+	if (top && top != inserted && strcmp(str(top, "node-name"), node) != 0)
+		set_str(d, "image_node", str(top, "node-name"));
 	set_str(d, "format", *format ? format : str(image, "format"));
 	set_str(d, "file", file);
 	if ((backing = read_backing(json_object_get(inserted, "image"), nodes)))
@@ -226,9 +174,13 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted, 
 		set_str(d, "file_id", id);
 	if (json_is_integer(json_object_get(image, "actual-size")))
 		json_object_set(d, "allocated", json_object_get(image, "actual-size"));
+	if (json_array_size(json_object_get(image, "snapshots")))
+		json_object_set_new(d, "snapshots", json_true());
 	if (strcmp(str(image, "format"), "qcow2") == 0)
 		json_object_set_new(d, "qcow2", read_qcow2(image));
-	vmdesc_read_crypt(d, inserted, file, nodes);
+	else if (json_is_integer(json_object_get(image, "cluster-size")))
+		json_object_set(d, "cluster_size", json_object_get(image, "cluster-size"));
+	vmdesc_read_crypt(d, inserted, file, nodes->list);
 	json_array_foreach(disks, i, other) if (*node && strcmp(str(other, "node"), node) == 0 &&
 						!*str(other, "shared_with"))
 	    set_str(d, "shared_with", str(other, "name"));
@@ -279,7 +231,7 @@ static void read_blockdev(const char *value, json_t *roots, json_t *used)
 }
 
 /* A -blockdev that no device uses now: a later device_add may want its contents. */
-static void add_idle_nodes(json_t *disks, const struct qargs *q, const json_t *nodes,
+static void add_idle_nodes(json_t *disks, const struct qargs *q, const struct vmdesc_nodes *nodes,
 			   const char *cwd)
 {
 	json_t *roots = json_object(), *used = json_object();
@@ -290,7 +242,7 @@ static void add_idle_nodes(json_t *disks, const struct qargs *q, const json_t *n
 		if (q->at[i].option && q->at[i].option->rule == QARGS_BLOCKDEV)
 			read_blockdev(q->at[i].value, roots, used);
 	json_array_foreach(disks, i, d) json_object_set_new(used, str(d, "node"), json_true());
-	json_array_foreach(nodes, i, node)
+	json_array_foreach(nodes->list, i, node)
 	{
 		const char *name = str(node, "node-name");
 
@@ -301,8 +253,8 @@ static void add_idle_nodes(json_t *disks, const struct qargs *q, const json_t *n
 	json_decref(used);
 }
 
-json_t *vmdesc_read_disks(const json_t *blocks, const json_t *nodes, const struct qargs *q,
-			  const char *cwd)
+json_t *vmdesc_read_disks(const json_t *blocks, const struct vmdesc_nodes *nodes,
+			  const struct qargs *q, const char *cwd)
 {
 	json_t *disks = json_array();
 	const json_t *info;

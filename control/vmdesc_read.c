@@ -44,6 +44,7 @@ enum query {
 	Q_KVM,
 	Q_CPU_TYPE,
 	Q_CPU_MODELS,
+	Q_GRAPH,
 };
 
 struct reader {
@@ -241,6 +242,7 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct reader *r = ctx;
 	struct vmdesc_report rep = {.argv_err = ERR_INIT};
 	struct qargs args = {0};
+	struct vmdesc_nodes nodes;
 
 	if (err_is_set(e)) {
 		r->fn(r->ctx, NULL, e);
@@ -257,14 +259,17 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	if (!err_is_set(&rep.argv_err))
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
 				       qmp_batch_result(b, Q_ANON));
-	rep.disks = vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), qmp_batch_result(b, Q_NODES),
-				      &args, str(rep.vm, "cwd"));
+	nodes.list = qmp_batch_result(b, Q_NODES);
+	nodes.graph = qmp_batch_result(b, Q_GRAPH);
+	rep.disks =
+	    vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), &nodes, &args, str(rep.vm, "cwd"));
 	qargs_fini(&args);
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
 	rep.parameters = json_incref(qmp_batch_result(b, Q_PARAMETERS));
 	rep.block_jobs = json_incref(qmp_batch_result(b, Q_BLOCK_JOBS));
 	rep.nodes = json_incref(qmp_batch_result(b, Q_NODES));
+	rep.graph = json_incref(qmp_batch_result(b, Q_GRAPH));
 	rep.devices = json_array();
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_PERIPHERAL));
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_ANON));
@@ -313,6 +318,7 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	    b, QMP_MAY, "qom-get",
 	    json_pack("{s:s,s:s}", "path", "/machine/unattached/device[0]", "property", "type"));
 	qmp_batch_add(b, QMP_MAY, "query-cpu-definitions", NULL);
+	qmp_batch_add(b, QMP_MAY, "x-debug-query-block-graph", NULL);
 	qmp_batch_run(b, q, on_batch, r);
 }
 
@@ -325,6 +331,7 @@ void vmdesc_report_fini(struct vmdesc_report *r)
 	json_decref(r->parameters);
 	json_decref(r->block_jobs);
 	json_decref(r->nodes);
+	json_decref(r->graph);
 	json_decref(r->devices);
 	json_decref(r->secrets);
 	memset(r, 0, sizeof(*r));

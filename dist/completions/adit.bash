@@ -4,7 +4,7 @@
 __adit_options()
 {
 	local creds='--psk --tls-creds --insecure' ssh='--ssh-config --remote-command'
-	local how='--qmp --dest-address --dest-qmp --copy-storage --disks --rename --persistent --max-bandwidth
+	local how='--qmp --dest-address --dest-qmp --copy-storage --disks --drop-snapshots --rename --persistent --max-bandwidth
 		--downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
 		--postcopy'
 	local jobs='--api --run-dir --json'

@@ -39,6 +39,7 @@ complete -c adit -n "$vm" -l dest-address -xa '(__fish_print_hostnames)' -d 'Con
 complete -c adit -n "$vm" -l dest-qmp -x -d 'Monitor of the QEMU that waits there'
 complete -c adit -n "$vm" -l copy-storage -xa 'all inc none' -d 'What of the disks is copied'
 complete -c adit -n "$vm" -l disks -xa 'all none' -d 'Which disks are copied'
+complete -c adit -n "$vm" -l drop-snapshots -d 'Internal snapshots stay behind'
 complete -c adit -n "$vm" -l rename -x -d "The VM's name there"
 complete -c adit -n "$vm" -l persistent -d 'Keep there how to start it again'
 complete -c adit -n "$vm" -l live -d 'The guest runs meanwhile'

@@ -68,7 +68,7 @@ static void poke(off_t at, uint64_t v, unsigned len)
 	close(fd);
 }
 
-static const struct vmdesc_backing want = {"/src/base.qcow2", "qcow2", 1048576, false};
+static const struct vmdesc_backing want = {"/src/base.qcow2", "qcow2", 1048576, 0, false};
 
 static size_t taken(void)
 {

@@ -172,7 +172,7 @@ static void test_check_source_passes_a_good_vm(void **state)
 	(void)state;
 	source(&c, &config, NULL, NULL);
 	assert_int_equal(check_count(&c, CHECK_OK), c.count);
-	assert_int_equal(c.count, 9);
+	assert_int_equal(c.count, 10);
 	expect(&c, "disks", CHECK_OK, "1 of 2 drives is copied");
 }
 
@@ -223,6 +223,25 @@ static void test_check_source_knows_which_bitmaps_are_lost(void **state)
 	expect(&c, "bitmaps", CHECK_WARNING, "bitmap b of node n1");
 	source(&c, &config, "nodes", "[{'node-name':'n0','dirty-bitmaps':[{'busy':true}]}]");
 	expect(&c, "bitmaps", CHECK_OK, "");
+}
+
+static void test_check_source_loses_no_snapshot_unsaid(void **state)
+{
+	static const char *const nodes =
+	    "[{'node-name':'n0','drv':'qcow2','image':{'snapshots':[{'name':'mon'},{'name':'tue'}],"
+	    "'format-specific':{'data':{'data-file':'/d','corrupt':true}}}},"
+	    "{'node-name':'n1','image':{'snapshots':[{'name':'wed'}]}}]";
+	const struct migrate_config config = {0}, drop = {.drop_snapshots = true};
+	struct check c = {0};
+
+	(void)state;
+	source(&c, &config, "nodes", nodes);
+	assert_int_equal(check_count(&c, CHECK_ERROR), 1); /* n1 is not copied */
+	expect(&c, "snapshots", CHECK_ERROR, "mon, tue: --drop-snapshots leaves them");
+	source(&c, &drop, "nodes", nodes);
+	expect(&c, "snapshots", CHECK_WARNING, "are dropped");
+	source(&c, &drop, "nodes", nodes);
+	expect(&c, "image", CHECK_WARNING, "in another file here (/d)");
 }
 
 static void test_check_source_says_why_there_is_no_command_line(void **state)
@@ -486,6 +505,7 @@ int main(void)
 	    cmocka_unit_test(test_check_source_passes_a_good_vm),
 	    cmocka_unit_test(test_check_source_sees_what_forbids_it),
 	    cmocka_unit_test(test_check_source_knows_which_bitmaps_are_lost),
+	    cmocka_unit_test(test_check_source_loses_no_snapshot_unsaid),
 	    cmocka_unit_test(test_check_source_says_why_there_is_no_command_line),
 	    cmocka_unit_test(test_check_destination_compares_qemus),
 	    cmocka_unit_test(test_check_destination_compares_cpus),

@@ -276,10 +276,11 @@ static void test_image_words_are_qemu_imgs(void **state)
 	(void)state;
 	d.qcow2.known = true;
 	d.qcow2.compat = "1.1";
+	d.qcow2.compression_type = "zstd";
 	d.qcow2.cluster_size = 131072;
 	d.qcow2.refcount_bits = 32;
 	d.qcow2.lazy_refcounts = true;
-	image_create_words(&w, path, &d, NULL, NULL);
+	image_create_words(&w, path, &d, NULL, NULL, false);
 	if (system("command -v qemu-img >/dev/null 2>&1") != 0) {
 		strvec_fini(&w);
 		left_out = true;
@@ -289,8 +290,9 @@ static void test_image_words_are_qemu_imgs(void **state)
 	snprintf(
 	    command, sizeof(command),
 	    "qemu-img info --output=json %s | tr -d ' \\n' | grep -q '\"cluster-size\":131072.*"
-	    "\"refcount-bits\":32' && qemu-img info %s | grep -q 'lazy refcounts: true'",
-	    path, path);
+	    "\"refcount-bits\":32' && qemu-img info %s | grep -q 'lazy refcounts: true' && "
+	    "qemu-img info %s | grep -q 'compression type: zstd'",
+	    path, path, path);
 	assert_int_equal(system(command), 0);
 	image_info_words(&w, path, &d);
 	assert_int_equal(run(&w), 0);
@@ -298,7 +300,7 @@ static void test_image_words_are_qemu_imgs(void **state)
 	d.qcow2.cluster_size = 65536;
 	d.qcow2.refcount_bits = 16;
 	unlink(path);
-	image_create_words(&w, path, &d, NULL, NULL);
+	image_create_words(&w, path, &d, NULL, NULL, false);
 	assert_int_equal(run(&w), 0);
 	d.format = "raw"; /* the contents do not decide */
 	image_info_words(&w, path, &d);

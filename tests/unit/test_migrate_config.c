@@ -17,6 +17,7 @@ static const struct migrate_config full = {
     .disks = "a,b",
     .storage = MIGRATE_STORAGE_INC,
     .rename = "new",
+    .drop_snapshots = true,
     .persistent = true,
     .keep_source = true,
     .limits = {1000000, 300, 60, MIGRATE_POSTCOPY},
@@ -39,7 +40,7 @@ static void test_config_json_gives_back_what_it_got(void **s)
 	assert_int_equal(c.storage, MIGRATE_STORAGE_INC);
 	assert_int_equal(c.limits.on_timeout, MIGRATE_POSTCOPY);
 	assert_int_equal(c.limits.max_bandwidth, 1000000);
-	assert_true(c.keep_source && c.persistent && c.postcopy && !c.offline);
+	assert_true(c.keep_source && c.persistent && c.drop_snapshots && c.postcopy && !c.offline);
 	again = migrate_config_to_json(&c);
 	assert_true(json_equal(v, again));
 	json_decref(again);

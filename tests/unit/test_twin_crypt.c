@@ -123,7 +123,7 @@ static void test_twin_crypt_takes_what_is_described(void **state)
 	assert_string_equal(p.t.argv.at[1], "-object");
 	assert_string_equal(p.t.argv.at[2], "secret,id=s0,format=raw,file=/proc/self/fd/10");
 	assert_string_equal(p.t.argv.at[3], "-drive");
-	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d);
+	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d, false);
 	assert_true(strvec_has(&w, "secret,id=s0,format=raw,file=/proc/self/fd/10"));
 	assert_true(strvec_has(&w, "encrypt.format=luks,encrypt.key-secret=s0,encrypt.cipher-alg="
 				   "aes-256,encrypt.hash-alg=sha256"));
@@ -132,7 +132,7 @@ static void test_twin_crypt_takes_what_is_described(void **state)
 	p = (struct plan){.crypt = crypt_of("luks"), .format = "luks"};
 	if (plan(&p, "-blockdev", NODES) != 0)
 		fail_msg("%s", p.e.text);
-	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d);
+	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d, false);
 	assert_true(strvec_has(&w, "luks"));
 	assert_true(strvec_has(&w, "key-secret=s0,cipher-alg=aes-256,hash-alg=sha256"));
 	strvec_fini(&w);

@@ -1,0 +1,182 @@
+/* What a copy of a disk does not take along: see check_kept.h. What can be made the same is:
+ * image.c. The rest is named here, so that nothing vanishes without a word. */
+#include "control/check_kept.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "control/vmdesc_nodes.h"
+
+enum { DEPTH_MAX = 64 };
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static bool flag(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+/* The node of disk that has the image. */
+static const json_t *image_node(const struct vmdesc_nodes *n, const json_t *disk)
+{
+	const char *name = str(disk, "image_node");
+
+	return vmdesc_nodes_find(n, *name ? name : str(disk, "node"));
+}
+
+/* ---- internal snapshots ---- */
+
+static void list_names(const json_t *snapshots, char *buf, size_t size)
+{
+	size_t i, at = 0;
+	const json_t *s;
+
+	buf[0] = 0;
+	json_array_foreach(snapshots, i, s)
+	{
+		int n = snprintf(buf + at, size - at, "%s%s", at ? ", " : "", str(s, "name"));
+
+		if (n < 0 || (size_t)n >= size - at) {
+			snprintf(buf + size - 4, 4, "...");
+			return;
+		}
+		at += (size_t)n;
+	}
+}
+
+static void check_snapshots(struct check *c, const json_t *disk, const json_t *image, bool drop)
+{
+	const json_t *snapshots = json_object_get(image, "snapshots");
+	char names[160];
+
+	if (!json_array_size(snapshots))
+		return;
+	list_names(snapshots, names, sizeof(names));
+	if (drop)
+		check_add(
+		    c, CHECK_WARNING, "snapshots", NULL,
+		    "internal snapshots of disk %s are dropped (--drop-snapshots), and stay in "
+		    "the source's image only: %s",
+		    str(disk, "name"), names);
+	else
+		check_add(c, CHECK_ERROR, "snapshots",
+			  "--drop-snapshots leaves them behind in the source's image; or delete "
+			  "them before (delvm in its monitor)",
+			  "disk %s has internal snapshots, which no copy takes along: %s",
+			  str(disk, "name"), names);
+}
+
+/* ---- what else the image has ---- */
+
+static void check_image(struct check *c, const json_t *disk, const json_t *image, bool inc)
+{
+	const json_t *data = json_object_get(json_object_get(image, "format-specific"), "data");
+	const char *name = str(disk, "name");
+	const json_t *backing = json_array_get(json_object_get(disk, "backing"), 0);
+
+	if (*str(data, "data-file"))
+		check_add(
+		    c, CHECK_WARNING, "image", NULL,
+		    "disk %s has its data in another file here (%.200s); on the destination it "
+		    "is in the image itself",
+		    name, str(data, "data-file"));
+	if (flag(data, "corrupt"))
+		check_add(c, CHECK_WARNING, "image", "qemu-img check -r all, with the VM off",
+			  "the image of disk %s is marked as corrupt, and its copy is not", name);
+	if (backing && !inc)
+		check_add(
+		    c, CHECK_WARNING, "image",
+		    "--copy-storage inc keeps it, where the destination has the backing file",
+		    "disk %s is an image over %.200s here; its copy holds all of it, and has no "
+		    "backing file",
+		    name, str(backing, "file"));
+	if (strcmp(str(disk, "format"), "qed") == 0)
+		check_add(
+		    c, CHECK_WARNING, "image", NULL,
+		    "the image of disk %s is made with the table size that qemu-img has: QEMU "
+		    "does not tell that of a qed image",
+		    name);
+}
+
+/* ---- dirty bitmaps ---- */
+
+/* Whether the node's contents go over by a copy: it is the image of a disk that is copied, or
+ * above or below it and not there already. */
+static bool is_copied(const struct vmdesc_nodes *n, const json_t *disks, const char *name, bool inc)
+{
+	const json_t *disk, *at;
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+	{
+		if (!flag(disk, "copy"))
+			continue;
+		if (strcmp(str(disk, "node"), name) == 0 ||
+		    strcmp(str(disk, "image_node"), name) == 0)
+			return true;
+		at = inc ? NULL : image_node(n, disk);
+		for (unsigned depth = 0; at && depth < DEPTH_MAX; depth++) {
+			if (strcmp(str(at, "node-name"), name) == 0)
+				return true;
+			at = vmdesc_nodes_child(
+			    n, at, vmdesc_nodes_is_filter(str(at, "drv")) ? "file" : "backing");
+		}
+	}
+	return false;
+}
+
+/* Neither a mirror nor a migration without a capability of its own takes bitmaps along; one
+ * that is stored in an image that both see stays where it is. */
+static void check_bitmaps(struct check *c, const struct vmdesc_nodes *n, const json_t *disks,
+			  bool inc)
+{
+	size_t i, k, found = 0;
+	json_t *node, *bitmap;
+
+	json_array_foreach(n->list, i, node)
+	{
+		json_array_foreach(json_object_get(node, "dirty-bitmaps"), k, bitmap)
+		{
+			const char *name = str(bitmap, "name");
+			bool stays = flag(bitmap, "persistent") &&
+				     !is_copied(n, disks, str(node, "node-name"), inc);
+
+			if (!*name || stays)
+				continue;
+			found++;
+			check_add(c, CHECK_WARNING, "bitmaps",
+				  "let the first backup on the destination be a full one",
+				  "the dirty bitmap %s of node %s will be lost", name,
+				  str(node, "node-name"));
+		}
+	}
+	if (!found)
+		check_add(c, CHECK_OK, "bitmaps", NULL, "no dirty bitmap would be lost");
+}
+
+void check_kept(struct check *c, const struct vmdesc_report *r, const struct migrate_config *config)
+{
+	const struct vmdesc_nodes n = {r->nodes, r->graph};
+	const bool inc = config->storage == MIGRATE_STORAGE_INC;
+	size_t i, copied = 0;
+	json_t *disk;
+
+	json_array_foreach(r->disks, i, disk)
+	{
+		const json_t *image = json_object_get(image_node(&n, disk), "image");
+
+		if (!flag(disk, "copy"))
+			continue;
+		copied++;
+		check_snapshots(c, disk, image, config->drop_snapshots);
+		check_image(c, disk, image, inc);
+	}
+	if (copied && !check_has(c, "snapshots", CHECK_WARNING))
+		check_add(c, CHECK_OK, "snapshots", NULL, "no internal snapshot would be lost");
+	check_bitmaps(c, &n, r->disks, inc);
+}
