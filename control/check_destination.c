@@ -317,13 +317,13 @@ struct room {
 };
 
 static void add_room(struct room *rooms, size_t *count, const char *path,
-		     const struct vmdesc_disk *d)
+		     const struct vmdesc_disk *d, bool inc)
 {
 	char dir[4096];
 	const char *slash = strrchr(path, '/');
 	struct stat st;
 	struct statvfs fs;
-	uint64_t has = 0;
+	uint64_t has = 0, least = image_least(d, inc);
 	size_t i;
 
 	if (stat(path, &st) == 0) {
@@ -342,7 +342,7 @@ static void add_room(struct room *rooms, size_t *count, const char *path,
 		    (struct room){.dev = st.st_dev, .free = (uint64_t)fs.f_bavail * fs.f_frsize};
 		snprintf(rooms[i].path, sizeof(rooms[i].path), "%s", path);
 	}
-	rooms[i].least += d->allocated > has ? d->allocated - has : 0;
+	rooms[i].least += least > has ? least - has : 0;
 	rooms[i].most += d->size > has ? d->size - has : 0;
 }
 
@@ -380,7 +380,8 @@ static void check_rooms(struct check *c, const struct check_there *t)
 	}
 	for (size_t i = 0; i < t->plan->image_count; i++)
 		if (t->plan->images[i].disk->copy)
-			add_room(rooms, &count, t->plan->images[i].path, t->plan->images[i].disk);
+			add_room(rooms, &count, t->plan->images[i].path, t->plan->images[i].disk,
+				 t->vm->inc);
 	for (size_t i = 0; i < count; i++)
 		judge_room(c, &rooms[i]);
 	free(rooms);
@@ -473,6 +474,7 @@ static void check_waiting(struct check *c, const struct check_there *t)
 	const struct twin_answers a = {
 	    .block = json_object_get(t->qemu, "block"),
 	    .nodes = json_object_get(t->qemu, "nodes"),
+	    .graph = json_object_get(t->qemu, "graph"),
 	    .memory = json_object_get(t->qemu, "memory"),
 	    .memory_devices = json_object_get(t->qemu, "memory_devices"),
 	    .cpus = json_object_get(t->qemu, "cpu_list"),

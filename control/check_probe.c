@@ -40,6 +40,7 @@ enum question {
 	CPU,
 	BLOCK,
 	NODES,
+	GRAPH,
 	NAME,
 	QUESTIONS,
 };
@@ -61,6 +62,7 @@ static const struct {
     [CPU] = {"qom-get", "/machine/unattached/device[0]", "type"},
     [BLOCK] = {"query-block", NULL, NULL},
     [NODES] = {"query-named-block-nodes", NULL, NULL},
+    [GRAPH] = {"x-debug-query-block-graph", NULL, NULL},
     [NAME] = {"query-name", NULL, NULL},
 };
 
@@ -207,6 +209,9 @@ static void read_answer(json_t *out, enum question q, json_t *v)
 		break;
 	case NODES:
 		json_object_set(out, "nodes", v);
+		break;
+	case GRAPH:
+		json_object_set(out, "graph", v);
 		break;
 	case NAME:
 		json_object_set(out, "name", v);

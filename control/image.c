@@ -260,6 +260,17 @@ static void add_encryption(char *options, size_t size, const struct vmdesc_disk 
 	add_work(options, size, prefix, d->encryption.iters);
 }
 
+uint64_t image_least(const struct vmdesc_disk *d, bool inc)
+{
+	uint64_t least = d->snapshots ? 0 : d->allocated;
+
+	/* What is below it goes into the copy; how much of that is covered is not known. */
+	for (size_t i = 0; !inc && i < d->backing_count; i++)
+		if (d->backing[i].allocated > least)
+			least = d->backing[i].allocated;
+	return least;
+}
+
 bool image_is_full(const struct vmdesc_disk *d)
 {
 	return d->size && d->allocated >= d->size && !d->snapshots;

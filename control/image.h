@@ -43,6 +43,10 @@ void image_info_words(struct strvec *w, const char *path, const struct vmdesc_di
 void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
 			const char *backing, const struct vmdesc *vm, bool full);
 
+/* The bytes that a copy of d takes at least, as an image stays as sparse as it is: 0 where that is
+ * not known. inc: of its top image alone. */
+uint64_t image_least(const struct vmdesc_disk *d, bool inc);
+
 /* Whether d takes all of its space at the source: preallocated, or written from end to end. Then
  * it does so on the destination too. */
 bool image_is_full(const struct vmdesc_disk *d);

@@ -558,6 +558,8 @@ void job_free(struct job *j)
 	if (j->described)
 		vmdesc_fini(&j->desc);
 	twin_fini(&j->twin);
+	for (size_t i = 0; i < j->disk_count; i++)
+		free(j->disks[i].raw_file);
 	free(j->disks);
 	rights_unref(j->rights);
 	TAILQ_REMOVE(&j->service->jobs, j, listed);

@@ -58,9 +58,11 @@ enum job_state {
 struct job_disk {
 	struct job *job;
 	const struct vmdesc_disk *desc;
-	char node[256];	 /* in the twin */
+	char node[256];	 /* in the twin: the image's, below filters */
 	char file_id[64]; /* of its image, "" when not known */
-	char window[32]; /* a node over its first desc->size bytes, where it is larger */
+	char window[32]; /* the node for the copy, where node itself is not it: job_streams.c */
+	char *raw_file;	 /* the file of a raw image, which the window is over; NULL: over node */
+	bool larger, sparse, direct; /* than desc's; as of struct twin_drive */
 	struct relay *relay;
 	bool connected;
 };

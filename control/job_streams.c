@@ -79,6 +79,30 @@ static void on_exported(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 	job_prepared(j);
 }
 
+/* The node that the copy is written to, in place of the twin's own. Of a raw image it is one over
+ * the same file: the guest's node may not unmap what is zero (discard, on it or on the file's node,
+ * is the guest's own setting, and from QEMU 8 on what counts), so that a sparse image became a fat
+ * one. It is gone before the guest runs; where the image has all of its space, it keeps it. QEMU
+ * mirrors only between disks of one size: of one that is larger only the first part is seen. */
+static json_t *window_node(const struct job_disk *d)
+{
+	const char *discard = d->sparse ? "unmap" : "ignore";
+	json_t *o = json_pack("{s:s,s:s}", "driver", "raw", "node-name", d->window);
+
+	if (d->larger)
+		json_object_set_new(o, "size", json_integer((json_int_t)d->desc->size));
+	if (d->raw_file) {
+		json_object_set_new(o, "discard", json_string(discard));
+		json_object_set_new(o, "file",
+				    json_pack("{s:s,s:s,s:s,s:{s:b}}", "driver", "file", "filename",
+					      d->raw_file, "discard", discard, "cache", "direct",
+					      d->direct ? 1 : 0));
+	} else {
+		json_object_set_new(o, "file", json_string(d->node));
+	}
+	return o;
+}
+
 void job_export(struct job *j)
 {
 	struct qmp_batch *b;
@@ -102,12 +126,8 @@ void job_export(struct job *j)
 	for (size_t i = 0; i < j->disk_count; i++) {
 		const struct job_disk *d = &j->disks[i];
 
-		/* QEMU mirrors only between disks of one size. */
 		if (*d->window)
-			qmp_batch_add(b, QMP_MUST, "blockdev-add",
-				      json_pack("{s:s,s:s,s:s,s:I}", "driver", "raw", "node-name",
-						d->window, "file", d->node, "size",
-						(json_int_t)d->desc->size));
+			qmp_batch_add(b, QMP_MUST, "blockdev-add", window_node(d));
 		snprintf(id, sizeof(id), "adit-e%zu", i);
 		qmp_batch_add(b, QMP_MUST, "block-export-add",
 			      json_pack("{s:s,s:s,s:s,s:s,s:b}", "type", "nbd", "id", id,

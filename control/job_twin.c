@@ -26,7 +26,19 @@
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000, CRYPT_MS = 15000 };
 
-enum { Q_VERSION, Q_BLOCK, Q_NODES, Q_MEMORY, Q_MEMORY_DEVICES, Q_CPUS, Q_MACHINE, Q_TARGET, Q_NAME, Q_CAPS };
+enum {
+	Q_VERSION,
+	Q_BLOCK,
+	Q_NODES,
+	Q_MEMORY,
+	Q_MEMORY_DEVICES,
+	Q_CPUS,
+	Q_MACHINE,
+	Q_TARGET,
+	Q_NAME,
+	Q_CAPS,
+	Q_GRAPH
+};
 
 static void next_image(struct job *j);
 
@@ -499,8 +511,12 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const struct t
 	k->job = j;
 	k->desc = d;
 	snprintf(k->file_id, sizeof(k->file_id), "%s", drive.file_id);
-	snprintf(k->node, sizeof(k->node), "%s", drive.node);
-	if (drive.size > d->size)
+	snprintf(k->node, sizeof(k->node), "%s", drive.image_node);
+	k->raw_file = drive.raw_file ? strdup(drive.raw_file) : NULL;
+	k->larger = drive.size > d->size;
+	k->sparse = drive.sparse;
+	k->direct = drive.direct;
+	if (k->larger || k->raw_file)
 		snprintf(k->window, sizeof(k->window), "adit-window-%zu", j->disk_count);
 	j->disk_count++;
 	return 0;
@@ -513,6 +529,7 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	const struct twin_answers answers = {
 	    .block = qmp_batch_result(b, Q_BLOCK),
 	    .nodes = qmp_batch_result(b, Q_NODES),
+	    .graph = qmp_batch_result(b, Q_GRAPH),
 	    .memory = qmp_batch_result(b, Q_MEMORY),
 	    .memory_devices = qmp_batch_result(b, Q_MEMORY_DEVICES),
 	    .cpus = qmp_batch_result(b, Q_CPUS),
@@ -561,6 +578,7 @@ static void ask(struct job *j)
 	qmp_batch_add(b, QMP_MAY, "query-target", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-name", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-migrate-capabilities", NULL);
+	qmp_batch_add(b, QMP_MAY, "x-debug-query-block-graph", NULL);
 	/* While it waits, this takes back that it runs by itself once all is there: the
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
 	qmp_batch_add(b, QMP_MUST, "stop", NULL);

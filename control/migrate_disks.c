@@ -214,6 +214,22 @@ static void on_added(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	migrate_arm(m->ev_disks, BREATH_MS);
 }
 
+/* The destination's disk. What is zero goes over as such, and the destination may leave it out of
+ * the file. A block device does not tell what it never wrote: it is looked for. */
+static json_t *target_node(const struct migrate *m, const struct mig_disk *d)
+{
+	json_t *o = json_pack("{s:s,s:s,s:{s:s,s:s},s:s}", "node-name", d->node, "driver", "nbd",
+			      "server", "type", "fd", "str", d->fd, "export", d->desc->name);
+
+	/* Over a backing file zeroes are more than nothing. */
+	if (m->config.storage == MIGRATE_STORAGE_INC)
+		return o;
+	json_object_set_new(o, "discard", json_string("unmap"));
+	if (!d->desc->allocated)
+		json_object_set_new(o, "detect-zeroes", json_string("unmap"));
+	return o;
+}
+
 static void add_node(struct migrate *m)
 {
 	struct mig_disk *d = &m->disks[m->disk_next];
@@ -232,9 +248,7 @@ static void add_node(struct migrate *m)
 	fd = d->qemu_fd;
 	d->qemu_fd = -1;
 	qmp_batch_add_fd(b, QMP_MUST, d->fd, fd);
-	qmp_batch_add(b, QMP_MUST, "blockdev-add",
-		      json_pack("{s:s,s:s,s:{s:s,s:s},s:s}", "node-name", d->node, "driver", "nbd",
-				"server", "type", "fd", "str", d->fd, "export", d->desc->name));
+	qmp_batch_add(b, QMP_MUST, "blockdev-add", target_node(m, d));
 	migrate_arm(m->ev_answer, HELLO_MS);
 	qmp_batch_run(b, m->qmp, on_added, d);
 }

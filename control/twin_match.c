@@ -8,8 +8,8 @@
 
 #include "control/image.h"
 #include "control/vmdesc_crypt.h"
-#include "control/vmdesc_nodes.h"
 #include "control/vmdesc_memory.h"
+#include "control/vmdesc_nodes.h"
 
 /* The twin's drive for d: by the -drive id, else by the device in front of it. */
 static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d)
@@ -164,6 +164,30 @@ static int match_encryption(const struct vmdesc_disk *d, const json_t *in, const
 		       d->name);
 }
 
+/* What the copy is written to, and how: below the filters that stand before the image, which
+ * are the guest's. */
+static void read_image(const struct twin_answers *a, struct twin_drive *out)
+{
+	const struct vmdesc_nodes n = {a->nodes, a->graph};
+	const json_t *root = vmdesc_nodes_find(&n, out->node), *node, *below, *image;
+	char file[4096], format[4096];
+
+	vmdesc_nodes_resolve(text(root, "file"), file, format, sizeof(file));
+	node = root ? vmdesc_nodes_image(&n, root, file) : NULL;
+	image = json_object_get(node, "image");
+	if (*text(node, "node-name"))
+		out->image_node = text(node, "node-name");
+	out->sparse = json_integer_value(json_object_get(image, "actual-size")) <
+		      json_integer_value(json_object_get(image, "virtual-size"));
+	out->direct = json_is_true(json_object_get(json_object_get(node, "cache"), "direct"));
+	below = vmdesc_nodes_child(&n, node, "file");
+	/* One with an offset or the like has no plain name. */
+	if (strcmp(text(node, "drv"), "raw") == 0 && strcmp(text(below, "drv"), "file") == 0 &&
+	    strcmp(text(node, "file"), text(below, "file")) == 0 &&
+	    strncmp(text(below, "file"), "json:", 5) != 0)
+		out->raw_file = text(below, "file");
+}
+
 int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		     const struct twin_answers *a, struct twin_drive *out, struct err *e)
 {
@@ -185,7 +209,7 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 			       d->name);
 	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
-	*out = (struct twin_drive){.node = node, .file = file, .size = size};
+	*out = (struct twin_drive){.node = node, .file = file, .size = size, .image_node = node};
 	vmdesc_nodes_resolve(text(in, "file"), plain, format, sizeof(plain));
 	file_id(a->pid, plain, out->file_id, sizeof(out->file_id));
 	if (file && check_file(vm, d, out->file_id, file, e) < 0)
@@ -194,6 +218,7 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		return e->code;
 	if (vm->inc && match_backing(d, in, e) < 0)
 		return e->code;
+	read_image(a, out);
 	return 0;
 }
 
@@ -203,7 +228,7 @@ int twin_match_apart(const struct vmdesc_disk *d, const struct twin_drive *drive
 {
 	const char *file = drive->file ? drive->file : drive->node;
 
-	if (strcmp(drive->node, node) != 0 && (!*file_id || strcmp(drive->file_id, file_id) != 0))
+	if (strcmp(drive->image_node, node) != 0 && (!*file_id || strcmp(drive->file_id, file_id) != 0))
 		return 0;
 	return err_set(e, ERR_REFUSED,
 		       "disks %s and %s would both be copied into %.300s on the destination: each "

@@ -6,6 +6,7 @@
 #define ADIT_CONTROL_TWIN_MATCH_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +16,7 @@
 /* What it answered; NULL where it did not. Borrowed. */
 struct twin_answers {
 	const json_t *block, *nodes; /* query-block, query-named-block-nodes */
+	const json_t *graph;	     /* x-debug-query-block-graph */
 	const json_t *memory, *cpus; /* query-memory-size-summary, query-cpus-fast */
 	const json_t *memory_devices;
 	const json_t *machine;	     /* `qom-get` of the machine's type */
@@ -29,6 +31,11 @@ struct twin_drive {
 	const char *node, *file; /* the answers' own; file may be NULL */
 	uint64_t size;		 /* bytes */
 	char file_id[64];	 /* "dev:ino", "" when not known */
+	const char *image_node;	 /* the node that has the format, below filters */
+	/* The file right below a raw image, where nothing else is between them: NULL otherwise. */
+	const char *raw_file;
+	bool sparse; /* it does not take all of its space */
+	bool direct; /* it is opened past the host's cache */
 };
 
 /* Finds the drive that stands for the disk d of vm, and holds it to that. ERR_QEMU,
