@@ -324,6 +324,8 @@ void job_record_remove(struct job *j);
 /* Reads the record into j->record, opening the journal if it is not open. False: there is
  * none (e is ERR_NONE), or it cannot be had (e). */
 bool job_record_read(struct job *j, struct err *e);
+/* Takes over what the record that was read says of the twin: what is written next has it too. */
+void job_record_take(struct job *j);
 bool job_record_is(const json_t *record, const char *state);
 /* Whether the guardian of the job still lives: then it undoes, or is about to end. */
 bool job_record_guarded(const json_t *record);

@@ -226,6 +226,17 @@ bool job_record_read(struct job *j, struct err *e)
 	return j->record != NULL;
 }
 
+void job_record_take(struct job *j)
+{
+	const json_t *twin = json_object_get(j->record, "twin");
+
+	j->run = json_is_true(json_object_get(j->record, "run"));
+	j->launched = json_is_true(json_object_get(j->record, "launched"));
+	j->twin_pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
+	j->twin_started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
+	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
+}
+
 bool job_record_is(const json_t *record, const char *state)
 {
 	return strcmp(text_of(record, "state"), state) == 0;

@@ -225,15 +225,10 @@ static const struct qmp_ops qmp_ops = {on_ready, on_event, on_end};
 static void ask_twin(struct job *j)
 {
 	const char *qmp = json_string_value(json_object_get(j->record, "qmp"));
-	const json_t *twin = json_object_get(j->record, "twin");
 	struct err e = ERR_INIT;
 
-	j->run = json_is_true(json_object_get(j->record, "run"));
+	job_record_take(j);
 	j->postcopy = json_is_true(json_object_get(j->record, "postcopy"));
-	j->launched = json_is_true(json_object_get(j->record, "launched"));
-	j->twin_pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
-	j->twin_started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
-	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
 	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
 	if (j->qmp && j->loading && strcmp(j->ram.status, "failed") == 0) {
 		say_unsure(j,
@@ -295,6 +290,7 @@ static void gone(struct job *j)
 		json_object_set_new(msg, "runs", json_false());
 		json_object_set_new(msg, "status", json_string("gone"));
 		log_warn(&j->about, "the VM was here, and has ended since");
+		job_record_take(j);
 		job_set_state(j, JOB_RUNS);
 		j->past = true;
 		job_say(j, msg);
@@ -366,8 +362,15 @@ static bool end_other(struct job *j)
 		qmp_set_owner(j->qmp, &qmp_ops, j);
 		j->qmp_ready = true;
 		snprintf(j->ram.status, sizeof(j->ram.status), "%s", other->ram.status);
+		json_decref(j->record);
+		j->record = json_incref(other->record);
 	}
-	/* All else that it knows is in the journal. */
+	/* All else that it knows is in the journal, whose lock could not be taken anew where its
+	 * folder is read only by now. */
+	if (!j->journal) {
+		j->journal = other->journal;
+		other->journal = NULL;
+	}
 	job_free(other);
 	return true;
 }
@@ -376,10 +379,14 @@ static void settle(struct job *j)
 {
 	const char *peer;
 	struct err e = ERR_INIT;
+	bool taken;
 
 	if (!end_other(j))
 		return;
-	if (!job_record_read(j, &e)) {
+	/* Such a monitor cannot be had again: nothing that might fail, or has to be waited for,
+	 * comes before its use. It was decided, and what was written is at hand. */
+	taken = j->qmp && j->record;
+	if (!taken && !job_record_read(j, &e)) {
 		/* The id tells the source whether that is a word of the host that it knew: it goes
 		 * with the records. */
 		if (!err_is_set(&e) &&
@@ -394,7 +401,7 @@ static void settle(struct job *j)
 		refuse(j);
 		return;
 	}
-	if (job_record_guarded(j->record)) {
+	if (!taken && job_record_guarded(j->record)) {
 		again(j, "what the job has made is still being removed there");
 	} else if (job_record_is(j->record, "preparing")) {
 		job_record_clean(j->record);

@@ -197,6 +197,37 @@ static void test_job_record_sees_who_inherited_the_monitor(void **state)
 	}
 }
 
+/* A twin that has gone is still known by its number when its source has been heard once more. */
+static void test_job_record_written_again_knows_the_same_twin(void **state)
+{
+	static const char id[] = "0123456789abcdef0123456789abcdef";
+	struct service service = {.config.state_dir = top};
+	struct job j = {.service = &service};
+	json_t *record = record_of(getpid(), process_started(getpid()) + 1);
+	char dir[512];
+	struct err e = ERR_INIT;
+
+	(void)state;
+	snprintf(j.id, sizeof(j.id), "%s", id);
+	json_object_set_new(record, "adit", json_integer(COOKIE_VERSION));
+	json_object_set_new(record, "job", json_string(id));
+	assert_int_equal(journal_prepare(top, dir, sizeof(dir), &e), 0);
+	j.journal = journal_open(top, JOURNAL_DESTINATION, id, &e);
+	assert_non_null(j.journal);
+	assert_int_equal(journal_write(j.journal, record, &e), 0);
+	assert_true(job_record_read(&j, &e));
+	job_record_take(&j);
+	assert_int_equal(job_record_write(&j, "confirmed", &e), 0);
+	assert_true(job_record_read(&j, &e));
+	assert_true(job_record_is(j.record, "confirmed"));
+	assert_int_equal(job_record_twin(j.record), JOB_TWIN_GONE);
+	assert_true(json_is_true(json_object_get(j.record, "run")));
+	job_record_remove(&j);
+	json_decref(record);
+	snprintf(dir, sizeof(dir), "%s/journal", top);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +236,7 @@ int main(void)
 	    cmocka_unit_test(test_job_record_sees_who_inherited_the_monitor),
 	    cmocka_unit_test(test_job_record_keeps_what_a_vm_did_here),
 	    cmocka_unit_test(test_job_record_cleans_what_is_listed_only),
+	    cmocka_unit_test(test_job_record_written_again_knows_the_same_twin),
 	};
 	int r;
 
