@@ -46,7 +46,7 @@ static uint64_t limit_ms(const struct migrate *m)
 	return v > 0 ? (uint64_t)v : DOWNTIME_MS;
 }
 
-/* How much of the limit is RAM's. */
+/* How much of the limit is RAM's; 0: nothing, the switchover is to wait. */
 static uint64_t share_ms(const struct migrate *m)
 {
 	uint64_t left = 0, rate = line_rate(m), limit = limit_ms(m), ms;
@@ -57,7 +57,7 @@ static uint64_t share_ms(const struct migrate *m)
 		return limit;
 	/* Nothing is known of the line before something went over it. */
 	ms = rate >= 1024 ? (uint64_t)((double)left * 1000 / (double)rate) : 0;
-	return ms > limit / 4 * 3 ? HELD_MS : limit - ms;
+	return ms > limit / 4 * 3 ? 0 : limit - ms;
 }
 
 /* ---- rounds ---- */
@@ -118,7 +118,7 @@ void migrate_backlog_seen(struct migrate *m)
 
 bool migrate_backlog_fits(const struct migrate *m)
 {
-	return share_ms(m) != HELD_MS;
+	return share_ms(m) != 0;
 }
 
 static struct mig_disk *most_left(struct migrate *m)
@@ -133,9 +133,10 @@ static struct mig_disk *most_left(struct migrate *m)
 
 static void set_share(struct migrate *m)
 {
-	uint64_t ms = share_ms(m), was = m->share_ms, off = ms > was ? ms - was : was - ms;
+	uint64_t share = share_ms(m), ms = share ? share : HELD_MS, was = m->share_ms;
+	uint64_t off = ms > was ? ms - was : was - ms;
 
-	if (ms != HELD_MS)
+	if (share)
 		m->held_since_ms = 0;
 	else if (!m->held_since_ms)
 		m->held_since_ms = clock_ms();
