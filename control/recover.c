@@ -79,7 +79,8 @@ static void on_end(void *ctx, const struct migrate_result *result)
 		tell(r, left ? RECOVER_WAITS : RECOVER_MOVED,
 		     left ? "the VM is the destination's; its end here, or the word of that to the "
 			    "destination, is still to come"
-			  : "the VM is the destination's, and has ended here");
+		     : err_is_set(&why) ? why.text
+					: "the VM is the destination's, and has ended here");
 		break;
 	case MIGRATE_STAYED:
 		tell(r, left ? RECOVER_WAITS : RECOVER_STAYED, why.text);

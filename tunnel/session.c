@@ -261,7 +261,11 @@ int session_find(struct session *s, const struct addr *a, struct err *e)
 	if (!s->ev || event_add(s->ev, &tv) < 0)
 		return err_set(e, ERR_SPACE, "no memory for a session");
 	s->lookup = resolve_start(s->base, a, on_found, s, e);
-	return s->lookup ? 0 : (int)e->code;
+	if (s->lookup)
+		return 0;
+	event_free(s->ev); /* the end is told once */
+	s->ev = NULL;
+	return (int)e->code;
 }
 
 /* The destination as the user wrote it, and where it is looked for instead. */
