@@ -142,6 +142,16 @@ size_t qopts_remove(struct qopts *o, const char *key)
 	return removed;
 }
 
+void qopts_keep(struct qopts *o, bool (*keep)(const char *key))
+{
+	for (size_t i = 0; i < o->count;) {
+		if (keep(o->at[i].key ? o->at[i].key : o->at[i].value))
+			i++;
+		else
+			remove_at(o, i);
+	}
+}
+
 size_t qopts_remove_prefix(struct qopts *o, const char *prefix)
 {
 	size_t removed = 0;

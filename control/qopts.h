@@ -35,6 +35,9 @@ size_t qopts_remove(struct qopts *o, const char *key);
 /* Removes every key that begins with prefix. Returns how many. */
 size_t qopts_remove_prefix(struct qopts *o, const char *prefix);
 
+/* Removes all but the keys (and bare words) that keep is true of. */
+void qopts_keep(struct qopts *o, bool (*keep)(const char *key));
+
 /* The text again; the caller frees it. The item whose key is implied is written first
  * as key=value, which QEMU takes as well. */
 char *qopts_text(const struct qopts *o);

@@ -86,6 +86,24 @@ static const char *image_of(const struct qopts *o)
 	return file && *file ? file : NULL;
 }
 
+/* What QEMU takes of a drive without a medium; any other option has it look for one. */
+static bool is_for_empty(const char *key)
+{
+	static const char *const keys[] = {"id",	"if",	   "index",	 "bus",
+					   "unit",	"media",   "readonly",	 "read-only",
+					   "aio",	"rerror",  "werror",	 "copy-on-read",
+					   "detect-zeroes", "group", "cache.writeback"};
+	static const char *const prefixes[] = {"throttling.", "bps", "iops", "stats-"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
 /* The medium of a drive may be another than at the start: taken out, changed, put in. */
 static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
 		       const char *option, const char *value)
@@ -93,14 +111,8 @@ static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc
 	const char *file = image_of(o);
 
 	if (disk->empty) {
-		/* what is said of an image goes with it */
-		qopts_remove_prefix(o, "file.");
-		qopts_remove_prefix(o, "backing");
-		qopts_remove_prefix(o, "encrypt");
-		qopts_remove(o, "key-secret");
-		qopts_remove(o, "file");
-		qopts_remove(o, "format");
-		qopts_remove(o, "driver");
+		/* what is said of an image (its cache, its node's name) goes with it */
+		qopts_keep(o, is_for_empty);
 		return 0;
 	}
 	if (!file && twin_block_is_nothing(disk))

@@ -125,6 +125,19 @@ static void test_twin_follows_media(void **state)
 	snprintf(want, sizeof(want), "\"filename\":\"%s/two.iso\"", twin_fixture_images);
 	assert_non_null(strstr(p.t.argv.at[2], want));
 	plan_fini(&p);
+	/* QEMU takes no word on an image where a drive has none */
+	p.disks = json_pack("[{s:s,s:s,s:i,s:b,s:b,s:b,s:b}]", "name", "cd0", "device", "cd0", "size", 0,
+			    "read_only", 0, "empty", 1, "removable", 1, "copy", 0);
+	assert_int_equal(plan(&p, "-drive",
+			      "file=/src/one.iso,format=raw,if=none,id=cd0,media=cdrom,readonly=on,"
+			      "cache=none,cache.direct=on,discard=unmap,node-name=n,aio=io_uring,"
+			      "auto-read-only=on,detect-zeroes=on,bps=1000000,rerror=stop",
+			      "-device", "ide-cd,drive=cd0"),
+			 0);
+	assert_string_equal(value(&p, "-drive", 0),
+			    "if=none,id=cd0,media=cdrom,readonly=on,aio=io_uring,detect-zeroes=on,"
+			    "bps=1000000,rerror=stop");
+	plan_fini(&p);
 }
 
 static void test_twin_takes_a_whole_command_line(void **state)
