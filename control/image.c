@@ -98,7 +98,7 @@ static int look_missing(const char *path, const struct vmdesc_disk *d, struct er
 			       "%s is missing on the destination: drive %s is %s, "
 			       "so its image must be there",
 			       path, d->name, d->read_only ? "read-only" : "not copied");
-	if (!format_known(d->format) ||
+	if (!format_known(vmdesc_image_format(d)) ||
 	    (strcmp(d->format, "luks") == 0 && !d->encryption.known))
 		return err_set(e, ERR_REFUSED,
 			       "%s is missing on the destination, and images of "
@@ -212,7 +212,7 @@ void image_info_words(struct strvec *w, const char *path, const struct vmdesc_di
 	strvec_push(w, "-U"); /* whether it is free was seen to */
 	strvec_push(w, "--output=json");
 	/* Never guessed: a raw disk's contents may look like another format. */
-	if (format_known(d->format)) {
+	if (format_known(vmdesc_image_format(d))) {
 		strvec_push(w, "-f");
 		strvec_push(w, vmdesc_image_format(d));
 	}

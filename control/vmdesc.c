@@ -209,8 +209,12 @@ const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const ch
 
 const char *vmdesc_image_format(const struct vmdesc_disk *d)
 {
-	return d->encryption.known && strcmp(d->encryption.driver, "luks") == 0 ? "luks"
-										: d->format;
+	if (d->encryption.known && strcmp(d->encryption.driver, "luks") == 0)
+		return "luks";
+	/* the file's own node, and no other: how newer libvirt has a raw image */
+	if (strcmp(d->format, "file") == 0 || strcmp(d->format, "host_device") == 0)
+		return "raw";
+	return d->format;
 }
 
 const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *node)

@@ -99,7 +99,8 @@ const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *nod
 
 /* NULL when it has none of that id. */
 const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const char *id);
-/* What qemu-img makes, and QEMU opens, for the disk: its format, or "luks". */
+/* What qemu-img makes, and QEMU opens, for the disk: its format, "luks", or "raw" of
+ * what has a file's node alone. */
 const char *vmdesc_image_format(const struct vmdesc_disk *d);
 
 /* What vmdesc_read gives; all owned by the caller, who calls vmdesc_report_fini. */

@@ -67,7 +67,8 @@ static void look(const struct vmdesc_disk *d, bool same_host, int code, const ch
 
 static void test_image_is_made_where_it_can_be(void **state)
 {
-	static const char *const known[] = {"raw", "qcow2", "qed", "vdi", "vpc", "vhdx"};
+	static const char *const known[] = {"raw", "qcow2", "qed",  "vdi",
+					    "vpc", "vhdx",  "file", "host_device"};
 	struct vmdesc_disk d = disk("raw");
 
 	(void)state;
@@ -306,6 +307,16 @@ static void test_image_words_are_qemu_imgs(void **state)
 	image_info_words(&w, path, &d);
 	assert_true(strvec_has(&w, "raw"));
 	strvec_fini(&w);
+	/* a node of the file alone, as newer libvirt has of a raw image */
+	d.format = "file";
+	d.qcow2.known = false;
+	unlink(path);
+	image_create_words(&w, path, &d, NULL, NULL, false);
+	assert_true(strvec_has(&w, "raw"));
+	assert_int_equal(run(&w), 0);
+	image_info_words(&w, path, &d);
+	assert_true(strvec_has(&w, "raw"));
+	assert_int_equal(run(&w), 0);
 }
 
 int main(void)
