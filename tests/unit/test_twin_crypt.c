@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "control/image.h"
@@ -258,6 +260,60 @@ static void test_secret_file_is_one_that_qemu_may_read(void **state)
 	close(fd);
 }
 
+/* A process whose root is dir, or -1. */
+static pid_t start_in(const char *dir)
+{
+	char ok = 0;
+	int ready[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		ok = chroot(dir) == 0 && chdir("/") == 0 && write(ready[1], "y", 1) == 1;
+		if (ok)
+			pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	ok = read(ready[0], &ok, 1) == 1;
+	close(ready[0]);
+	return ok ? pid : -1;
+}
+
+/* Where QEMU is in a container, a link there is one in the container. */
+static void test_secret_file_is_one_of_qemus_root(void **state)
+{
+	char path[100], key[8] = "";
+	struct err e = ERR_INIT;
+	pid_t pid;
+	FILE *f;
+	int fd;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/adit-key", images);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("there", f);
+	fclose(f);
+	snprintf(path, sizeof(path), "%s/link", images);
+	assert_int_equal(symlink("/adit-key", path), 0);
+	pid = start_in(images);
+	assert_true(pid > 0);
+	fd = secret_open(pid, "/link", &e);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/adit-key", images);
+	unlink(path);
+	assert_int_equal(e.code, 0);
+	assert_int_equal(read(fd, key, sizeof(key)), 5);
+	assert_string_equal(key, "there");
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +323,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_crypt_secrets_are_handed_over),
 	    cmocka_unit_test(test_secret_scrub_leaves_names_alone),
 	    cmocka_unit_test(test_secret_file_is_one_that_qemu_may_read),
+	    cmocka_unit_test(test_secret_file_is_one_of_qemus_root),
 	};
 	int r;
 
