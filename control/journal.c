@@ -133,6 +133,12 @@ int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
 	if (check_owner(buf, e) < 0)
 		return e->code;
 	snprintf(sub, sizeof(sub), "%.490s/journal", buf);
+	/* Where the records have gone, who answered for them has: a "never" is not that host's. */
+	if (mkdir(sub, 0700) == 0) {
+		snprintf(sub, sizeof(sub), "%.490s/host-id", buf);
+		unlink(sub);
+		return 0;
+	}
 	return make_dir(sub, e);
 }
 

@@ -6,7 +6,8 @@
  *   STATE/journal/source-JOB.json        what the source has announced
  *   STATE/journal/destination-JOB.json   what the destination has made and decided
  *   STATE/journal/....lock               held by the process that steers the job
- *   STATE/host-id                        who this host is, to those that ask again
+ *   STATE/host-id                        who this host is, to those that ask again: anew where
+ *                                        the folder journal had to be made
  *
  * A record is one JSON object with at least "adit":1, "job" and "state"; the rest is its
  * writer's. Its file has room for every later record of the job from the first on, and is

@@ -268,6 +268,15 @@ static void test_journal_makes_a_folder_again_that_was_removed(void **s)
 	assert_non_null(k);
 	assert_int_equal(write_state(k, "prepare", 10, &e), 0);
 	journal_remove(k);
+	/* and so is one whose records alone have gone */
+	assert_int_equal(journal_host_id(state, id, &e), 0);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s/journal", state);
+	assert_int_equal(system(cmd), 0);
+	k = journal_open(state, JOURNAL_SOURCE, OTHER, &e);
+	assert_non_null(k);
+	assert_int_equal(journal_host_id(state, again, &e), 0);
+	assert_string_not_equal(id, again);
+	journal_remove(k);
 }
 
 static void test_journal_says_that_it_cannot_be_made_again(void **s)
