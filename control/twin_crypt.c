@@ -101,10 +101,19 @@ static bool is_secret_key(const char *key)
 	return strcmp(key, "key-secret") == 0 || strstr(key, ".key-secret");
 }
 
+/* Of "file.driver" it is "driver" that names a format; a drive's id may be "luks". */
+static bool is_driver_key(const char *key)
+{
+	const char *dot = strrchr(key, '.');
+
+	key = dot ? dot + 1 : key;
+	return strcmp(key, "driver") == 0 || strcmp(key, "format") == 0;
+}
+
 static bool is_crypt_word(const char *key, const char *value)
 {
 	return strncmp(key, "encrypt", 7) == 0 || strstr(key, ".encrypt") || is_secret_key(key) ||
-	       strcmp(value, "luks") == 0;
+	       (is_driver_key(key) && strcmp(value, "luks") == 0);
 }
 
 /* What one -drive or -blockdev says. */

@@ -80,7 +80,8 @@ static const char *image_of(const struct qopts *o)
 	for (size_t i = 0; !file && i < o->count; i++) {
 		const char *key = o->at[i].key, *dot = key ? strrchr(key, '.') : NULL;
 
-		if (dot && strcmp(dot, ".filename") == 0 && strncmp(key, "file.", 5) == 0)
+		if (dot ? strcmp(dot, ".filename") == 0 && strncmp(key, "file.", 5) == 0
+			: key && strcmp(key, "filename") == 0)
 			file = o->at[i].value;
 	}
 	return file && *file ? file : NULL;
@@ -126,6 +127,7 @@ static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc
 	qopts_remove_prefix(o, "file.");
 	qopts_remove_prefix(o, "backing");
 	qopts_remove(o, "driver");
+	qopts_remove(o, "filename");
 	if (qopts_set(o, "file", disk->file) < 0 ||
 	    (*disk->format && qopts_set(o, "format", disk->format) < 0))
 		return err_set(p->e, ERR_SPACE, "no memory for the command line");

@@ -317,6 +317,11 @@ static void test_twin_puts_images_into_the_folder(void **state)
 	check_image(&p, 0, "x.raw");
 	plan_fini(&p);
 
+	p.disks = json_pack("[o]", disk("d", "/src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "driver=file,filename=/src/x.raw,if=none,id=d"), 0);
+	check_image(&p, 0, "x.raw");
+	plan_fini(&p);
+
 	p.disks = json_pack("[o]", disk("d", "/src/a,b=c.raw", "raw"));
 	assert_int_equal(plan(&p, "-drive", "id=d,file=/src/a,,b=c.raw,serial=1,,2"), 0);
 	check_image(&p, 0, "a,b=c.raw");

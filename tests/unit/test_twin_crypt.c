@@ -112,6 +112,11 @@ static void test_twin_crypt_is_not_left_to_the_source(void **state)
 		refused(&p, silent[i][0], silent[i][1], "its copy would not be");
 	p.below = true;
 	refused(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0", "stands on");
+	/* a name is no format */
+	p = (struct plan){0};
+	if (plan(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0,serial=luks") != 0)
+		fail_msg("%s", p.e.text);
+	end(&p);
 }
 
 static void test_twin_crypt_takes_what_is_described(void **state)
