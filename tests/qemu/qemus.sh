@@ -25,9 +25,9 @@ export ADIT_TEST_CACHE=$QEMU_CACHE
 # qemus_list: "7.2 /usr/bin/qemu-system-x86_64" and so on, the system's first
 qemus_list() {
     local program version
-    for program in "$(command -v qemu-system-x86_64)" "$QEMU_CACHE"/*/usr/bin/qemu-system-x86_64; do
+    for program in "$(command -v qemu-system-x86_64)" "$QEMU_CACHE"/qemu-*/usr/bin/qemu-system-x86_64; do
         [ -x "$program" ] || continue
-        version=$("$program" --version 2>/dev/null | sed -nE '1s/.*version ([0-9]+\.[0-9]+).*/\1/p')
+        version=$({ "$program" --version 2>/dev/null || true; } | sed -nE '1s/.*version ([0-9]+\.[0-9]+).*/\1/p')
         [ -z "$version" ] || printf '%s %s\n' "$version" "$program"
     done
 }
