@@ -159,6 +159,86 @@ static void check_bitmaps(struct check *c, const struct vmdesc_nodes *n, const j
 		check_add(c, CHECK_OK, "bitmaps", NULL, "no dirty bitmap would be lost");
 }
 
+/* ---- I/O limits ---- */
+
+/* Whether the command line makes an object of that id, as far as can be seen: as `id=ID`, or in
+ * JSON. */
+static bool is_on_command_line(const json_t *argv, const char *id)
+{
+	char plain[300], quoted[300];
+	const json_t *word;
+	size_t i, n;
+
+	n = (size_t)snprintf(plain, sizeof(plain), "id=%.255s", id);
+	snprintf(quoted, sizeof(quoted), "\"%.255s\"", id);
+	json_array_foreach(argv, i, word)
+	{
+		const char *text = json_string_value(word);
+		const char *at = strstr(text, plain);
+
+		if ((at && (!at[n] || at[n] == ',')) || strstr(text, quoted))
+			return true;
+	}
+	return !json_array_size(argv);
+}
+
+/* Limits are set on the destination as they are now (job_limits.c); an object that came at run
+ * time is not there. */
+static void check_groups(struct check *c, const json_t *vm)
+{
+	const json_t *group;
+	size_t i;
+
+	json_array_foreach(json_object_get(vm, "throttle_groups"), i, group)
+	{
+		const char *id = str(group, "id");
+
+		if (json_object_size(json_object_get(group, "limits")) &&
+		    !is_on_command_line(json_object_get(vm, "argv"), id))
+			check_add(c, CHECK_WARNING, "limits",
+				  "set them there again, or start the QEMU there yourself with that "
+				  "group (--dest-qmp)",
+				  "the throttle group %.200s is not on the VM's command line: its I/O "
+				  "limits will be lost",
+				  id);
+	}
+}
+
+static bool has_limits(const json_t *vm, const char *id)
+{
+	const json_t *group;
+	size_t i;
+
+	json_array_foreach(json_object_get(vm, "throttle_groups"), i, group) if (
+	    strcmp(str(group, "id"), id) == 0) return json_object_size(
+	    json_object_get(group, "limits"));
+	return true; /* not known */
+}
+
+/* A mirror reads at the root of a disk's nodes: QEMU lets none begin below a filter. */
+static void check_filters(struct check *c, const struct vmdesc_nodes *n, const json_t *vm,
+			  const json_t *disk)
+{
+	const json_t *at = vmdesc_nodes_find(n, str(disk, "node"));
+
+	for (unsigned depth = 0; at && depth < DEPTH_MAX && vmdesc_nodes_is_filter(str(at, "drv"));
+	     depth++, at = vmdesc_nodes_child(n, at, "file")) {
+		const char *name = str(at, "file");
+		json_t *o = strncmp(name, "json:", 5) == 0 ? json_loads(name + 5, 0, NULL) : NULL;
+		const char *group = str(o, "throttle-group");
+
+		if (strcmp(str(at, "drv"), "throttle") == 0 && has_limits(vm, group))
+			check_add(c, CHECK_WARNING, "limits",
+				  "raise the group's limits for the time of the copy (qom-set), on "
+				  "both sides afterwards as they were; or give the limits to the "
+				  "device instead (block_set_io_throttle), which the copy passes by",
+				  "disk %s is behind a throttle filter (group %.200s): its limits "
+				  "hold up the copy too, and the guest gets what the copy leaves",
+				  str(disk, "name"), *group ? group : "not known");
+		json_decref(o);
+	}
+}
+
 void check_kept(struct check *c, const struct vmdesc_report *r, const struct migrate_config *config)
 {
 	const struct vmdesc_nodes n = {r->nodes, r->graph};
@@ -175,8 +255,10 @@ void check_kept(struct check *c, const struct vmdesc_report *r, const struct mig
 		copied++;
 		check_snapshots(c, disk, image, config->drop_snapshots);
 		check_image(c, disk, image, inc);
+		check_filters(c, &n, r->vm, disk);
 	}
 	if (copied && !check_has(c, "snapshots", CHECK_WARNING))
 		check_add(c, CHECK_OK, "snapshots", NULL, "no internal snapshot would be lost");
+	check_groups(c, r->vm);
 	check_bitmaps(c, &n, r->disks, inc);
 }

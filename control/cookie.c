@@ -69,6 +69,30 @@ static const struct field encryption[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+#define LIMIT(kind)                                                                                \
+	{kind, T_INT, OPTIONAL, INT_ANY, NULL}, {kind "-max", T_INT, OPTIONAL, INT_ANY, NULL},     \
+	{                                                                                          \
+		kind "-max-length", T_INT, OPTIONAL, INT_ANY, NULL                                 \
+	}
+static const struct field limits[] = {
+    LIMIT("bps-total"),
+    LIMIT("bps-read"),
+    LIMIT("bps-write"),
+    LIMIT("iops-total"),
+    LIMIT("iops-read"),
+    LIMIT("iops-write"),
+    {"iops-size", T_INT, OPTIONAL, INT_ANY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+#undef LIMIT
+
+static const struct field throttle_group_fields[] = {
+    {"id", T_LINE, REQUIRED, NAME_MAX_LEN, NULL},
+    {"limits", T_OBJECT, REQUIRED, 0, limits},
+    {NULL, 0, 0, 0, NULL},
+};
+static const struct field throttle_group[] = {{"", T_OBJECT, REQUIRED, 0, throttle_group_fields}};
+
 static const struct field disk_fields[] = {
     {"name", T_NAME, REQUIRED, NAME_MAX_LEN, NULL},
     {"device", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
@@ -82,6 +106,8 @@ static const struct field disk_fields[] = {
     {"allocated", T_INT, OPTIONAL, INT_ANY, NULL},
     {"cluster_size", T_INT, OPTIONAL, INT_ANY, NULL},
     {"snapshots", T_BOOL, OPTIONAL, 0, NULL},
+    {"limits", T_OBJECT, OPTIONAL, 0, limits},
+    {"limits_group", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"read_only", T_BOOL, REQUIRED, 0, NULL},
     {"empty", T_BOOL, REQUIRED, 0, NULL},
     {"removable", T_BOOL, REQUIRED, 0, NULL},
@@ -118,6 +144,7 @@ static const struct field source_vm[] = {
     {"nodes", T_ARRAY, OPTIONAL, 4096, name},
     {"plugged", T_ARRAY, OPTIONAL, 1024, name},
     {"unplugged", T_ARRAY, OPTIONAL, 1024, name},
+    {"throttle_groups", T_ARRAY, OPTIONAL, 256, throttle_group},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -247,6 +247,11 @@ int job_images_there(const struct job *j, struct err *e);
 /* job_streams.c */
 /* Streams under "job:ID" come to j. */
 int job_route(struct job *j, struct err *e);
+/* job_limits.c: the VM's I/O limits as they are at the source. Adds to b, which is new, what sets
+ * them in the twin; and what could not be set, told from b once it has run, to the notes. */
+void job_limits_add(struct job *j, struct qmp_batch *b);
+void job_limits_tell(struct job *j, const struct qmp_batch *b);
+
 void job_export(struct job *j);
 void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target);
 void job_close_exports(struct job *j);

@@ -68,9 +68,9 @@ static void on_exported(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 	struct err why = *e;
 
 	(void)q;
-	(void)b;
 	if (j->state != JOB_PREPARING)
 		return;
+	job_limits_tell(j, b);
 	if (err_is_set(&why)) {
 		err_prefix(&why, "the destination's QEMU does not open its disks to the copy");
 		job_fail(j, &why);
@@ -103,21 +103,34 @@ static json_t *window_node(const struct job_disk *d)
 	return o;
 }
 
+static void add_closing(const struct job *j, struct qmp_batch *b, enum qmp_need need)
+{
+	qmp_batch_add(b, need, "nbd-server-stop", NULL);
+	for (size_t i = 0; i < j->disk_count; i++)
+		if (*j->disks[i].window)
+			qmp_batch_add(b, need, "blockdev-del",
+				      json_pack("{s:s}", "node-name", j->disks[i].window));
+}
+
 void job_export(struct job *j)
 {
 	struct qmp_batch *b;
 	struct err e = ERR_INIT;
 	char id[32];
 
+	b = qmp_batch_new();
+	job_limits_add(j, b);
 	if (!j->disk_count) {
-		job_prepared(j);
+		qmp_batch_run(b, j->qmp, on_exported, j);
 		return;
 	}
 	if (listen_nbd(j, &e) < 0) {
+		qmp_batch_free(b);
 		job_fail(j, &e);
 		return;
 	}
-	b = j->launched ? qmp_batch_new() : job_closing_batch(j, QMP_MAY);
+	if (!j->launched)
+		add_closing(j, b, QMP_MAY);
 	/* (A QEMU that waits may still have what a job that was killed left in it.) */
 	qmp_batch_add_fd(b, QMP_MUST, "adit-nbd", dup(j->nbd_fd));
 	qmp_batch_add(
@@ -249,13 +262,8 @@ struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need)
 {
 	struct qmp_batch *b = qmp_batch_new();
 
-	if (!b)
-		return NULL;
-	qmp_batch_add(b, need, "nbd-server-stop", NULL);
-	for (size_t i = 0; i < j->disk_count; i++)
-		if (*j->disks[i].window)
-			qmp_batch_add(b, need, "blockdev-del",
-				      json_pack("{s:s}", "node-name", j->disks[i].window));
+	if (b)
+		add_closing(j, b, need);
 	return b;
 }
 

@@ -83,6 +83,8 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->node = str(o, "node");
 	k->image_node = *str(o, "image_node") ? str(o, "image_node") : k->node;
 	k->format = str(o, "format");
+	k->limits = json_object_get(o, "limits");
+	k->limits_group = str(o, "limits_group");
 	k->file = str(o, "file");
 	k->file_id = str(o, "file_id");
 	k->shared_with = str(o, "shared_with");
@@ -142,6 +144,7 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	if (!d->renamed)
 		d->name = str(vm, "name");
 	d->uuid = str(vm, "uuid");
+	d->throttle_groups = json_object_get(vm, "throttle_groups");
 	d->status = str(vm, "status");
 	d->host = str(vm, "host");
 	d->exe = str(vm, "exe");

@@ -38,6 +38,8 @@ struct vmdesc_disk {
 	uint64_t allocated;	 /* what the image takes on its file system, 0: not known */
 	uint64_t cluster_size;	 /* of a format other than qcow2, 0: has none */
 	bool snapshots;		 /* it has internal snapshots, which are in allocated too */
+	const json_t *limits;	 /* I/O limits of its device (throttle.h); NULL: none */
+	const char *limits_group; /* the group that it shares them with */
 	bool read_only, empty, removable;
 	bool copy;			/* its contents go over with the VM */
 	struct vmdesc_backing *backing; /* the nearest first */
@@ -81,6 +83,7 @@ struct vmdesc {
 	struct strvec nodes; /* block nodes with a name of somebody's, as they are now */
 	bool nodes_known;
 	struct strvec plugged, unplugged; /* devices that came or went after the start */
+	const json_t *throttle_groups;	  /* objects: `id`, `limits` (throttle.h); may be NULL */
 	struct strvec cpu_lacks;	  /* features of the CPU model that the source lacks */
 	struct vmdesc_disk *disks;
 	size_t disk_count;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control/qopts.h"
+#include "control/throttle.h"
 #include "control/vmdesc.h"
 #include "control/vmdesc_crypt.h"
 #include "control/vmdesc_nodes.h"
@@ -146,7 +147,7 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 	const char *qdev = str(info, "qdev");
 	char name[96], id[64], file[4096], format[4096];
 	const json_t *top, *image, *other;
-	json_t *d, *backing;
+	json_t *d, *backing, *limits;
 	size_t i;
 
 	vmdesc_nodes_resolve(str(inserted, "file"), file, format, sizeof(file));
@@ -166,6 +167,12 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 	set_str(d, "node", node);
 	if (top && top != inserted && strcmp(str(top, "node-name"), node) != 0)
 		set_str(d, "image_node", str(top, "node-name"));
+	limits = throttle_of_drive(inserted);
+	if (json_object_size(limits)) {
+		json_object_set(d, "limits", limits);
+		set_str(d, "limits_group", str(inserted, "group"));
+	}
+	json_decref(limits);
 	set_str(d, "format", *format ? format : str(image, "format"));
 	set_str(d, "file", file);
 	if ((backing = read_backing(json_object_get(inserted, "image"), nodes)))

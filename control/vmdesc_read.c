@@ -15,13 +15,14 @@
 #include "control/qargs.h"
 #include "control/qmp.h"
 #include "control/secret_source.h"
+#include "control/throttle.h"
 #include "control/vmdesc.h"
 #include "control/vmdesc_cpu.h"
 #include "control/vmdesc_devices.h"
 #include "control/vmdesc_disks.h"
 #include "control/vmdesc_memory.h"
 
-enum { CMDLINE_MAX = 900 * 1024 };
+enum { CMDLINE_MAX = 900 * 1024, GROUPS_MAX = 256 };
 
 enum query {
 	Q_VERSION,
@@ -45,11 +46,14 @@ enum query {
 	Q_CPU_TYPE,
 	Q_CPU_MODELS,
 	Q_GRAPH,
+	QUERIES, /* behind them: the limits of each throttle group */
 };
 
 struct reader {
 	vmdesc_on_read *fn;
 	void *ctx;
+	unsigned group_count;
+	char groups[GROUPS_MAX][256]; /* throttle-group objects */
 };
 
 static const char *str(const json_t *o, const char *key)
@@ -237,6 +241,24 @@ static void read_nodes(json_t *vm, const json_t *nodes)
 	json_object_set_new(vm, "nodes", names);
 }
 
+/* The limits of throttle-group objects, which may have been changed since the start. */
+static void read_groups(const struct reader *r, const struct qmp_batch *b, json_t *vm)
+{
+	json_t *groups = json_array();
+
+	for (unsigned i = 0; i < r->group_count; i++) {
+		const json_t *limits = qmp_batch_result(b, QUERIES + i);
+
+		if (limits)
+			json_array_append_new(groups,
+					      json_pack("{s:s,s:o}", "id", r->groups[i], "limits",
+							throttle_of_group(limits)));
+	}
+	if (json_array_size(groups))
+		json_object_set(vm, "throttle_groups", groups);
+	json_decref(groups);
+}
+
 static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct reader *r = ctx;
@@ -273,24 +295,25 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	rep.devices = json_array();
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_PERIPHERAL));
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_ANON));
+	read_groups(r, b, rep.vm);
 	r->fn(r->ctx, &rep, e);
 }
 
-void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
+static void ask(struct qmp *q, const struct reader *first)
 {
 	struct qmp_batch *b = qmp_batch_new();
-	struct reader *r = calloc(1, sizeof(*r));
+	struct reader *r = malloc(sizeof(*r));
 	struct err e = ERR_INIT;
+	char path[300];
 
 	if (!b || !r) {
 		qmp_batch_free(b);
 		free(r);
 		err_set_sys(&e, ENOMEM, "the VM's description");
-		fn(ctx, NULL, &e);
+		first->fn(first->ctx, NULL, &e);
 		return;
 	}
-	r->fn = fn;
-	r->ctx = ctx;
+	*r = *first;
 	qmp_batch_own(b, r);
 	/* in the order of enum query */
 	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
@@ -319,7 +342,53 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	    json_pack("{s:s,s:s}", "path", "/machine/unattached/device[0]", "property", "type"));
 	qmp_batch_add(b, QMP_MAY, "query-cpu-definitions", NULL);
 	qmp_batch_add(b, QMP_MAY, "x-debug-query-block-graph", NULL);
+	for (unsigned i = 0; i < r->group_count; i++) {
+		snprintf(path, sizeof(path), "/objects/%s", r->groups[i]);
+		qmp_batch_add(b, QMP_MAY, "qom-get",
+			      json_pack("{s:s,s:s}", "path", path, "property", "limits"));
+	}
 	qmp_batch_run(b, q, on_batch, r);
+}
+
+static void on_objects(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct reader *r = ctx;
+	const json_t *o;
+	size_t i;
+
+	if (err_is_set(e)) {
+		r->fn(r->ctx, NULL, e);
+		return;
+	}
+	json_array_foreach(qmp_batch_result(b, 0), i, o)
+	{
+		if (strcmp(str(o, "type"), "child<throttle-group>") != 0 ||
+		    r->group_count == GROUPS_MAX ||
+		    strlen(str(o, "name")) >= sizeof(r->groups[0]))
+			continue;
+		snprintf(r->groups[r->group_count++], sizeof(r->groups[0]), "%s", str(o, "name"));
+	}
+	ask(q, r);
+}
+
+void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
+{
+	struct qmp_batch *b = qmp_batch_new();
+	struct reader *r = calloc(1, sizeof(*r));
+	struct err e = ERR_INIT;
+
+	if (!b || !r) {
+		qmp_batch_free(b);
+		free(r);
+		err_set_sys(&e, ENOMEM, "the VM's description");
+		fn(ctx, NULL, &e);
+		return;
+	}
+	r->fn = fn;
+	r->ctx = ctx;
+	qmp_batch_own(b, r);
+	qmp_batch_add(b, QMP_MAY, "qom-list", json_pack("{s:s}", "path", "/objects"));
+	qmp_batch_run(b, q, on_objects, r);
 }
 
 void vmdesc_report_fini(struct vmdesc_report *r)

@@ -181,10 +181,11 @@ row_format() { jq -r --arg key "$1" "$ROW_FORMAT"' [.[] | select(.device == $key
 # of the image below filters
 ROW_FORMAT='def image: if (.format // "") | IN("throttle", "copy-on-read") then ."backing-image" | image else . end;
     def format: .inserted.image | image | .format // "";'
-# row_image FILE FORMAT: as qemu-img is to open it. A driver is named, as contents are not to be guessed at.
+# row_image FILE FORMAT: as qemu-img is to open it. A driver is named, as contents are not to be guessed at; a throttle filter
+# is left out, as its group is the VM's.
 row_image() {
     case $1 in
-    json:*) printf '%s' "$1" ;;
+    json:*) printf 'json:%s' "$(jq -c 'def below: if .driver == "throttle" then .file | below else . end; below' <<<"${1#json:}")" ;;
     *) jq -cnr --arg file "$1" --arg format "$2" '"json:" + ({driver: $format, file: {driver: "file", filename: $file}} | tostring)' ;;
     esac
 }

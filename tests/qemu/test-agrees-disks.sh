@@ -65,6 +65,25 @@ row 'one node behind two devices' \
 images_gone
 row '-drive, IDE and virtio, as they were' vm="-hda $D/a.raw -drive file=$D/b.raw,if=virtio,format=raw"
 images_gone
+throttle() { printf '{"execute":"block_set_io_throttle","arguments":{"id":"%s","bps":%s,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":0}}' "$1" "$2"; }
+limit_kept() { expect_equal 'the I/O limits there' "[7000000]" "$(vm_query "$2" query-block '[.[] | select(.inserted) | .inserted.bps] | tojson')"; }
+row 'I/O limits set at run time' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1" run="$(throttle data1 7000000)" after=limit_kept
+images_gone
+limit_gone() { expect_equal 'the I/O limits there' "[0]" "$(vm_query "$2" query-block '[.[] | select(.inserted) | .inserted.bps] | tojson')"; }
+row 'I/O limits taken away at run time' after=limit_gone run="$(throttle data1 0)" \
+    vm="$scsi -drive if=none,id=da,file=$D/a.raw,format=raw,throttling.bps-total=7000000 -device scsi-hd,drive=da,id=data1"
+images_gone
+group_set() { printf '{"execute":"qom-set","arguments":{"path":"/objects/%s","property":"limits","value":{"bps-total":80000000}}}' "$1"; }
+group_kept() {
+    expect_equal 'the limit of the group there' 80000000 \
+        "$(vm_qmp "$2" '{"execute":"qom-get","arguments":{"path":"/objects/g1","property":"limits"}}' | jq '.return["bps-total"]')"
+}
+row 'behind a throttle filter, its limits changed at run time' run="$(group_set g1)" after=group_kept check='warning:limits:throttle filter .group g1.*hold up the copy' \
+    vm="$scsi -object throttle-group,id=g1,x-bps-total=90000000 $(node a "$D/a.raw") -blockdev driver=throttle,node-name=t,throttle-group=g1,file=a -device scsi-hd,drive=t,id=data1"
+images_gone
+row 'a throttle group made at run time' check='warning:limits:g2.*will be lost' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1" \
+    run='{"execute":"object-add","arguments":{"qom-type":"throttle-group","id":"g2","limits":{"bps-total":1000000}}}'
+images_gone
 row 'one without an image' vm="$scsi -blockdev driver=null-co,node-name=n,size=1048576,read-zeroes=on -device scsi-hd,drive=n,id=data1
     -drive driver=null-co,id=m,if=none,size=1048576,read-zeroes=on -device scsi-hd,drive=m,id=data2"
 

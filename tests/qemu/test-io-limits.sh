@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# On: each QEMU
+# Goal: I/O limits are at the destination what they are at the source when it moves, also those that were set or taken away
+# at run time, of drives and of throttle groups; those of devices hold up the guest only, not the copy, on either side, and
+# of a throttle filter, which holds up the copy, it is said.
+. "$(dirname "$0")/lib.sh"
+
+move_hosts
+adit_serve_launch
+options='append=ram=4 rate=400 sectors=256 diskrate=20'
+D=$T/disks
+qmp() { vm_qmp "${1}2" "$2" | jq -e 'has("return")' >/dev/null || fail "$2"; }
+# limits VM JQ: of drives (by place), one line
+drives() { vm_query "$1" query-block '[.[] | select(.inserted) | .inserted | [.bps, .bps_wr, .iops, .iops_rd, .bps_max, .bps_max_length, .iops_size]] | tojson'; }
+group() { vm_qmp "$1" '{"execute":"qom-get","arguments":{"path":"/objects/'"$2"'","property":"limits"}}' | jq -cS .return; }
+
+# vm NAME: a drive without limits, one with, one behind a filter, two behind another
+vm() {
+    local i
+    for i in 1 2 3 4; do disk_make "$D/$1-$i.raw" raw 12M; done
+    move_disks "$1" 12M raw:virtio
+    MOVE_DISKS+=(arg=-drive "arg=if=none,id=d1,file=$D/$1-1.raw,format=raw,throttling.bps-total=262144"
+        arg=-device arg=virtio-blk-pci,drive=d1,id=v1
+        arg=-object arg=throttle-group,id=g,x-bps-total=100000000 arg=-object arg=throttle-group,id=h,x-iops-total=50
+        arg=-blockdev "arg={\"driver\":\"throttle\",\"node-name\":\"t2\",\"throttle-group\":\"g\",\"file\":{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"$D/$1-2.raw\"}}}"
+        arg=-device arg=virtio-blk-pci,drive=t2,id=v2
+        arg=-blockdev "arg=driver=file,node-name=f3,filename=$D/$1-3.raw" arg=-blockdev arg=driver=raw,node-name=r3,file=f3
+        arg=-blockdev arg=driver=throttle,node-name=t3,throttle-group=h,file=r3 arg=-device arg=virtio-blk-pci,drive=t3,id=v3
+        arg=-drive "arg=if=none,id=d4,file=$D/$1-4.raw,format=raw,throttling.iops-total=70" arg=-device arg=virtio-blk-pci,drive=d4,id=v4)
+    move_vm "$1" append='ram=4 rate=400 sectors=256 diskrate=20 disks=vd0'
+    # at run time: one gets limits, one other ones, one loses them
+    qmp "$1" '{"execute":"block_set_io_throttle","arguments":{"id":"/machine/peripheral/dev0/virtio-backend","bps":0,"bps_rd":0,"bps_wr":3000000,"iops":0,"iops_rd":90,"iops_wr":0}}'
+    qmp "$1" '{"execute":"block_set_io_throttle","arguments":{"device":"d1","bps":262144,"bps_rd":0,"bps_wr":0,"iops":200,"iops_rd":0,"iops_wr":0,"bps_max":1000000,"bps_max_length":2,"iops_size":4096}}'
+    qmp "$1" '{"execute":"block_set_io_throttle","arguments":{"device":"d4","bps":0,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":0}}'
+    qmp "$1" '{"execute":"qom-set","arguments":{"path":"/objects/h","property":"limits","value":{"iops-total":6000,"bps-write":200000000}}}'
+    DRIVES=$(drives "${1}2") G=$(group "${1}2" g) H=$(group "${1}2" h)
+}
+
+say 'it moves'
+vm one
+adit_migrate one
+move_succeeded one one-twin raw:virtio
+expect_equal "the drives' limits" "$DRIVES" "$(drives one-twin)"
+expect_equal "the limits of g" "$G" "$(group one-twin g)"
+expect_equal "the limits of h" "$H" "$(group one-twin h)"
+for i in 1 2 3 4; do disk_same raw "$D/one-$i.raw" raw "$T/images/one-$i.raw"; done
+took=$(tail -n 1 "$T/migrate.json" | jq .total_ms)
+say "  12 MiB a disk, behind a limit of 256 KiB/s: $took ms"
+# (which would take 40 s)
+[ "$took" -lt 30000 ] || fail "the limits held up the copy: $took ms"
+for group in g h; do
+    jq -r 'select(.event == "note") | .text' "$T/migrate.json" | grep -q "behind a throttle filter (group $group)" || fail "nothing is said of the filter of group $group"
+done
+vm_end one-twin
