@@ -180,9 +180,10 @@ static void read_image(const struct twin_answers *a, struct twin_drive *out)
 	out->sparse = json_integer_value(json_object_get(image, "actual-size")) <
 		      json_integer_value(json_object_get(image, "virtual-size"));
 	out->direct = json_is_true(json_object_get(json_object_get(node, "cache"), "direct"));
-	below = vmdesc_nodes_child(&n, node, "file");
+	/* Newer libvirt has the device over the file's node, with none of the format. */
+	below = strcmp(text(node, "drv"), "raw") == 0 ? vmdesc_nodes_child(&n, node, "file") : node;
 	/* One with an offset or the like has no plain name. */
-	if (strcmp(text(node, "drv"), "raw") == 0 && strcmp(text(below, "drv"), "file") == 0 &&
+	if (strcmp(text(below, "drv"), "file") == 0 &&
 	    strcmp(text(node, "file"), text(below, "file")) == 0 &&
 	    strncmp(text(below, "file"), "json:", 5) != 0)
 		out->raw_file = text(below, "file");

@@ -57,6 +57,13 @@ left=$(vm_query ways-twin query-named-block-nodes '[.[]."node-name" | select(sta
 expect_equal "nodes of adit's that are left" 0 "$left"
 vm_end ways-twin
 
+say 'without a node for the format'
+image bare-0.raw raw
+MOVE_DISKS=(arg=-blockdev "arg=driver=file,node-name=f0,filename=$D/bare-0.raw" arg=-device arg=virtio-blk-pci,drive=f0)
+move_vm bare "$options"
+moved bare
+vm_end bare-twin
+
 say 'one that waits (--dest-qmp), its image made by hand'
 image wait-0.raw raw
 MOVE_DISKS=(disk=raw:virtio:"$D/wait-0.raw")
