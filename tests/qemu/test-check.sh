@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Limit: 300 s
 # Goal: adit check tells beforehand what a migration would meet: every check is there, each one that can be provoked
 # here is, by its name and level; nothing is made or changed on either side; and what it calls good then succeeds.
 . "$(dirname "$0")/lib.sh"
