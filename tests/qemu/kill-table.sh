@@ -120,6 +120,9 @@ for row in $(kill_cells_of | awk '!seen[$1]++ { print $1 }'); do
 done
 parts=$TOP/build/check/kill-table
 mkdir -p "$parts"
+# several rows may end at one time
+exec 9>"$parts.lock"
+flock 9
 page >"$parts.new"
 mv "$parts.new" "$parts.md"
 case ${1:-} in
