@@ -109,7 +109,7 @@ words 'a secret from a file' 'object|secret' -object "secret,id=s0,file=$secret"
 words 'a secret in the command line' 'command line' -object secret,id=s0,data=geheim
 words 'a secret that was not handed over' 'not handed it over' -object secret,id=s0
 words 'an encrypted drive that the disks do not tell of' 'its copy would not be' -drive file=x,if=none,format=qcow2,encrypt.format=luks
-words 'such a node' 'its copy would not be' -blockdev '{"driver":"qcow2","node-name":"x","file":"f","encrypt":{"format":"luks"}}'
+words 'such a node' 'its copy would not be' -blockdev '{"driver":"qcow2","node-name":"disk0","file":"disk0-file","encrypt":{"format":"luks"}}'
 refused 'a secret that is not hexadecimal' 'hexadecimal' '.secrets = [{id: "s0", data: "zz"}]'
 refused 'a secret with nothing in it' 'not handed' '.secrets = [{id: "s0"}]'
 refused 'options in the name of a cipher' 'does not know' '.secrets = [{id: "s0", data: ""}] | .disks[0].format = "qcow2" |
@@ -123,7 +123,10 @@ words 'a way out of the folder for the initrd' 'initrd|secret' -initrd "images/.
 words 'a file loaded into memory' '-device.*source host' -device "loader,file=$secret"
 words 'an option ROM' '-device.*file of the source host' -device "virtio-net-pci,romfile=$secret"
 words 'a configuration' 'readconfig' -readconfig "$secret"
-words 'block devices as JSON' 'json|filename|secret|blockdev' -blockdev "{\"driver\":\"raw\",\"node-name\":\"x\",\"file\":{\"driver\":\"file\",\"filename\":\"$secret\"}}"
+# (a node that nothing of the VM has is left out)
+contained 'block devices as JSON' '.vm.argv += ["-blockdev",
+    ({driver: "raw", "node-name": "x", file: {driver: "file", filename: $secret}} | tostring)]'
+words 'such a one in the place of a disk' 'another image' -blockdev "{\"driver\":\"raw\",\"node-name\":\"disk0\",\"file\":{\"driver\":\"file\",\"filename\":\"$secret\"}}"
 words 'a drive as JSON' 'json|drive' -drive "file=json:{\"driver\":\"file\",\"filename\":\"$secret\"},if=none,id=x"
 words 'a drive from the network' 'nbd|drive' -drive file=nbd:10.77.0.1:10809,format=raw,if=virtio
 words 'a folder as a FAT disk' 'fat|drive' -drive file=fat:rw:/etc,if=virtio
