@@ -409,7 +409,6 @@ static void confirm(struct job *j)
 		confirm_later(j, &e);
 		return;
 	}
-	j->unsaved = NULL;
 	job_set_state(j, JOB_CONFIRMED);
 	job_wait(j, CONFIRM_MS);
 	job_say(j, cookie_new(COOKIE_CONFIRMED, j->id));

@@ -138,7 +138,14 @@ int job_record_write(struct job *j, const char *state, struct err *e)
 	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
 	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
 	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
-	return journal_write(j->journal, j->record, e);
+	if (journal_write(j->journal, j->record, e) < 0)
+		return e->code;
+	if (j->unsaved)
+		log_info(&j->about, "the journal is written: the VM is in state %s there", state);
+	j->unsaved = NULL;
+	if (j->ev_save)
+		event_del(j->ev_save);
+	return 0;
 }
 
 void job_record_keep(struct job *j, const char *state)
@@ -146,14 +153,8 @@ void job_record_keep(struct job *j, const char *state)
 	struct err e = ERR_INIT;
 	struct timeval tv = {.tv_usec = SAVE_EVERY_MS * 1000};
 
-	if (job_record_write(j, state, &e) == 0) {
-		if (j->unsaved)
-			log_info(&j->about, "the journal is written: the VM is in state %s there",
-				 state);
-		j->unsaved = NULL;
-		event_del(j->ev_save);
+	if (job_record_write(j, state, &e) == 0)
 		return;
-	}
 	if (!j->unsaved)
 		log_error(&j->about,
 			  "%s. The VM can live here only, so nothing is undone, and it is tried "

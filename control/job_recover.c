@@ -350,7 +350,6 @@ static bool end_other(struct job *j)
 			again(j, e.text);
 			return false;
 		}
-		other->unsaved = NULL;
 	}
 	/* The monitor that it has is the only way to a QEMU whose main loop waits for pages. */
 	if ((other->state == JOB_RUNS || other->forced) && other->postcopy && other->qmp &&

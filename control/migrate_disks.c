@@ -36,6 +36,9 @@ static uint64_t buffer_bytes(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks
 	double product = (double)rate * (double)rtt_us / 1e6;
 	uint64_t want = product > 1e12 ? BUF_MAX_BYTES : (uint64_t)(2 * product);
 
+	/* Under a limit half a second's worth, so that the rate holds on a busy host too. */
+	if (want < bytes_per_s / 2)
+		want = bytes_per_s / 2;
 	if (disks && want > BUF_ALL_BYTES / disks)
 		want = BUF_ALL_BYTES / disks;
 	want = (want + 0xfffff) & ~(uint64_t)0xfffff;

@@ -138,11 +138,11 @@ kill_recover() {
 # kill_journal SIDE: the records that are there
 kill_journal() { find "$KILL_STATE-$1/journal" -name '*.json' 2>/dev/null || true; }
 
-# kill_boot VM POINT: on src, with a further monitor for the watcher; up and at work
+# kill_boot VM [POINT]: on src, with a further monitor for the watcher; up and at work
 kill_boot() {
     local mem=32 append='ram=16 rate=1000 sectors=256 diskrate=20'
     KILL_OPTIONS=()
-    if [[ $2 = postcopy:* ]]; then
+    if [[ ${2:-} = postcopy:* ]]; then
         # it writes faster than the line carries, which still has seconds' worth of RAM to carry when the guest has moved
         mem=64 append='ram=40 rate=max sectors=256 diskrate=20'
         KILL_OPTIONS=(--postcopy --timeout 1 --on-timeout postcopy --downtime-limit 20)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Alone
 # Goal: --max-bandwidth holds for RAM and disks together, as the network counts it, also when it is halved and doubled in
 # flight; --downtime-limit is kept to and told; a guest that writes faster than the line carries is given up at --timeout,
 # also at one that was set in flight, and runs on.

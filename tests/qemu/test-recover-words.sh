@@ -48,6 +48,9 @@ kill_hosts
 kill_serve
 
 say 'nothing to do'
+recover_says 1 'No such file'
+# as an adit before made it
+mkdir -p "$KILL_STATE-src/journal"
 recover_says 0 'nothing'
 recover_says 0 '"event":"end","settled":0,"left":0' -- --json
 

@@ -8,6 +8,9 @@
 
 move_hosts
 adit_serve_launch
+! adit_recover || fail 'recover of a folder that is not there succeeded'
+# as an adit before made it
+mkdir -p "$T/state-src/journal"
 adit_recover || fail 'recover of nothing failed'
 grep -q 'nothing is unfinished' "$T/recover.out" || fail 'recover did not say that there is nothing'
 ! adit_recover abcd || fail 'recover of a job that is not there succeeded'
