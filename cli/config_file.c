@@ -28,18 +28,28 @@ struct parse {
 	unsigned failed; /* the first one with an error; 0: none */
 };
 
+/* Whether an error begins with "NAME:LINE: ". NAME and a colon alone may be a key's. */
+static bool has_its_line(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(text, name, len) != 0 || text[len] != ':')
+		return false;
+	text += len + 1;
+	len = strspn(text, "0123456789");
+	return len && strncmp(text + len, ": ", 2) == 0;
+}
+
 /* Tells where; what is wrong with a file is no misuse of the command. */
 static void fail(struct parse *p, unsigned line)
 {
-	size_t len = strlen(p->name);
-
 	if (p->failed)
 		return;
 	p->failed = line;
 	if (p->e->code != ERR_SPACE)
 		p->e->code = ERR_CONFIG;
 	/* A whole section is told of with the line that it begins in. */
-	if (strncmp(p->e->text, p->name, len) != 0 || p->e->text[len] != ':')
+	if (!has_its_line(p->e->text, p->name))
 		err_prefix(p->e, "%s:%u", p->name, line);
 }
 

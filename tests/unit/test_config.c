@@ -56,6 +56,20 @@ static void is_wrong(const char *text, unsigned line, const char *said)
 		fail_msg("the place is there twice: %s", e.text);
 }
 
+/* The fuzzer found it: the error's text begins with the key, and so as the place would. */
+static void test_config_says_where_of_a_key_with_the_file_s_name(void **state)
+{
+	struct err e = ERR_INIT;
+	char text[128], place[64];
+
+	(void)state;
+	snprintf(text, sizeof(text), SERVE "%s = x # y\n", path);
+	snprintf(place, sizeof(place), "%s:3: ", path);
+	assert_null(read_with(text, NULL, &e));
+	if (strncmp(e.text, place, strlen(place)) != 0)
+		fail_msg("it is told of as: %s", e.text);
+}
+
 static void test_config_reads_what_a_file_says(void **state)
 {
 	const struct rights *r;
@@ -334,6 +348,7 @@ static void test_config_file_is_nobody_elses_to_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_config_says_where_of_a_key_with_the_file_s_name),
 	    cmocka_unit_test(test_config_reads_what_a_file_says),
 	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong),
 	    cmocka_unit_test(test_config_options_hold_against_the_file),
