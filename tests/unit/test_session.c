@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "tunnel/link.h"
 #include "tunnel/listener.h"
 
 struct side {
@@ -424,9 +425,67 @@ static void test_listener_counts_the_sessions_of_a_peer(void **state)
 	bench_end(&b);
 }
 
+/* ---- what a link that goes has to read ---- */
+
+static uint64_t received;
+
+ssize_t __real_recv(int fd, void *buf, size_t len, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags);
+
+ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
+{
+	ssize_t n = __real_recv(fd, buf, len, flags);
+
+	received += n > 0 ? (uint64_t)n : 0;
+	return n;
+}
+
+/* Sends as much as goes in. */
+static void fill(int fd)
+{
+	static const char noise[65536];
+
+	while (send(fd, noise, sizeof(noise), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+}
+
+/* What its peer goes on sending it reads in parts, and the loop has its turn between them. */
+static void test_session_that_goes_reads_a_part_a_turn(void **state)
+{
+	enum { PART = 256 * 1024 };
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	uint64_t most = 0, all = 0;
+	struct bench b;
+	int fd;
+
+	(void)state;
+	bench_start(&b, NULL);
+	sin.sin_port = htons(listener_port(b.listener));
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	for (int i = 0; i < 200 && !link_lingering(); i++) {
+		fill(fd);
+		run(&b, NULL, 1);
+	}
+	assert_int_equal(link_lingering(), 1);
+	for (int i = 0; i < 20 && link_lingering(); i++) {
+		fill(fd);
+		received = 0;
+		event_base_loop(b.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		most = received > most ? received : most;
+		all += received;
+	}
+	assert_true(all > 2 * PART); /* it did go on */
+	assert_true(most <= PART);
+	close(fd);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_session_that_goes_reads_a_part_a_turn),
 	    cmocka_unit_test(test_session_comes_up_carries_and_ends_in_order),
 	    cmocka_unit_test(test_session_tells_why_the_other_side_closed),
 	    cmocka_unit_test(test_session_without_farewell_is_an_error),
