@@ -2,11 +2,12 @@
 #include "base/dir.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-void dir_remove(const char *path)
+int dir_remove(const char *path)
 {
 	DIR *d = opendir(path);
 	struct dirent *entry;
@@ -16,5 +17,5 @@ void dir_remove(const char *path)
 			unlinkat(dirfd(d), entry->d_name, 0);
 	if (d)
 		closedir(d);
-	rmdir(path);
+	return rmdir(path) < 0 && errno != ENOENT ? -1 : 0;
 }

@@ -27,4 +27,15 @@ void point_reach(const char *name)
 		return;
 	}
 }
+
+uint64_t point_ms(const char *name, uint64_t ms)
+{
+	const char *limits = getenv("ADIT_LIMITS"), *at = limits;
+	size_t len = strlen(name);
+
+	for (; at && (at = strstr(at, name)) != NULL; at += len)
+		if ((at == limits || at[-1] == ',') && at[len] == '=')
+			return strtoull(at + len + 1, NULL, 10);
+	return ms;
+}
 #endif

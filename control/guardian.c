@@ -102,17 +102,21 @@ static void run_hook(const char *text)
 		waitpid(pid, NULL, 0);
 }
 
+/* Whether all that is listed has gone: its record in the journal stays for what has not. */
+static bool all_gone = true;
+
 static void undo_one(const char *record)
 {
 	if (record[0] == 'P')
 		kill_process(record + 1);
 	else if (record[0] == 'F')
-		unlink(record + 1);
+		all_gone =
+		    (unlink(record + 1) == 0 || errno == ENOENT || errno == ENOTDIR) && all_gone;
 	else if (record[0] == 'D')
-		dir_remove(record + 1);
+		all_gone = dir_remove(record + 1) == 0 && all_gone;
 	else if (record[0] == 'H')
 		run_hook(record + 1);
-	else if (record[0] == 'J')
+	else if (record[0] == 'J' && all_gone)
 		journal_settle(record + 1);
 }
 

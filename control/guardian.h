@@ -37,8 +37,8 @@ int guardian_add_hook(struct guardian *g, const char *program, const char *file,
 int guardian_add_process(struct guardian *g, pid_t pid, struct err *e);
 
 /* The job's record in the journal: settled (journal_settle) when all else is undone. So it is
- * told first, before the record is there; what a guardian did not live to undo is still
- * listed in the record then. */
+ * told first, before the record is there; what a guardian did not live to undo, or could not, is
+ * still listed in the record then. */
 int guardian_add_record(struct guardian *g, const char *path, struct err *e);
 
 /* Its process; another one may ask whether it still undoes something. */
@@ -47,7 +47,7 @@ pid_t guardian_pid(const struct guardian *g);
 /* The job is settled: nothing is undone, the guardian ends. Frees g. NULL is fine. */
 void guardian_commit(struct guardian *g);
 
-/* It has undone everything, or has died itself (then the record is still there). */
+/* It has undone everything; or it has not, or has died itself: then the record is still there. */
 typedef void guardian_on_undone(void *ctx);
 
 /* Undoes everything from now on; fn is called once, from the loop, and g is freed before it.

@@ -26,6 +26,10 @@ enum {
 	BEGIN_MS = 15000, /* from the talk's opening to BEGIN */
 	SUSPECT_MS = 700,
 	UNDO_SAY_MS = 3000, /* the source waits for 5 s */
+	CLOSING_MS = 60000, /* QEMU ends its exports; the guest stands still */
+	/* From there to FINISH. An honest source, whose guest stands still, gives up long before
+	 * (migrate_watch.c); one that is not is not to hold a twin for ever. */
+	CLOSED_MS = 3600000,
 };
 
 /* The states' names, and which may follow. */
@@ -48,6 +52,13 @@ static const struct {
     [JOB_OVER] = {"over", 0},
 };
 
+void job_wait(struct job *j, uint64_t ms)
+{
+	struct timeval tv = clock_timeval(ms);
+
+	event_add(j->ev_timer, &tv);
+}
+
 void job_set_state(struct job *j, enum job_state state)
 {
 	if (!(states[j->state].next & WAY(state)))
@@ -56,13 +67,12 @@ void job_set_state(struct job *j, enum job_state state)
 	log_debug(&j->about, "%s -> %s", states[j->state].name, states[state].name);
 	j->state = state;
 	event_del(j->ev_timer);
-}
-
-void job_wait(struct job *j, uint64_t ms)
-{
-	struct timeval tv = clock_timeval(ms);
-
-	event_add(j->ev_timer, &tv);
+	/* JOB_READY has no limit of its own: copying takes as long as its source likes, which has
+	 * one if its user wants it (--timeout); its end, or its host's, is seen by the session. */
+	if (state == JOB_CLOSING)
+		job_wait(j, POINT_MS("closing", CLOSING_MS));
+	else if (state == JOB_CLOSED)
+		job_wait(j, POINT_MS("closed", CLOSED_MS));
 }
 
 int job_say(struct job *j, json_t *msg)
@@ -125,7 +135,7 @@ static void on_undone(void *ctx)
 	j->undoing = false;
 	/* It removes the record as its last deed; somebody may have killed it before that. */
 	if (j->journal && job_record_read(j, &e))
-		job_record_clean(j->record);
+		job_record_clean(j->service, j->record);
 	job_record_remove(j);
 	say_last(j, NULL);
 }
@@ -249,6 +259,15 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 		break;
 	case JOB_PREPARING:
 		job_twin_due(j);
+		break;
+	case JOB_CLOSING:
+		err_set(&e, ERR_TIMEOUT, "the destination's QEMU does not close its exports");
+		job_fail(j, &e);
+		break;
+	case JOB_CLOSED:
+		err_set(&e, ERR_TIMEOUT,
+			"the source has not said in time that it has sent the last of the VM");
+		job_fail(j, &e);
 		break;
 	case JOB_FINISHING:
 	case JOB_DECIDED:

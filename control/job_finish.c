@@ -50,7 +50,7 @@ void job_lost(struct job *j, const struct err *why)
 		leave_to_journal(j, keep.text);
 		return;
 	}
-	job_record_clean(j->record);
+	job_record_clean(j->service, j->record);
 	job_record_remove(j);
 	if (j->talk)
 		talk_send(j->talk, cookie_new_abort(j->id, &e), &ignored);

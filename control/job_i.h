@@ -29,6 +29,7 @@
 #include "control/cookie.h"
 #include "control/guardian.h"
 #include "control/journal.h"
+#include "control/leftovers.h"
 #include "control/proc.h"
 #include "control/qmp.h"
 #include "control/service.h"
@@ -158,6 +159,7 @@ struct service {
 	char host[JOURNAL_HOST_ID_LEN + 1]; /* who this host is to a source that asks again */
 	TAILQ_HEAD(, job) jobs;
 	struct vms *vms; /* launched here, and handed over */
+	struct leftovers *leftovers; /* to be removed, once that can be done */
 	json_t *probes;	 /* what QEMU binaries can do, for check_probe_binary */
 	struct strvec found; /* records of the start that are still to be gone over */
 	struct event *ev_found;
@@ -339,7 +341,7 @@ enum job_twin_life job_record_twin(const json_t *record);
  * False with e's reason when what the VM did here would be lost, or harm it there. */
 bool job_record_may_drop(const json_t *record, struct err *e);
 /* Removes what the record lists, a twin that nobody guards included. */
-void job_record_clean(const json_t *record);
+void job_record_clean(const struct service *s, const json_t *record);
 
 /* job_recover.c */
 void job_recover(struct job *j, const json_t *msg);

@@ -205,7 +205,7 @@ void job_ram_name(const struct service *s, const char *job, char *buf, size_t si
 void job_ram_remove(struct job *j)
 {
 	if (*j->ram.dir)
-		dir_remove(j->ram.dir);
+		leftovers_dir(j->service->leftovers, j->ram.dir);
 	j->ram.dir[0] = j->ram.path[0] = 0;
 }
 
@@ -226,8 +226,10 @@ static int make_folder(struct job *j, struct err *e)
 		 j->ram.path);
 	if (j->guardian && guardian_add_dir(j->guardian, j->ram.dir, e) < 0)
 		return e->code;
-	if (j->state == JOB_RUNS)
-		dir_remove(j->ram.dir); /* of this job, before adit serve was killed */
+	if (j->state == JOB_RUNS) { /* of this job, before it broke, or adit serve was killed */
+		leftovers_forget(j->service->leftovers, j->ram.dir);
+		dir_remove(j->ram.dir);
+	}
 	if (mkdir(j->ram.dir, 0700) < 0) {
 		err_set_sys(e, errno, "the folder %s cannot be made", j->ram.dir);
 		guardian_forget_dir(j->guardian, j->ram.dir, NULL);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,7 +194,7 @@ void job_record_clean_sockets(const struct service *s, const json_t *record)
 
 		if (path && path[0] == 'D' &&
 		    (strcmp(path + 1, ram) == 0 || strcmp(path + 1, nbd) == 0))
-			dir_remove(path + 1);
+			leftovers_dir(s->leftovers, path + 1);
 	}
 }
 
@@ -206,7 +207,11 @@ const char *job_record_host(const struct job *j)
 
 void job_record_remove(struct job *j)
 {
-	journal_remove(j->journal);
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", j->journal ? journal_path(j->journal) : "");
+	if (journal_remove(j->journal) < 0)
+		leftovers_record(j->service->leftovers, path);
 	j->journal = NULL;
 	json_decref(j->record);
 	j->record = NULL;
@@ -374,7 +379,7 @@ static void kill_listener(const char *path, const char *dir_path)
 	close(fd);
 }
 
-void job_record_clean(const json_t *record)
+void job_record_clean(const struct service *s, const json_t *record)
 {
 	const json_t *made;
 	size_t i;
@@ -385,11 +390,9 @@ void job_record_clean(const json_t *record)
 	{
 		const char *path = json_string_value(made);
 
-		if (path && path[0] == 'F' && image_in_use(path + 1))
-			log_error(NULL, "%s is left: it is another process's by now", path + 1);
-		else if (path && path[0] == 'F')
-			unlink(path + 1);
+		if (path && path[0] == 'F')
+			leftovers_file(s->leftovers, path + 1);
 		else if (path && path[0] == 'D')
-			dir_remove(path + 1);
+			leftovers_dir(s->leftovers, path + 1);
 	}
 }

@@ -301,7 +301,7 @@ static void gone(struct job *j)
 		say_unsure(j, keep.text);
 		return;
 	}
-	job_record_clean(j->record);
+	job_record_clean(j->service, j->record);
 	say_never(j, "its QEMU has gone; what the job has made is removed");
 }
 
@@ -403,7 +403,7 @@ static void settle(struct job *j)
 	if (!taken && job_record_guarded(j->record)) {
 		again(j, "what the job has made is still being removed there");
 	} else if (job_record_is(j->record, "preparing")) {
-		job_record_clean(j->record);
+		job_record_clean(j->service, j->record);
 		say_never(j, "what the job has made is removed");
 	} else if (job_record_twin(j->record) == JOB_TWIN_GONE) {
 		gone(j);
@@ -469,7 +469,7 @@ static bool go_over(struct service *s, const char *job)
 	} else if (job_record_is(record, "preparing")) {
 		log_warn(&about, "removing what a migration has left that was under way when this "
 				 "host, or adit's guardian, was ended");
-		job_record_clean(record);
+		job_record_clean(s, record);
 		journal_remove(journal);
 		journal = NULL;
 	} else if (life == JOB_TWIN_GONE) {

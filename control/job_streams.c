@@ -25,10 +25,8 @@ void job_name_nbd(const struct service *s, const char *job, char *buf, size_t si
 
 void job_remove_nbd(struct job *j)
 {
-	if (*j->nbd_path)
-		unlink(j->nbd_path);
 	if (*j->nbd_dir)
-		rmdir(j->nbd_dir);
+		leftovers_dir(j->service->leftovers, j->nbd_dir);
 	j->nbd_path[0] = j->nbd_dir[0] = 0;
 	fd_close(&j->nbd_fd);
 }
@@ -169,7 +167,13 @@ static int connect_nbd(const struct job *j, struct err *e)
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.*s", ADDR_UNIX_MAX, j->nbd_path);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
 		return fd;
-	err_set_sys(e, errno, "the destination QEMU's NBD server does not answer");
+	if (errno == ENOENT)
+		err_set(e, ERR_SYSTEM,
+			"the folder %s for sockets was removed on the destination while the "
+			"migration began",
+			j->nbd_dir);
+	else
+		err_set_sys(e, errno, "the destination QEMU's NBD server does not answer");
 	fd_close(&fd);
 	return -1;
 }

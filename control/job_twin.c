@@ -309,7 +309,7 @@ static void on_qemu_exit(void *ctx, struct proc *p, int status)
 	proc_free(p);
 	j->qemu = NULL;
 	if (j->state >= JOB_DECIDED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		dir_remove(j->twin.dir);
+		leftovers_dir(j->service->leftovers, j->twin.dir);
 	proc_last_line(j->log_fd, line, sizeof(line));
 	if (*line)
 		err_set(&e, ERR_QEMU, "the destination's QEMU ended: %s", line);

@@ -297,6 +297,12 @@ struct journal *journal_open(const char *state_dir, enum journal_side side, cons
 	return NULL;
 }
 
+/* It could not be removed, and says so: for everybody there is none. */
+static bool is_settled(const json_t *record)
+{
+	return strcmp(json_string_value(json_object_get(record, "state")), "settled") == 0;
+}
+
 json_t *journal_read(const struct journal *j, struct err *e)
 {
 	json_error_t why = {.text = ""};
@@ -317,6 +323,10 @@ json_t *journal_read(const struct journal *j, struct err *e)
 	    json_integer_value(json_object_get(record, "adit")) != COOKIE_VERSION) {
 		err_set(e, ERR_CONFIG, "the journal %s cannot be read: %s", j->path,
 			record ? "it is of another adit" : why.text);
+		json_decref(record);
+		return NULL;
+	}
+	if (is_settled(record)) {
 		json_decref(record);
 		return NULL;
 	}
@@ -375,13 +385,33 @@ static int unlink_record(const char *path)
 	return unlink(path);
 }
 
-void journal_remove(struct journal *j)
+/* In a folder that can only be read by now, what is open can still be written. */
+static void mark_settled(struct journal *j)
 {
+	json_t *o = json_pack("{s:i,s:s}", "adit", COOKIE_VERSION, "state", "settled");
+	struct err e = ERR_INIT;
+
+	if (o && journal_write(j, o, &e) < 0)
+		log_warn(NULL, "%s: the job is settled, but what is there does not say so", e.text);
+	json_decref(o);
+}
+
+int journal_remove(struct journal *j)
+{
+	bool gone;
+
 	if (!j)
-		return;
-	unlink_record(j->path);
-	sync_dir(j->dir);
+		return 0;
+	gone = unlink_record(j->path) == 0 || errno == ENOENT || errno == ENOTDIR;
+	if (gone) {
+		sync_dir(j->dir);
+	} else {
+		log_warn(NULL, "the job is settled, and its record %s cannot be removed now (%s)",
+			 j->path, strerror(errno));
+		mark_settled(j);
+	}
 	journal_close(j);
+	return gone ? 0 : -1;
 }
 
 void journal_close(struct journal *j)
@@ -411,21 +441,23 @@ static void remove_lock(const char *lock)
 	fd_close(&fd);
 }
 
-void journal_settle(const char *path)
+int journal_settle(const char *path)
 {
 	char lock[PATH_LEN + 72], dir[PATH_LEN + 64], *slash;
 
 	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	if (!slash || unlink_record(path) < 0)
-		return;
+		return -1;
 	*slash = '\0';
 	sync_dir(dir);
 	snprintf(lock, sizeof(lock), "%.570s.lock", path);
 	remove_lock(lock);
+	return 0;
 }
 
-/* Removes the lock of a process that died before it had written a record. */
+/* Removes the lock of a process that died before it had written a record, or could not remove
+ * it. */
 static void sweep_lock(const char *dir, const char *name)
 {
 	char lock[PATH_LEN + 72], record[PATH_LEN + 72];
@@ -434,6 +466,28 @@ static void sweep_lock(const char *dir, const char *name)
 	snprintf(record, sizeof(record), "%.*s", len - (int)strlen(".lock"), lock);
 	if (access(record, F_OK) < 0)
 		remove_lock(lock);
+}
+
+/* True where it is settled; then it is removed, if that can be done by now. */
+static bool sweep_settled(const char *state_dir, enum journal_side side, const char *job)
+{
+	struct journal j, *held;
+	json_t *record;
+	struct err e = ERR_INIT;
+	char *text;
+	bool settled;
+
+	name_files(&j, state_dir, side, job);
+	text = slots_read(j.path, &e);
+	record = text ? json_loads(text, 0, NULL) : NULL;
+	free(text);
+	settled = json_is_string(json_object_get(record, "state")) && is_settled(record);
+	json_decref(record);
+	if (settled && unlink_record(j.path) == 0) {
+		held = journal_open(state_dir, side, job, &e);
+		journal_close(held); /* and its lock */
+	}
+	return settled;
 }
 
 int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e)
@@ -457,7 +511,7 @@ int journal_list(const char *state_dir, enum journal_side side, struct strvec *j
 		    strcmp(d->d_name + head + COOKIE_JOB_LEN, ".json") != 0)
 			continue;
 		snprintf(job, sizeof(job), "%.32s", d->d_name + head);
-		if (cookie_is_job(job))
+		if (cookie_is_job(job) && !sweep_settled(state_dir, side, job))
 			strvec_push(jobs, job);
 	}
 	closedir(at);

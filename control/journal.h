@@ -62,8 +62,9 @@ json_t *journal_peek(const char *state_dir, enum journal_side side, const char *
 int journal_write(struct journal *j, const json_t *record, struct err *e);
 
 /* The job is settled: removes the record durably, and gives up the lock. Frees j. NULL is
- * fine. */
-void journal_remove(struct journal *j);
+ * fine. -1 where it cannot be removed now: then it says that it is settled, where that can be
+ * written, which is the same as none to all who read it; it goes with the next journal_list. */
+int journal_remove(struct journal *j);
 
 /* Gives up the lock; the record stays. Frees j. NULL is fine. */
 void journal_close(struct journal *j);
@@ -71,12 +72,13 @@ void journal_close(struct journal *j);
 /* The record's path, for journal_settle; the journal's. */
 const char *journal_path(const struct journal *j);
 
-/* Removes the record at path, and its lock if nobody holds that. Best effort; safe after
- * fork: for a process that has outlived the one which wrote the record. */
-void journal_settle(const char *path);
+/* Removes the record at path, and its lock if nobody holds that. Safe after fork: for a process
+ * that has outlived the one which wrote the record. 0, or -1 with errno where there is none or it
+ * cannot be removed. */
+int journal_settle(const char *path);
 
-/* Ids of the jobs that have a record on that side, in no order, appended to jobs. 0, or
- * ERR_SYSTEM. */
+/* Ids of the jobs that have a record on that side, in no order, appended to jobs; what is settled
+ * is removed meanwhile. 0, or ERR_SYSTEM. */
 int journal_list(const char *state_dir, enum journal_side side, struct strvec *jobs, struct err *e);
 
 #endif

@@ -73,18 +73,20 @@ struct service *service_new(struct event_base *base, struct router *router,
 	s->router = router;
 	s->config = *config;
 	TAILQ_INIT(&s->jobs);
-	s->vms = vms_new();
-	if (!s->vms) {
+	s->leftovers = leftovers_new(base, e);
+	if (!s->leftovers) {
+		free(s);
+		return NULL;
+	}
+	s->vms = vms_new(s->leftovers);
+	if (!s->vms)
 		err_set(e, ERR_SPACE, "no memory for the migration service");
-		free(s);
-		return NULL;
-	}
-	if (router_add_service(router, "migrate", on_stream, s, e) < 0) {
-		vms_free(s->vms);
-		free(s);
-		return NULL;
-	}
-	return s;
+	else if (router_add_service(router, "migrate", on_stream, s, e) == 0)
+		return s;
+	vms_free(s->vms);
+	leftovers_free(s->leftovers);
+	free(s);
+	return NULL;
 }
 
 static void on_found(evutil_socket_t fd, short what, void *ctx)
@@ -156,10 +158,11 @@ void service_drain(struct service *s)
 	s->draining = true;
 }
 
-/* Whether it has begun and is not yet settled. */
+/* Whether it has begun and is not yet settled; what it knows is to be in the journal, too. */
 static bool is_under_way(const struct job *j)
 {
-	return j->state != JOB_WAITING && (j->state != JOB_OVER || j->undoing || j->putting_back);
+	return j->state != JOB_WAITING &&
+	       (j->state != JOB_OVER || j->undoing || j->putting_back || j->unsaved);
 }
 
 unsigned service_jobs(const struct service *s)
@@ -218,6 +221,7 @@ void service_free(struct service *s)
 	while ((j = TAILQ_FIRST(&s->jobs)))
 		job_free(j);
 	vms_free(s->vms);
+	leftovers_free(s->leftovers);
 	json_decref(s->probes);
 	if (s->ev_found)
 		event_free(s->ev_found);

@@ -396,7 +396,7 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	twin_add(&p, "S", NULL);
 	qargs_fini(&args);
 	if (r == 0 && (t->argv.failed || t->files.failed || t->notes.failed || p.used.failed ||
-		       p.below.failed))
+		       p.below.failed || p.places.failed))
 		r = err_set(e, ERR_SPACE, "no memory for the command line");
 	strvec_fini(&p.used);
 	strvec_fini(&p.below);

@@ -20,25 +20,30 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "control/leftovers.h"
 
 enum { YOUNG_S = 60 /* may be another job's, under way */ };
 
 struct vm {
 	LIST_ENTRY(vm) listed;
+	struct vms *vms;
 	struct proc *proc;
 	char *dir;
 };
 
 struct vms {
+	struct leftovers *leftovers;
 	LIST_HEAD(, vm) list;
 };
 
-struct vms *vms_new(void)
+struct vms *vms_new(struct leftovers *leftovers)
 {
 	struct vms *v = calloc(1, sizeof(*v));
 
-	if (v)
+	if (v) {
 		LIST_INIT(&v->list);
+		v->leftovers = leftovers;
+	}
 	return v;
 }
 
@@ -57,7 +62,7 @@ static void on_exit_of(void *ctx, struct proc *p, int status)
 	(void)p;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		log_info(NULL, "the VM of %s has ended", m->dir);
-		dir_remove(m->dir);
+		leftovers_dir(m->vms->leftovers, m->dir);
 	} else {
 		log_warn(NULL, "the VM of %s has ended with %s %d; see qemu.log there", m->dir,
 			 WIFSIGNALED(status) ? "signal" : "status",
@@ -75,6 +80,7 @@ void vms_add(struct vms *v, struct proc *p, const char *dir)
 		proc_free(p);
 		return;
 	}
+	m->vms = v;
 	m->proc = p;
 	proc_hand_over(p, on_exit_of, m);
 	LIST_INSERT_HEAD(&v->list, m, listed);

@@ -11,9 +11,11 @@
 
 #include "control/proc.h"
 
+struct leftovers;
 struct vms;
 
-struct vms *vms_new(void);
+/* leftovers is borrowed, and may be NULL. NULL when memory is short. */
+struct vms *vms_new(struct leftovers *leftovers);
 
 /* Takes p over. dir is copied. */
 void vms_add(struct vms *v, struct proc *p, const char *dir);

@@ -31,7 +31,16 @@ begin=$(now_ms)
 say "  adit recover ended after $(($(now_ms) - begin)) ms"
 grep -q "still unfinished: .*runs on the destination.*$T/state-dst" "$T/recover.out" || fail 'adit recover does not name the folder'
 ! grep -q 'given up by its user' "$T"/*.log "$T"/*.json "$T/recover.out" || fail 'there are words that say nothing'
+
+say 'an adit serve that is to end waits until it can write down what it knows'
+proc_kill serve TERM
+sleep 3
+proc_runs serve || fail 'adit serve ended, and what it knows of the VM is nowhere'
 folder_mended dst state broken
+proc_wait serve 20
+expect_equal 'the exit status of adit serve' 0 "$PROC_STATUS"
+jq -s -e 'any(.[]; .state? == "decided")' "$T"/state-dst/journal/destination-*.json >/dev/null || fail 'the record is not there'
+adit_serve_launch
 adit_recover || fail 'adit recover does not settle it'
 wait_until 5 "the end of the source's QEMU" proc_gone f
 for dir in "$T"/run-dst/vms/f-*; do

@@ -287,6 +287,30 @@ static void test_guardian_settles_the_record_last(void **state)
 	assert_int_not_equal(access(lock, F_OK), 0);
 }
 
+/* What it cannot remove is still listed. */
+static void test_guardian_keeps_the_record_of_what_stays(void **state)
+{
+	struct err e = ERR_INIT;
+	struct guardian *g = guardian_new(&e);
+	char path[256], lock[256], stays[256];
+	struct journal *j = make_record(path, lock, sizeof(path));
+
+	(void)state;
+	assert_non_null(g);
+	assert_int_equal(guardian_add_record(g, path, &e), 0);
+	assert_int_equal(guardian_add_file(g, file, &e), 0);
+	assert_int_equal(guardian_add_dir(g, dir, &e), 0);
+	make_all();
+	snprintf(stays, sizeof(stays), "%s/folder", dir);
+	assert_int_equal(mkdir(stays, 0700), 0);
+	undo(g);
+	assert_int_not_equal(access(file, F_OK), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(rmdir(stays), 0);
+	assert_int_equal(rmdir(dir), 0);
+	journal_remove(j);
+}
+
 static char record_path[256], record_lock[256];
 
 static void guard_record(pid_t pid)
@@ -509,6 +533,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_guardian_undoes_nothing_after_commit, name_all),
 	    cmocka_unit_test_setup(test_guardian_undoes_on_demand, name_all),
 	    cmocka_unit_test_setup(test_guardian_settles_the_record_last, name_all),
+	    cmocka_unit_test_setup(test_guardian_keeps_the_record_of_what_stays, name_all),
 	    cmocka_unit_test_setup(test_guardian_settles_the_record_of_a_killed_parent, name_all),
 	    cmocka_unit_test_setup(test_guardian_leaves_a_pid_given_anew_alone, name_all),
 	    cmocka_unit_test_setup(test_guardian_passes_over_a_process_that_has_gone, name_all),

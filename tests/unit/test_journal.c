@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,18 @@
 #define OTHER "fedcba9876543210fedcba9876543210"
 
 static char dir[64], state[128];
+
+static bool read_only; /* the folder is: nothing in it can be removed */
+
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __wrap_unlink(const char *path)
+{
+	if (!read_only || access(path, F_OK) < 0)
+		return __real_unlink(path);
+	errno = EROFS;
+	return -1;
+}
 
 static int setup(void **s)
 {
@@ -70,6 +84,39 @@ static void test_journal_reads_what_was_written_last(void **s)
 	j = journal_open(state, JOURNAL_SOURCE, JOB, &e);
 	assert_null(journal_read(j, &e));
 	journal_close(j);
+}
+
+/* A record that cannot be removed when its job is settled is none from then on. */
+static void test_journal_settles_what_cannot_be_removed(void **s)
+{
+	struct err e = ERR_INIT;
+	struct strvec jobs = {0};
+	struct journal *j = journal_open(state, JOURNAL_DESTINATION, JOB, &e);
+	char path[256];
+	json_t *r = record("confirmed");
+
+	(void)s;
+	assert_non_null(j);
+	snprintf(path, sizeof(path), "%s", journal_path(j));
+	assert_int_equal(journal_write(j, r, &e), 0);
+	json_decref(r);
+	read_only = true;
+	assert_int_equal(journal_remove(j), -1);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_null(journal_peek(state, JOURNAL_DESTINATION, JOB));
+	j = journal_open(state, JOURNAL_DESTINATION, JOB, &e);
+	assert_non_null(j);
+	assert_null(journal_read(j, &e));
+	assert_int_equal(e.code, ERR_NONE);
+	journal_close(j);
+	assert_int_equal(journal_list(state, JOURNAL_DESTINATION, &jobs, &e), 0);
+	assert_int_equal(jobs.count, 0);
+	assert_int_equal(access(path, F_OK), 0);
+	read_only = false;
+	assert_int_equal(journal_list(state, JOURNAL_DESTINATION, &jobs, &e), 0);
+	assert_int_equal(jobs.count, 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+	strvec_fini(&jobs);
 }
 
 static void test_journal_refuses_a_job_that_another_holds(void **s)
@@ -334,6 +381,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_journal_reads_what_was_written_last),
+	    cmocka_unit_test(test_journal_settles_what_cannot_be_removed),
 	    cmocka_unit_test(test_journal_refuses_a_job_that_another_holds),
 	    cmocka_unit_test(test_journal_lists_only_records_of_the_side),
 	    cmocka_unit_test(test_journal_names_a_record_that_cannot_be_read),

@@ -111,6 +111,46 @@ static void test_twin_gives_each_disk_its_own_image(void **state)
 	plan_fini(&p);
 }
 
+static unsigned push_fails; /* the how manieth one; 0: none */
+
+void __wrap_strvec_pushf(struct strvec *v, const char *fmt, ...);
+void __wrap_strvec_pushf(struct strvec *v, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (push_fails && --push_fails == 0)
+		v->failed = 1;
+	else
+		strvec_push(v, text);
+}
+
+/* Whatever list it was to go to: without it another disk could be taken for this one. */
+static void test_twin_tells_that_memory_is_short(void **state)
+{
+	struct plan p = {0};
+	unsigned n = 0;
+	int r;
+
+	(void)state;
+	do {
+		p.disks = json_pack("[o,o]", disk("ide0-hd0", "/src/a.qcow2", "qcow2"),
+				    disk("ide0-hd1", "/src/b.qcow2", "qcow2"));
+		push_fails = ++n;
+		r = plan(&p, "-drive", "file=/src/a.qcow2,if=ide", "-drive",
+			 "file=/src/b.qcow2,if=ide", "-nographic");
+		if (push_fails == 0 && r == 0)
+			fail_msg("push %u failed, and the plan is made all the same", n);
+		r = push_fails == 0;
+		push_fails = 0;
+		plan_fini(&p);
+	} while (r);
+	assert_true(n > 4);
+}
+
 /* A drive has the medium that it has now, by an option that QEMU reads. */
 static void test_twin_follows_media(void **state)
 {
@@ -554,6 +594,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_loses_no_option_that_it_keeps),
 	    cmocka_unit_test(test_twin_takes_a_whole_command_line),
 	    cmocka_unit_test(test_twin_gives_each_disk_its_own_image),
+	    cmocka_unit_test(test_twin_tells_that_memory_is_short),
 	    cmocka_unit_test(test_twin_follows_media),
 	    cmocka_unit_test(test_twin_pins_the_machine),
 	    cmocka_unit_test(test_twin_refuses_by_name),
