@@ -41,7 +41,8 @@ static const char help[] =
     "  -h, --help          this text\n"
     "\n"
     "Exit status: 0 nothing is left unfinished, but what another adit is busy with; 1 something\n"
-    "is, or JOB is such a one, and a line says why; 2 misuse.\n"
+    "is, or JOB is such a one, or a VM was found that no host has any more, and a line says\n"
+    "why; 2 misuse.\n"
     "adit serve does the same for its host when it starts and every now and then, and settles\n"
     "what it has taken from others when their sources ask.\n";
 
@@ -60,7 +61,7 @@ struct run {
 	int json;
 	struct event_base *base;
 	struct recover *recover;
-	unsigned settled, left, held;
+	unsigned settled, left, held, lost;
 };
 
 static void print_json(json_t *o)
@@ -90,6 +91,7 @@ static void on_result(void *ctx, const char *job, enum recover_outcome o, const 
 	struct run *r = ctx;
 
 	r->held += o == RECOVER_HELD;
+	r->lost += o == RECOVER_LOST;
 	if (r->json)
 		print_json(json_pack("{s:s,s:s,s:s,s:s}", "event", "result", "job", job, "outcome",
 				     recover_outcome_name(o), "text", text));
@@ -216,7 +218,7 @@ int cmd_recover(int argc, char **argv)
 	r.recover = recover_start(r.base, r.state_dir, r.job, r.decision, &ops, &r, &e);
 	if (r.recover) {
 		event_base_dispatch(r.base);
-		status = r.left || (r.job && r.held) ? EXIT_FAILURE : EXIT_SUCCESS;
+		status = r.left || r.lost || (r.job && r.held) ? EXIT_FAILURE : EXIT_SUCCESS;
 		say_end(&r);
 	} else {
 		/* A job that is not there is no misuse of the command. */

@@ -46,6 +46,8 @@ static void on_result(void *ctx, const char *job, enum recover_outcome o, const 
 		log_debug(&about, "recovery: %s: %s", recover_outcome_name(o), text);
 	else if (o == RECOVER_WAITS)
 		log_warn(&about, "recovery: still unfinished: %s", text);
+	else if (o == RECOVER_LOST)
+		log_warn(&about, "recovery: settled: %s", text);
 	else
 		log_info(&about, "recovery: settled: %s", text);
 }

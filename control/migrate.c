@@ -117,6 +117,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 		return;
 	m->ops = NULL;
 	r.unfinished = !m->settled;
+	r.lost = m->lost;
 	r.total_ms = clock_ms() - m->start_ms;
 	if (m->stop_ms && m->running_there_ms)
 		r.downtime_ms = m->running_there_ms - m->stop_ms;

@@ -98,6 +98,7 @@ struct migrate_result {
 	struct err err; /* ERR_NONE: MIGRATE_MOVED, or a job was resumed and could be settled */
 	enum migrate_outcome outcome;
 	bool unfinished; /* the job's record stays, for `adit recover` */
+	bool lost;	 /* no host has all of the VM any more; err says so */
 	bool running;	 /* it ran, and runs; false: it was paused, and stays so */
 	uint64_t total_ms;
 	uint64_t downtime_ms; /* from the guest's stop here to the word that it runs there */

@@ -37,7 +37,7 @@ static uint64_t line_rate(const struct migrate *m)
 	return most && (double)most < m->line_rate ? most : (uint64_t)m->line_rate;
 }
 
-static uint64_t limit_ms(const struct migrate *m)
+uint64_t migrate_limit_ms(const struct migrate *m)
 {
 	json_int_t v = json_integer_value(json_object_get(m->report.parameters, "downtime-limit"));
 
@@ -49,7 +49,7 @@ static uint64_t limit_ms(const struct migrate *m)
 /* How much of the limit is RAM's; 0: nothing, the switchover is to wait. */
 static uint64_t share_ms(const struct migrate *m)
 {
-	uint64_t left = 0, rate = line_rate(m), limit = limit_ms(m), ms;
+	uint64_t left = 0, rate = line_rate(m), limit = migrate_limit_ms(m), ms;
 
 	for (size_t i = 0; i < m->disk_count; i++)
 		left += left_of(&m->disks[i]);
@@ -96,7 +96,7 @@ static void count_rounds(struct migrate *m, struct mig_disk *d)
 		return;
 	/* Less is left each time: it converges, if slowly. What fits into the limit is no
 	 * backlog either. */
-	if (left >= d->round_left / 4 * 3 && left * 1000 > line_rate(m) * limit_ms(m))
+	if (left >= d->round_left / 4 * 3 && left * 1000 > line_rate(m) * migrate_limit_ms(m))
 		d->rounds++;
 	else
 		d->rounds = 0;
@@ -142,7 +142,7 @@ static void set_share(struct migrate *m)
 		m->held_since_ms = clock_ms();
 	else if (clock_ms() - m->held_since_ms > HELD_TELL_MS)
 		tell(m, most_left(m));
-	if (was && (ms == HELD_MS) == (was == HELD_MS) && off <= limit_ms(m) / 8)
+	if (was && (ms == HELD_MS) == (was == HELD_MS) && off <= migrate_limit_ms(m) / 8)
 		return;
 	m->share_ms = ms;
 	log_debug(&m->about, "%llu ms of the downtime limit are RAM's", (unsigned long long)ms);

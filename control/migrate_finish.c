@@ -82,6 +82,7 @@ void migrate_finished(struct migrate *m, const json_t *msg)
 
 void migrate_pages_lost(struct migrate *m)
 {
+	m->lost = true;
 	err_set(&m->err, ERR_QEMU,
 		"the source QEMU has gone before all of RAM was on the destination (postcopy): the "
 		"VM stands still there where it needs the rest, and neither host has all of it any "

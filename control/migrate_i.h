@@ -44,7 +44,9 @@ enum migrate_state {
 	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
 	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
 	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
-	MIGRATE_PAGING,	 /* postcopy: it runs there while the rest of RAM flows; both are needed */
+	/* postcopy: it runs there while the rest of RAM flows; both are needed. It has no limit: the
+	 * VM lives there by what is here, and giving up would only end it. */
+	MIGRATE_PAGING,
 	MIGRATE_CONFIRM, /* it runs there, and is told that we know; our VM could still go on */
 	MIGRATE_END,	 /* both know: the source VM ends */
 	MIGRATE_UNDO,	 /* failed: the source is put back, the destination told */
@@ -128,6 +130,7 @@ struct migrate {
 	bool in_postcopy, ram_done;  /* it has begun: there is no way back; all of RAM is there */
 	unsigned unsure;	     /* such answers, one after the other */
 	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
+	bool mend_asked;	     /* QEMU how far it is with that */
 	bool resumed;		     /* QEMU was told to */
 
 	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask,
@@ -135,7 +138,8 @@ struct migrate {
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
 	uint64_t ticks, last_sent, last_sent_ms;
 	uint64_t still_sent,
-	    still_since_ms; /* while the guest stands still: nothing was sent since */
+	    still_since_ms,  /* while the guest stands still: nothing was sent since */
+	    stands_since_ms; /* the switchover has begun */
 	uint64_t word_ms; /* how long the word that it runs there was on its way */
 	uint64_t share_ms; /* what QEMU was told of the downtime limit; 0: nothing yet */
 	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
@@ -152,6 +156,7 @@ struct migrate {
 	bool only_tell;	       /* asking only to say ENDED: the VM has moved */
 	bool unanswered;       /* QEMU did not say in the undo what it is in */
 	bool settled;	       /* nothing is left to be done: the record goes */
+	bool lost;	       /* no host has all of the VM any more */
 	unsigned qmp_tries;    /* of a job that is resumed */
 	const char *ask_state; /* the state in which the word was lost */
 	uint64_t ask_since_ms; /* the first question, as long as no answer has brought the job on */
@@ -265,6 +270,8 @@ void migrate_disks_drop(struct migrate *m);
 /* migrate_backlog.c */
 /* The disks' progress was read. */
 void migrate_backlog_seen(struct migrate *m);
+/* The downtime limit that QEMU was told, or has of its own, in ms. */
+uint64_t migrate_limit_ms(const struct migrate *m);
 /* Looks at the mirrors, and divides the downtime limit; again every 100 ms, in MIGRATE_RAM. */
 void migrate_backlog_due(struct migrate *m);
 /* Whether what is left of the disks fits into the downtime limit. */

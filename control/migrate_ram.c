@@ -255,7 +255,7 @@ static void on_paging_status(struct migrate *m, const char *status);
 
 /* ---- postcopy that broke ---- */
 
-enum { MEND_EVERY_MS = 200, MEND_MS = 30000 };
+enum { MEND_EVERY_MS = 200, MEND_MS = 30000, MEND_GRACE_MS = 1000 };
 
 /* What the destination, or the line, gave as its reason, where one did. */
 static const char *why_broken(const struct migrate *m, const char *otherwise)
@@ -297,6 +297,7 @@ static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct 
 	const char *status = json_string_value(json_object_get(result, "status"));
 
 	(void)q;
+	m->mend_asked = false;
 	if (m->state != MIGRATE_PAGING || !m->mend_until_ms || err_is_set(e) || !status)
 		return;
 	if (strcmp(status, "completed") == 0) {
@@ -320,14 +321,26 @@ static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct 
 
 void migrate_ram_mend_due(struct migrate *m)
 {
-	qmp_command(m->qmp, "query-migrate", NULL, on_mend_look, m);
+	if (!m->mend_until_ms)
+		return;
+	/* (One that answers is judged by its answer, above.) */
+	if (clock_ms() > m->mend_until_ms + MEND_GRACE_MS) {
+		m->mend_until_ms = 0;
+		migrate_ask(m, "the QEMU here does not answer");
+		return;
+	}
+	if (!m->mend_asked) {
+		m->mend_asked = true;
+		qmp_command(m->qmp, "query-migrate", NULL, on_mend_look, m);
+	}
+	migrate_arm(m->ev_answer, MEND_EVERY_MS);
 }
 
 void migrate_ram_mend(struct migrate *m)
 {
 	/* QEMU takes a moment to see that its connection broke. */
 	m->resumed = false;
-	m->mend_until_ms = clock_ms() + MEND_MS;
+	m->mend_until_ms = clock_ms() + POINT_MS("mend", MEND_MS);
 	migrate_ram_mend_due(m);
 }
 

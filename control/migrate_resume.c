@@ -225,10 +225,12 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 			migrate_note(m, "the destination says that the VM is its own (%s)",
 				     status ? status : "state unknown");
 		if (m->source_gone && !m->only_tell && !json_is_true(json_object_get(msg, "runs")) &&
-		    strcmp(status ? status : "", "gone") == 0)
+		    strcmp(status ? status : "", "gone") == 0) {
+			m->lost = true;
 			err_set(&m->err, ERR_QEMU,
 				"the VM had moved, and has ended on both hosts: its disks are on the "
 				"destination, as it left them there");
+		}
 		migrate_finished(m, msg);
 	} else if (strcmp(outcome, "never") == 0 && m->only_tell) {
 		m->settled = true; /* it has forgotten the job: there is nobody left to tell */
@@ -265,7 +267,7 @@ static void lost_for_good(struct migrate *m)
 	err_set(&m->err, ERR_CLOSED,
 		"its QEMU has gone from here, and the job had not come to its switchover: nothing "
 		"is left to be recovered");
-	m->settled = true;
+	m->settled = m->lost = true;
 	migrate_set_state(m, MIGRATE_UNDO);
 	migrate_over(m, MIGRATE_STAYED);
 }

@@ -6,8 +6,15 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 
-enum { STILL_MS = 30000 };
+enum {
+	STILL_MS = 30000,
+	/* For the whole switchover: what is left by then is what QEMU thought to carry within
+	 * --downtime-limit, so that ten times that is a line that has all but gone. */
+	STANDS_MS = 120000,
+	STANDS_LIMITS = 10,
+};
 
 static uint64_t num(const json_t *o, const char *key)
 {
@@ -137,21 +144,34 @@ static void measure(struct migrate *m)
 	m->progress.remaining_s = remaining(m);
 }
 
-/* A destination that hangs (its storage, its QEMU) while its adit lives must not keep
- * the guest standing still: until FINISH nothing is lost by giving up. */
-static bool is_stuck(struct migrate *m)
+/* A destination that hangs (its storage, its QEMU) while its adit lives, or takes a byte now and
+ * then, must not keep the guest standing still: until FINISH nothing is lost by giving up. */
+static bool is_stuck(struct migrate *m, struct err *e)
 {
 	uint64_t now_ms = clock_ms(), sent = migrate_sent_bytes(m);
+	uint64_t most_ms = POINT_MS("stands", STANDS_MS) + STANDS_LIMITS * migrate_limit_ms(m);
 
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
-		m->still_since_ms = 0;
+		m->still_since_ms = m->stands_since_ms = 0;
 		return false;
 	}
+	if (!m->stands_since_ms)
+		m->stands_since_ms = now_ms;
 	if (!m->still_since_ms || sent != m->still_sent) {
 		m->still_sent = sent;
 		m->still_since_ms = now_ms;
 	}
-	return now_ms - m->still_since_ms >= STILL_MS;
+	if (now_ms - m->still_since_ms >= STILL_MS)
+		err_set(e, ERR_TIMEOUT,
+			"nothing has moved for %d s while the guest stands still (phase "
+			"%s): does the destination's storage hang?",
+			STILL_MS / 1000, m->progress.phase);
+	else if (now_ms - m->stands_since_ms >= most_ms)
+		err_set(e, ERR_TIMEOUT,
+			"the guest has stood still for %u s, and the last of it is not on the "
+			"destination (phase %s): does the line, or the destination, hang?",
+			(unsigned)(most_ms / 1000), m->progress.phase);
+	return err_is_set(e);
 }
 
 void migrate_watch_tick(struct migrate *m)
@@ -167,11 +187,7 @@ void migrate_watch_tick(struct migrate *m)
 		if (m->state >= MIGRATE_RAM)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	}
-	if (is_stuck(m)) {
-		err_set(&e, ERR_TIMEOUT,
-			"nothing has moved for %d s while the guest stands still (phase "
-			"%s): does the destination's storage hang?",
-			STILL_MS / 1000, m->progress.phase);
+	if (is_stuck(m, &e)) {
 		migrate_fail(m, &e);
 		return;
 	}

@@ -29,7 +29,7 @@ struct recover {
 
 const char *recover_outcome_name(enum recover_outcome o)
 {
-	static const char *const names[] = {"moved", "stayed", "waits", "held"};
+	static const char *const names[] = {"moved", "stayed", "waits", "held", "lost"};
 
 	return names[o];
 }
@@ -70,20 +70,23 @@ static void on_end(void *ctx, const struct migrate_result *result)
 {
 	struct recover *r = ctx;
 	struct err why = result->err;
-	bool left = result->unfinished;
+	bool left = result->unfinished, lost = result->lost;
 
 	migrate_free(r->job);
 	r->job = NULL;
 	switch (result->outcome) {
 	case MIGRATE_MOVED:
-		tell(r, left ? RECOVER_WAITS : RECOVER_MOVED,
+		tell(r,
+		     left   ? RECOVER_WAITS
+		     : lost ? RECOVER_LOST
+			    : RECOVER_MOVED,
 		     left ? "the VM is the destination's; its end here, or the word of that to the "
 			    "destination, is still to come"
 		     : err_is_set(&why) ? why.text
 					: "the VM is the destination's, and has ended here");
 		break;
 	case MIGRATE_STAYED:
-		tell(r, left ? RECOVER_WAITS : RECOVER_STAYED, why.text);
+		tell(r, left ? RECOVER_WAITS : lost ? RECOVER_LOST : RECOVER_STAYED, why.text);
 		break;
 	case MIGRATE_UNKNOWN:
 		tell(r, RECOVER_WAITS, why.text);

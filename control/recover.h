@@ -10,9 +10,10 @@
 
 enum recover_outcome {
 	RECOVER_MOVED,	/* settled: the VM is the destination's */
-	RECOVER_STAYED, /* settled: the VM is this host's (or has gone with its QEMU) */
+	RECOVER_STAYED, /* settled: the VM is this host's */
 	RECOVER_WAITS,	/* not settled: the destination cannot be asked now */
 	RECOVER_HELD,	/* not ours: another process steers it */
+	RECOVER_LOST,	/* settled: no host has all of the VM any more */
 };
 
 const char *recover_outcome_name(enum recover_outcome o);

@@ -147,6 +147,14 @@ lie_finish() {
     liar_heard "^line $talk .*\"kind\": ?\"finish\""
     expect_equal 'the VM while nobody knows' paused "$(vm_status b2 | sed s/postmigrate/paused/)"
 }
+say 'the last of RAM, and then no end of it while the guest stands still:'
+liar_end
+liar_listen
+left_mark
+ADIT_LIMITS=stands=1500 lie_begin b --downtime-limit 100
+prepared
+lie_end b 'guest has stood still for 2 s'
+
 # asked_again: the source asks in a new session; the talk is that one from now on
 asked_again() {
     local was=$job

@@ -212,6 +212,17 @@ garbage() {
 }
 ordered 'noise instead of RAM' "$bare" 'QEMU|stream' garbage
 
+say 'disks that are done, and then not a word:'
+liar_end
+proc_end serve
+ADIT_LIMITS=closed=1500 adit_serve_launch --overwrite-images
+liar_connect
+ordered 'no FINISH' . 'has not said in time' say_cookie perform disks-done
+liar_end
+proc_end serve
+adit_serve_launch --overwrite-images
+liar_connect
+
 say 'a command line of a megabyte:'
 marked
 talk_open
