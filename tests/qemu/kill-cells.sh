@@ -3,7 +3,7 @@
 
 KILL_LIST=$TOP/tests/qemu/kill-cells.in
 # seen/VERSION/ROW/POINT.FAULT, of each version of QEMU: the commit, what became of adit migrate, who ran in the end, and how
-# it was settled, with tabs between; or the commit and "failed"
+# it was settled, with tabs between; or the commit and "failed", or "under way"
 KILL_SEEN=$TOP/build/check/kill-table/seen
 
 # kill_cells_of [ROW]: "ROW POINT FAULT WHO" of each of its cells, or of all

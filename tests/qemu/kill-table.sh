@@ -48,7 +48,7 @@ cell() {
     local version at ran who how line seen=() with=() i
     for version in "${versions[@]}"; do
         IFS=$'\t' read -r at ran who how 2>/dev/null <"$KILL_SEEN/$version/$1/$2.$3" || continue
-        is_of "$at" || continue
+        is_of "$at" && [ "$ran" != 'under way' ] || continue
         # (a migration that failed, as it is to, has a how)
         if [ "$ran" = failed ] && [ -z "$how" ]; then
             line=$(kill_line "$1" "$2" "$3" '**failed**' "$4" '**failed**')

@@ -70,6 +70,7 @@ lib_end() {
         done
     fi >&2
     ! declare -F systemd_end >/dev/null || systemd_end 2>/dev/null
+    ! declare -F kill_end >/dev/null || kill_end "$status"
     if [ -n "${ADIT_TEST_KEEP:-}" ]; then
         printf 'kept: %s\n' "$T" >&2
     else

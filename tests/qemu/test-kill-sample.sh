@@ -24,5 +24,5 @@ mapfile -t cells < <(
 )
 say "drawn: ADIT_SEED=$ADIT_SEED"
 printf 'drawn: %s\n' "${cells[@]}"
-kill_cells_apart 2 < <(printf '%s\n' "${cells[@]}")
+kill_cells_apart 4 < <(printf '%s\n' "${cells[@]}")
 kill_table

@@ -2,12 +2,12 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 900 s
+# Limit: 1800 s
 # Goal: a row of the kill table (docs/kill-table.md): the destination's state folder becomes full or read-only for
 # some seconds, or is removed, also in postcopy. Exactly one VM runs, whole, and no record is left.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/kill.sh"
 
 KILL_ROW=destination-state
-kill_cells_apart 2 < <(kill_cells_of destination-state)
+kill_cells_apart 6 < <(kill_cells_of destination-state)
 kill_table

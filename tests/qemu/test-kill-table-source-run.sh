@@ -2,12 +2,12 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 300 s
+# Limit: 1800 s
 # Goal: a row of the kill table (docs/kill-table.md): the source's run folder becomes full or read-only for
 # some seconds, or is removed. Exactly one VM runs, whole.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/kill.sh"
 
 KILL_ROW=source-run
-kill_cells_apart 2 < <(kill_cells_of source-run)
+kill_cells_apart 6 < <(kill_cells_of source-run)
 kill_table
