@@ -87,8 +87,9 @@ static void stop_listening(struct migrate *m)
 	fd_close(&m->ram_fd);
 	if (*m->found && !*m->ram_dir)
 		name_folder(m); /* of the process that was killed */
-	if (*m->ram_dir)
-		dir_remove(m->ram_dir);
+	if (*m->ram_dir && dir_remove(m->ram_dir) < 0)
+		log_warn(&m->about, "the folder %s is left: remove it (%s)", m->ram_dir,
+			 strerror(errno));
 	m->ram_dir[0] = 0;
 }
 

@@ -236,8 +236,10 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 		m->settled = true; /* it has forgotten the job: there is nobody left to tell */
 		migrate_over(m, MIGRATE_MOVED);
 	} else if (strcmp(outcome, "never") == 0) {
-		err_set(&e, ERR_CLOSED, "the VM does not run on the destination and never will%s%s",
-			reason ? ": " : "", reason ? reason : "");
+		err_set(&e, ERR_CLOSED, "the VM does not run on the destination and never will%s%s%s",
+			reason ? ": " : "", reason ? reason : "",
+			m->source_gone ? "; its QEMU has gone from here, too" : "");
+		m->lost = m->source_gone;
 		m->aborted_there = true;
 		migrate_fail(m, &e);
 	} else {

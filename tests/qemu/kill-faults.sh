@@ -136,8 +136,6 @@ kill_mend() {
         ;;
     esac
     [[ $1 = stop-* ]] || return 0
-    [ -z "${KILL_TURN:-}" ] || kill_turn_give
-    sleep "$KILL_STOP_S"
-    [ -z "${KILL_TURN+x}" ] || kill_turn_take
+    kill_stand_still "$KILL_STOP_S"
     kill -CONT "$KILL_STOPPED" 2>/dev/null || say '  (who was stopped has gone meanwhile)'
 }

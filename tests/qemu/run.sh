@@ -100,13 +100,16 @@ await() {
 }
 trap 'kill ${pids[@]+"${pids[@]}"} 2>/dev/null; wait; exit 130' INT TERM
 
-for file in "$here"/test-*.sh "$top"/tests/libvirt/test-*.sh; do
+# those of the whole kill table come last, more of them at a time: they take turns among themselves (kill.sh)
+mapfile -t files < <(grep -L '^# Whole table' "$here"/test-*.sh "$top"/tests/libvirt/test-*.sh; grep -l '^# Whole table' "$here"/test-*.sh | sort -r)
+for file in "${files[@]}"; do
     name=$(basename "$file" .sh)
     name=${name#test-}
     [ "${file%/*}" = "$here" ] || name=libvirt-$name
     limit=$(sed -nE '1,20s/^# Limit: ([0-9]+) s.*/\1/p' "$file")
     alone=$(sed -n '1,20s/^# Alone.*/1/p' "$file")
-    if [ -z "$all" ] && [ ${#names[@]} = 0 ] && sed -n '1,20p' "$file" | grep -q '^# Whole table'; then
+    whole=$(sed -n '1,20s/^# Whole table.*/1/p' "$file")
+    if [ -z "$all" ] && [ ${#names[@]} = 0 ] && [ -n "$whole" ]; then
         left_out+=("$name")
         continue
     fi
@@ -134,7 +137,7 @@ for file in "$here"/test-*.sh "$top"/tests/libvirt/test-*.sh; do
             report skipped "$full" 0 "QEMU $version is not to be had here${QEMU_MISSING:+: $QEMU_MISSING}"
             continue
         fi
-        await "$((alone ? 0 : slots - 1))"
+        await "$((alone ? 0 : (whole ? 4 : 1) * slots - 1))"
         run_one "$full" "$file" "$qemu" "${limit:-180}" "$program" "$scheme" &
         pids+=($!)
         running=$((running + 1))

@@ -2,7 +2,7 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 1800 s
+# Limit: 3600 s
 # Goal: a row of the kill table (docs/kill-table.md): both hosts are killed at once, and boot again. No VM is left,
 # and no record, and nothing that was made for one that has not arrived.
 . "$(dirname "$0")/lib.sh"

@@ -2,7 +2,7 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 1800 s
+# Limit: 3600 s
 # Goal: a row of the kill table (docs/kill-table.md): the whole destination host is killed, and boots again,
 # adit serve with it. Until CONFIRMED has come the VM goes on at the source.
 . "$(dirname "$0")/lib.sh"

@@ -2,7 +2,7 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 1800 s
+# Limit: 3600 s
 # Goal: a row of the kill table (docs/kill-table.md): the destination's image folder becomes full or
 # read-only for some seconds, or is removed. Exactly one VM runs, whole.
 . "$(dirname "$0")/lib.sh"

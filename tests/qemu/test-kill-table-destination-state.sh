@@ -2,7 +2,7 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 1800 s
+# Limit: 3600 s
 # Goal: a row of the kill table (docs/kill-table.md): the destination's state folder becomes full or read-only for
 # some seconds, or is removed, also in postcopy. Exactly one VM runs, whole, and no record is left.
 . "$(dirname "$0")/lib.sh"

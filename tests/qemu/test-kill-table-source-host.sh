@@ -2,7 +2,7 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 1800 s
+# Limit: 3600 s
 # Goal: a row of the kill table (docs/kill-table.md): the whole source host is killed, and boots again.
 # Until the destination has decided, that VM is lost, as it is with any host, and the destination is clean.
 . "$(dirname "$0")/lib.sh"

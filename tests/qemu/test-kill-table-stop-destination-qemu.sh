@@ -2,7 +2,7 @@
 # Points
 # Whole table
 # On: each QEMU
-# Limit: 1800 s
+# Limit: 3600 s
 # Goal: a row of the kill table (docs/kill-table.md): the destination's QEMU is stopped (SIGSTOP) for longer than
 # every limit, then goes on (SIGCONT). Exactly one VM runs, whole.
 . "$(dirname "$0")/lib.sh"
