@@ -237,6 +237,7 @@ static void ask(struct check_run *k)
 		json_object_set(msg, "vm", k->report.vm);
 		json_object_set(msg, "disks", k->report.disks);
 		migrate_wish_tell(&k->config, msg);
+		secret_keep_from(k->report.secrets, session_peer(k->session));
 		if (!k->config.dest_qmp && json_array_size(k->report.secrets))
 			json_object_set_new(msg, "secrets", secret_names(k->report.secrets));
 		talk_send(k->talk, msg, &e);

@@ -164,6 +164,7 @@ static const struct field secret_fields[] = {
     {"keyid", T_NAME, OPTIONAL, NAME_MAX_LEN, NULL},
     {"iv", T_LINE, OPTIONAL, 64, NULL},
     {"data", T_LINE, OPTIONAL, 2 * 16384, NULL},
+    {"problem", T_LINE, OPTIONAL, 1024, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 static const struct field secret[] = {{"", T_OBJECT, REQUIRED, 0, secret_fields}};

@@ -136,7 +136,7 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 			"that may be any file of the host: start the VM there yourself and use "
 			"--dest-qmp, or make it an image of its own (qemu-img convert)",
 			path);
-	else if (!encrypted_alike(fd, d))
+	else if (d->copy && !encrypted_alike(fd, d))
 		err_set(e, ERR_REFUSED,
 			"%s on the destination is %s, and disk %s of the VM is%s: remove it, and "
 			"adit makes it anew",
@@ -163,6 +163,12 @@ int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t vir
 			       "%" PRIu64 " bytes, not %" PRIu64,
 			       path, d->name, virtual_size, d->size);
 	return 0;
+}
+
+bool image_is_inside(const struct vmdesc_disk *d)
+{
+	return d->encryption.known && strcmp(d->encryption.driver, "luks") == 0 &&
+	       strcmp(d->format, "luks") != 0 && strcmp(d->format, "raw") != 0;
 }
 
 bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t *size)

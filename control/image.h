@@ -29,6 +29,10 @@ bool image_in_use(const char *path);
 int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,
 		     struct err *e);
 
+/* Whether d's image lies inside of a LUKS one, so that its size is not the file's: only who has the
+ * key finds it out. */
+bool image_is_inside(const struct vmdesc_disk *d);
+
 /* The virtual size of the image at path, which is of d's format, without running anything:
  * raw and qcow2 images only. false when it is not known. */
 bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t *size);

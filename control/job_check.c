@@ -256,6 +256,7 @@ void job_check_start(struct job *j)
 			  "the launch hook there starts the VM");
 		if (job_check_name(j, &e) < 0)
 			check_add_err(&k->found, CHECK_ERROR, "names", &e);
+		job_secrets_check(j, &k->found);
 	} else if (!j->launched) {
 		if (may_take(j, &k->found))
 			k->probe =
@@ -263,6 +264,7 @@ void job_check_start(struct job *j)
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
 	} else {
+		job_secrets_check(j, &k->found);
 		binary = may_launch(j, &k->found);
 		if (may_use_images(j, &k->found) && binary)
 			plan(j);

@@ -25,6 +25,7 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "control/check.h"
 #include "control/check_probe.h"
 #include "control/cookie.h"
 #include "control/guardian.h"
@@ -227,6 +228,8 @@ void job_hook_due(struct job *j);
 /* job_secret.c */
 /* Takes what is in the secrets of BEGIN, msg, and leaves their names. ERR_REFUSED. */
 int job_secrets_take(struct job *j, json_t *msg, struct err *e);
+/* Says which of them are not handed over, and why: what adit launches needs each. */
+void job_secrets_check(const struct job *j, struct check *c);
 /* The twin has its own. */
 void job_secrets_drop(struct job *j);
 

@@ -76,10 +76,13 @@ static int take(struct job *j, const json_t *secrets, struct err *e)
 	size_t count = json_array_size(secrets), i;
 	const json_t *o;
 
-	if (strncmp(j->peer, "tcp:", 4) == 0)
-		return err_set(e, ERR_REFUSED,
-			       "the VM has secrets (of encrypted images, perhaps), and they are "
-			       "not taken over tcp://: use tls:// or ssh://");
+	json_array_foreach(secrets, i, o)
+	{
+		if (json_object_get(o, "data") && strncmp(j->peer, "tcp:", 4) == 0)
+			return err_set(e, ERR_REFUSED,
+				       "the VM has secrets (of encrypted images, perhaps), and "
+				       "they are not taken over tcp://: use tls:// or ssh://");
+	}
 	if (!j->launched)
 		return 0;
 	if (j->persistent)
@@ -94,6 +97,8 @@ static int take(struct job *j, const json_t *secrets, struct err *e)
 	{
 		const json_t *data = json_object_get(o, "data");
 
+		if (*j->desc.secrets[i].problem)
+			continue; /* refused by job_secrets_check */
 		if (!data)
 			return err_set(e, ERR_REFUSED, "the source has not handed secret %s over",
 				       j->desc.secrets[i].id);
@@ -112,6 +117,26 @@ int job_secrets_take(struct job *j, json_t *msg, struct err *e)
 		r = take(j, secrets, e);
 	wipe(secrets);
 	return r;
+}
+
+void job_secrets_check(const struct job *j, struct check *c)
+{
+	size_t bad = 0, count = j->desc.secret_count;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct vmdesc_secret *s = &j->desc.secrets[i];
+
+		if (!*s->problem)
+			continue;
+		bad++;
+		check_add(c, j->launched ? CHECK_ERROR : CHECK_WARNING, "encryption",
+			  j->launched ? NULL : "see that the launch hook has it",
+			  "the VM's secret %s %s", s->id, s->problem);
+	}
+	if (count && !bad)
+		check_add(c, CHECK_OK, "encryption", NULL,
+			  "%zu secret%s of QEMU's can be handed over to the destination's", count,
+			  count == 1 ? "" : "s");
 }
 
 void job_secrets_drop(struct job *j)

@@ -83,7 +83,8 @@ static void on_info(void *ctx, struct proc *p, int status)
 		job_fail(j, &e);
 		return;
 	}
-	if (image_check_size(image->path, image->disk,
+	if (!image_is_inside(image->disk) &&
+	    image_check_size(image->path, image->disk,
 			     (uint64_t)json_integer_value(json_object_get(info, "virtual-size")),
 			     &e) < 0) {
 		job_fail(j, &e);

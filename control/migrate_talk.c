@@ -159,16 +159,10 @@ static void on_secrets(void *ctx, json_t *secrets, const struct err *e)
 /* Those that the QEMU over there gets; one that somebody else starts has its own. */
 static void hand_over(struct migrate *m)
 {
-	struct err e = ERR_INIT;
-
 	if (m->config.dest_qmp || !json_array_size(m->report.secrets)) {
 		say_begin(m, NULL);
-	} else if (strncmp(session_peer(m->session), "tcp:", 4) == 0) {
-		err_set(&e, ERR_REFUSED,
-			"the VM's secrets would go to the destination in plaintext: use tls:// or "
-			"ssh://");
-		migrate_fail(m, &e);
 	} else {
+		secret_keep_from(m->report.secrets, session_peer(m->session));
 		secret_fetch(m->qmp, m->report.secrets, on_secrets, m);
 	}
 }

@@ -98,7 +98,25 @@ static void ask(struct qmp *q, const struct describe *from);
 
 static void set_problem(json_t *s, const char *problem)
 {
-	json_object_set_new(s, "problem", json_string(problem));
+	char text[ERR_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%s", problem);
+	json_object_set_new(s, "problem", json_string(err_printable(text)));
+}
+
+void secret_keep_from(json_t *secrets, const char *session_peer)
+{
+	json_t *s;
+	size_t i;
+
+	if (strncmp(session_peer, "tcp:", 4) != 0)
+		return;
+	json_array_foreach(secrets, i, s)
+	{
+		if (!json_object_get(s, "problem"))
+			set_problem(s, "would go to the destination in plaintext: use tls:// or "
+				       "ssh://");
+	}
 }
 
 /* Why one that QEMU has cannot be taken along. */
@@ -313,20 +331,21 @@ static void set_data(json_t *out, const unsigned char *data, size_t len)
 	free(hex);
 }
 
-static int read_data(pid_t pid, const json_t *s, const json_t *inline_data, json_t *out,
-		     struct err *e)
+static void read_data(pid_t pid, const json_t *s, const json_t *inline_data, json_t *out)
 {
 	unsigned char data[SECRET_MAX];
-	struct err why;
+	struct err e = ERR_INIT;
 	ssize_t n = -1;
 	int fd = -1;
 
+	if (json_object_get(out, "problem"))
+		return;
 	if (!*str(s, "file") && json_is_string(inline_data) &&
 	    json_string_length(inline_data) <= sizeof(data)) {
 		n = (ssize_t)json_string_length(inline_data);
 		memcpy(data, json_string_value(inline_data), (size_t)n);
 	} else if (*str(s, "file")) {
-		fd = secret_open(pid, str(s, "file"), e);
+		fd = secret_open(pid, str(s, "file"), &e);
 		if (fd >= 0)
 			n = read(fd, data, sizeof(data));
 	}
@@ -334,11 +353,8 @@ static int read_data(pid_t pid, const json_t *s, const json_t *inline_data, json
 		set_data(out, data, (size_t)n);
 	explicit_bzero(data, sizeof(data));
 	fd_close(&fd);
-	if (json_object_get(out, "data"))
-		return 0;
-	why = *e;
-	return err_set(e, ERR_REFUSED, "the VM's secret %s %s", str(s, "id"),
-		       err_is_set(&why) ? why.text : "cannot be read from QEMU");
+	if (!json_object_get(out, "data"))
+		set_problem(out, err_is_set(&e) ? e.text : "cannot be read from QEMU");
 }
 
 static json_t *names_of(const json_t *s)
@@ -348,6 +364,8 @@ static json_t *names_of(const json_t *s)
 	for (unsigned k = FORMAT; k < PROPERTIES; k++)
 		if (*str(s, properties[k]))
 			json_object_set(out, properties[k], json_object_get(s, properties[k]));
+	if (json_object_get(s, "problem"))
+		json_object_set(out, "problem", json_object_get(s, "problem"));
 	return out;
 }
 
@@ -370,24 +388,18 @@ struct fetch {
 static void on_data(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *why)
 {
 	const struct fetch *f = ctx;
-	json_t *out = json_array(), *item;
-	struct err e = *why;
+	json_t *out = err_is_set(why) ? NULL : json_array(), *item;
 	const json_t *s;
 	size_t i;
 
-	json_array_foreach(f->secrets, i, s)
-	{
-		if (err_is_set(&e))
-			break;
-		item = names_of(s);
-		read_data(qmp_peer_pid(q), s, qmp_batch_result(b, (unsigned)i), item, &e);
-		json_array_append_new(out, item);
-	}
-	if (err_is_set(&e)) {
-		json_decref(out);
-		out = NULL;
-	}
-	f->fn(f->ctx, out, &e);
+	if (out)
+		json_array_foreach(f->secrets, i, s)
+		{
+			item = names_of(s);
+			read_data(qmp_peer_pid(q), s, qmp_batch_result(b, (unsigned)i), item);
+			json_array_append_new(out, item);
+		}
+	f->fn(f->ctx, out, why);
 }
 
 void secret_fetch(struct qmp *q, const json_t *secrets, secret_on_fetched *fn, void *ctx)

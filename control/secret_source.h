@@ -27,8 +27,11 @@ typedef void secret_on_described(void *ctx);
 void secret_describe(struct qmp *q, json_t *secrets, const json_t *disks, secret_on_described *fn,
 		     void *ctx);
 
-/* Reads what is in each: fn gets the `secrets` of BEGIN (docs/cookies.md), its own, or NULL and e,
- * which names the secret. */
+/* None of them is handed over over that session when it is not encrypted: each gets a `problem`. */
+void secret_keep_from(json_t *secrets, const char *session_peer);
+
+/* Reads what is in each: fn gets the `secrets` of BEGIN (docs/cookies.md), its own, or NULL and e
+ * when QEMU has gone. One that cannot be read has `problem` in it. */
 typedef void secret_on_fetched(void *ctx, json_t *out, const struct err *e);
 void secret_fetch(struct qmp *q, const json_t *secrets, secret_on_fetched *fn, void *ctx);
 

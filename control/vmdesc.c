@@ -122,6 +122,7 @@ static int parse_secrets(struct vmdesc *d, const json_t *secrets)
 		d->secrets[i].format = *str(o, "format") ? str(o, "format") : "raw";
 		d->secrets[i].keyid = str(o, "keyid");
 		d->secrets[i].iv = str(o, "iv");
+		d->secrets[i].problem = str(o, "problem");
 	}
 	return 0;
 }

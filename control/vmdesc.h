@@ -65,6 +65,7 @@ struct vmdesc_disk {
 /* A secret of QEMU's; what is in it is not part of a description. */
 struct vmdesc_secret {
 	const char *id, *format, *keyid, *iv;
+	const char *problem; /* why it is not handed over, a sentence's end; "": it is */
 };
 
 struct vmdesc {

@@ -20,6 +20,8 @@
 # runs on, and nothing is left behind. A row without one is moved: then the guest goes on with its RAM whole, each drive is
 # empty there if it was here, and has the same contents (of its image and what is below it, as the guest sees them), and each
 # warning of adit check has been shown by adit migrate.
+#
+# AGREES_SECRET: the object with which its images are opened when they are compared.
 # shellcheck shell=bash disable=SC2034
 
 AGREES=0 AGREES_FAILED=()
@@ -164,7 +166,7 @@ row_drives() {
             expect_equal "what is behind drive $key there" "$format" "$(row_format "$key")"
         elif [ "$file" != "$there" ]; then
             # (the source's files are another host's: no two drives may have come from one)
-            said=$(qemu-img compare -U "$(row_image "$file" "$format")" "$(row_image "$there" "$(row_format "$key")")" 2>&1) ||
+            said=$(qemu-img compare -U ${AGREES_SECRET:+--object "$AGREES_SECRET"} "$(row_image "$file" "$format")" "$(row_image "$there" "$(row_format "$key")")" 2>&1) ||
                 fail "the contents of drive $key: $file and $there: $said"
             say "  drive $key: $there has its contents"
         else

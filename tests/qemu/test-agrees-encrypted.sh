@@ -46,6 +46,11 @@ qemu-img convert -n --object secret,id=s0,data=open-sesame --image-opts driver=r
     --target-image-opts "driver=luks,key-secret=s0,file.driver=file,file.filename=$T/disks/b.luks"
 row 'qcow2 inside of LUKS' vm="$secret $luks -blockdev driver=qcow2,node-name=q,file=l -device virtio-blk-pci,drive=q" \
     check='error:encryption:disk q is an image inside of an encrypted one'
+cp "$T/disks/b.luks" "$T/images/"
+AGREES_SECRET=secret,id=s0,data=open-sesame
+row 'the same, which both hosts have' vm="$secret $luks -blockdev driver=qcow2,node-name=q,file=l -device virtio-blk-pci,drive=q" \
+    option=--copy-storage option=none check='ok:encryption:1 secret of QEMU'
+rm "$T/images/b.luks"
 qemu-img create -q -f qcow2 -u -b "$T/disks/a.qcow2" -F qcow2 "$T/disks/top.qcow2" 4M
 row 'one that stands on an encrypted image' \
     vm="$secret -drive if=none,id=d0,file=$T/disks/top.qcow2,format=qcow2,backing.encrypt.key-secret=s0 -device virtio-blk-pci,drive=d0" \
@@ -58,5 +63,8 @@ row 'a QEMU that waits with a plain image' vm="$secret $drive" \
 # in plaintext
 ADIT_DEST=tcp://$DST_IP
 adit_client --insecure
-row 'over tcp://' vm="$secret" check='error:encryption:secrets \(s0\) would go .*in plaintext'
+adit_server --insecure
+proc_end serve
+adit_serve_launch
+row 'over tcp://' vm="$secret" check='error:encryption:secret s0 would go .*in plaintext'
 agrees_end

@@ -46,7 +46,10 @@ ARGS
 move_hosts
 serving "$hook/example"
 move_disks a 32M qcow2:virtio
-move_vm a append='ram=16 rate=3000 sectors=1024 diskrate=20'
+# a secret that could not be handed over is for the hook to have, if it needs it
+printf open-sesame >"$T/key"
+move_vm a append='ram=16 rate=3000 sectors=1024 diskrate=20' arg=-object arg="secret,id=s0,file=$T/key"
+rm "$T/key"
 move_refused 'a VM that the hook does not know' a 1 'a.args' 'launch hook'
 args a
 qemu-img create -q -f qcow2 "$T/images/a-0.qcow2" 1M
@@ -97,6 +100,8 @@ grep -q 'writable' "$T/out.log" || fail "adit serve says: $(cat "$T/out.log")"
 say 'the example, whole'
 serving "$hook/example"
 adit_migrate a
+jq -r 'select(.event == "note").text' "$T/migrate.json" | grep -q "secret s0 is in $T/key, which cannot be read any more" ||
+    fail "the secret that is not handed over is not told of: $(grep note "$T/migrate.json")"
 qmp=$(tail -n 1 "$T/migrate.json" | jq -r .destination.qmp)
 vm_adopt twin dst "$qmp" "${qmp%/*}/serial.sock" "${qmp%/*}/serial.log" "$(cat "${qmp%/*}/qemu.pid")"
 move_succeeded a twin qcow2:virtio
