@@ -2,11 +2,12 @@
  * The disks' copies begin: first every node, then every mirror, each in its turn.
  *
  * How it works. While QEMU says hello to an NBD server it does nothing else, and the guest's
- * devices stand still with it; so the nodes come first, while the line is empty, and the guest
- * gets a breath between two of them. QEMU 10 waits, at each change of its block graph, for all
- * that is on its way to any disk; so a mirror is paused as soon as it is started, and the next
- * one is started when it stands, which is when nothing of it is on its way. When the last one
- * runs the others go on.
+ * devices stand still with it; so adit greets the destination's servers itself, all at once, and
+ * answers QEMU's hellos here (proxy/nbd_join.h). The nodes come before the mirrors all the same: an
+ * answer that stands behind a mirror's bulk would be late. QEMU 10 waits, at each change of its
+ * block graph, for all that is on its way to any disk; so a mirror is paused as soon as it is
+ * started, and the next one is started when it stands, which is when nothing of it is on its way.
+ * When the last one runs the others go on.
  */
 #include "control/migrate_i.h"
 
@@ -18,8 +19,8 @@
 #include "base/point.h"
 
 enum {
-	HELLO_MS = 5000, /* a destination that is silent would hold the guest as long as it likes */
-	BREATH_MS = 20,	 /* between two hellos */
+	GREET_MS = 10000, /* QEMU's server itself ends a hello that takes longer */
+	QEMU_MS = 5000,	  /* for a node or a mirror, at which nothing on the line is waited for */
 	SLOW_BYTES = 65536, /* a second: until all run */
 };
 
@@ -67,29 +68,6 @@ static void cannot(struct migrate *m, const struct err *e)
 
 	err_prefix(&why, "the disks cannot be copied");
 	migrate_suspect(m, &why);
-}
-
-/* The stream of a disk; QEMU's end of the socketpair is kept until its turn has come. */
-static int open_stream(struct migrate *m, struct mig_disk *d, struct err *e)
-{
-	char target[COOKIE_JOB_LEN + 300];
-	int pair[2];
-
-	if (d->begun_ms)
-		return 0;
-	snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
-	if (fd_socketpair(pair, e) < 0)
-		return e->code;
-	d->relay =
-	    relay_open(m->base, m->session, STREAM_DISK, target, pair[0], on_relay_end, d, e);
-	if (!d->relay) {
-		fd_close(&pair[1]);
-		return e->code;
-	}
-	stream_set_rate(relay_stream(d->relay), m->rate);
-	d->begun_ms = clock_ms();
-	d->qemu_fd = pair[1];
-	return 0;
 }
 
 /* ---- the mirrors ---- */
@@ -177,7 +155,7 @@ static void start_mirror(struct migrate *m)
 							 m->disk_count)));
 	if (!last)
 		qmp_batch_add(b, QMP_MUST, "block-job-pause", json_pack("{s:s}", "device", d->job));
-	migrate_arm(m->ev_answer, HELLO_MS);
+	migrate_arm(m->ev_answer, QEMU_MS);
 	qmp_batch_run(b, m->qmp, on_started, d);
 }
 
@@ -199,6 +177,8 @@ void migrate_disks_job_status(struct migrate *m, const json_t *data)
 
 /* ---- the nodes ---- */
 
+static void go_on_adding(struct migrate *m);
+
 static void on_added(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct mig_disk *d = ctx;
@@ -214,7 +194,7 @@ static void on_added(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		return;
 	}
 	m->disk_next++;
-	migrate_arm(m->ev_disks, BREATH_MS);
+	go_on_adding(m);
 }
 
 /* The destination's disk. What is zero goes over as such, and the destination may leave it out of
@@ -238,22 +218,93 @@ static void add_node(struct migrate *m)
 	struct mig_disk *d = &m->disks[m->disk_next];
 	struct qmp_batch *b;
 	struct err e = ERR_INIT;
-	int fd;
+	int pair[2];
 
-	/* The next one's as well: its server's greeting is there when it is its turn. (Not
-	 * all of them: a server waits for 10 s.) */
-	if (open_stream(m, d, &e) < 0 ||
-	    (m->disk_next + 1 < m->disk_count && open_stream(m, d + 1, &e) < 0)) {
+	if (fd_socketpair(pair, &e) < 0) {
 		migrate_fail(m, &e);
 		return;
 	}
+	nbd_join_client(d->join, pair[0]);
 	b = qmp_batch_new();
-	fd = d->qemu_fd;
-	d->qemu_fd = -1;
-	qmp_batch_add_fd(b, QMP_MUST, d->fd, fd);
+	qmp_batch_add_fd(b, QMP_MUST, d->fd, pair[1]);
 	qmp_batch_add(b, QMP_MUST, "blockdev-add", target_node(m, d));
-	migrate_arm(m->ev_answer, HELLO_MS);
+	migrate_arm(m->ev_answer, QEMU_MS);
 	qmp_batch_run(b, m->qmp, on_added, d);
+}
+
+static void go_on_adding(struct migrate *m)
+{
+	if (m->disk_next < m->disk_count) {
+		add_node(m);
+		return;
+	}
+	m->disk_next = 0;
+	start_mirror(m);
+}
+
+/* ---- the servers are greeted ---- */
+
+static void on_greeted(void *ctx)
+{
+	struct mig_disk *d = ctx;
+	struct migrate *m = d->m;
+
+	d->greeted = true;
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (!m->disks[i].greeted)
+			return;
+	if (m->state != MIGRATE_DISKS)
+		return;
+	event_del(m->ev_answer);
+	m->disk_next = 0;
+	go_on_adding(m);
+}
+
+static void on_joined(void *ctx, struct relay *r)
+{
+	struct mig_disk *d = ctx;
+
+	d->join = NULL;
+	d->relay = r;
+}
+
+static void on_no_join(void *ctx, const struct err *e)
+{
+	struct mig_disk *d = ctx;
+	struct err why = *e;
+
+	d->join = NULL;
+	if (d->m->state != MIGRATE_DISKS)
+		return;
+	err_prefix(&why, "disk %s of the destination", d->desc->name);
+	cannot(d->m, &why);
+}
+
+static const struct nbd_join_ops join_ops = {
+    .on_ready = on_greeted,
+    .on_joined = on_joined,
+    .on_fail = on_no_join,
+    .on_end = on_relay_end,
+};
+
+void migrate_disks_begin(struct migrate *m)
+{
+	char target[COOKIE_JOB_LEN + 300];
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < m->disk_count; i++) {
+		struct mig_disk *d = &m->disks[i];
+
+		snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
+		d->join = nbd_join_open(m->base, m->session, target, d->desc->name, &join_ops, d, &e);
+		if (!d->join) {
+			migrate_fail(m, &e);
+			return;
+		}
+		stream_set_rate(nbd_join_stream(d->join), m->rate);
+		d->begun_ms = clock_ms();
+	}
+	migrate_arm(m->ev_answer, GREET_MS);
 }
 
 void migrate_disks_due(evutil_socket_t fd, short what, void *ctx)
@@ -264,34 +315,37 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (m->state == MIGRATE_RAM)
 		migrate_backlog_due(m);
-	if (m->state != MIGRATE_DISKS)
-		return;
-	if (m->disk_next < m->disk_count) {
-		add_node(m);
-		return;
-	}
-	m->disk_next = 0;
-	start_mirror(m);
-}
-
-void migrate_disks_begin(struct migrate *m)
-{
-	m->disk_next = 0;
-	add_node(m);
 }
 
 void migrate_disks_silent(struct migrate *m)
 {
 	struct err e = ERR_INIT;
+	bool greeted = true;
 
-	err_set(&e, ERR_TIMEOUT,
-		"the disks of the destination did not answer in time, and the guest stood still "
-		"meanwhile");
+	for (size_t i = 0; i < m->disk_count; i++)
+		greeted = greeted && m->disks[i].greeted;
+	if (greeted)
+		err_set(&e, ERR_TIMEOUT,
+			"QEMU did not begin to copy its disks within %d s, in which the guest may "
+			"have stood still",
+			QEMU_MS / 1000);
+	else
+		err_set(&e, ERR_TIMEOUT, "the disks of the destination did not answer in time");
 	migrate_fail(m, &e);
 }
 
-void migrate_disks_drop(struct migrate *m)
+void migrate_disks_drop(struct migrate *m, const char *reason)
 {
-	for (size_t i = 0; i < m->disk_count; i++)
-		fd_close(&m->disks[i].qemu_fd);
+	for (size_t i = 0; i < m->disk_count; i++) {
+		struct mig_disk *d = &m->disks[i];
+
+		nbd_join_cancel(d->join, CODE_CANCELLED, reason);
+		d->join = NULL;
+		if (!d->relay)
+			continue;
+		relay_stats(d->relay, &d->last);
+		d->ended_ms = clock_ms();
+		relay_cancel(d->relay, CODE_CANCELLED, reason);
+		d->relay = NULL;
+	}
 }

@@ -31,6 +31,7 @@
 #include "control/qmp.h"
 #include "control/talk.h"
 #include "control/vmdesc.h"
+#include "proxy/nbd_join.h"
 #include "proxy/relay.h"
 #include "tunnel/session.h"
 
@@ -57,14 +58,15 @@ struct mig_disk {
 	struct migrate *m;
 	const struct vmdesc_disk *desc;
 	char node[40], job[40], fd[40]; /* names in QEMU, ours alone */
-	struct relay *relay;
+	struct nbd_join *join; /* its server is greeted, and QEMU answered */
+	bool greeted;
+	struct relay *relay;	  /* from then on */
 	struct stream_stats last; /* when the relay has gone */
 	uint64_t begun_ms, ended_ms;
 	uint64_t done, total; /* of the mirror, bytes */
 	uint64_t round_ms, round_left, round_done; /* when a round began, and with what */
 	unsigned rounds;			   /* without getting less */
 	bool told;				   /* that it does not converge */
-	int qemu_fd;	      /* QEMU's end of the stream, until QEMU has it; -1 */
 	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
 	bool ready;	      /* BLOCK_JOB_READY */
 	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
@@ -264,8 +266,8 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx);
 void migrate_disks_silent(struct migrate *m);
 /* A JOB_STATUS_CHANGE event. */
 void migrate_disks_job_status(struct migrate *m, const json_t *data);
-/* Closes what QEMU was not given. */
-void migrate_disks_drop(struct migrate *m);
+/* Ends the streams, keeping what they carried. */
+void migrate_disks_drop(struct migrate *m, const char *reason);
 
 /* migrate_backlog.c */
 /* The disks' progress was read. */

@@ -29,7 +29,6 @@ int migrate_list_disks(struct migrate *m, struct err *e)
 		snprintf(d->node, sizeof(d->node), "adit-%.8s-%zu", m->id, m->disk_count);
 		snprintf(d->job, sizeof(d->job), "adit-%.8s-m%zu", m->id, m->disk_count);
 		snprintf(d->fd, sizeof(d->fd), "adit-%.8s-f%zu", m->id, m->disk_count);
-		d->qemu_fd = -1;
 		m->disk_count++;
 	}
 	return 0;

@@ -28,19 +28,7 @@ static void look(struct migrate *m);
 
 void migrate_drop_relays(struct migrate *m, const char *reason)
 {
-	uint64_t now_ms = clock_ms();
-
-	migrate_disks_drop(m);
-	for (size_t i = 0; i < m->disk_count; i++) {
-		struct mig_disk *d = &m->disks[i];
-
-		if (!d->relay)
-			continue;
-		relay_stats(d->relay, &d->last);
-		d->ended_ms = now_ms;
-		relay_cancel(d->relay, CODE_CANCELLED, reason);
-		d->relay = NULL;
-	}
+	migrate_disks_drop(m, reason);
 	migrate_ram_drop(m, reason);
 }
 

@@ -35,7 +35,7 @@ struct command {
 	char *text; /* the line, from json_dumps and with '\n'; NULL once written */
 	size_t len, off;
 	int fd; /* to go with the first byte, or -1 */
-	uint64_t id;
+	uint64_t id, written_us;
 	bool had_fd;
 	bool oob; /* past the others */
 	qmp_reply *fn;
@@ -200,6 +200,7 @@ static void flush(struct qmp *q)
 		}
 		free(c->text);
 		c->text = NULL;
+		c->written_us = clock_us();
 		TAILQ_REMOVE(&q->queued, c, link);
 		TAILQ_INSERT_TAIL(&q->written, c, link);
 		q->inflight++;
@@ -440,6 +441,9 @@ static void on_answer(struct qmp *q, const json_t *msg, json_int_t id)
 	TAILQ_REMOVE(&q->written, c, link);
 	q->inflight--;
 	q->fds_inflight -= c->had_fd;
+	/* (Those that wait behind it in QEMU have its time in theirs.) */
+	log_debug(NULL, "QMP: %s took %.1f ms", c->name,
+		  (double)(clock_us() - c->written_us) / 1000);
 	if (error) {
 		const char *desc = json_string_value(json_object_get(error, "desc"));
 
@@ -460,6 +464,7 @@ static void on_message(struct qmp *q, const json_t *msg)
 		return;
 	}
 	if (event) {
+		log_debug(NULL, "QMP: event %s", event);
 		if (q->ops->on_event && q->state == STATE_READY)
 			q->ops->on_event(q->ctx, q, event, json_object_get(msg, "data"));
 		return;

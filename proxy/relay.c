@@ -444,6 +444,24 @@ struct relay *relay_accept(struct event_base *base, struct session *s, struct st
 	return r;
 }
 
+struct relay *relay_take(struct event_base *base, struct stream *stream, int fd,
+			 relay_on_end *on_end, void *ctx)
+{
+	struct relay *r = new_relay(base, on_end, ctx);
+
+	if (!r) {
+		stream_reset(stream, CODE_INTERNAL, "memory is short");
+		stream_free(stream);
+		fd_close(&fd);
+		return NULL;
+	}
+	r->opened = 1;
+	r->stream = stream;
+	stream_set_user(stream, &relay_stream_ops, r);
+	run(r, fd);
+	return r;
+}
+
 struct relay *relay_hold(struct event_base *base, struct stream *stream, relay_on_end *on_end,
 			 void *ctx)
 {

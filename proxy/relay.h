@@ -25,6 +25,12 @@ struct relay *relay_open(struct event_base *base, struct session *s, enum stream
 struct relay *relay_accept(struct event_base *base, struct session *s, struct stream *stream,
 			   int fd, relay_on_end *on_end, void *ctx);
 
+/* Joins a stream that this side opened, and has talked over until now, to fd (connected; owned).
+ * The stream is the relay's from now on, whatever comes of it. NULL when memory is short: then the
+ * stream is reset. */
+struct relay *relay_take(struct event_base *base, struct stream *stream, int fd,
+			 relay_on_end *on_end, void *ctx);
+
 /* Accepts a stream that the peer opened and connects to a for it. Connections
  * to the same address are made in the order of the streams, one after the other
  * (R3); a unix socket whose backlog is full is tried again. What cannot be reached

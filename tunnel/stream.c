@@ -122,6 +122,12 @@ void stream_accept(struct stream *s, const struct stream_ops *ops, void *ctx)
 		window_accepted(s);
 }
 
+void stream_set_user(struct stream *s, const struct stream_ops *ops, void *ctx)
+{
+	s->ops = ops;
+	s->ctx = ctx;
+}
+
 void stream_refuse(struct stream *s, enum code code, const char *reason)
 {
 	stream_reset(s, code, reason);

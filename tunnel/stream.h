@@ -52,6 +52,10 @@ struct stream_ops {
 /* Takes a stream that the peer opened; ops and ctx are borrowed until stream_free. */
 void stream_accept(struct stream *s, const struct stream_ops *ops, void *ctx);
 
+/* Hands a stream that has a user already to another one: from now on those are called. Not within
+ * a call of the old one's. ops and ctx are borrowed until stream_free. */
+void stream_set_user(struct stream *s, const struct stream_ops *ops, void *ctx);
+
 /* Refuses a stream that the peer opened (the peer's on_reset gets code and
  * reason); frees the handle. */
 void stream_refuse(struct stream *s, enum code code, const char *reason);
