@@ -207,6 +207,8 @@ static const struct field finish[] = {
 static const struct field finished[] = {
     {"runs", T_BOOL, REQUIRED, 0, NULL},
     {"status", T_LINE, REQUIRED, 64, NULL},
+    {"held_us", T_INT, OPTIONAL, INT_ANY, NULL},
+    {"ran_us", T_INT, OPTIONAL, INT_ANY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -104,12 +104,25 @@ static void cannot_run(struct job *j, const struct err *e)
 		leave_to_journal(j, j->suspect.text);
 }
 
+/* For the length of the pause, which no clock of one host sees whole: how long the question was
+ * here, so that the source knows how long both words were on their way, and since when it runs. */
+static void say_times(const struct job *j, json_t *msg)
+{
+	uint64_t now_us = clock_us();
+
+	if (j->finish_us)
+		json_object_set_new(msg, "held_us", json_integer((json_int_t)(now_us - j->finish_us)));
+	if (j->resumed_us)
+		json_object_set_new(msg, "ran_us", json_integer((json_int_t)(now_us - j->resumed_us)));
+}
+
 static void say_finished(struct job *j, const char *status)
 {
 	json_t *msg = cookie_new(COOKIE_FINISHED, j->id);
 
 	json_object_set_new(msg, "runs", json_boolean(j->run));
 	json_object_set_new(msg, "status", json_string(status));
+	say_times(j, msg);
 	POINT("d-runs");
 	job_set_state(j, JOB_RUNS);
 	log_info(&j->about, "the VM %s here", j->run ? "runs" : "is paused, as it was,");
@@ -362,6 +375,7 @@ void job_finish(struct job *j, const json_t *msg)
 {
 	struct err e = ERR_INIT;
 
+	j->finish_us = clock_us();
 	POINT("d-finish");
 	if (!j->ram.count) {
 		err_set(&e, ERR_PROTOCOL,

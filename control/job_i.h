@@ -134,6 +134,7 @@ struct job {
 	bool undoing;	   /* the guardian undoes */
 	bool answer_due;   /* after that the source is told ABORTED */
 	struct err failed; /* or ABORT with this */
+	uint64_t finish_us, resumed_us; /* when FINISH came, and QEMU's RESUME; 0: it did not */
 	bool run;	   /* FINISH wants it to run */
 	bool forced;	   /* postcopy has begun: it can live only here, whatever the source says */
 	bool postcopy;	   /* it runs while its RAM still comes: CONFIRM may take long */

@@ -441,8 +441,12 @@ static void on_qmp_ready(void *ctx, struct qmp *q)
 
 static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
 {
+	struct job *j = ctx;
+
 	(void)q;
-	job_ram_event(ctx, name, data);
+	if (strcmp(name, "RESUME") == 0)
+		j->resumed_us = clock_us();
+	job_ram_event(j, name, data);
 }
 
 static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)

@@ -142,7 +142,8 @@ struct migrate {
 	uint64_t still_sent,
 	    still_since_ms,  /* while the guest stands still: nothing was sent since */
 	    stands_since_ms; /* the switchover has begun */
-	uint64_t word_ms; /* how long the word that it runs there was on its way */
+	uint64_t finish_us; /* FINISH was said; 0: by another process */
+	uint64_t word_ms; /* how long it had run there when the word of it came */
 	uint64_t share_ms; /* what QEMU was told of the downtime limit; 0: nothing yet */
 	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
 	uint64_t stall_asked_ms, stall_longest_ms;
