@@ -24,26 +24,53 @@ enum {
 	SLOW_BYTES = 65536, /* a second: until all run */
 };
 
-/* What a mirror has in flight: enough for the line, and no more, as QEMU waits for it when the
- * guest stops, or resets a disk. */
-#define BUF_MIN_BYTES ((uint64_t)2 << 20)
-#define BUF_MAX_BYTES ((uint64_t)16 << 20) /* 16 requests of 1 MiB */
-#define BUF_ALL_BYTES ((uint64_t)64 << 20)
-#define LINE_BYTES ((uint64_t)125000000) /* a second, where no limit is known */
+/* What a mirror has in flight: enough for the line and the storage behind it, and no more, as QEMU
+ * waits for it when the guest stops, or resets a disk. */
+#define MIB ((uint64_t)1 << 20)
+#define BUF_MIN (2 * MIB)
+#define BUF_ONE (8 * MIB) /* of one disk, or of all: requests that wait for slow storage */
+#define BUF_QEMU (10 * MIB) /* its own */
+#define BUF_MAX (16 * MIB) /* 16 requests of 1 MiB */
+#define BUF_ALL (64 * MIB)
+/* A second, where no limit is known: what is cared for, and what there may be. */
+#define LINE_BYTES ((uint64_t)125000000)
+#define LINE_FAST_BYTES ((uint64_t)1250000000)
 
-static uint64_t buffer_bytes(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks)
+/* Twice the bytes that are on their way. */
+static uint64_t two_products(uint64_t rtt_us, uint64_t bytes_per_s)
 {
-	uint64_t rate = bytes_per_s ? bytes_per_s : LINE_BYTES;
-	double product = (double)rate * (double)rtt_us / 1e6;
-	uint64_t want = product > 1e12 ? BUF_MAX_BYTES : (uint64_t)(2 * product);
+	double product = (double)bytes_per_s * (double)rtt_us / 1e6;
 
-	/* Under a limit half a second's worth, so that the rate holds on a busy host too. */
-	if (want < bytes_per_s / 2)
-		want = bytes_per_s / 2;
-	if (disks && want > BUF_ALL_BYTES / disks)
-		want = BUF_ALL_BYTES / disks;
-	want = (want + 0xfffff) & ~(uint64_t)0xfffff;
-	return want < BUF_MIN_BYTES ? BUF_MIN_BYTES : want > BUF_MAX_BYTES ? BUF_MAX_BYTES : want;
+	return product > 1e12 ? BUF_MAX : (uint64_t)(2 * product);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks)
+{
+	uint64_t want;
+
+	if (bytes_per_s) {
+		/* Half a second's worth, so that the rate holds on a busy host too. */
+		want = most(two_products(rtt_us, bytes_per_s), bytes_per_s / 2);
+	} else {
+		/* For a fast line no more than QEMU would take by itself: this one may be slow. */
+		want = least(two_products(rtt_us, LINE_FAST_BYTES), BUF_QEMU);
+		want = most(want, two_products(rtt_us, LINE_BYTES));
+		want = most(want, disks ? BUF_ONE / disks : 0);
+	}
+	if (disks)
+		want = least(want, BUF_ALL / disks);
+	want = (want + MIB - 1) / MIB * MIB;
+	return least(most(want, BUF_MIN), BUF_MAX);
 }
 
 static void on_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
@@ -151,8 +178,8 @@ static void start_mirror(struct migrate *m)
 				m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full",
 				"copy-mode", "background", "speed", last ? 0 : SLOW_BYTES,
 				"buf-size",
-				(json_int_t)buffer_bytes(st.rtt_us, m->config.limits.max_bandwidth,
-							 m->disk_count)));
+				(json_int_t)migrate_disks_buffer(
+				    st.rtt_us, m->config.limits.max_bandwidth, m->disk_count)));
 	if (!last)
 		qmp_batch_add(b, QMP_MUST, "block-job-pause", json_pack("{s:s}", "device", d->job));
 	migrate_arm(m->ev_answer, QEMU_MS);

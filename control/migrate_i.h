@@ -267,6 +267,9 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx);
 void migrate_disks_silent(struct migrate *m);
 /* A JOB_STATUS_CHANGE event. */
 void migrate_disks_job_status(struct migrate *m, const json_t *data);
+/* buf-size of each of so many disks' mirrors, in bytes, on a path of that round trip; bytes_per_s is
+ * the limit (0: there is none). */
+uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks);
 /* Ends the streams, keeping what they carried. */
 void migrate_disks_drop(struct migrate *m, const char *reason);
 
