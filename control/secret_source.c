@@ -1,23 +1,18 @@
 /*
  * QEMU's secrets on the source: see secret_source.h. They are asked for over QMP (QOM), as a
- * command line may be overwritten, and one may have come at run time. A file is read through
- * QEMU's own root and working directory.
+ * command line may be overwritten, and one may have come at run time.
  */
 #include "control/secret_source.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "control/qmp.h"
 #include "control/qopts.h"
+#include "control/secret_file.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -135,7 +130,7 @@ static void judge(struct qmp *q, json_t *s)
 			       "destination yourself and use --dest-qmp");
 	if (!*str(s, "file") || json_object_get(s, "problem"))
 		return;
-	fd = secret_open(qmp_peer_pid(q), str(s, "file"), &e);
+	fd = secret_file_open(qmp_peer_pid(q), str(s, "file"), &e);
 	if (fd < 0)
 		set_problem(s, e.text);
 	fd_close(&fd);
@@ -224,97 +219,6 @@ void secret_describe(struct qmp *q, json_t *secrets, const json_t *disks, secret
 		fn(ctx);
 }
 
-/* ---- files ---- */
-
-void secret_path(pid_t pid, const char *file, char *buf, size_t size)
-{
-	if (strncmp(file, "/proc/self/", 11) == 0)
-		snprintf(buf, size, "/proc/%ld/%s", (long)pid, file + 11);
-	else if (strncmp(file, "/dev/fd/", 8) == 0)
-		snprintf(buf, size, "/proc/%ld/fd/%s", (long)pid, file + 8);
-	else if (*file == '/')
-		snprintf(buf, size, "/proc/%ld/root%s", (long)pid, file);
-	else
-		snprintf(buf, size, "/proc/%ld/cwd/%s", (long)pid, file);
-}
-
-/* Whether the process's user may read what has st. */
-static bool may_read(pid_t pid, const struct stat *st)
-{
-	unsigned uid = 0, gid = 0, group;
-	bool known = false, in_group = false;
-	char path[64], line[4096];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		known = known || sscanf(line, "Uid: %*u %u", &uid) == 1;
-		if (sscanf(line, "Gid: %*u %u", &gid) == 1)
-			in_group = in_group || gid == st->st_gid;
-		if (strncmp(line, "Groups:", 7) != 0)
-			continue;
-		for (char *at = line + 7, *end;
-		     (group = (unsigned)strtoul(at, &end, 10)), end != at; at = end)
-			in_group = in_group || group == st->st_gid;
-	}
-	if (f)
-		fclose(f);
-	if (!known)
-		return false;
-	return uid == 0 || (st->st_mode & S_IROTH) ||
-	       (st->st_uid == uid && (st->st_mode & S_IRUSR)) ||
-	       (in_group && (st->st_mode & S_IRGRP));
-}
-
-/* Opens file as pid names it: a link in its root leads to no file of ours outside of that. */
-static int open_there(pid_t pid, const char *file)
-{
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-			       .resolve = RESOLVE_IN_ROOT};
-	char path[4200], dir[64];
-	int root, fd, error;
-
-	secret_path(pid, file, path, sizeof(path));
-	snprintf(dir, sizeof(dir), "/proc/%ld/root", (long)pid);
-	if (strncmp(path, dir, strlen(dir)) != 0)
-		return open(path, (int)how.flags);
-	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return -1;
-	fd = (int)syscall(SYS_openat2, root, file, &how, sizeof(how));
-	error = errno;
-	close(root);
-	if (fd < 0 && error == ENOSYS) /* Linux before 5.6 */
-		return open(path, (int)how.flags);
-	errno = error;
-	return fd;
-}
-
-int secret_open(pid_t pid, const char *file, struct err *e)
-{
-	struct stat st;
-	int fd = open_there(pid, file);
-
-	if (fd < 0) {
-		err_set(e, ERR_REFUSED,
-			"is in %s, which cannot be read any more (%s): put it there again", file,
-			strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > SECRET_MAX)
-		err_set(e, ERR_REFUSED, "is in %s, which is no file of at most %d bytes", file,
-			SECRET_MAX);
-	else if (!may_read(pid, &st))
-		err_set(e, ERR_REFUSED,
-			"is in %s, which QEMU's own user may not read: give that user the right",
-			file);
-	else
-		return fd;
-	fd_close(&fd);
-	return -1;
-}
-
 /* ---- what is in them ---- */
 
 static void set_data(json_t *out, const unsigned char *data, size_t len)
@@ -345,7 +249,7 @@ static void read_data(pid_t pid, const json_t *s, const json_t *inline_data, jso
 		n = (ssize_t)json_string_length(inline_data);
 		memcpy(data, json_string_value(inline_data), (size_t)n);
 	} else if (*str(s, "file")) {
-		fd = secret_open(pid, str(s, "file"), &e);
+		fd = secret_file_open(pid, str(s, "file"), &e);
 		if (fd >= 0)
 			n = read(fd, data, sizeof(data));
 	}

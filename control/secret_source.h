@@ -12,9 +12,6 @@
 
 struct qmp;
 
-/* The most bytes that one may have. */
-enum { SECRET_MAX = 16384 };
-
 /* Takes the secrets' definitions out of argv, an array of words: "secret,id=ID" stays of each.
  * Appends {"id", "type"} to secrets, which names the objects of type `secret` and its like. */
 void secret_scrub(json_t *argv, json_t *secrets);
@@ -37,13 +34,5 @@ void secret_fetch(struct qmp *q, const json_t *secrets, secret_on_fetched *fn, v
 
 /* The same without what is in them, for CHECK; owned by the caller. */
 json_t *secret_names(const json_t *secrets);
-
-/* The process's own name of a file in ours: through its root and working directory. buf of size
- * bytes. */
-void secret_path(pid_t pid, const char *file, char *buf, size_t size);
-
-/* Opens file, as process pid names it. One that its user may not read is not read for it: it is
- * the process that named it. A descriptor, or -1 with e. */
-int secret_open(pid_t pid, const char *file, struct err *e);
 
 #endif

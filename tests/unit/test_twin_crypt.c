@@ -7,16 +7,20 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "control/image.h"
+#include "control/secret_file.h"
 #include "control/secret_source.h"
 #include "control/twin.h"
 
@@ -238,35 +242,27 @@ static void test_secret_scrub_leaves_names_alone(void **state)
 
 static void test_secret_file_is_one_that_qemu_may_read(void **state)
 {
-	char path[64], proc[4200];
+	char path[64];
 	struct err e = ERR_INIT;
 	int fd;
 
 	(void)state;
-	secret_path(7, "/proc/self/fd/10", proc, sizeof(proc));
-	assert_string_equal(proc, "/proc/7/fd/10");
-	secret_path(7, "/dev/fd/3", proc, sizeof(proc));
-	assert_string_equal(proc, "/proc/7/fd/3");
-	secret_path(7, "/a", proc, sizeof(proc));
-	assert_string_equal(proc, "/proc/7/root/a");
-	secret_path(7, "a", proc, sizeof(proc));
-	assert_string_equal(proc, "/proc/7/cwd/a");
 	snprintf(path, sizeof(path), "%s/secret", images);
-	assert_int_equal(secret_open(getpid(), path, &e), -1);
+	assert_int_equal(secret_file_open(getpid(), path, &e), -1);
 	assert_non_null(strstr(e.text, "cannot be read any more"));
-	assert_int_equal(secret_open(getpid(), images, &e), -1);
+	assert_int_equal(secret_file_open(getpid(), images, &e), -1);
 	assert_non_null(strstr(e.text, "no file"));
 	fd = memfd_create("x", 0);
 	assert_true(fd >= 0);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	close(secret_open(getpid(), path, &e));
+	close(secret_file_open(getpid(), path, &e));
 	assert_int_equal(ftruncate(fd, SECRET_MAX + 1), 0);
-	assert_int_equal(secret_open(getpid(), path, &e), -1);
+	assert_int_equal(secret_file_open(getpid(), path, &e), -1);
 	close(fd);
 }
 
-/* A process whose root is dir, or -1. */
-static pid_t start_in(const char *dir)
+/* A process whose root is dir, and its user that one, or -1. */
+static pid_t start_in(const char *dir, uid_t uid)
 {
 	char ok = 0;
 	int ready[2];
@@ -275,7 +271,9 @@ static pid_t start_in(const char *dir)
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0) {
-		ok = chroot(dir) == 0 && chdir("/") == 0 && write(ready[1], "y", 1) == 1;
+		ok = chroot(dir) == 0 && chdir("/") == 0 &&
+		     (!uid || (setgroups(0, NULL) == 0 && setgid(uid) == 0 && setuid(uid) == 0)) &&
+		     write(ready[1], "y", 1) == 1;
 		if (ok)
 			pause();
 		_exit(0);
@@ -305,9 +303,9 @@ static void test_secret_file_is_one_of_qemus_root(void **state)
 	fclose(f);
 	snprintf(path, sizeof(path), "%s/link", images);
 	assert_int_equal(symlink("/adit-key", path), 0);
-	pid = start_in(images);
+	pid = start_in(images, 0);
 	assert_true(pid > 0);
-	fd = secret_open(pid, "/link", &e);
+	fd = secret_file_open(pid, "/link", &e);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	unlink(path);
@@ -317,6 +315,63 @@ static void test_secret_file_is_one_of_qemus_root(void **state)
 	assert_int_equal(read(fd, key, sizeof(key)), 5);
 	assert_string_equal(key, "there");
 	close(fd);
+}
+
+/* A QEMU that its guest has taken over names what its user cannot reach, by any way. */
+static void test_secret_file_is_one_that_the_kernel_lets_qemu_read(void **state)
+{
+	static const struct {
+		const char *file;
+		int error;
+	} names[] = {{"/open", 0},
+		     {"open", 0},
+		     {"/closed/key", 1},
+		     {"closed/key", 1},
+		     {"/proc/self/root/closed/key", 1},
+		     {"/dev/fd/0/closed/key", 1}};
+	char dir[100], path[120];
+	struct err e;
+	pid_t pid;
+	FILE *f;
+	int fd;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(dir, sizeof(dir), "%s/root", images);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(chmod(images, 0755), 0);
+	snprintf(path, sizeof(path), "%s/closed", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, i ? "closed/key" : "open");
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs("key", f);
+		fclose(f);
+		assert_int_equal(chmod(path, 0644), 0);
+	}
+	pid = start_in(dir, 65534);
+	assert_true(pid > 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		e = (struct err)ERR_INIT;
+		fd = secret_file_open(pid, names[i].file, &e);
+		if ((fd < 0) != names[i].error)
+			fail_msg("%s: %s", names[i].file, fd < 0 ? e.text : "was read");
+		if (fd >= 0)
+			close(fd);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(geteuid(), 0);
+	assert_int_equal(setfsuid((uid_t)-1), 0); /* whose this thread's rights are again */
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, i ? "closed/key" : "open");
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/closed", dir);
+	rmdir(path);
+	rmdir(dir);
 }
 
 int main(void)
@@ -329,6 +384,7 @@ int main(void)
 	    cmocka_unit_test(test_secret_scrub_leaves_names_alone),
 	    cmocka_unit_test(test_secret_file_is_one_that_qemu_may_read),
 	    cmocka_unit_test(test_secret_file_is_one_of_qemus_root),
+	    cmocka_unit_test(test_secret_file_is_one_that_the_kernel_lets_qemu_read),
 	};
 	int r;
 
