@@ -119,6 +119,9 @@ int job_record_begin(struct job *j, struct err *e)
 	 * before, and its "never" must not count for them. */
 	if (journal_host_id(j->service->config.state_dir, j->service->host, e) < 0)
 		return err_prefix(e, "on the destination");
+	/* What a job before could not remove is this one's now. */
+	for (size_t i = 0; i < j->twin.image_count; i++)
+		leftovers_forget(j->service->leftovers, j->twin.images[i].path);
 	j->record = make_record(j);
 	if (!j->record)
 		return err_set(e, ERR_SPACE, "no memory for the journal");
