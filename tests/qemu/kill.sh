@@ -48,8 +48,8 @@ kill_cells() {
     done 4< <(kill_cells_of "$KILL_ROW")
 }
 
-# How many cells work at the same time on this machine, of all tests that run cells apart, and how many only stand still: most
-# of a cell is waiting (three seconds of a processor in twelve), but a guest that is waited for works on.
+# How many cells work at the same time on this machine, of all tests that run cells apart, and how many of those that stand still
+# for a while are under way: most of a cell is waiting (three seconds of a processor in twelve), but its guest works on.
 KILL_TURNS=${KILL_TURNS:-$((3 * $(nproc)))} KILL_STILL=$((12 * $(nproc)))
 # kill_ticket KIND COUNT: waits for one of so many; KILL_TICKET is its descriptor
 kill_ticket() {
@@ -71,24 +71,11 @@ kill_ticket() {
     flock -u "$gate"
     exec {gate}>&-
 }
-# kill_ticket_back FD: also for those who have inherited it
-kill_ticket_back() {
-    local fd=$1
-    flock -u "$fd"
-    exec {fd}>&-
-}
-# kill_stand_still SECONDS: in which another cell may work. KILL_TURN is the turn's descriptor, which a cell that runs apart has
-# from its parent; nobody waits for one of those who stand still while he has a place among them.
+# kill_stand_still SECONDS: in which another cell may work. A cell that runs apart has the descriptor of its turn, KILL_TURN, from
+# its parent, and needs none any more for the little that follows.
 kill_stand_still() {
-    local place
-    [ -n "${KILL_TURN:-}" ] || { sleep "$1" && return 0; }
-    kill_ticket still "$KILL_STILL"
-    place=$KILL_TICKET
-    kill_ticket_back "$KILL_TURN"
+    [ -z "${KILL_TURN:-}" ] || flock -u "$KILL_TURN"
     sleep "$1"
-    kill_ticket_back "$place"
-    kill_ticket turn "$KILL_TURNS"
-    KILL_TURN=$KILL_TICKET
 }
 
 # kill_cells_apart N < CELLS: each of those lines of kill-cells.in in namespaces of its own, N at a time, as far as there are
@@ -103,6 +90,8 @@ kill_cells_apart() {
         [ "$running" -lt "$1" ] || { wait -n && running=$((running - 1)); }
         (
             trap - ERR EXIT
+            # (first, so that nobody who has a turn waits for it)
+            [[ $fault != stop-* ]] || kill_ticket still "$KILL_STILL"
             kill_ticket turn "$KILL_TURNS"
             begin=$(now_ms)
             if KILL_TURN=$KILL_TICKET TMPDIR=$KILL_APART timeout -k 10 600 bash "$TESTS_QEMU/kill-one.sh" "$row" "$point" "$fault" "$who" >"$log" 2>&1 </dev/null; then
