@@ -9,31 +9,17 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/time.h>
 #include <unistd.h>
+
+#include "until_term.h"
 
 enum { FILES_MAX = 256, LOOK_MS = 20 };
 
 static char *paths[FILES_MAX]; /* by watch descriptor */
-static volatile sig_atomic_t over;
-
-static void on_term(int n)
-{
-	(void)n;
-	over = 1;
-}
-
-static long long now_us(void)
-{
-	struct timeval t;
-	gettimeofday(&t, NULL);
-	return t.tv_sec * 1000000LL + t.tv_usec;
-}
 
 static void look(int fd, const char *pattern)
 {
@@ -54,8 +40,7 @@ int main(int argc, char **argv)
 	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	long long next = 0;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	signal(SIGTERM, on_term);
+	until_term();
 	while (fd >= 0 && !over) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		_Alignas(struct inotify_event) char buf[8192];

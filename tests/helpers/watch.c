@@ -12,14 +12,14 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "until_term.h"
 
 enum { SIDES_MAX = 4, BUF = 65536 };
 
@@ -36,20 +36,6 @@ struct side {
 
 static struct side sides[SIDES_MAX];
 static int count, two_ran;
-static volatile sig_atomic_t over;
-
-static void on_term(int n)
-{
-	(void)n;
-	over = 1;
-}
-
-static long long now_us(void)
-{
-	struct timeval t;
-	gettimeofday(&t, NULL);
-	return t.tv_sec * 1000000LL + t.tv_usec;
-}
 
 static void two(const struct side *a, const struct side *b, long long at, const char *how)
 {
@@ -208,8 +194,7 @@ int main(int argc, char **argv)
 		sides[count].pattern = equals + 1;
 		sides[count].fd = -1;
 	}
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	signal(SIGTERM, on_term);
+	until_term();
 	while (!over) {
 		struct pollfd p[SIDES_MAX];
 		long long left = next - now_us();

@@ -24,7 +24,7 @@ programs_build() {
             bash "$TOP/tests/guest/build.sh" "$GUEST_ELF" || fail "the guest cannot be built"
         for program in "$QMP_CLIENT" "$CROWD" "$WATCH" "$BEATS" "$LINE"; do
             source=$TOP/tests/helpers/${program##*/}.c
-            programs_fresh "$program" "$source" || gcc -O1 -o "$program" "$source" ||
+            programs_fresh "$program" "$source" "${source%/*}/until_term.h" || gcc -O1 -o "$program" "$source" ||
                 fail "${source#"$TOP"/} cannot be built"
         done
     ) 9>"$PROGRAMS/.lock"

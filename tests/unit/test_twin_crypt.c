@@ -22,18 +22,15 @@
 #include "control/image.h"
 #include "control/secret_file.h"
 #include "control/secret_source.h"
-#include "control/twin.h"
+#include "test_twin_fixture.h"
 
-static char images[] = "/tmp/adit-crypt-XXXXXX";
-
-struct plan {
-	json_t *crypt;	 /* of the disk d0, stolen; NULL: the source says nothing */
+/* A VM with one disk, d0. */
+struct source {
+	json_t *crypt;	 /* of the disk, stolen; NULL: the source says nothing */
 	json_t *secrets; /* stolen; NULL: s0, handed over */
 	const char *format;
 	bool shared, inc, below;
-	struct vmdesc d;
-	struct twin t;
-	struct err e;
+	struct plan plan;
 };
 
 static json_t *crypt_of(const char *driver)
@@ -42,52 +39,40 @@ static json_t *crypt_of(const char *driver)
 			 "s0", "cipher_alg", "aes-256", "hash_alg", "sha256");
 }
 
-static int plan_words(struct plan *p, const char *const *words)
+static int plan_source(struct source *p, const char *const *words)
 {
-	const char *binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
-	const char *dirs[] = {images, NULL};
-	const struct rights rights = {.migrate = true, .launch = binaries, .images = dirs};
-	json_t *argv = json_pack("[s]", "qemu"), *msg, *disk;
+	json_t *d = disk("d0", "/src/x.img", p->format ? p->format : "qcow2");
 
-	for (; *words; words++)
-		json_array_append_new(argv, json_string(*words));
-	disk = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", "d0", "device", "d0",
-			 "node", "d0", "file", "/src/x.img", "format",
-			 p->format ? p->format : "qcow2", "size", (json_int_t)1048576, "read_only",
-			 0, "empty", 0, "removable", 0, "copy", !p->shared);
+	if (p->shared)
+		json_object_set_new(d, "copy", json_false());
 	if (p->crypt)
-		json_object_set_new(disk, "encryption", p->crypt);
+		json_object_set_new(d, "encryption", p->crypt);
 	if (p->below)
-		json_object_set_new(disk, "backing",
+		json_object_set_new(d, "backing",
 				    json_pack("[{s:s,s:s,s:i,s:b}]", "file", "/src/base", "format",
 					      "qcow2", "size", 1048576, "encrypted", 1));
-	msg = json_pack("{s:{s:s,s:s,s:s,s:s,s:s,s:o},s:[o],s:o}", "vm", "machine", "pc-i440fx-7.2",
-			"name", "vm", "exe", "/usr/bin/qemu-system-x86_64", "cwd", "/", "qemu",
-			"7.2.22", "argv", argv, "disks", disk, "secrets",
-			p->secrets ? p->secrets : json_pack("[{s:s}]", "id", "s0"));
-	if (p->inc)
-		json_object_set_new(msg, "storage", json_string("inc"));
-	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
-	json_decref(msg);
-	return twin_plan(&p->t, &p->d, &rights, "/run/t", "0123456789abcdef0123456789abcdef",
-			 &p->e);
+	p->plan = (struct plan){
+	    .inc = p->inc,
+	    .disks = json_pack("[o]", d),
+	    .secrets = p->secrets ? p->secrets : json_pack("[{s:s}]", "id", "s0"),
+	};
+	return plan_words(&p->plan, words);
 }
 
-#define plan(p, ...) plan_words(p, (const char *const[]){__VA_ARGS__, NULL})
+#define plan_of(p, ...) plan_source(p, (const char *const[]){__VA_ARGS__, NULL})
 
-static void end(struct plan *p)
+static void end(struct source *p)
 {
-	twin_fini(&p->t);
-	vmdesc_fini(&p->d);
+	plan_fini(&p->plan);
 	memset(p, 0, sizeof(*p));
 }
 
-static void refused(struct plan *p, const char *option, const char *value, const char *part)
+static void refuses(struct source *p, const char *option, const char *value, const char *part)
 {
-	if (plan(p, option, value) == 0)
+	if (plan_of(p, option, value) == 0)
 		fail_msg("%s %s was taken", option, value);
-	if (p->e.code != ERR_REFUSED || !strstr(p->e.text, part))
-		fail_msg("%s %s: %s", option, value, p->e.text);
+	if (p->plan.e.code != ERR_REFUSED || !strstr(p->plan.e.text, part))
+		fail_msg("%s %s: %s", option, value, p->plan.e.text);
 	end(p);
 }
 
@@ -109,49 +94,49 @@ static void test_twin_crypt_is_not_left_to_the_source(void **state)
 	    {"-blockdev", "{\"driver\":\"raw\",\"node-name\":\"d0\",\"file\":{\"driver\":\"luks\","
 			  "\"key-secret\":\"s0\",\"file\":\"f\"}}"},
 	};
-	struct plan p = {0};
+	struct source p = {0};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
-		refused(&p, silent[i][0], silent[i][1], "its copy would not be");
+		refuses(&p, silent[i][0], silent[i][1], "its copy would not be");
 	p.below = true;
-	refused(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0", "stands on");
+	refuses(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0", "stands on");
 	/* a name is no format */
-	p = (struct plan){0};
-	if (plan(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0,serial=luks") != 0)
-		fail_msg("%s", p.e.text);
+	p = (struct source){0};
+	if (plan_of(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0,serial=luks") != 0)
+		fail_msg("%s", p.plan.e.text);
 	end(&p);
 }
 
 static void test_twin_crypt_takes_what_is_described(void **state)
 {
-	struct plan p = {.crypt = crypt_of("qcow2")};
+	struct source p = {.crypt = crypt_of("qcow2")};
 	struct strvec w = {0};
 
 	(void)state;
-	if (plan(&p, "-object", "secret,id=s0", "-drive", DRIVE) != 0)
-		fail_msg("%s", p.e.text);
-	assert_string_equal(p.t.argv.at[1], "-object");
-	assert_string_equal(p.t.argv.at[2], "secret,id=s0,format=raw,file=/proc/self/fd/10");
-	assert_string_equal(p.t.argv.at[3], "-drive");
-	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d, false);
+	if (plan_of(&p, "-object", "secret,id=s0", "-drive", DRIVE) != 0)
+		fail_msg("%s", p.plan.e.text);
+	assert_string_equal(p.plan.t.argv.at[1], "-object");
+	assert_string_equal(p.plan.t.argv.at[2], "secret,id=s0,format=raw,file=/proc/self/fd/10");
+	assert_string_equal(p.plan.t.argv.at[3], "-drive");
+	image_create_words(&w, "/i/x.img", &p.plan.d.disks[0], NULL, &p.plan.d, false);
 	assert_true(strvec_has(&w, "secret,id=s0,format=raw,file=/proc/self/fd/10"));
 	assert_true(strvec_has(&w, "encrypt.format=luks,encrypt.key-secret=s0,encrypt.cipher-alg="
 				   "aes-256,encrypt.hash-alg=sha256"));
 	strvec_fini(&w);
 	end(&p);
-	p = (struct plan){.crypt = crypt_of("luks"), .format = "luks"};
-	if (plan(&p, "-blockdev", NODES) != 0)
-		fail_msg("%s", p.e.text);
-	image_create_words(&w, "/i/x.img", &p.d.disks[0], NULL, &p.d, false);
+	p = (struct source){.crypt = crypt_of("luks"), .format = "luks"};
+	if (plan_of(&p, "-blockdev", NODES) != 0)
+		fail_msg("%s", p.plan.e.text);
+	image_create_words(&w, "/i/x.img", &p.plan.d.disks[0], NULL, &p.plan.d, false);
 	assert_true(strvec_has(&w, "luks"));
 	assert_true(strvec_has(&w, "key-secret=s0,cipher-alg=aes-256,hash-alg=sha256"));
 	strvec_fini(&w);
 	end(&p);
 	/* both hosts see it: nothing is copied */
 	p.shared = true;
-	if (plan(&p, "-drive", DRIVE) != 0)
-		fail_msg("%s", p.e.text);
+	if (plan_of(&p, "-drive", DRIVE) != 0)
+		fail_msg("%s", p.plan.e.text);
 	end(&p);
 }
 
@@ -163,55 +148,55 @@ static json_t *with(json_t *o, const char *key, const char *value)
 
 static void test_twin_crypt_refuses_what_it_cannot_make(void **state)
 {
-	struct plan p = {0};
+	struct source p = {0};
 
 	(void)state;
 	p.crypt = with(crypt_of("qcow2"), "format", "aes");
-	refused(&p, "-drive", DRIVE, "not with LUKS");
+	refuses(&p, "-drive", DRIVE, "not with LUKS");
 	p.crypt = with(crypt_of("qcow2"), "secret", "s1");
-	refused(&p, "-drive", DRIVE, "with which secret");
+	refuses(&p, "-drive", DRIVE, "with which secret");
 	p.crypt = with(crypt_of("qcow2"), "cipher_alg", "aes-256,backing_file=/etc/shadow");
-	refused(&p, "-drive", DRIVE, "does not know");
+	refuses(&p, "-drive", DRIVE, "does not know");
 	p.crypt = with(crypt_of("qcow2"), "hash_alg", "x=y");
-	refused(&p, "-drive", DRIVE, "does not know");
+	refuses(&p, "-drive", DRIVE, "does not know");
 	p.crypt = crypt_of("luks"); /* the disk is qcow2 */
-	refused(&p, "-drive", DRIVE, "inside of an encrypted one");
+	refuses(&p, "-drive", DRIVE, "inside of an encrypted one");
 	p.crypt = crypt_of("luks");
 	json_object_set_new(p.crypt, "detached", json_true());
-	refused(&p, "-drive", DRIVE, "header");
-	p = (struct plan){.crypt = crypt_of("qcow2"), .below = true, .inc = true};
-	refused(&p, "-drive", DRIVE, "stands on");
+	refuses(&p, "-drive", DRIVE, "header");
+	p = (struct source){.crypt = crypt_of("qcow2"), .below = true, .inc = true};
+	refuses(&p, "-drive", DRIVE, "stands on");
 	p.crypt = crypt_of("qcow2");
-	refused(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0,encrypt.key-secret=other",
+	refuses(&p, "-drive", "file=/src/x.img,format=qcow2,if=none,id=d0,encrypt.key-secret=other",
 		"other");
 }
 
 static void test_twin_crypt_secrets_are_handed_over(void **state)
 {
-	struct plan p = {0};
+	struct source p = {0};
 
 	(void)state;
-	refused(&p, "-object", "secret,id=s0,data=geheim", "command line");
-	refused(&p, "-object", "{\"qom-type\":\"secret\",\"id\":\"s0\",\"data\":\"geheim\"}",
+	refuses(&p, "-object", "secret,id=s0,data=geheim", "command line");
+	refuses(&p, "-object", "{\"qom-type\":\"secret\",\"id\":\"s0\",\"data\":\"geheim\"}",
 		"command line");
-	refused(&p, "-object", "secret,id=s0,file=/etc/shadow", "file of the source host");
-	refused(&p, "-object", "secret,id=s1", "not handed it over");
-	refused(&p, "-object", "secret_keyring,id=s0,serial=7", "source host");
+	refuses(&p, "-object", "secret,id=s0,file=/etc/shadow", "file of the source host");
+	refuses(&p, "-object", "secret,id=s1", "not handed it over");
+	refuses(&p, "-object", "secret_keyring,id=s0,serial=7", "source host");
 	p.secrets = json_pack("[{s:s},{s:s}]", "id", "s0", "id", "s0");
-	refused(&p, "-m", "32", "two secrets");
+	refuses(&p, "-m", "32", "two secrets");
 	p.secrets = json_pack("[{s:s,s:s}]", "id", "s0", "format", "raw,file=/etc/shadow");
-	refused(&p, "-m", "32", "format");
+	refuses(&p, "-m", "32", "format");
 	p.secrets = json_pack("[{s:s,s:s}]", "id", "s0", "iv", "AA,file=/etc/shadow");
-	refused(&p, "-m", "32", "iv");
+	refuses(&p, "-m", "32", "iv");
 	p.secrets = json_pack("[{s:s,s:s}]", "id", "s0", "keyid", "s1");
-	refused(&p, "-m", "32", "encrypted with s1");
+	refuses(&p, "-m", "32", "encrypted with s1");
 	p.secrets = json_pack("[{s:s,s:s},{s:s,s:s,s:s}]", "id", "m", "format", "base64", "id",
 			      "s0", "keyid", "m", "iv", "AAA=");
-	if (plan(&p, "-object", "secret,id=m", "-object", "secret,id=s0", "-drive",
+	if (plan_of(&p, "-object", "secret,id=m", "-object", "secret,id=s0", "-drive",
 		 "file=/src/x.img,format=qcow2,if=none,id=d0") != 0)
-		fail_msg("%s", p.e.text);
-	assert_string_equal(p.t.argv.at[2], "secret,id=m,format=base64,file=/proc/self/fd/10");
-	assert_string_equal(p.t.argv.at[4],
+		fail_msg("%s", p.plan.e.text);
+	assert_string_equal(p.plan.t.argv.at[2], "secret,id=m,format=base64,file=/proc/self/fd/10");
+	assert_string_equal(p.plan.t.argv.at[4],
 			    "secret,id=s0,format=raw,file=/proc/self/fd/11,keyid=m,iv=AAA=");
 	end(&p);
 }
@@ -247,10 +232,10 @@ static void test_secret_file_is_one_that_qemu_may_read(void **state)
 	int fd;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/secret", images);
+	snprintf(path, sizeof(path), "%s/secret", twin_fixture_images);
 	assert_int_equal(secret_file_open(getpid(), path, &e), -1);
 	assert_non_null(strstr(e.text, "cannot be read any more"));
-	assert_int_equal(secret_file_open(getpid(), images, &e), -1);
+	assert_int_equal(secret_file_open(getpid(), twin_fixture_images, &e), -1);
 	assert_non_null(strstr(e.text, "no file"));
 	fd = memfd_create("x", 0);
 	assert_true(fd >= 0);
@@ -296,20 +281,20 @@ static void test_secret_file_is_one_of_qemus_root(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	snprintf(path, sizeof(path), "%s/adit-key", images);
+	snprintf(path, sizeof(path), "%s/adit-key", twin_fixture_images);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fputs("there", f);
 	fclose(f);
-	snprintf(path, sizeof(path), "%s/link", images);
+	snprintf(path, sizeof(path), "%s/link", twin_fixture_images);
 	assert_int_equal(symlink("/adit-key", path), 0);
-	pid = start_in(images, 0);
+	pid = start_in(twin_fixture_images, 0);
 	assert_true(pid > 0);
 	fd = secret_file_open(pid, "/link", &e);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	unlink(path);
-	snprintf(path, sizeof(path), "%s/adit-key", images);
+	snprintf(path, sizeof(path), "%s/adit-key", twin_fixture_images);
 	unlink(path);
 	assert_int_equal(e.code, 0);
 	assert_int_equal(read(fd, key, sizeof(key)), 5);
@@ -338,9 +323,9 @@ static void test_secret_file_is_one_that_the_kernel_lets_qemu_read(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	snprintf(dir, sizeof(dir), "%s/root", images);
+	snprintf(dir, sizeof(dir), "%s/root", twin_fixture_images);
 	assert_int_equal(mkdir(dir, 0755), 0);
-	assert_int_equal(chmod(images, 0755), 0);
+	assert_int_equal(chmod(twin_fixture_images, 0755), 0);
 	snprintf(path, sizeof(path), "%s/closed", dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	for (int i = 0; i < 2; i++) {
@@ -388,9 +373,9 @@ int main(void)
 	};
 	int r;
 
-	if (!mkdtemp(images))
+	if (!mkdtemp(twin_fixture_images))
 		return 1;
 	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rmdir(images);
+	rmdir(twin_fixture_images);
 	return r;
 }

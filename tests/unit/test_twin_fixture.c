@@ -35,6 +35,12 @@ int plan_words(struct plan *p, const char *const *words)
 			p->exe ? p->exe : "/usr/bin/qemu-system-x86_64", "cwd",
 			p->cwd ? p->cwd : "/home/u", "qemu", "7.2.22", "argv", argv, "disks",
 			p->disks ? p->disks : json_array());
+	if (p->secrets)
+		json_object_set_new(msg, "secrets", p->secrets);
+	if (p->inc)
+		json_object_set_new(msg, "storage", json_string("inc"));
+	if (p->rename)
+		json_object_set_new(msg, "rename", json_string(p->rename));
 	if (p->plugged)
 		json_object_set_new(json_object_get(msg, "vm"), "plugged",
 				    json_pack("[s]", p->plugged));

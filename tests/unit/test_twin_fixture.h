@@ -14,13 +14,11 @@ extern char twin_fixture_images[];
 #define JOB "0123456789abcdef0123456789abcdef"
 #define DIR "/run/t/vms/vm-01234567"
 
-#define DIR "/run/t/vms/vm-01234567"
-
 struct plan {
-	const char *exe, *name, *cwd;
-	bool no_images;
+	const char *exe, *name, *cwd, *rename;
+	bool no_images, inc;
 	bool no_nodes; /* no -blockdev of the start is there any more */
-	json_t *disks;
+	json_t *disks, *secrets; /* stolen */
 	const char *plugged;
 	/* what came out */
 	struct vmdesc d;

@@ -13,81 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/twin.h"
-
-static char images[] = "/tmp/adit-twin-XXXXXX";
-
-#define JOB "0123456789abcdef0123456789abcdef"
-#define DIR "/run/t/vms/vm-01234567"
-
-struct plan {
-	const char *exe, *name, *cwd, *rename;
-	bool no_images, inc;
-	json_t *disks;
-	const char *plugged;
-	/* what came out */
-	struct vmdesc d;
-	struct twin t;
-	struct err e;
-};
-
-static json_t *disk(const char *name, const char *file, const char *format)
-{
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", name, "device", name,
-			 "node", name, "file", file, "format", format, "size", (json_int_t)1048576,
-			 "read_only", 0, "empty", 0, "removable", 0, "copy", 1);
-}
-
-/* Plans the twin of a source with these arguments; words end with NULL. */
-static int plan_words(struct plan *p, const char *const *words)
-{
-	const char *binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
-	const char *dirs[] = {images, NULL};
-	const struct rights rights = {
-	    .migrate = true, .launch = binaries, .images = p->no_images ? NULL : dirs};
-	json_t *argv = json_array(), *msg;
-	int r;
-
-	json_array_append_new(argv, json_string("qemu"));
-	for (; *words; words++)
-		json_array_append_new(argv, json_string(*words));
-	msg = json_pack("{s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o}", "vm", "machine", "pc-i440fx-7.2",
-			"name", p->name ? p->name : "vm", "exe",
-			p->exe ? p->exe : "/usr/bin/qemu-system-x86_64", "cwd",
-			p->cwd ? p->cwd : "/home/u", "qemu", "7.2.22", "argv", argv, "disks",
-			p->disks ? p->disks : json_array());
-	if (p->inc)
-		json_object_set_new(msg, "storage", json_string("inc"));
-	if (p->rename)
-		json_object_set_new(msg, "rename", json_string(p->rename));
-	if (p->plugged)
-		json_object_set_new(json_object_get(msg, "vm"), "plugged",
-				    json_pack("[s]", p->plugged));
-	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
-	json_decref(msg);
-	r = twin_plan(&p->t, &p->d, &rights, "/run/t", JOB, &p->e);
-	assert_int_equal(r, p->e.code);
-	assert_true(r == 0 || *p->e.text);
-	return r;
-}
-
-#define plan(p, ...) plan_words(p, (const char *const[]){__VA_ARGS__, NULL})
-
-static void plan_fini(struct plan *p)
-{
-	twin_fini(&p->t);
-	vmdesc_fini(&p->d);
-	memset(p, 0, sizeof(*p));
-}
-
-/* The value behind the nth option of this name (with its dash); NULL. */
-static const char *value(const struct plan *p, const char *option, unsigned n)
-{
-	for (size_t i = 1; i < p->t.argv.count; i++)
-		if (strcmp(p->t.argv.at[i], option) == 0 && n-- == 0)
-			return i + 1 < p->t.argv.count ? p->t.argv.at[i + 1] : "";
-	return NULL;
-}
+#include "test_twin_fixture.h"
 
 /* A disk over /src/base.qcow2 over /src/root.raw. */
 static json_t *overlay(const char *name, const char *file)
@@ -108,9 +34,9 @@ static void test_twin_makes_overlays(void **state)
 	struct plan p = {.inc = true};
 
 	(void)state;
-	snprintf(base, sizeof(base), "%s/base.qcow2", images);
-	snprintf(root, sizeof(root), "%s/root.raw", images);
-	snprintf(top, sizeof(top), "%s/top.qcow2", images);
+	snprintf(base, sizeof(base), "%s/base.qcow2", twin_fixture_images);
+	snprintf(root, sizeof(root), "%s/root.raw", twin_fixture_images);
+	snprintf(top, sizeof(top), "%s/top.qcow2", twin_fixture_images);
 	p.disks = json_pack("[o]", overlay("d0", "/src/top.qcow2"));
 	assert_int_equal(plan(&p, "-hda", "/src/top.qcow2"), ERR_REFUSED);
 	assert_non_null(strstr(p.e.text, "base.qcow2 of disk d0"));
@@ -211,13 +137,13 @@ static void test_twin_is_renamed(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	return mkdtemp(images) ? 0 : -1;
+	return mkdtemp(twin_fixture_images) ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	return rmdir(images);
+	return rmdir(twin_fixture_images);
 }
 
 int main(void)
