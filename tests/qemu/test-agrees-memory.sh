@@ -26,13 +26,15 @@ moved() {
     say "  192 MiB are plugged there"
 }
 
+# The guest stands still while its RAM is copied: without KVM QEMU itself now and then loses what a Linux guest writes
+# meanwhile (tests/guest/cpu.c has the same of the other guest).
+row 'virtio-mem, plugged' "${linux[@]}" mem=$mem vm="$elastic" option=--offline do=plug after=moved
+row 'virtio-mem, plugged, into a QEMU that waits' "${linux[@]}" mem=$mem vm="$elastic" option=--offline do=plug after=moved twin="$elastic"
 version=$("$QEMU" --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')
 if [ "$version" -lt 10 ]; then
-    row 'virtio-mem, plugged' "${linux[@]}" mem=$mem vm="$elastic" do=plug after=moved
-    row 'virtio-mem, plugged, into a QEMU that waits' "${linux[@]}" mem=$mem vm="$elastic" do=plug after=moved twin="$elastic"
+    row 'virtio-mem, plugged, copied while it runs' "${linux[@]}" mem=$mem vm="$elastic" do=plug after=moved
 else
-    # (open: one of the two in every second run; whose fault it is has not been found)
-    skip_part 'memory that is plugged' "with QEMU $version under TCG the Linux guest now and then says nothing more where it has moved to"
+    skip_part 'memory that is plugged, copied while the guest runs' "QEMU $version without KVM loses what a Linux guest writes meanwhile: by hand, without adit, its kernel panicked in 3 of 199 migrations"
 fi
 # the others need no guest that plugs
 row 'a virtio-mem device of another size there' mem=$mem vm="$elastic" twin="${elastic/256M/512M}" check='error:waiting:virtio-mem.*512.*256'
