@@ -125,6 +125,7 @@ struct job {
 		bool listens;	       /* QEMU does, on path in dir */
 		char status[24];       /* of QEMU's migration, as its events have it */
 		unsigned long long recover_until_ms;
+		json_t *answer; /* what a source that asked again hears once QEMU listens anew */
 		char dir[108], path[108];
 	} ram;
 	char nbd_dir[160], nbd_path[180];
@@ -285,6 +286,11 @@ void job_ram_name(const struct service *s, const char *job, char *buf, size_t si
 void job_ram_event(struct job *j, const char *name, const json_t *data);
 /* Postcopy's streams come again, or the timer of their retry is due (JOB_RUNS). */
 void job_ram_recover_due(struct job *j);
+/* Postcopy is to be taken up (JOB_RUNS): the twin is told to listen, and then the source answer,
+ * which is owned from now on; where the twin cannot, job_recover_not_yet with the reason. So the
+ * source's QEMU is not told of a way that leads nowhere: one (7.2) that was refused once stays in
+ * that attempt. */
+void job_ram_listen_again(struct job *j, json_t *answer);
 
 /* job_finish.c */
 void job_finish(struct job *j, const json_t *msg);
@@ -350,6 +356,11 @@ void job_record_clean(const struct service *s, const json_t *record);
 /* job_recover.c */
 void job_recover(struct job *j, const json_t *msg);
 void job_recover_due(struct job *j);
+/* The source is told that the VM is here, and why the rest of its RAM cannot be taken now: it
+ * asks again. The twin's monitor is kept for that. */
+void job_recover_not_yet(struct job *j, const char *reason);
+/* The source is told that the twin gave up while it loaded its devices: nothing brings it on. */
+void job_recover_lost(struct job *j);
 /* Lists the records that are there (s->found); goes over those of the list whose guardians are
  * not at it any more. Whether some are left: they are to be looked at again. */
 void job_recover_list(struct service *s);

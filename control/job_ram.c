@@ -313,7 +313,34 @@ static void take_only(struct job *j, struct session *s, struct stream *stream)
 
 /* ---- postcopy that broke ---- */
 
-enum { RECOVER_EVERY_MS = 100, RECOVER_MS = 20000 };
+enum {
+	RECOVER_EVERY_MS = 100,
+	RECOVER_MS = 20000,
+	ANSWER_MS = 6000, /* the source waits for 12 s */
+	CONFIRM_MS = 60000,
+};
+
+/* The source is told how that ended: why is NULL when the twin listens. */
+static void answer_source(struct job *j, const char *why)
+{
+	json_t *msg = j->ram.answer;
+
+	j->ram.answer = NULL;
+	if (!msg)
+		return;
+	if (why) {
+		json_decref(msg);
+		job_recover_not_yet(j, why);
+	} else {
+		job_say(j, msg);
+	}
+}
+
+/* All of it had come before the way broke. */
+static bool has_all(const struct job *j)
+{
+	return strcmp(j->ram.status, "completed") == 0;
+}
 
 static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
@@ -322,8 +349,21 @@ static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct
 
 	(void)q;
 	(void)result;
-	if (j->state != JOB_RUNS || !j->ram.count)
+	if (j->state != JOB_RUNS || (!j->ram.count && !j->ram.answer))
 		return;
+	if (err_is_set(e) && j->ram.answer && has_all(j)) {
+		json_object_del(j->ram.answer, "postcopy");
+		j->postcopy = false;
+		job_ram_remove(j);
+		answer_source(j, NULL);
+		job_wait(j, CONFIRM_MS);
+		return;
+	}
+	if (err_is_set(e) && j->ram.answer && j->loading && strcmp(j->ram.status, "failed") == 0) {
+		job_recover_lost(j);
+		job_ram_drop(j, e->text);
+		return;
+	}
 	if (err_is_set(e) && clock_ms() < j->ram.recover_until_ms) {
 		log_debug(&j->about, "postcopy: %s", e->text);
 		job_wait(j, RECOVER_EVERY_MS); /* it has not seen yet that the old one broke */
@@ -331,6 +371,7 @@ static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct
 	}
 	if (err_is_set(e)) {
 		log_warn(&j->about, "postcopy is not taken up: %s", e->text);
+		answer_source(j, e->text);
 		job_ram_drop(j, e->text);
 		return;
 	}
@@ -340,13 +381,27 @@ static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct
 	for (size_t i = 0; i < j->ram.count && j->session; i++)
 		if (j->ram.relays[i])
 			relay_join(j->ram.relays[i], j->session, &a, is_twins);
+	answer_source(j, NULL);
+}
+
+void job_ram_listen_again(struct job *j, json_t *answer)
+{
+	struct err e = ERR_INIT;
+
+	j->ram.answer = answer;
+	if (make_folder(j, &e) < 0) {
+		answer_source(j, e.text);
+		return;
+	}
+	j->ram.recover_until_ms = clock_ms() + ANSWER_MS;
+	job_ram_recover_due(j);
 }
 
 void job_ram_recover_due(struct job *j)
 {
 	char uri[sizeof(j->ram.path) + 8];
 
-	if (!j->ram.count || j->ram.listens || !j->qmp)
+	if ((!j->ram.count && !j->ram.answer) || j->ram.listens || !j->qmp)
 		return;
 	snprintf(uri, sizeof(uri), "unix:%s", j->ram.path);
 	/* Out of band: a guest that waits for a page can hold up QEMU's main loop. */
@@ -359,9 +414,12 @@ static void take_again(struct job *j, struct session *s, struct stream *stream, 
 	struct addr a = {.kind = ADDR_UNIX};
 	struct err e = ERR_INIT;
 	struct relay *r;
+	bool begins;
 
-	if (k == 0 && j->ram.listens)
+	if (k == 0 && j->ram.count && j->ram.listens)
 		job_ram_drop(j, "postcopy is taken up anew");
+	/* (Where the source asked again, the twin listens already, or is being told to.) */
+	begins = k == 0 && !j->ram.listens && !j->ram.answer;
 	if (k != j->ram.count || k >= channels_wanted(j)) {
 		stream_refuse(stream, CODE_REFUSED,
 			      "RAM's streams come in order, each once, and no more than agreed");
@@ -369,14 +427,14 @@ static void take_again(struct job *j, struct session *s, struct stream *stream, 
 	}
 	if (!j->ram.relays)
 		j->ram.relays = calloc(channels_wanted(j), sizeof(struct relay *));
-	if (!j->ram.relays || (k == 0 && make_folder(j, &e) < 0)) {
+	if (!j->ram.relays || (begins && make_folder(j, &e) < 0)) {
 		stream_refuse(stream, CODE_INTERNAL,
 			      err_is_set(&e) ? e.text : "no memory for RAM's streams");
 		return;
 	}
 	r = relay_hold(j->service->base, stream, on_relay_end, j);
 	j->ram.relays[j->ram.count++] = r;
-	if (k == 0) {
+	if (begins) {
 		j->ram.recover_until_ms = clock_ms() + RECOVER_MS;
 		job_ram_recover_due(j);
 	} else if (r && j->ram.listens) {
@@ -425,5 +483,7 @@ void job_ram_drop(struct job *j, const char *reason)
 	j->ram.relays = NULL;
 	j->ram.count = 0;
 	j->ram.listens = false;
+	json_decref(j->ram.answer);
+	j->ram.answer = NULL;
 	job_ram_remove(j);
 }

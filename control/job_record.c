@@ -338,7 +338,7 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 	}
 	if (json_is_true(json_object_get(record, "postcopy")) && job_record_is(record, "decided")) {
 		err_set(e, ERR_QEMU,
-			"the VM has run on the destination while its memory was still coming "
+			"the VM had gone over to the destination before all of its memory was there "
 			"(postcopy), and its QEMU has ended there: neither host has all of it any "
 			"more; its disks are on the destination");
 		return false;

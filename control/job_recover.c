@@ -33,6 +33,11 @@ enum {
 	"has not "                                                                                 \
 	"come from the source, for its guest or to load its devices"
 
+/* QEMU takes broken postcopy up only once its devices are loaded. */
+#define LOST_LOADING                                                                               \
+	"the way broke in the instant when the VM's devices went over (postcopy), and the "        \
+	"destination's QEMU has given up: neither host has all of its RAM any more"
+
 static void settle(struct job *j);
 
 /* ---- the answer ---- */
@@ -109,11 +114,6 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 	j->postcopy = j->postcopy && migration && strncmp(migration, "postcopy-", 9) == 0;
 	if (j->postcopy)
 		json_object_set_new(msg, "postcopy", json_true());
-	if (j->postcopy && j->talk && job_route(j, &e) < 0) {
-		json_decref(msg);
-		say_unsure(j, e.text);
-		return;
-	}
 	log_info(&j->about, "the VM is here, its state is %s", text ? text : "unknown");
 	job_set_state(j, JOB_RUNS);
 	job_arrive(j);
@@ -122,9 +122,41 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 		job_over(j);
 		return;
 	}
+	/* (A source whose QEMU has ended has no RAM to send.) */
+	if (j->postcopy && strcmp(j->asked, "ended") != 0) {
+		if (job_route(j, &e) < 0) {
+			json_decref(msg);
+			job_recover_not_yet(j, e.text);
+		} else {
+			job_ram_listen_again(j, msg);
+		}
+		return;
+	}
 	job_say(j, msg);
 	if (!j->postcopy)
 		job_wait(j, CONFIRM_MS);
+}
+
+void job_recover_not_yet(struct job *j, const char *reason)
+{
+	json_t *msg = answer(j, "unsure"), *text = json_string(reason);
+
+	json_object_set_new(msg, "postcopy", json_true());
+	json_object_set_new(msg, "reason", text ? text : json_string("(not UTF-8)"));
+	log_warn(&j->about, "the rest of the VM's RAM cannot be taken now: %s", reason);
+	job_say(j, msg);
+}
+
+/* Its monitor is kept: it is the only one, and whoever asks again is to hear the same. */
+void job_recover_lost(struct job *j)
+{
+	json_t *msg = answer(j, "unsure");
+
+	json_object_set_new(msg, "postcopy", json_true());
+	json_object_set_new(msg, "status", json_string("failed"));
+	json_object_set_new(msg, "reason", json_string(LOST_LOADING));
+	log_warn(&j->about, "%s", LOST_LOADING);
+	job_say(j, msg);
 }
 
 enum { Q_MIGRATE, Q_STATUS };
@@ -231,10 +263,8 @@ static void ask_twin(struct job *j)
 	j->postcopy = json_is_true(json_object_get(j->record, "postcopy"));
 	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
 	if (j->qmp && j->loading && strcmp(j->ram.status, "failed") == 0) {
-		say_unsure(j,
-			   "the way broke in the instant when the VM's devices went over "
-			   "(postcopy), and the destination's QEMU has given up: neither host has "
-			   "all of its RAM any more");
+		job_set_state(j, JOB_RUNS);
+		job_recover_lost(j);
 		return;
 	}
 	if (j->qmp) { /* taken over: it runs, and may not answer before it has its pages */

@@ -117,30 +117,33 @@ void migrate_ask_settled(struct migrate *m)
 	memset(m->said, 0, sizeof(m->said));
 }
 
+static void tell_lost(struct migrate *m, const char *why)
+{
+	if (!is_news(m, SAID_LOST, why))
+		return;
+	if (m->in_postcopy && !m->ram_done)
+		migrate_note(m,
+			     "postcopy was interrupted (%s): connecting anew; the VM runs on "
+			     "the destination as far as its RAM has come",
+			     why);
+	else if (m->running_there_ms)
+		migrate_note(m,
+			     "the destination's last word was lost (%s): asking again; the VM "
+			     "runs there, and the QEMU here stays paused meanwhile",
+			     why);
+	else
+		migrate_note(m,
+			     "the destination's word was lost (%s): asking again; the VM "
+			     "stands still meanwhile",
+			     why);
+}
+
 void migrate_ask(struct migrate *m, const char *why)
 {
 	event_del(m->ev_answer);
 	m->mend_until_ms = 0;
 	err_set(&m->ask_err, ERR_CLOSED, "%s", why);
-	if (is_news(m, SAID_LOST, why)) {
-		if (m->in_postcopy && !m->ram_done)
-			migrate_note(
-			    m,
-			    "postcopy was interrupted (%s): connecting anew; the VM runs on "
-			    "the destination as far as its RAM has come",
-			    why);
-		else if (m->running_there_ms)
-			migrate_note(
-			    m,
-			    "the destination's last word was lost (%s): asking again; the VM "
-			    "runs there, and the QEMU here stays paused meanwhile",
-			    why);
-		else
-			migrate_note(m,
-				     "the destination's word was lost (%s): asking again; the VM "
-				     "stands still meanwhile",
-				     why);
-	}
+	tell_lost(m, why);
 	migrate_drop_relays(m, "the destination's word was lost");
 	begin_asking(m, migrate_state_name(m->state), m->in_postcopy ? ASK_POSTCOPY_MS : ASK_MS);
 }
@@ -242,6 +245,17 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 		m->lost = m->source_gone;
 		m->aborted_there = true;
 		migrate_fail(m, &e);
+	} else if (reason && json_is_true(json_object_get(msg, "postcopy"))) {
+		/* It is there, and its RAM cannot be taken now: asked for as long as it takes, unless
+		 * its QEMU has given up. */
+		bool lost = strcmp(status ? status : "", "failed") == 0;
+
+		m->in_postcopy = true;
+		m->unsure = lost ? UNSURE_MAX : 0;
+		if (!lost)
+			tell_lost(m, reason);
+		err_set(&e, ERR_CLOSED, "%s", reason);
+		migrate_ask_failed(m, &e, lost);
 	} else {
 		err_set(&e, ERR_CLOSED, "the destination cannot say yet%s%s", reason ? ": " : "",
 			reason ? reason : "");

@@ -103,5 +103,6 @@ uint32_t disk_verify(struct disk *d);
 uint32_t disk_written_sectors(const struct disk *d);
 void ide_probe(void);
 void virtio_probe(void);
+void virtio_rings_at(uint32_t mib); /* before that: not among the guest's own data */
 
 #endif

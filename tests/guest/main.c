@@ -27,7 +27,8 @@
  * none or names such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the
  * disk or at its beginning (1), diskrate=chunks of eight sectors a second on each disk or max (20),
  * hb=heartbeats a second (8), beat=0|1 an empty line at each tick that has no heartbeat, so that the
- * host can see to 10 ms whether it runs (1). */
+ * host can see to 10 ms whether it runs (1). The bare-metal one also has rings=MiB at which the
+ * virtio disks' rings lie, above the RAM that is dirtied: what postcopy sends last. */
 #include "guest.h"
 
 static struct text first_bad;

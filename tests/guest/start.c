@@ -19,6 +19,8 @@ void guest_main(uint32_t magic, const struct multiboot_info *mb)
 	for (uint32_t i = 0; i < sizeof options - 1 && cmdline[i]; i++)
 		options[i] = cmdline[i];
 	cpu_init();
+	if (option_num(options, "rings", 0))
+		virtio_rings_at(option_num(options, "rings", 0));
 	guest_run(options, (void *)RAM_START,
 		  (0x100000u + mb->mem_upper * 1024u - RAM_START) >> 20);
 }

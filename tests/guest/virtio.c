@@ -50,7 +50,8 @@ static struct ring {
 	volatile struct avail *avail;
 	volatile struct used *used;
 } rings[MAX_DISKS];
-static char memory[MAX_DISKS][RING_BYTES] __attribute__((aligned(4096)));
+static char own[MAX_DISKS][RING_BYTES] __attribute__((aligned(4096)));
+static char (*memory)[RING_BYTES] = own;
 static struct header header;
 static volatile uint8_t result;
 static uint32_t ring_count, name_count;
@@ -143,6 +144,11 @@ static void probe_slot(uint32_t slot)
 	ring_init(&rings[d->unit], memory[d->unit], entries);
 	outl(base + REG_QUEUE_PAGE, (uint32_t)memory[d->unit] / PAGE_BYTES);
 	outb(base + REG_STATUS, 7);
+}
+
+void virtio_rings_at(uint32_t mib)
+{
+	memory = (char(*)[RING_BYTES])(mib << 20);
 }
 
 void virtio_probe(void)

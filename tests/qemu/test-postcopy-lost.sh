@@ -44,26 +44,20 @@ grep -q "$T/run-dst for sockets had been removed: it is made again" "$T/serve.lo
 expect_equal 'interruptions that were told of' 1 "$(notes 'postcopy was interrupted')"
 
 say '... and cannot be made again for some seconds'
-version=$("$QEMU" --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')
-if [ "$version" -lt 8 ]; then
-    # (open: its source stays in the attempt that was refused)
-    skip_part 'a folder that cannot be made again' "QEMU $version does not take postcopy up again after a refused attempt"
-else
-    adit_serve_launch
-    postcopy_vm b
-    postcopy_reach b
-    folder_break "$T/run-dst"
-    line_reset
-    wait_until 45 'the reason to reach the source' grep -q "postcopy was interrupted.*$T/run-dst" "$T/migrate.json"
-    sleep 5
-    [ "$(notes 'postcopy was interrupted')" -le 3 ] || fail "told $(notes 'postcopy was interrupted') times: $(grep interrupted "$T/migrate.json")"
-    [ "$(wc -l <"$T/serve.log")" -le 80 ] || fail "adit serve said $(wc -l <"$T/serve.log") lines"
-    folder_mend "$T/run-dst"
-    wait_until 20 'postcopy to go on' goes_on b
-    link_rate none
-    adit_wait 60
-    moved b
-fi
+adit_serve_launch
+postcopy_vm b
+postcopy_reach b
+folder_break "$T/run-dst"
+line_reset
+wait_until 45 'the reason to reach the source' grep -q "postcopy was interrupted.*$T/run-dst" "$T/migrate.json"
+sleep 5
+[ "$(notes 'postcopy was interrupted')" -le 3 ] || fail "told $(notes 'postcopy was interrupted') times: $(grep interrupted "$T/migrate.json")"
+[ "$(wc -l <"$T/serve.log")" -le 80 ] || fail "adit serve said $(wc -l <"$T/serve.log") lines"
+folder_mend "$T/run-dst"
+wait_until 20 'postcopy to go on' goes_on b
+link_rate none
+adit_wait 60
+moved b
 
 say 'the whole destination is killed'
 adit_serve_launch
