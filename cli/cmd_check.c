@@ -130,9 +130,10 @@ static void on_end(void *ctx, const struct check *found)
 
 	r->status = errors || found->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (r->json)
-		print_json(json_pack("{s:b,s:I,s:I,s:I}", "passed", r->status == EXIT_SUCCESS, "ok",
-				     (json_int_t)check_count(found, CHECK_OK), "warnings",
-				     (json_int_t)warnings, "errors", (json_int_t)errors),
+		print_json(json_pack("{s:b,s:I,s:I,s:I,s:I}", "passed", r->status == EXIT_SUCCESS,
+				     "ok", (json_int_t)check_count(found, CHECK_OK), "warnings",
+				     (json_int_t)warnings, "errors", (json_int_t)errors, "rtt_us",
+				     (json_int_t)check_run_rtt_us(r->check)),
 			   "checked");
 	else
 		printf("\n%zu error%s, %zu warning%s: %s\n", errors, errors == 1 ? "" : "s",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/pace.h"
 #include "control/vmdesc_nodes.h"
 
 enum { DEPTH_MAX = 64 };
@@ -204,38 +205,31 @@ static void check_groups(struct check *c, const json_t *vm)
 	}
 }
 
-static bool has_limits(const json_t *vm, const char *id)
-{
-	const json_t *group;
-	size_t i;
-
-	json_array_foreach(json_object_get(vm, "throttle_groups"), i, group) if (
-	    strcmp(str(group, "id"), id) == 0) return json_object_size(
-	    json_object_get(group, "limits"));
-	return true; /* not known */
-}
-
-/* A mirror reads at the root of a disk's nodes: QEMU lets none begin below a filter. */
+/* A mirror reads at the root of a disk's nodes: QEMU lets none begin below a filter. Where the
+ * filter's limits can be the device's meanwhile (migrate_pace.c), nothing is held up. filters:
+ * pace_filters'. */
 static void check_filters(struct check *c, const struct vmdesc_nodes *n, const json_t *vm,
-			  const json_t *disk)
+			  const json_t *disk, const json_t *filters)
 {
 	const json_t *at = vmdesc_nodes_find(n, str(disk, "node"));
+	char group[256];
 
-	for (unsigned depth = 0; at && depth < DEPTH_MAX && vmdesc_nodes_is_filter(str(at, "drv"));
+	if (json_object_get(filters, str(disk, "name")))
+		return;
+	for (unsigned depth = 0; at && depth < DEPTH_MAX;
 	     depth++, at = vmdesc_nodes_child(n, at, "file")) {
-		const char *name = str(at, "file");
-		json_t *o = strncmp(name, "json:", 5) == 0 ? json_loads(name + 5, 0, NULL) : NULL;
-		const char *group = str(o, "throttle-group");
-
-		if (strcmp(str(at, "drv"), "throttle") == 0 && has_limits(vm, group))
+		if (strcmp(str(at, "drv"), "throttle") != 0)
+			continue;
+		pace_group_of(at, group, sizeof(group));
+		if (!*group || pace_group_limits(vm, group))
 			check_add(c, CHECK_WARNING, "limits",
 				  "raise the group's limits for the time of the copy (qom-set), on "
 				  "both sides afterwards as they were; or give the limits to the "
 				  "device instead (block_set_io_throttle), which the copy passes by",
-				  "disk %s is behind a throttle filter (group %.200s): its limits "
-				  "hold up the copy too, and the guest gets what the copy leaves",
+				  "disk %s is behind a throttle filter (group %.200s), whose limits "
+				  "cannot be its device's meanwhile: they hold up the copy too, and "
+				  "the guest gets what the copy leaves",
 				  str(disk, "name"), *group ? group : "not known");
-		json_decref(o);
 	}
 }
 
@@ -243,6 +237,7 @@ void check_kept(struct check *c, const struct vmdesc_report *r, const struct mig
 {
 	const struct vmdesc_nodes n = {r->nodes, r->graph};
 	const bool inc = config->storage == MIGRATE_STORAGE_INC;
+	json_t *filters = pace_filters(&n, r->vm, r->disks);
 	size_t i, copied = 0;
 	json_t *disk;
 
@@ -255,10 +250,11 @@ void check_kept(struct check *c, const struct vmdesc_report *r, const struct mig
 		copied++;
 		check_snapshots(c, disk, image, config->drop_snapshots);
 		check_image(c, disk, image, inc);
-		check_filters(c, &n, r->vm, disk);
+		check_filters(c, &n, r->vm, disk, filters);
 	}
 	if (copied && !check_has(c, "snapshots", CHECK_WARNING))
 		check_add(c, CHECK_OK, "snapshots", NULL, "no internal snapshot would be lost");
 	check_groups(c, r->vm);
 	check_bitmaps(c, &n, r->disks, inc);
+	json_decref(filters);
 }

@@ -27,6 +27,9 @@ struct check_run *check_run_start(struct event_base *base, const struct migrate_
 				  unsigned measure_s, const struct check_run_ops *ops, void *ctx,
 				  struct err *e);
 
+/* The round trip to the destination as the session measured it, microseconds; 0: not known. */
+uint64_t check_run_rtt_us(const struct check_run *k);
+
 void check_run_free(struct check_run *k);
 
 #endif

@@ -347,6 +347,7 @@ void migrate_free(struct migrate *m)
 	vmdesc_report_fini(&m->report);
 	json_decref(m->prepared);
 	journal_close(m->journal);
+	migrate_pace_fini(m);
 	free(m->disks);
 	free(m->result_streams);
 	creds_free(m->creds);

@@ -7,8 +7,16 @@
  * line's rate is taken from what QEMU is told; where nothing is left it is told a millisecond, so
  * that it waits. (A guest that writes no RAM at all is stopped all the same: QEMU does not look at
  * the limit when nothing is left.) The line's rate is the highest that was seen of late, since a
- * line with little to carry shows little. A guest that writes as fast as the line carries never
- * gets there: after three rounds in which no less is left a person is told.
+ * line with little to carry shows little.
+ *
+ * A burst between two looks would not be seen before the guest stands still. So before RAM comes to
+ * its end (its last passes) the guest's writes are paced (migrate_pace.c): to what fits, for as
+ * long as nobody looks, into a quarter of the limit, which is then the disks'. A disk whose backlog
+ * gets no less within a round is paced as well, more each round; after three of them a person is
+ * told. Each request counts as 64 KiB too, which is what the mirror copies anew for a small one.
+ *
+ * Writing to both sides at once (copy-mode write-blocking) is not used: QEMU does not take it back,
+ * older ones do not have it, and while it lasts a line that stalls is a guest that stalls.
  */
 #include "control/migrate_i.h"
 
@@ -19,7 +27,12 @@ enum {
 	EVERY_MS = 100,
 	DOWNTIME_MS = 300, /* QEMU's own */
 	HELD_MS = 1,
-	ROUND_MS = 1000, /* at least */
+	UNSEEN_MS = 300, /* a look, QEMU's burst of a tenth of a second, and the way to the stop */
+	NEAR_MS = 3000,	 /* so much of RAM at the line's rate is its end */
+	GRAIN = 65536,	 /* what a mirror copies at least, bytes */
+	PACE_MIN = 4 * GRAIN, /* a second */
+	PACE_LEVELS = 3,      /* each halves it */
+	ROUND_MS = 1000,      /* at least */
 	ROUNDS = 3,
 	HELD_TELL_MS = 5000,
 	POSTCOPY_MS = 10000, /* that it is held back for the disks' sake */
@@ -46,18 +59,92 @@ uint64_t migrate_limit_ms(const struct migrate *m)
 	return v > 0 ? (uint64_t)v : DOWNTIME_MS;
 }
 
-/* How much of the limit is RAM's; 0: nothing, the switchover is to wait. */
-static uint64_t share_ms(const struct migrate *m)
+static bool runs(const struct migrate *m)
 {
-	uint64_t left = 0, rate = line_rate(m), limit = migrate_limit_ms(m), ms;
+	return m->was_running && !m->paused && !m->stop_ms;
+}
+
+static uint64_t left_of_all(const struct migrate *m)
+{
+	uint64_t left = 0;
 
 	for (size_t i = 0; i < m->disk_count; i++)
 		left += left_of(&m->disks[i]);
-	if (!left || m->paused || m->stop_ms)
-		return limit;
+	return left;
+}
+
+uint64_t migrate_backlog_left_ms(const struct migrate *m)
+{
+	uint64_t rate = line_rate(m);
+
 	/* Nothing is known of the line before something went over it. */
-	ms = rate >= 1024 ? (uint64_t)((double)left * 1000 / (double)rate) : 0;
+	return rate >= 1024 ? (uint64_t)((double)left_of_all(m) * 1000 / (double)rate) : 0;
+}
+
+bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms)
+{
+	return ms <= migrate_limit_ms(m) / 8 * 7;
+}
+
+/* What the guest may write unseen, and what it has on its way when it is stopped. */
+static uint64_t reserve_ms(const struct migrate *m)
+{
+	uint64_t limit = migrate_limit_ms(m), ms = limit / 4;
+
+	if (m->probe.left_ms > ms)
+		ms = m->probe.left_ms;
+	return ms > limit / 8 * 7 ? limit / 8 * 7 : ms;
+}
+
+/* How much of the limit is RAM's; 0: nothing, the switchover is to wait. */
+static uint64_t share_ms(const struct migrate *m)
+{
+	uint64_t limit = migrate_limit_ms(m), ms = migrate_backlog_left_ms(m);
+
+	if (m->paused || m->stop_ms)
+		return limit;
+	if (m->pace.bytes)
+		limit -= reserve_ms(m);
+	if (!left_of_all(m))
+		return limit;
 	return ms > limit / 4 * 3 ? 0 : limit - ms;
+}
+
+/* ---- the pace ---- */
+
+#define LINE_BYTES ((uint64_t)12500000) /* a second, where nothing is known of it */
+
+void migrate_backlog_pace(struct migrate *m)
+{
+	uint64_t line = line_rate(m), bytes;
+
+	if (line < 1024)
+		line = m->config.limits.max_bandwidth ? m->config.limits.max_bandwidth : LINE_BYTES;
+	bytes = (uint64_t)((double)line * (double)migrate_limit_ms(m) / 4 / UNSEEN_MS);
+	if (bytes > line / 2)
+		bytes = line / 2;
+	bytes >>= m->pace_level;
+	if (bytes < PACE_MIN)
+		bytes = PACE_MIN;
+	migrate_pace_set(m, bytes, bytes / GRAIN);
+}
+
+/* Whether RAM may come to its end before the next looks. */
+bool migrate_backlog_ram_is_near(const struct migrate *m)
+{
+	uint64_t left = m->progress.ram_total ? m->progress.ram_remaining : m->desc.memory;
+
+	return m->progress.passes >= 2 || (double)left * 1000 <= (double)line_rate(m) * NEAR_MS;
+}
+
+bool migrate_backlog_begins_ram(struct migrate *m)
+{
+	if (!m->disk_count || !runs(m))
+		return false;
+	if (migrate_backlog_ram_is_near(m))
+		migrate_backlog_pace(m);
+	m->share_ms = HELD_MS;
+	return true;
 }
 
 /* ---- rounds ---- */
@@ -96,10 +183,14 @@ static void count_rounds(struct migrate *m, struct mig_disk *d)
 		return;
 	/* Less is left each time: it converges, if slowly. What fits into the limit is no
 	 * backlog either. */
-	if (left >= d->round_left / 4 * 3 && left * 1000 > line_rate(m) * migrate_limit_ms(m))
-		d->rounds++;
-	else
+	if (left >= d->round_left / 4 * 3 && left * 1000 > line_rate(m) * migrate_limit_ms(m)) {
+		if (d->rounds++ >= m->pace_level && m->pace_level < PACE_LEVELS && m->pace.bytes)
+			m->pace_level++;
+		if (runs(m))
+			migrate_backlog_pace(m);
+	} else {
 		d->rounds = 0;
+	}
 	d->round_ms = now_ms;
 	d->round_left = left;
 	d->round_done = d->done;
@@ -131,17 +222,25 @@ static struct mig_disk *most_left(struct migrate *m)
 	return d;
 }
 
+void migrate_backlog_tell(struct migrate *m)
+{
+	tell(m, most_left(m));
+}
+
 static void set_share(struct migrate *m)
 {
-	uint64_t share = share_ms(m), ms = share ? share : HELD_MS, was = m->share_ms;
+	bool open = !runs(m) || migrate_pace_holds(m);
+	uint64_t share = open ? share_ms(m) : 0, ms = share ? share : HELD_MS, was = m->share_ms;
 	uint64_t off = ms > was ? ms - was : was - ms;
 
-	if (share)
+	if (runs(m) && (migrate_backlog_ram_is_near(m) || !share_ms(m)))
+		migrate_backlog_pace(m);
+	if (share || !open)
 		m->held_since_ms = 0;
 	else if (!m->held_since_ms)
 		m->held_since_ms = clock_ms();
 	else if (clock_ms() - m->held_since_ms > HELD_TELL_MS)
-		tell(m, most_left(m));
+		migrate_backlog_tell(m);
 	if (was && (ms == HELD_MS) == (was == HELD_MS) && off <= migrate_limit_ms(m) / 8)
 		return;
 	m->share_ms = ms;

@@ -342,6 +342,8 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (m->state == MIGRATE_RAM)
 		migrate_backlog_due(m);
+	else if (m->state == MIGRATE_DISKS && m->disks_open)
+		migrate_probe_due(m);
 }
 
 void migrate_disks_silent(struct migrate *m)

@@ -199,6 +199,14 @@ static bool is_written(struct migrate *m)
 	return false;
 }
 
+static void on_limits_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	(void)q;
+	(void)b;
+	(void)e;
+	say_ended(ctx, "kept");
+}
+
 static void end_source(struct migrate *m)
 {
 	if (!is_written(m))
@@ -209,9 +217,12 @@ static void end_source(struct migrate *m)
 	if (m->source_gone) {
 		say_ended(m, "ended");
 	} else if (m->config.keep_source) {
+		struct qmp_batch *back = qmp_batch_new();
+
 		migrate_note(m, "the source QEMU is kept (--keep-source), paused: never resume it "
 				"while the VM runs on the destination");
-		say_ended(m, "kept");
+		migrate_pace_put_back(m, back);
+		qmp_batch_run(back, m->qmp, on_limits_back, m);
 	} else {
 		qmp_command(m->qmp, "quit", NULL, on_quit_sent, m);
 		migrate_arm(m->ev_answer, QUIT_MS);

@@ -15,6 +15,8 @@
  *   migrate_resume.c   asking again, and a job that another process began
  *   migrate_watch.c    progress
  *   migrate_backlog.c  what is left of the disks, and the downtime limit
+ *   migrate_pace.c     limits of the disks for a time
+ *   migrate_probe.c    what a guest that writes has on its way, before RAM begins
  *   migrate_stall.c    how long QEMU's main loop stands still
  */
 #ifndef ADIT_CONTROL_MIGRATE_I_H
@@ -72,6 +74,26 @@ struct mig_disk {
 	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
+/* Limits for a time (migrate_pace.c). */
+struct mig_pace {
+	json_t *touched;	/* as in the record: names of `disks`, ids of `groups`; NULL: none */
+	json_t *filters;	/* whose limits are a device's now: group by disk */
+	uint64_t bytes, ops;	/* a second: what the guest's writes are held to; 0: nothing */
+	bool asked, holds;	/* QEMU is being told; has been */
+	bool refused, told;	/* it cannot be written down; a device refused it, which was told */
+	bool put_back;
+	void (*then)(struct migrate *m);
+	enum migrate_state begun_in;
+};
+
+/* A stop of the guest, for a look (migrate_probe.c). */
+struct mig_probe {
+	enum { MIG_PROBE_NONE, MIG_PROBE_WAITS, MIG_PROBE_STOPS, MIG_PROBE_OVER } state;
+	unsigned tries;
+	uint64_t since_ms;	   /* it waits for a good moment */
+	uint64_t stop_ms, left_ms; /* when it began; what was left of the disks, at the line's rate */
+};
+
 /* A connection of QEMU's for RAM, and its stream. Plain RAM has one, multifd and preempt
  * have several, in the order in which QEMU made them. */
 struct mig_channel {
@@ -114,6 +136,8 @@ struct migrate {
 	bool described, was_running, touched; /* touched: QEMU was told something */
 	json_t *prepared;		      /* the destination's cookie */
 
+	struct mig_pace pace;
+	struct mig_probe probe;
 	struct mig_disk *disks;
 	size_t disk_count, disk_next; /* whose turn it is to begin */
 	bool disks_open;	      /* all mirrors run, with no limit */
@@ -145,6 +169,7 @@ struct migrate {
 	uint64_t finish_us; /* FINISH was said; 0: by another process */
 	uint64_t word_ms; /* how long it had run there when the word of it came */
 	uint64_t share_ms; /* what QEMU was told of the downtime limit; 0: nothing yet */
+	unsigned pace_level; /* how often the pace was halved */
 	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
 	uint64_t stall_asked_ms, stall_longest_ms;
 	struct migrate_progress progress;
@@ -282,6 +307,9 @@ uint64_t migrate_limit_ms(const struct migrate *m);
 void migrate_backlog_due(struct migrate *m);
 /* Whether what is left of the disks fits into the downtime limit. */
 bool migrate_backlog_fits(const struct migrate *m);
+/* RAM is about to begin. True where QEMU is not to stop the guest before it is told that it may:
+ * share_ms is what it is to be told now. */
+bool migrate_backlog_begins_ram(struct migrate *m);
 /* It does not, and postcopy waits for it; not for ever. */
 bool migrate_backlog_holds_postcopy(struct migrate *m);
 
@@ -313,6 +341,39 @@ void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m));
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
 /* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */
 void migrate_settings_restore(struct migrate *m, struct qmp_batch *b);
+
+/* How long what is left of the disks takes at the line's rate, ms. */
+uint64_t migrate_backlog_left_ms(const struct migrate *m);
+/* Whether the guest may stand still for so much of the disks, and RAM beside it. */
+bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms);
+/* Whether RAM may come to its end before the next looks. */
+bool migrate_backlog_ram_is_near(const struct migrate *m);
+/* Paces the guest's writes to what the line and the limit allow. */
+void migrate_backlog_pace(struct migrate *m);
+/* Tells, once, that the disk with the most left does not converge. */
+void migrate_backlog_tell(struct migrate *m);
+
+/* migrate_probe.c */
+/* All disks are copied but for what is written anew: whether RAM may begin. Begins to look where it
+ * has not; migrate_disks_ready is called when it is over. */
+bool migrate_probe_is_over(struct migrate *m);
+/* ev_disks', in DISKS once all mirrors run. */
+void migrate_probe_due(struct migrate *m);
+
+/* migrate_pace.c */
+/* Before the disks begin: throttle filters give their limits to the devices before them. then is
+ * called when that is done, or cannot be done (a note says so). */
+void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m));
+/* Holds the guest's writes to all disks that are copied together to so much a second. */
+void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops);
+/* QEMU has been told to, or cannot be. */
+bool migrate_pace_holds(const struct migrate *m);
+/* Whether there is anything to be put back; adds it, once. The mirrors are to be gone by then. */
+bool migrate_pace_is_due_back(const struct migrate *m);
+void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b);
+/* Of a record: what an earlier process has limited. */
+void migrate_pace_take_record(struct migrate *m, const json_t *record);
+void migrate_pace_fini(struct migrate *m);
 
 /* migrate_limits.c */
 /* Arms ev_timeout by the limits in force, from the job's start. */

@@ -38,6 +38,8 @@ int migrate_record(struct migrate *m, const char *state, struct err *e)
 		json_object_set(r, "prepared", m->prepared);
 	if (m->in_postcopy)
 		json_object_set_new(r, "postcopy", json_true());
+	if (m->pace.touched)
+		json_object_set(r, "limits", m->pace.touched);
 	rc = journal_write(m->journal, r, e);
 	json_decref(r);
 	return rc;
@@ -71,6 +73,7 @@ int migrate_take_record(struct migrate *m, const json_t *record, struct err *e)
 	m->report.parameters = json_incref(json_object_get(record, "parameters"));
 	m->prepared = json_incref(json_object_get(record, "prepared"));
 	m->in_postcopy = json_is_true(json_object_get(record, "postcopy"));
+	migrate_pace_take_record(m, record);
 	msg = json_pack("{s:O,s:O}", "vm", m->report.vm, "disks", m->report.disks);
 	if (!msg)
 		return err_set(e, ERR_CONFIG, "the job's record has no VM");

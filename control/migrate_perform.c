@@ -39,7 +39,7 @@ static void begin(struct migrate *m)
 	if (m->state == MIGRATE_RAM)
 		migrate_ram_begin(m);
 	else
-		migrate_disks_begin(m);
+		migrate_pace_begin(m, migrate_disks_begin);
 }
 
 void migrate_perform(struct migrate *m)
@@ -118,7 +118,8 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 
 void migrate_disks_ready(struct migrate *m)
 {
-	if (m->state != MIGRATE_DISKS || !m->disks_open || !all_ready(m))
+	if (m->state != MIGRATE_DISKS || !m->disks_open || !all_ready(m) ||
+	    !migrate_probe_is_over(m))
 		return;
 	migrate_set_state(m, MIGRATE_RAM);
 	migrate_ram_begin(m);

@@ -65,12 +65,15 @@ static json_t *capabilities(const struct migrate *m)
 	return list;
 }
 
-static json_t *parameters(const struct migrate *m)
+static json_t *parameters(struct migrate *m)
 {
 	const struct migrate_config *c = &m->config;
 	json_t *params = json_pack("{s:I}", "max-bandwidth", QEMU_BANDWIDTH_MAX);
 
-	if (c->limits.downtime_ms)
+	if (migrate_backlog_begins_ram(m))
+		json_object_set_new(params, "downtime-limit",
+				    json_integer((json_int_t)m->share_ms));
+	else if (c->limits.downtime_ms)
 		json_object_set_new(params, "downtime-limit",
 				    json_integer((json_int_t)c->limits.downtime_ms));
 	if (c->multifd) {

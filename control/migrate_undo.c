@@ -1,8 +1,8 @@
 /*
  * What is undone when a migration fails before the destination may run the VM:
  * the destination is told; QEMU's migration is cancelled, the streams are closed,
- * the mirrors are ended, their nodes removed, the settings put back; and the VM is
- * seen to run again if it ran before.
+ * the mirrors are ended, their nodes removed, the settings and the disks' limits put back;
+ * and the VM is seen to run again if it ran before.
  *
  * QEMU takes its time over each of these, and refuses some while others are under
  * way, so the steps are repeated, each time from what QEMU says it is in, until it
@@ -179,7 +179,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	const char *status = json_string_value(json_object_get(state, "status"));
 	bool running = json_is_true(json_object_get(state, "running"));
 	struct qmp_batch *act;
-	unsigned left;
+	unsigned left, jobs;
 
 	m->looking = false;
 	if (m->state != MIGRATE_UNDO || m->undo_done_here)
@@ -195,7 +195,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		return;
 	}
 	act = qmp_batch_new();
-	left = end_jobs(m, act, qmp_batch_result(b, Q_JOBS));
+	left = jobs = end_jobs(m, act, qmp_batch_result(b, Q_JOBS));
 	if (migration_busy(qmp_batch_result(b, Q_MIGRATE))) {
 		left++;
 		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
@@ -211,8 +211,13 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			left++; /* once more, so that they are back before the job ends */
 		migrate_settings_restore(m, act);
 		m->settings_changed = false;
+		if (!jobs && migrate_pace_is_due_back(m)) {
+			left++;
+			migrate_pace_put_back(m, act);
+		}
 	}
 	if (!left || clock_ms() > m->undo_until_ms) {
+		migrate_pace_put_back(m, act);
 		qmp_batch_run(act, q, on_acted, m);
 		done_here(m, status, running);
 		return;

@@ -1,6 +1,7 @@
 /* The disks' work, whatever they hang on: chunks of eight numbered sectors, written in turn over
  * the disk, each read and checked before it is written anew. As with RAM, one count says what every
- * sector must hold. */
+ * sector must hold. A big write (bulk=) is many sections with the same chunk all over; of each
+ * section the first chunk is looked at. */
 #include "guest.h"
 
 #define WORDS (SECTOR_BYTES / 4)
@@ -10,7 +11,7 @@ struct disk disks[MAX_DISKS];
 uint32_t disk_count;
 
 static const char *wanted_disks;
-static uint32_t buffer[CHUNK_BYTES / 4] __attribute__((aligned(4096)));
+static uint32_t buffer[SECTION_BYTES / 4] __attribute__((aligned(4096)));
 
 struct disk *disk_add(const char *name, uint32_t sectors)
 {
@@ -24,20 +25,27 @@ struct disk *disk_add(const char *name, uint32_t sectors)
 	return d;
 }
 
-void disk_init(const char *wanted, uint32_t sectors, int spread)
+uint32_t disk_length(const struct disk *d)
+{
+	return d->sections ? d->sections * SECTION_SECTORS : CHUNK_SECTORS;
+}
+
+void disk_init(const char *wanted, uint32_t sectors, int spread, uint32_t bulk_kib)
 {
 	wanted_disks = wanted;
 	ide_probe();
 	virtio_probe();
 	for (uint32_t i = 0; i < disk_count; i++) {
 		struct disk *d = &disks[i];
-		uint32_t room = d->sectors / CHUNK_SECTORS;
-		d->chunks = sectors / CHUNK_SECTORS;
+		uint32_t most = d->most_sections, want = bulk_kib / (SECTION_BYTES / 1024);
+		d->sections = want < most ? want : most;
+		uint32_t length = disk_length(d), room = d->sectors / length;
+		d->chunks = sectors / length;
 		if (d->chunks > room)
 			d->chunks = room;
 		if (!d->chunks)
 			d->chunks = 1;
-		d->stride = spread ? room / d->chunks * CHUNK_SECTORS : CHUNK_SECTORS;
+		d->stride = spread ? room / d->chunks * length : length;
 	}
 }
 
@@ -75,33 +83,40 @@ static void found_bad(const struct disk *d, uint32_t lba, const char *what, uint
 	report_bad(&t);
 }
 
-static void check(struct disk *d, uint32_t chunk, uint32_t generation)
+static void check_section(struct disk *d, uint32_t lba, uint32_t at, uint32_t generation)
 {
 	static const char *const word_names[] = {"magic", "disk", "number", "generation"};
-	uint32_t lba = chunk * d->stride;
 	cpu_flush_tlb();
-	if (d->read(d, lba, buffer))
-		return found_bad(d, lba, "read error", 0, 0);
+	if (d->read(d, lba + at, buffer))
+		return found_bad(d, lba + at, "read error", 0, 0);
 	for (uint32_t s = 0; s < CHUNK_SECTORS; s++)
 		for (uint32_t i = 0; i < WORDS; i++) {
 			uint32_t want = word_at(d, lba + s, generation, i),
 				 got = buffer[s * WORDS + i];
 			if (got != want)
-				return found_bad(d, lba + s, i < 4 ? word_names[i] : "data", want,
-						 got);
+				return found_bad(d, lba + at + s, i < 4 ? word_names[i] : "data",
+						 want, got);
 		}
+}
+
+static void check(struct disk *d, uint32_t chunk, uint32_t generation)
+{
+	for (uint32_t at = 0; at < disk_length(d); at += SECTION_SECTORS)
+		check_section(d, chunk * d->stride, at, generation);
 }
 
 void disk_step(struct disk *d)
 {
 	uint32_t chunk = d->writes % d->chunks, pass = d->writes / d->chunks,
 		 lba = chunk * d->stride;
-	if (pass)
-		check(d, chunk, pass);
+	if (pass) /* the rest of a big one at the end: it is to be fast */
+		check_section(d, chunk * d->stride, 0, pass);
 	cpu_flush_tlb();
 	for (uint32_t s = 0; s < CHUNK_SECTORS; s++)
 		for (uint32_t i = 0; i < WORDS; i++)
 			buffer[s * WORDS + i] = word_at(d, lba + s, pass + 1, i);
+	for (uint32_t i = CHUNK_BYTES / 4; d->sections && i < SECTION_BYTES / 4; i++)
+		buffer[i] = buffer[i - CHUNK_BYTES / 4];
 	if (d->write(d, lba, buffer))
 		found_bad(d, lba, "write error", 0, 0);
 	d->writes++;
@@ -115,10 +130,10 @@ uint32_t disk_verify(struct disk *d)
 		check(d, i, i < next ? pass + 1 : pass);
 		service();
 	}
-	return n * CHUNK_SECTORS;
+	return n * disk_length(d);
 }
 
 uint32_t disk_written_sectors(const struct disk *d)
 {
-	return d->writes * CHUNK_SECTORS;
+	return d->writes * disk_length(d);
 }

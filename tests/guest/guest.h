@@ -9,6 +9,8 @@
 #define SECTOR_BYTES 512u
 #define CHUNK_SECTORS 8u
 #define CHUNK_BYTES (CHUNK_SECTORS * SECTOR_BYTES)
+#define SECTION_BYTES 65536u /* of a big write (bulk=): the same chunk, again and again */
+#define SECTION_SECTORS (SECTION_BYTES / SECTOR_BYTES)
 #define MAX_DISKS 8
 #define HZ 100u
 
@@ -85,9 +87,11 @@ struct disk {
 	uint32_t index, sectors; /* its size, as far as 32 bits of sectors go */
 	uint32_t chunks, stride; /* chunk i lies at sector i * stride */
 	uint32_t writes;	 /* chunks written in all */
+	uint32_t most_sections;	 /* that its driver can write at once; 0: a chunk */
+	uint32_t sections;	 /* of a write; 0: it is one chunk */
 	uint32_t budget;
 	int (*read)(struct disk *d, uint32_t lba, void *buf); /* one chunk; 0 or -1 */
-	int (*write)(struct disk *d, uint32_t lba, const void *buf);
+	int (*write)(struct disk *d, uint32_t lba, const void *buf); /* or all its sections */
 	int (*flush)(struct disk *d);
 	uint16_t port, control; /* IDE: register blocks; virtio: I/O base */
 	uint8_t unit;		/* IDE: 0 master, 1 slave; virtio: which ring */
@@ -97,7 +101,8 @@ extern struct disk disks[MAX_DISKS];
 extern uint32_t disk_count;
 struct disk *disk_add(const char *name,
 		      uint32_t sectors); /* NULL: not wanted by the command line */
-void disk_init(const char *wanted, uint32_t sectors, int spread);
+void disk_init(const char *wanted, uint32_t sectors, int spread, uint32_t bulk_kib);
+uint32_t disk_length(const struct disk *d); /* of a write, sectors */
 void disk_step(struct disk *d);
 uint32_t disk_verify(struct disk *d);
 uint32_t disk_written_sectors(const struct disk *d);

@@ -6,7 +6,7 @@
  *
  *   READY ram=4096 rate=1000 disks=2 disk0=ide0m:131072:4096:32 ...
  *       up; how many disks it works on, and of each its name, its sectors, the chunks that are
- *       written in turn, and the distance of two chunks in sectors
+ *       written in turn, the distance of two chunks in sectors, and with bulk= the length of one
  *   HB 17 t=212 pass=3 pages=14000 disk0=960 ... ok
  *       a few times a second; a count, ticks of 10 ms, RAM passes, pages and sectors written; then
  *       "ok", or the first bad thing found, which stays there for ever
@@ -26,6 +26,7 @@
  * Options of the command line: ram=MiB dirtied (16), rate=pages a second or max (1000), disks=all,
  * none or names such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the
  * disk or at its beginning (1), diskrate=chunks of eight sectors a second on each disk or max (20),
+ * bulk=KiB in place of a chunk, up to 8192 (virtio only),
  * hb=heartbeats a second (8), beat=0|1 an empty line at each tick that has no heartbeat, so that the
  * host can see to 10 ms whether it runs (1). The bare-metal one also has rings=MiB at which the
  * virtio disks' rings lie, above the RAM that is dirtied: what postcopy sends last. */
@@ -175,6 +176,10 @@ static void announce(uint32_t rate)
 		text_num(&t, disks[i].chunks);
 		text_str(&t, ":");
 		text_num(&t, disks[i].stride);
+		if (disks[i].sections) {
+			text_str(&t, ":");
+			text_num(&t, disk_length(&disks[i]));
+		}
 	}
 	text_str(&t, "\n");
 	serial_puts(t.s);
@@ -234,7 +239,7 @@ void guest_run(const char *options, void *ram, uint32_t room_mib)
 	}
 	ram_init(ram, ram_mib << 8);
 	disk_init(option_find(options, "disks"), option_num(options, "sectors", 4096),
-		  option_num(options, "spread", 1) != 0);
+		  option_num(options, "spread", 1) != 0, option_num(options, "bulk", 0));
 	uint32_t hb = option_num(options, "hb", 8);
 	beat = option_num(options, "beat", 1);
 	heartbeat_ticks = hb && hb < HZ ? HZ / hb : 1;

@@ -7,6 +7,7 @@
 
 #define MAX_RING 1024u /* QEMU's own limit */
 #define SPINS 20000u
+#define MAX_SECTIONS 128u /* 8 MiB */
 
 enum {
 	REG_FEATURES = 0,
@@ -59,14 +60,17 @@ static uint32_t ring_count, name_count;
 static int request(struct disk *d, uint32_t type, uint32_t lba, const void *buf)
 {
 	struct ring *r = &rings[d->unit];
-	uint16_t last = buf ? 2 : 1;
+	uint32_t sections = type == REQUEST_OUT && d->sections ? d->sections : 1;
+	uint16_t last = (uint16_t)(buf ? sections + 1 : 1);
 	header = (struct header){type, 0, lba, 0};
 	result = 0xff;
 	r->desc[0] = (struct desc){(uint32_t)&header, 0, sizeof header, DESC_NEXT, 1};
-	if (buf)
-		r->desc[1] =
-		    (struct desc){(uint32_t)buf, 0, CHUNK_BYTES,
-				  (uint16_t)(DESC_NEXT | (type == REQUEST_IN ? DESC_WRITE : 0)), 2};
+	for (uint32_t i = 1; i < last; i++)
+		r->desc[i] =
+		    (struct desc){(uint32_t)buf, 0,
+				  type == REQUEST_OUT && d->sections ? SECTION_BYTES : CHUNK_BYTES,
+				  (uint16_t)(DESC_NEXT | (type == REQUEST_IN ? DESC_WRITE : 0)),
+				  (uint16_t)(i + 1)};
 	r->desc[last] = (struct desc){(uint32_t)&result, 0, 1, DESC_WRITE, 0};
 	r->avail->flags = 1; /* no interrupts */
 	r->avail->ring[r->avail->idx % r->entries] = 0;
@@ -138,6 +142,7 @@ static void probe_slot(uint32_t slot)
 	d->can_flush = (features & FEATURE_FLUSH) != 0;
 	d->unit = (uint8_t)ring_count++;
 	d->port = base;
+	d->most_sections = entries - 2 < MAX_SECTIONS ? entries - 2 : MAX_SECTIONS;
 	d->read = virtio_read;
 	d->write = virtio_write;
 	d->flush = virtio_flush;

@@ -23,16 +23,16 @@ disk_same() {
 # disk_same_but_guest FORMAT A FORMAT B DISK READY: the same but for sectors of the guest's own chunks, which it
 # checks itself. DISK is its number, READY the guest's READY line, which tells where those chunks lie.
 disk_same_but_guest() {
-    local chunks stride n raw=()
-    IFS=: read -r _ _ chunks stride <<<"$(sed -nE "s/.* disk$5=([^ ]+).*/\1/p" <<<"$6")"
+    local chunks stride length n raw=()
+    IFS=: read -r _ _ chunks stride length <<<"$(sed -nE "s/.* disk$5=([^ ]+).*/\1/p" <<<"$6")"
     for n in 1 2; do
         qemu-img convert -U -f "$1" -O raw "$2" "$T/compare.$n" || fail "$2 cannot be read"
         raw+=("$T/compare.$n")
         shift 2
     done
     [ "$(stat -c %s "${raw[0]}")" = "$(stat -c %s "${raw[1]}")" ] || fail "the sizes of disk $1 differ"
-    n=$({ cmp -l "${raw[@]}" || true; } | awk -v chunks="$chunks" -v stride="$stride" '
-        { sector = int(($1 - 1) / 512); if (sector >= chunks * stride || sector % stride >= 8) { print sector; exit } }')
+    n=$({ cmp -l "${raw[@]}" || true; } | awk -v chunks="$chunks" -v stride="$stride" -v len="${length:-8}" '
+        { sector = int(($1 - 1) / 512); if (sector >= chunks * stride || sector % stride >= len) { print sector; exit } }')
     rm -f "${raw[@]}"
     [ -z "$n" ] || fail "disk $1 differs in sector $n, which the guest never wrote"
 }

@@ -1,0 +1,308 @@
+/*
+ * Limits for a time: the guest's writes are paced to what the line carries, and a throttle filter,
+ * which would hold up the copy, has its limits put on the devices before it for as long as the copy
+ * lasts. Which, and how far: pace.c and migrate_backlog.c.
+ *
+ * How it works. What is about to be limited is in the journal before QEMU is told, so that whoever
+ * brings the job to its end puts it back: to what the VM was read with, which is what the
+ * destination's has as well. QEMU waits for all that is on its way to a disk when its last limit
+ * is taken away (also for what the mirror sends); so once set a limit stays, if changed, until the
+ * mirrors have gone.
+ *
+ * A disk without limits of its own shares one group with the others like it, so that one that is
+ * busy may have what the others leave; one with limits stays in its group, which is paced for all
+ * in it.
+ */
+#include "control/migrate_i.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "control/pace.h"
+#include "control/throttle.h"
+
+enum { NAME_MAX_BYTES = 300 };
+
+static const char *filter_of(const struct migrate *m, const struct vmdesc_disk *d)
+{
+	const char *group = json_string_value(json_object_get(m->pace.filters, d->name));
+
+	return group ? group : "";
+}
+
+/* Its limits without a pace, borrowed; NULL: none. */
+static const json_t *base_of(const struct migrate *m, const struct vmdesc_disk *d)
+{
+	const char *filter = filter_of(m, d);
+
+	return *filter ? pace_group_limits(m->report.vm, filter) : d->limits;
+}
+
+static void group_of(const struct migrate *m, const struct vmdesc_disk *d, char *buf, size_t size)
+{
+	const char *filter = filter_of(m, d);
+
+	if (*filter)
+		snprintf(buf, size, "adit-%.8s-%.255s", m->id, filter);
+	else if (d->limits)
+		snprintf(buf, size, "%s", *d->limits_group ? d->limits_group : d->name);
+	else
+		snprintf(buf, size, "adit-%.8s", m->id);
+}
+
+static bool is_device(const struct vmdesc_disk *d)
+{
+	return *d->device || *d->qdev;
+}
+
+/* How many groups the pace is shared out to. */
+static uint64_t count_groups(const struct migrate *m)
+{
+	char mine[NAME_MAX_BYTES], other[NAME_MAX_BYTES];
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < m->disk_count; i++) {
+		size_t k = 0;
+
+		group_of(m, m->disks[i].desc, mine, sizeof(mine));
+		for (; k < i; k++) {
+			group_of(m, m->disks[k].desc, other, sizeof(other));
+			if (strcmp(mine, other) == 0)
+				break;
+		}
+		n += k == i;
+	}
+	return n ? n : 1;
+}
+
+static void add_limit(struct migrate *m, struct qmp_batch *b, enum qmp_need need,
+		      const struct vmdesc_disk *d)
+{
+	uint64_t n = count_groups(m), ops = m->pace.ops ? m->pace.ops / n + 1 : 0;
+	json_t *limits = pace_lower(base_of(m, d), m->pace.bytes / n, ops);
+	char group[NAME_MAX_BYTES];
+
+	group_of(m, d, group, sizeof(group));
+	qmp_batch_add(b, need, "block_set_io_throttle",
+		      throttle_drive_args(limits, d->device, d->qdev, group));
+	json_decref(limits);
+}
+
+/* ---- the journal ---- */
+
+static void touch(json_t *names, const char *name)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(names, i, v) if (strcmp(json_string_value(v), name) == 0) return;
+	json_array_append_new(names, json_string(name));
+}
+
+/* Into the record, before QEMU is told: all disks that are copied, and the groups of filters. */
+static bool is_written(struct migrate *m)
+{
+	json_t *was = json_deep_copy(m->pace.touched), *disks, *groups;
+	struct err e = ERR_INIT;
+	const char *name;
+	json_t *v;
+
+	if (!m->pace.touched)
+		m->pace.touched = json_pack("{s:[],s:[]}", "disks", "groups");
+	disks = json_object_get(m->pace.touched, "disks");
+	groups = json_object_get(m->pace.touched, "groups");
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (is_device(m->disks[i].desc))
+			touch(disks, m->disks[i].desc->name);
+	json_object_foreach(m->pace.filters, name, v) touch(groups, json_string_value(v));
+	if ((was && json_equal(was, m->pace.touched)) || migrate_record(m, "perform", &e) == 0) {
+		json_decref(was);
+		return true;
+	}
+	json_decref(m->pace.touched);
+	m->pace.touched = was;
+	log_warn(&m->about, "no limit for a time is set: %s", e.text);
+	return false;
+}
+
+void migrate_pace_take_record(struct migrate *m, const json_t *record)
+{
+	json_t *limits = json_object_get(record, "limits");
+
+	if (json_is_object(limits))
+		m->pace.touched = json_incref(limits);
+}
+
+/* ---- back ---- */
+
+bool migrate_pace_is_due_back(const struct migrate *m)
+{
+	return m->pace.touched && !m->pace.put_back;
+}
+
+static const struct vmdesc_disk *disk_by_name(const struct migrate *m, const char *name)
+{
+	for (size_t i = 0; name && i < m->desc.disk_count; i++)
+		if (strcmp(m->desc.disks[i].name, name) == 0)
+			return &m->desc.disks[i];
+	return NULL;
+}
+
+void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b)
+{
+	size_t i;
+	json_t *v;
+
+	if (!migrate_pace_is_due_back(m))
+		return;
+	m->pace.put_back = true;
+	/* Filters first: the guest is never without any. */
+	json_array_foreach(json_object_get(m->pace.touched, "groups"), i, v)
+	{
+		const json_t *limits = pace_group_limits(m->report.vm, json_string_value(v));
+
+		if (limits)
+			qmp_batch_add(b, QMP_MAY, "qom-set",
+				      throttle_group_args(limits, json_string_value(v)));
+	}
+	json_array_foreach(json_object_get(m->pace.touched, "disks"), i, v)
+	{
+		const struct vmdesc_disk *d = disk_by_name(m, json_string_value(v));
+
+		if (d && is_device(d))
+			qmp_batch_add(
+			    b, QMP_MAY, "block_set_io_throttle",
+			    throttle_drive_args(d->limits, d->device, d->qdev, d->limits_group));
+	}
+}
+
+void migrate_pace_fini(struct migrate *m)
+{
+	json_decref(m->pace.touched);
+	json_decref(m->pace.filters);
+	m->pace.touched = m->pace.filters = NULL;
+}
+
+/* ---- throttle filters ---- */
+
+static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)b;
+	(void)e;
+	if (m->state == m->pace.begun_in)
+		m->pace.then(m);
+}
+
+static void on_raised(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+	struct qmp_batch *back;
+
+	(void)b;
+	if (m->state != m->pace.begun_in)
+		return;
+	if (!err_is_set(e)) {
+		m->pace.then(m);
+		return;
+	}
+	migrate_note(m,
+		     "the limits of throttle filters cannot be the devices' while the disks are "
+		     "copied (%s): they hold up the copy too",
+		     e->text);
+	back = qmp_batch_new();
+	json_object_clear(m->pace.filters);
+	migrate_pace_put_back(m, back);
+	m->pace.put_back = false;
+	qmp_batch_run(back, q, on_put_back, m);
+}
+
+void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m))
+{
+	const struct vmdesc_nodes nodes = {m->report.nodes, m->report.graph};
+	json_t *done = json_object();
+	struct qmp_batch *b;
+	const char *name;
+	json_t *v;
+
+	m->pace.then = then;
+	m->pace.begun_in = m->state;
+	if (m->disk_count)
+		m->pace.filters = pace_filters(&nodes, m->report.vm, m->report.disks);
+	if (!json_object_size(m->pace.filters) || !is_written(m)) {
+		json_object_clear(m->pace.filters);
+		json_decref(done);
+		then(m);
+		return;
+	}
+	b = qmp_batch_new();
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (*filter_of(m, m->disks[i].desc))
+			add_limit(m, b, QMP_MUST, m->disks[i].desc);
+	json_object_foreach(m->pace.filters, name, v)
+	{
+		if (json_object_get(done, json_string_value(v)))
+			continue;
+		json_object_set_new(done, json_string_value(v), json_true());
+		qmp_batch_add(b, QMP_MUST, "qom-set",
+			      throttle_group_args(NULL, json_string_value(v)));
+	}
+	json_decref(done);
+	qmp_batch_run(b, m->qmp, on_raised, m);
+}
+
+/* ---- the pace ---- */
+
+static void on_paced(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)e;
+	m->pace.asked = false;
+	m->pace.holds = true;
+	for (unsigned i = 0; i < m->disk_count && !m->pace.told; i++)
+		if (err_is_set(qmp_batch_err(b, i))) {
+			m->pace.told = true;
+			migrate_note(
+			    m,
+			    "the guest's writes cannot be paced (%s): a busy disk may make "
+			    "the pause longer than --downtime-limit says",
+			    qmp_batch_err(b, i)->text);
+		}
+}
+
+/* Not worth a word to QEMU. */
+static bool is_near(uint64_t is, uint64_t wanted)
+{
+	return is && wanted <= is * 2 && wanted >= is / 3 * 2;
+}
+
+void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops)
+{
+	struct qmp_batch *b;
+
+	if (m->pace.asked || is_near(m->pace.bytes, bytes) || m->pace.refused)
+		return;
+	if (!is_written(m)) {
+		m->pace.refused = true;
+		return;
+	}
+	m->pace.bytes = bytes;
+	m->pace.ops = ops;
+	m->pace.asked = true;
+	log_info(&m->about, "the guest's writes are paced to %llu bytes and %llu requests a second",
+		 (unsigned long long)bytes, (unsigned long long)ops);
+	b = qmp_batch_new();
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (is_device(m->disks[i].desc))
+			add_limit(m, b, QMP_MAY, m->disks[i].desc);
+	qmp_batch_run(b, m->qmp, on_paced, m);
+}
+
+bool migrate_pace_holds(const struct migrate *m)
+{
+	return m->pace.holds || m->pace.refused;
+}

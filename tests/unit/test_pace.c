@@ -1,0 +1,185 @@
+/* Limits for a time: what is set, and whose filters can be freed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "control/migrate_i.h"
+#include "control/pace.h"
+
+static void lowers(const char *limits, uint64_t bytes, uint64_t ops, const char *expected)
+{
+	json_t *from = limits ? json_loads(limits, 0, NULL) : NULL;
+	json_t *want = json_loads(expected, 0, NULL), *is = pace_lower(from, bytes, ops);
+
+	assert_true(json_equal(is, want));
+	json_decref(from);
+	json_decref(want);
+	json_decref(is);
+}
+
+static void test_the_lower_of_both_limits_holds_for_writes_alone(void **state)
+{
+	(void)state;
+	lowers(NULL, 1000, 10, "{\"bps-write\":1000,\"iops-write\":10}");
+	lowers("{\"bps-write\":500,\"bps-write-max\":9000,\"bps-write-max-length\":3}", 1000, 0,
+	       "{\"bps-write\":500}");
+	lowers("{\"bps-write\":5000,\"bps-read\":7,\"iops-read-max\":9}", 1000, 10,
+	       "{\"bps-write\":1000,\"bps-read\":7,\"iops-read-max\":9,\"iops-write\":10}");
+	lowers("{\"bps-read\":7}", 0, 0, "{\"bps-read\":7}");
+}
+
+/* QEMU takes no limit of writes beside one of the sum. */
+static void test_a_limit_of_the_sum_stays_with_the_reads(void **state)
+{
+	(void)state;
+	lowers("{\"bps-total\":5000,\"bps-total-max\":8000,\"bps-total-max-length\":2,"
+	       "\"iops-total\":4,\"iops-size\":4096}",
+	       1000, 10,
+	       "{\"bps-read\":5000,\"bps-read-max\":8000,\"bps-read-max-length\":2,"
+	       "\"bps-write\":1000,\"iops-read\":4,\"iops-write\":4,\"iops-size\":4096}");
+}
+
+/* ---- filters ---- */
+
+static json_t *throttle(const char *name, const char *group)
+{
+	json_t *o = json_pack("{s:s,s:s}", "node-name", name, "drv", "throttle");
+
+	json_object_set_new(o, "file",
+			    group ? json_sprintf("json:{\"driver\":\"throttle\","
+						 "\"throttle-group\":\"%s\",\"file\":{}}",
+						 group)
+				  : json_string("/images/a"));
+	return o;
+}
+
+/* Disks a and b behind t-a and t-b, of these groups; c behind nothing. */
+struct vm {
+	json_t *list, *graph, *vm, *disks;
+};
+
+static struct vm make(const char *group_a, const char *group_b)
+{
+	struct vm v;
+
+	v.list = json_array();
+	json_array_append_new(v.list, throttle("t-a", group_a));
+	json_array_append_new(v.list, throttle("t-b", group_b));
+	json_array_append_new(v.list, json_pack("{s:s,s:s,s:s}", "node-name", "c", "drv", "raw",
+						"file", "/images/c"));
+	v.graph = json_pack("{s:[{s:i,s:s,s:s}],s:[]}", "nodes", "id", 1, "type", "block-driver",
+			    "name", "t-a", "edges");
+	v.vm = json_pack("{s:[{s:s,s:{s:i}},{s:s,s:{s:i}},{s:s,s:{}}]}", "throttle_groups", "id",
+			 "g", "limits", "bps-total", 1000, "id", "h", "limits", "iops-write", 5,
+			 "id", "free", "limits");
+	v.disks =
+	    json_pack("[{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:b}]", "name", "a",
+		      "node", "t-a", "qdev", "/a", "copy", 1, "name", "b", "node", "t-b", "qdev",
+		      "/b", "copy", 1, "name", "c", "node", "c", "qdev", "/c", "copy", 1);
+	assert_non_null(v.disks);
+	return v;
+}
+
+static void expect(struct vm v, const char *expected)
+{
+	const struct vmdesc_nodes nodes = {v.list, v.graph};
+	json_t *is = pace_filters(&nodes, v.vm, v.disks), *want = json_loads(expected, 0, NULL);
+
+	assert_true(json_equal(is, want));
+	json_decref(is);
+	json_decref(want);
+	json_decref(v.list);
+	json_decref(v.graph);
+	json_decref(v.vm);
+	json_decref(v.disks);
+}
+
+static void set(struct vm v, size_t disk, const char *key, json_t *value)
+{
+	json_object_set_new(json_array_get(v.disks, disk), key, value);
+}
+
+static void test_filters_before_copied_disks_are_freed(void **state)
+{
+	(void)state;
+	expect(make("g", "h"), "{\"a\":\"g\",\"b\":\"h\"}");
+	expect(make("g", "g"), "{\"a\":\"g\",\"b\":\"g\"}");
+	expect(make("free", "h"), "{\"b\":\"h\"}");
+}
+
+static void test_a_group_that_somebody_else_is_in_is_left_alone(void **state)
+{
+	struct vm v = make("g", "g");
+
+	(void)state;
+	set(v, 1, "copy", json_false());
+	expect(v, "{}");
+	v = make("g", "h");
+	set(v, 2, "limits_group", json_string("g")); /* a drive's own group, of that name */
+	expect(v, "{\"b\":\"h\"}");
+	v = make("g", "h");
+	set(v, 2, "node", json_string("t-a")); /* two devices before one filter */
+	expect(v, "{\"b\":\"h\"}");
+	expect(make("g", NULL), "{}"); /* which it is is not known */
+}
+
+static void test_a_disk_without_a_device_or_with_limits_keeps_its_filter(void **state)
+{
+	struct vm v = make("g", "h");
+
+	(void)state;
+	set(v, 0, "qdev", json_string(""));
+	set(v, 1, "limits", json_pack("{s:i}", "bps-read", 5));
+	expect(v, "{}");
+}
+
+/* ---- the record ---- */
+
+static void test_what_a_record_names_is_put_back_once(void **state)
+{
+	json_t *record =
+	    json_loads("{\"limits\":{\"disks\":[\"gone\"],\"groups\":[\"gone\"]}}", 0, NULL);
+	struct migrate m = {0};
+	struct qmp_batch *b = qmp_batch_new();
+
+	(void)state;
+	m.report.vm = json_object();
+	migrate_pace_take_record(&m, record);
+	assert_true(migrate_pace_is_due_back(&m));
+	migrate_pace_put_back(&m, b); /* what is not there any more is nobody's */
+	assert_false(migrate_pace_is_due_back(&m));
+	migrate_pace_fini(&m);
+	json_decref(m.report.vm);
+	qmp_batch_free(b);
+	json_decref(record);
+}
+
+static void test_a_record_of_before_has_nothing_to_be_put_back(void **state)
+{
+	json_t *record = json_loads("{\"state\":\"perform\"}", 0, NULL);
+	struct migrate m = {0};
+
+	(void)state;
+	migrate_pace_take_record(&m, record);
+	assert_false(migrate_pace_is_due_back(&m));
+	json_decref(record);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_the_lower_of_both_limits_holds_for_writes_alone),
+	    cmocka_unit_test(test_a_limit_of_the_sum_stays_with_the_reads),
+	    cmocka_unit_test(test_filters_before_copied_disks_are_freed),
+	    cmocka_unit_test(test_a_group_that_somebody_else_is_in_is_left_alone),
+	    cmocka_unit_test(test_a_disk_without_a_device_or_with_limits_keeps_its_filter),
+	    cmocka_unit_test(test_what_a_record_names_is_put_back_once),
+	    cmocka_unit_test(test_a_record_of_before_has_nothing_to_be_put_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
