@@ -10,7 +10,7 @@
  * line with little to carry shows little.
  *
  * A burst between two looks would not be seen before the guest stands still. So before RAM comes to
- * its end (its last passes) the guest's writes are paced (migrate_pace.c): to what fits, for as
+ * its end (its last seconds) the guest's writes are paced (migrate_pace.c): to what fits, for as
  * long as nobody looks, into a quarter of the limit, which is then the disks'. A disk whose backlog
  * gets no less within a round is paced as well, more each round; after three of them a person is
  * told. Each request counts as 64 KiB too, which is what the mirror copies anew for a small one.
@@ -133,8 +133,11 @@ void migrate_backlog_pace(struct migrate *m)
 bool migrate_backlog_ram_is_near(const struct migrate *m)
 {
 	uint64_t left = m->progress.ram_total ? m->progress.ram_remaining : m->desc.memory;
+	uint64_t line = line_rate(m), near_ms = 2 * migrate_limit_ms(m);
 
-	return m->progress.passes >= 2 || (double)left * 1000 <= (double)line_rate(m) * NEAR_MS;
+	if (near_ms < NEAR_MS)
+		near_ms = NEAR_MS;
+	return line < 1024 || (double)left * 1000 <= (double)line * (double)near_ms;
 }
 
 bool migrate_backlog_begins_ram(struct migrate *m)

@@ -107,7 +107,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		return;
 	if (!err_is_set(e))
 		migrate_watch_jobs(m, result);
-	if (!m->was_running || m->paused) {
+	if (!m->was_running || m->paused || m->postcopy_due) {
 		over(m, true);
 	} else if ((!m->pace.bytes || migrate_pace_holds(m)) && is_moment(m)) {
 		stop(m);

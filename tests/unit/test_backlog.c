@@ -36,11 +36,55 @@ static void test_backlog_of_nothing_fits_into_any_limit(void **state)
 	assert_false(fits(1, 2000, 1e6));
 }
 
+/* What a paced guest may write unseen, and what it has on its way, is not RAM's. */
+static void test_backlog_keeps_room_for_a_guest_that_is_paced(void **state)
+{
+	struct mig_disk disk = {.total = 200000};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 1e6};
+
+	(void)state;
+	m.config.limits.downtime_ms = 300;
+	assert_true(migrate_backlog_fits(&m)); /* 200 of 300 */
+	m.pace.bytes = 250000;
+	assert_false(migrate_backlog_fits(&m)); /* of 225 */
+	disk.total = 150000;
+	assert_true(migrate_backlog_fits(&m));
+	m.probe.left_ms = 200;
+	assert_false(migrate_backlog_fits(&m)); /* of 100 */
+	disk.total = 0;
+	assert_true(migrate_backlog_fits(&m));
+	m.probe.left_ms = 1000;
+	assert_true(migrate_backlog_fits(&m)); /* something is RAM's in any case */
+	assert_true(migrate_backlog_would_fit(&m, 250));
+	assert_false(migrate_backlog_would_fit(&m, 280));
+}
+
+static void test_backlog_knows_when_ram_comes_to_its_end(void **state)
+{
+	struct migrate m = {.line_rate = 1e6};
+
+	(void)state;
+	m.config.limits.downtime_ms = 300;
+	m.desc.memory = 4000000;
+	assert_false(migrate_backlog_ram_is_near(&m));
+	m.progress.ram_total = 4000000;
+	m.progress.ram_remaining = 2900000; /* 3 s */
+	assert_true(migrate_backlog_ram_is_near(&m));
+	m.progress.ram_remaining = 4000000;
+	m.config.limits.downtime_ms = 2000;
+	assert_true(migrate_backlog_ram_is_near(&m));
+	m.config.limits.downtime_ms = 300;
+	m.line_rate = 0; /* not known */
+	assert_true(migrate_backlog_ram_is_near(&m));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_backlog_holds_what_does_not_fit_into_the_limit),
 	    cmocka_unit_test(test_backlog_of_nothing_fits_into_any_limit),
+	    cmocka_unit_test(test_backlog_keeps_room_for_a_guest_that_is_paced),
+	    cmocka_unit_test(test_backlog_knows_when_ram_comes_to_its_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
