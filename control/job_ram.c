@@ -375,7 +375,8 @@ static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct
 		job_ram_drop(j, e->text);
 		return;
 	}
-	log_info(&j->about, "postcopy goes on over new streams");
+	log_info(&j->about, j->ram.answer ? "postcopy: QEMU listens for new streams"
+					  : "postcopy goes on over new streams");
 	j->ram.listens = true;
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
 	for (size_t i = 0; i < j->ram.count && j->session; i++)
@@ -447,7 +448,9 @@ void job_ram_event(struct job *j, const char *name, const json_t *data)
 {
 	const char *status = json_string_value(json_object_get(data, "status"));
 
-	if (strcmp(name, "MIGRATION") == 0 && status)
+	/* "setup" is said whenever QEMU begins to listen, which postcopy that broke outlives. */
+	if (strcmp(name, "MIGRATION") == 0 && status &&
+	    (strcmp(status, "setup") != 0 || strncmp(j->ram.status, "postcopy-", 9) != 0))
 		snprintf(j->ram.status, sizeof(j->ram.status), "%s", status);
 	if (strcmp(j->ram.status, "postcopy-active") == 0)
 		job_force(j);
