@@ -123,6 +123,8 @@ void migrate_backlog_pace(struct migrate *m)
 	bytes = (uint64_t)((double)line * (double)migrate_limit_ms(m) / 4 / UNSEEN_MS);
 	if (bytes > line / 2)
 		bytes = line / 2;
+	if (bytes < line / 4)
+		bytes = line / 4; /* a guest that waits for its disk does nothing else */
 	bytes >>= m->pace_level;
 	if (bytes < PACE_MIN)
 		bytes = PACE_MIN;
