@@ -88,7 +88,7 @@ struct mig_pace {
 
 /* A stop of the guest, for a look (migrate_probe.c). */
 struct mig_probe {
-	enum { MIG_PROBE_NONE, MIG_PROBE_WAITS, MIG_PROBE_STOPS, MIG_PROBE_OVER } state;
+	enum { MIG_PROBE_NONE, MIG_PROBE_WAITS, MIG_PROBE_STOPS, MIG_PROBE_LOOKS, MIG_PROBE_OVER } state;
 	unsigned tries;
 	uint64_t since_ms;	   /* it waits for a good moment */
 	uint64_t stop_ms, left_ms; /* when it began; what was left of the disks, at the line's rate */

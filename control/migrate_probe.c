@@ -16,6 +16,7 @@
 
 enum {
 	LOOK_MS = 100,
+	WAKE_MS = 120, /* a mirror with nothing to do looks ten times a second, and says then */
 	AGAIN_MS = 1000,
 	TRIES = 3,
 	PATIENCE_MS = 5000, /* for a moment in which hardly anything is left */
@@ -58,9 +59,10 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 	m->paused = false;
 	if (stood_ms > m->stall_longest_ms)
 		m->stall_longest_ms = stood_ms;
-	log_info(&m->about, "a stop of %llu ms leaves %llu ms of the disks to copy",
-		 (unsigned long long)stood_ms, (unsigned long long)m->probe.left_ms);
-	over(m, migrate_backlog_would_fit(m, m->probe.left_ms));
+	log_info(&m->about, "the guest stood still for %llu ms, for a look",
+		 (unsigned long long)stood_ms);
+	m->probe.state = MIG_PROBE_LOOKS;
+	migrate_arm(m->ev_disks, WAKE_MS);
 }
 
 static void on_looked(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -116,8 +118,31 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 	}
 }
 
+/* What has been copied since the stop was left then too. */
+static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	uint64_t left_ms;
+
+	(void)q;
+	if (m->state != MIGRATE_DISKS || m->probe.state != MIG_PROBE_LOOKS)
+		return;
+	if (!err_is_set(e))
+		migrate_watch_jobs(m, result);
+	left_ms = migrate_backlog_left_ms(m);
+	if (left_ms)
+		left_ms += clock_ms() - m->probe.stop_ms;
+	if (left_ms > m->probe.left_ms)
+		m->probe.left_ms = left_ms;
+	log_info(&m->about, "%llu ms of the disks are left at a stop",
+		 (unsigned long long)m->probe.left_ms);
+	over(m, migrate_backlog_would_fit(m, m->probe.left_ms));
+}
+
 void migrate_probe_due(struct migrate *m)
 {
+	if (m->probe.state == MIG_PROBE_LOOKS)
+		qmp_command(m->qmp, "query-block-jobs", NULL, on_looked_again, m);
 	if (m->probe.state == MIG_PROBE_WAITS)
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
 }
