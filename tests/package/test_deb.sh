@@ -203,6 +203,7 @@ grep -q '/var/lib/adit is left there' "$T/purge.log" || fail "nothing was said o
 rm "$R$record"
 inside dpkg --purge adit libadit0 libadit-dev >"$T/dpkg.log" 2>&1 || fail "dpkg --purge: $(tail -n 3 "$T/dpkg.log")"
 grep -q '/etc/adit has files' "$T/dpkg.log" || fail "nothing was said of the key: $(cat "$T/dpkg.log")"
+expect_equal 'what dpkg warns of, but for the key' '' "$(grep warning "$T/dpkg.log" | grep -vE "'/etc/adit'|libadit-dev which isn't installed" || true)"
 expect_equal 'what stays when they are purged' './etc/adit ./etc/adit/psk' "$(files | comm -13 "$T/before" - | paste -sd' ')"
 expect_equal 'what was there before and is not' '' "$(files | comm -23 "$T/before" - | paste -sd' ')"
 expect_equal 'packages that dpkg still knows' '' "$(inside dpkg-query -W '*adit*' 2>/dev/null)"
