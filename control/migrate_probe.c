@@ -16,8 +16,9 @@
 
 enum {
 	LOOK_MS = 100,
-	WAKE_MS = 120, /* a mirror with nothing to do looks ten times a second, and says then */
-	AGAIN_MS = 1000,
+	WAKE_MS = 120,	 /* a mirror with nothing to do looks ten times a second, and says then */
+	AGAIN_MS = 3000, /* the first time; each costs the guest what did not fit */
+	AGAIN_MOST = 4,	 /* doublings of it */
 	TRIES = 3,
 	PATIENCE_MS = 5000, /* for a moment in which hardly anything is left */
 };
@@ -37,7 +38,9 @@ static void over(struct migrate *m, bool fits)
 	migrate_backlog_pace(m);
 	if (++m->probe.tries == TRIES)
 		migrate_backlog_tell(m);
-	migrate_arm(m->ev_disks, AGAIN_MS);
+	migrate_arm(m->ev_disks,
+		    (uint64_t)AGAIN_MS
+			<< (m->probe.tries < AGAIN_MOST ? m->probe.tries - 1 : AGAIN_MOST));
 }
 
 static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -61,6 +64,9 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 		m->stall_longest_ms = stood_ms;
 	log_info(&m->about, "the guest stood still for %llu ms, for a look",
 		 (unsigned long long)stood_ms);
+	/* QEMU flushes the disks, the mirrors' targets among them, before it says that it has
+	 * stopped: what went over in that time is part of it. */
+	m->probe.left_ms += stood_ms;
 	m->probe.state = MIG_PROBE_LOOKS;
 	migrate_arm(m->ev_disks, WAKE_MS);
 }
