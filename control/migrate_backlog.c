@@ -30,9 +30,10 @@ enum {
 	UNSEEN_MS = 300, /* a look, QEMU's burst of a tenth of a second, and the way to the stop */
 	NEAR_MS = 3000,	 /* so much of RAM at the line's rate is its end */
 	GRAIN = 65536,	 /* what a mirror copies at least, bytes */
-	PACE_MIN = 4 * GRAIN, /* a second */
-	PACE_LEVELS = 3,      /* each halves it */
-	ROUND_MS = 1000,      /* at least */
+	PACE_MIN = 4 * GRAIN,	   /* a second */
+	PACE_LEVELS = 3,	   /* each halves it */
+	DEVICES_BYTES = 256 << 10, /* of the devices' own state, which QEMU does not reckon with */
+	ROUND_MS = 1000,	   /* at least */
 	ROUNDS = 3,
 	HELD_TELL_MS = 5000,
 	POSTCOPY_MS = 10000, /* that it is held back for the disks' sake */
@@ -89,10 +90,12 @@ bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms)
 /* What the guest may write unseen, and what it has on its way when it is stopped. */
 static uint64_t reserve_ms(const struct migrate *m)
 {
-	uint64_t limit = migrate_limit_ms(m), ms = limit / 4;
+	uint64_t limit = migrate_limit_ms(m), ms = limit / 4, rate = line_rate(m);
+	uint64_t devices_ms = rate >= 1024 ? DEVICES_BYTES * 1000 / rate : 0;
 
 	if (m->probe.left_ms > ms)
 		ms = m->probe.left_ms;
+	ms += devices_ms < limit / 8 ? devices_ms : limit / 8;
 	return ms > limit / 8 * 7 ? limit / 8 * 7 : ms;
 }
 

@@ -91,6 +91,7 @@ struct mig_probe {
 	enum { MIG_PROBE_NONE, MIG_PROBE_WAITS, MIG_PROBE_STOPS, MIG_PROBE_LOOKS, MIG_PROBE_OVER } state;
 	unsigned tries;
 	uint64_t since_ms;	   /* it waits for a good moment */
+	uint64_t gone_on_ms;
 	uint64_t stop_ms, left_ms; /* when it began; what was left of the disks, at the line's rate */
 };
 

@@ -60,41 +60,38 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 		return;
 	}
 	m->paused = false;
+	m->probe.gone_on_ms = clock_ms();
 	if (stood_ms > m->stall_longest_ms)
 		m->stall_longest_ms = stood_ms;
 	log_info(&m->about, "the guest stood still for %llu ms, for a look",
 		 (unsigned long long)stood_ms);
-	/* QEMU flushes the disks, the mirrors' targets among them, before it says that it has
-	 * stopped: what went over in that time is part of it. */
-	m->probe.left_ms += stood_ms;
 	m->probe.state = MIG_PROBE_LOOKS;
 	migrate_arm(m->ev_disks, WAKE_MS);
 }
 
-static void on_looked(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void tell_mirrors(struct migrate *m, const char *what)
 {
-	struct migrate *m = ctx;
-
-	(void)q;
-	if (m->state != MIGRATE_DISKS)
-		return;
-	if (!err_is_set(e))
-		migrate_watch_jobs(m, result);
-	m->probe.left_ms = migrate_backlog_left_ms(m);
+	for (size_t i = 0; i < m->disk_count; i++)
+		qmp_command(m->qmp, what, json_pack("{s:s}", "device", m->disks[i].job), NULL,
+			    NULL);
 }
 
-/* All three at once: QEMU does not wait for us in between, whatever becomes of us. */
+/* All at once: QEMU does not wait for us in between, whatever becomes of us. The mirrors stand
+ * meanwhile: QEMU flushes their targets as it stops the guest, and would wait for all that they
+ * copy until then. */
 static void stop(struct migrate *m)
 {
 	m->probe.state = MIG_PROBE_STOPS;
 	m->probe.stop_ms = clock_ms();
+	m->probe.left_ms = 0;
 	m->paused = true; /* by us */
+	tell_mirrors(m, "block-job-pause");
 	qmp_command(m->qmp, "stop", NULL, NULL, NULL);
-	qmp_command(m->qmp, "query-block-jobs", NULL, on_looked, m);
 	qmp_command(m->qmp, "cont", NULL, on_gone_on, m);
+	tell_mirrors(m, "block-job-resume");
 }
 
-/* The stop waits for what a mirror has on its way: so that is to be next to nothing. */
+/* The stop waits for what a mirror has on its way already: so that is to be next to nothing. */
 static bool is_moment(struct migrate *m)
 {
 	uint64_t left_ms = migrate_backlog_left_ms(m), waited_ms = clock_ms() - m->probe.since_ms;
@@ -124,7 +121,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 	}
 }
 
-/* What has been copied since the stop was left then too. */
+/* What has been copied since the guest went on was left then too. */
 static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	struct migrate *m = ctx;
@@ -137,7 +134,7 @@ static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const stru
 		migrate_watch_jobs(m, result);
 	left_ms = migrate_backlog_left_ms(m);
 	if (left_ms)
-		left_ms += clock_ms() - m->probe.stop_ms;
+		left_ms += clock_ms() - m->probe.gone_on_ms;
 	if (left_ms > m->probe.left_ms)
 		m->probe.left_ms = left_ms;
 	log_info(&m->about, "%llu ms of the disks are left at a stop",

@@ -46,11 +46,11 @@ static void test_backlog_keeps_room_for_a_guest_that_is_paced(void **state)
 	m.config.limits.downtime_ms = 300;
 	assert_true(migrate_backlog_fits(&m)); /* 200 of 300 */
 	m.pace.bytes = 250000;
-	assert_false(migrate_backlog_fits(&m)); /* of 225 */
-	disk.total = 150000;
+	assert_false(migrate_backlog_fits(&m)); /* of 188 */
+	disk.total = 130000;
 	assert_true(migrate_backlog_fits(&m));
 	m.probe.left_ms = 200;
-	assert_false(migrate_backlog_fits(&m)); /* of 100 */
+	assert_false(migrate_backlog_fits(&m)); /* of 63 */
 	disk.total = 0;
 	assert_true(migrate_backlog_fits(&m));
 	m.probe.left_ms = 1000;
