@@ -233,6 +233,27 @@ static void check_filters(struct check *c, const struct vmdesc_nodes *n, const j
 	}
 }
 
+/* A device in such a group had none of its own. (One that had is in its own group, where nothing
+ * tells the pace from what somebody has set.) */
+static void check_left(struct check *c, const json_t *disk)
+{
+	const char *group = str(disk, "limits_group");
+	bool filter = strlen(group) > strlen("adit-01234567-");
+
+	if (!pace_is_group(group))
+		return;
+	check_add(c, CHECK_WARNING, "limits",
+		  filter
+		      ? "`adit recover` takes them back where its record is still there; or take "
+			"them away yourself (block_set_io_throttle), and give the throttle group "
+			"its own again (qom-set)"
+		      : "`adit recover` takes them back where its record is still there; or set "
+			"them yourself (block_set_io_throttle)",
+		  "drive %s has I/O limits that an earlier migration of adit's set for a time and "
+		  "could not take back (group %.200s): they are not set on the destination",
+		  str(disk, "name"), group);
+}
+
 void check_kept(struct check *c, const struct vmdesc_report *r, const struct migrate_config *config)
 {
 	const struct vmdesc_nodes n = {r->nodes, r->graph};
@@ -245,6 +266,7 @@ void check_kept(struct check *c, const struct vmdesc_report *r, const struct mig
 	{
 		const json_t *image = json_object_get(image_node(&n, disk), "image");
 
+		check_left(c, disk);
 		if (!flag(disk, "copy"))
 			continue;
 		copied++;

@@ -27,8 +27,11 @@ enum {
 	SUSPECT_MS = 700,
 	UNDO_SAY_MS = 3000, /* the source waits for 5 s */
 	CLOSING_MS = 60000, /* QEMU ends its exports; the guest stands still */
-	/* From there to FINISH. An honest source, whose guest stands still, gives up long before
-	 * (migrate_watch.c); one that is not is not to hold a twin for ever. */
+	/* From there to FINISH. A source that is not honest is not to hold a twin for ever. An
+	 * honest one, whose guest stands still, mostly gives up long before (migrate_watch.c);
+	 * where its own limit is a longer one (--downtime-limit above 348 s, or a big backlog of a
+	 * guest that was suspended) this one may be the first: it ends as the other would, the
+	 * guest goes on at the source. */
 	CLOSED_MS = 3600000,
 };
 

@@ -42,24 +42,33 @@ static bool is_same(const struct leftover *o, const struct stat *st)
 		 st->st_mtim.tv_nsec == o->st.st_mtim.tv_nsec));
 }
 
-/* True when there is nothing more to do; else errno says why not. */
-static bool is_gone(const struct leftover *o)
+enum fate { STAYS, GONE, NOT_OURS };
+
+static enum fate gone_if(bool done)
+{
+	return done ? GONE : STAYS;
+}
+
+/* Removes it. STAYS: errno says why. NOT_OURS has been told. */
+static enum fate remove_it(const struct leftover *o)
 {
 	struct stat st;
 
 	if (lstat(o->path, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR;
-	if (!is_same(o, &st))
-		return true;
+		return gone_if(errno == ENOENT || errno == ENOTDIR);
+	if (!is_same(o, &st)) {
+		log_info(NULL, "%s is left: it is not what was to be removed any more", o->path);
+		return NOT_OURS;
+	}
 	if (o->kind == FOLDER)
-		return dir_remove(o->path) == 0;
+		return gone_if(dir_remove(o->path) == 0);
 	if (o->kind == RECORD)
-		return journal_settle(o->path) == 0;
+		return gone_if(journal_settle(o->path) == 0);
 	if (image_in_use(o->path)) {
 		log_error(NULL, "%s is left: it is another process's by now", o->path);
-		return true;
+		return NOT_OURS;
 	}
-	return unlink(o->path) == 0 || errno == ENOENT;
+	return gone_if(unlink(o->path) == 0 || errno == ENOENT);
 }
 
 static void drop(struct leftovers *l, struct leftover *o)
@@ -85,10 +94,13 @@ static void on_due(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	for (o = TAILQ_FIRST(&l->list); o; o = next) {
+		enum fate fate = remove_it(o);
+
 		next = TAILQ_NEXT(o, listed);
-		if (!is_gone(o))
+		if (fate == STAYS)
 			continue;
-		log_info(NULL, "%s is removed", o->path);
+		if (fate == GONE)
+			log_info(NULL, "%s is removed", o->path);
 		drop(l, o);
 	}
 	again(l);
@@ -125,7 +137,7 @@ static void take(struct leftovers *l, const char *path, enum kind kind)
 	struct leftover now = {.path = (char *)path, .kind = kind}, *o;
 	int error;
 
-	if (lstat(path, &now.st) < 0 || is_gone(&now))
+	if (lstat(path, &now.st) < 0 || remove_it(&now) != STAYS)
 		return;
 	error = errno;
 	if (l && find(l, path))
@@ -175,7 +187,7 @@ void leftovers_free(struct leftovers *l)
 	if (!l)
 		return;
 	while ((o = TAILQ_FIRST(&l->list)) != NULL) {
-		if (!is_gone(o))
+		if (remove_it(o) == STAYS)
 			log_error(NULL, "%s is left: remove it (%s)", o->path, strerror(errno));
 		drop(l, o);
 	}

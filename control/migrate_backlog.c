@@ -15,6 +15,10 @@
  * gets no less within a round is paced as well, more each round; after three of them a person is
  * told. Each request counts as 64 KiB too, which is what the mirror copies anew for a small one.
  *
+ * A pace has a bottom (MIGRATE_PACE_MIN), also on a line that carries less: a guest gives a request
+ * up, or resets the disk, after its own time (30 s of Linux's for SCSI and AHCI), and that would be
+ * an error of its disk, which is worse than a migration that does not come to its end.
+ *
  * Writing to both sides at once (copy-mode write-blocking) is not used: QEMU does not take it back,
  * older ones do not have it, and while it lasts a line that stalls is a guest that stalls.
  */
@@ -29,9 +33,7 @@ enum {
 	HELD_MS = 1,
 	UNSEEN_MS = 300, /* a look, QEMU's burst of a tenth of a second, and the way to the stop */
 	NEAR_MS = 3000,	 /* so much of RAM at the line's rate is its end */
-	GRAIN = 65536,	 /* what a mirror copies at least, bytes */
-	PACE_MIN = 4 * GRAIN,	   /* a second */
-	PACE_LEVELS = 3,	   /* each halves it */
+	PACE_LEVELS = 3, /* each halves it */
 	DEVICES_BYTES = 256 << 10, /* of the devices' own state, which QEMU does not reckon with */
 	ROUND_MS = 1000,	   /* at least */
 	ROUNDS = 3,
@@ -82,6 +84,22 @@ uint64_t migrate_backlog_left_ms(const struct migrate *m)
 	return rate >= 1024 ? (uint64_t)((double)left_of_all(m) * 1000 / (double)rate) : 0;
 }
 
+/* What is sent says little of a line that has only the paced guest's writes to carry: a pace that
+ * follows from that would be a part of the last one, and the next one a part of it. */
+static bool is_idle(const struct migrate *m)
+{
+	return m->pace.bytes &&
+	       (m->state == MIGRATE_DISKS || (m->state == MIGRATE_RAM && m->held_since_ms));
+}
+
+void migrate_backlog_line(struct migrate *m, double rate)
+{
+	if (!is_idle(m))
+		m->line_rate *= 0.99;
+	if (rate > m->line_rate)
+		m->line_rate = rate;
+}
+
 bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms)
 {
 	return ms <= migrate_limit_ms(m) / 8 * 7;
@@ -129,9 +147,9 @@ void migrate_backlog_pace(struct migrate *m)
 	if (bytes < line / 4)
 		bytes = line / 4; /* a guest that waits for its disk does nothing else */
 	bytes >>= m->pace_level;
-	if (bytes < PACE_MIN)
-		bytes = PACE_MIN;
-	migrate_pace_set(m, bytes, bytes / GRAIN);
+	if (bytes < MIGRATE_PACE_MIN)
+		bytes = MIGRATE_PACE_MIN;
+	migrate_pace_set(m, bytes, bytes / MIGRATE_PACE_GRAIN);
 }
 
 /* Whether RAM may come to its end before the next looks. */

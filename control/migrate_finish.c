@@ -199,12 +199,21 @@ static bool is_written(struct migrate *m)
 	return false;
 }
 
+/* The source QEMU is kept. (Where it has ended, migrate_source_ended says that; what comes after
+ * QUIT_MS comes too late.) */
 static void on_limits_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
+	struct migrate *m = ctx;
+
 	(void)q;
-	(void)b;
-	(void)e;
-	say_ended(ctx, "kept");
+	migrate_pace_see_back(m, b, e);
+	if (m->state != MIGRATE_END || m->flush_until_ms || e->code == ERR_CLOSED)
+		return;
+	event_del(m->ev_answer);
+	if (migrate_pace_is_set(m))
+		migrate_note(m, "the I/O limits that its disks have for the time of a migration "
+				"could not all be taken back in the source QEMU, which is kept");
+	say_ended(m, "kept");
 }
 
 static void end_source(struct migrate *m)
@@ -222,6 +231,7 @@ static void end_source(struct migrate *m)
 		migrate_note(m, "the source QEMU is kept (--keep-source), paused: never resume it "
 				"while the VM runs on the destination");
 		migrate_pace_put_back(m, back);
+		migrate_arm(m->ev_answer, QUIT_MS);
 		qmp_batch_run(back, m->qmp, on_limits_back, m);
 	} else {
 		qmp_command(m->qmp, "quit", NULL, on_quit_sent, m);
@@ -262,6 +272,13 @@ void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 			migrate_over(m, MIGRATE_MOVED);
 		else
 			migrate_arm(m->ev_answer, FLUSH_EVERY_MS);
+	} else if (m->state == MIGRATE_END && m->config.keep_source && !m->source_gone) {
+		migrate_note(
+		    m,
+		    "the source QEMU, which is kept, has not answered within %d s: the I/O "
+		    "limits that its disks have for the time of a migration may be left",
+		    QUIT_MS / 1000);
+		say_ended(m, "kept");
 	} else if (m->state == MIGRATE_END) {
 		migrate_note(m,
 			     "the source QEMU has not ended within %d s: end it by hand, and never "

@@ -81,10 +81,21 @@ struct mig_pace {
 	uint64_t bytes, ops;	/* a second: what the guest's writes are held to; 0: nothing */
 	bool asked, holds;	/* QEMU is being told; has been */
 	bool refused, told;	/* it cannot be written down; a device refused it, which was told */
-	bool put_back;
+	const struct qmp_batch *back_batch; /* that puts all of it back, under way; compared only */
+	unsigned back_first, back_count;    /* its commands in that */
+	unsigned refusals;		    /* of it */
+	bool back;			    /* all of it is back, as QEMU said */
+	struct err back_err;		    /* or what it said against it */
 	void (*then)(struct migrate *m);
 	enum migrate_state begun_in;
 };
+
+/* Bytes a second, of each disk: so that a full queue, 32 requests of 512 KiB, is through in 26 s
+ * (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s. */
+enum { MIGRATE_PACE_MIN = 640 << 10 };
+
+/* What a mirror copies at least, bytes: a request counts as much. */
+enum { MIGRATE_PACE_GRAIN = 64 << 10 };
 
 /* A stop of the guest, for a look (migrate_probe.c). */
 struct mig_probe {
@@ -166,7 +177,8 @@ struct migrate {
 	uint64_t ticks, last_sent, last_sent_ms;
 	uint64_t still_sent,
 	    still_since_ms,  /* while the guest stands still: nothing was sent since */
-	    stands_since_ms; /* the switchover has begun */
+	    stands_since_ms, /* the switchover has begun */
+	    stands_left_ms;  /* what was left of the disks by then, at the line's rate */
 	uint64_t finish_us; /* FINISH was said; 0: by another process */
 	uint64_t word_ms; /* how long it had run there when the word of it came */
 	uint64_t share_ms; /* what QEMU was told of the downtime limit; 0: nothing yet */
@@ -195,6 +207,7 @@ struct migrate {
 	struct err ram_err;	    /* why RAM's streams ended in postcopy */
 	char said[3][ERR_TEXT_MAX]; /* what was told last: once a change, not once a try */
 	char undo_seen[32];	    /* QEMU's state, as the undo saw it last */
+	bool undo_runs;		    /* likewise, when the last was tried */
 	struct migrate_stream *result_streams;
 };
 
@@ -343,6 +356,8 @@ void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
 /* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */
 void migrate_settings_restore(struct migrate *m, struct qmp_batch *b);
 
+/* So many bytes a second were sent of late: what that says of the line. */
+void migrate_backlog_line(struct migrate *m, double rate);
 /* How long what is left of the disks takes at the line's rate, ms. */
 uint64_t migrate_backlog_left_ms(const struct migrate *m);
 /* Whether the guest may stand still for so much of the disks, and RAM beside it. */
@@ -367,11 +382,20 @@ void migrate_probe_due(struct migrate *m);
 void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m));
 /* Holds the guest's writes to all disks that are copied together to so much a second. */
 void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops);
+/* Of that what the group has that d is in, which is enough for each disk in it (MIGRATE_PACE_MIN); 0:
+ * there is no pace. */
+void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
+			uint64_t *ops);
 /* QEMU has been told to, or cannot be. */
 bool migrate_pace_holds(const struct migrate *m);
-/* Whether there is anything to be put back; adds it, once. The mirrors are to be gone by then. */
+/* Whether a limit for a time may still be set: until QEMU has said that all are back. */
+bool migrate_pace_is_set(const struct migrate *m);
+/* Whether there is anything to be put back that is not on its way; adds it. The mirrors are to be
+ * gone by then, and the batch's end is to be told to migrate_pace_see_back. */
 bool migrate_pace_is_due_back(const struct migrate *m);
 void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b);
+/* A batch has ended, with e, as qmp_batch_end has it; of any other batch than that nothing follows. */
+void migrate_pace_see_back(struct migrate *m, struct qmp_batch *b, const struct err *e);
 /* Of a record: what an earlier process has limited. */
 void migrate_pace_take_record(struct migrate *m, const json_t *record);
 void migrate_pace_fini(struct migrate *m);

@@ -75,13 +75,43 @@ static uint64_t count_groups(const struct migrate *m)
 	return n ? n : 1;
 }
 
+/* Disks in d's group, with it. */
+static uint64_t count_in_group(const struct migrate *m, const struct vmdesc_disk *d)
+{
+	char mine[NAME_MAX_BYTES], other[NAME_MAX_BYTES];
+	uint64_t n = 0;
+
+	group_of(m, d, mine, sizeof(mine));
+	for (size_t i = 0; i < m->disk_count; i++) {
+		group_of(m, m->disks[i].desc, other, sizeof(other));
+		n += strcmp(mine, other) == 0;
+	}
+	return n;
+}
+
+static uint64_t at_least(uint64_t v, uint64_t least)
+{
+	return v < least ? least : v;
+}
+
+void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
+			uint64_t *ops)
+{
+	uint64_t n = count_groups(m), least = count_in_group(m, d) * MIGRATE_PACE_MIN;
+
+	*bytes = m->pace.bytes ? at_least(m->pace.bytes / n, least) : 0;
+	*ops = m->pace.ops ? at_least(m->pace.ops / n + 1, least / MIGRATE_PACE_GRAIN) : 0;
+}
+
 static void add_limit(struct migrate *m, struct qmp_batch *b, enum qmp_need need,
 		      const struct vmdesc_disk *d)
 {
-	uint64_t n = count_groups(m), ops = m->pace.ops ? m->pace.ops / n + 1 : 0;
-	json_t *limits = pace_lower(base_of(m, d), m->pace.bytes / n, ops);
 	char group[NAME_MAX_BYTES];
+	uint64_t bytes, ops;
+	json_t *limits;
 
+	migrate_pace_share(m, d, &bytes, &ops);
+	limits = pace_lower(base_of(m, d), bytes, ops);
 	group_of(m, d, group, sizeof(group));
 	qmp_batch_add(b, need, "block_set_io_throttle",
 		      throttle_drive_args(limits, d->device, d->qdev, group));
@@ -135,9 +165,14 @@ void migrate_pace_take_record(struct migrate *m, const json_t *record)
 
 /* ---- back ---- */
 
+bool migrate_pace_is_set(const struct migrate *m)
+{
+	return m->pace.touched && !m->pace.back;
+}
+
 bool migrate_pace_is_due_back(const struct migrate *m)
 {
-	return m->pace.touched && !m->pace.put_back;
+	return migrate_pace_is_set(m) && !m->pace.back_batch;
 }
 
 static const struct vmdesc_disk *disk_by_name(const struct migrate *m, const char *name)
@@ -148,6 +183,14 @@ static const struct vmdesc_disk *disk_by_name(const struct migrate *m, const cha
 	return NULL;
 }
 
+static void add_back(struct migrate *m, struct qmp_batch *b, const char *command, json_t *args)
+{
+	unsigned at = qmp_batch_add(b, QMP_MAY, command, args);
+
+	if (!m->pace.back_count++)
+		m->pace.back_first = at;
+}
+
 void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b)
 {
 	size_t i;
@@ -155,25 +198,51 @@ void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b)
 
 	if (!migrate_pace_is_due_back(m))
 		return;
-	m->pace.put_back = true;
+	m->pace.back_batch = b;
+	m->pace.back_count = 0;
 	/* Filters first: the guest is never without any. */
 	json_array_foreach(json_object_get(m->pace.touched, "groups"), i, v)
 	{
 		const json_t *limits = pace_group_limits(m->report.vm, json_string_value(v));
 
 		if (limits)
-			qmp_batch_add(b, QMP_MAY, "qom-set",
-				      throttle_group_args(limits, json_string_value(v)));
+			add_back(m, b, "qom-set",
+				 throttle_group_args(limits, json_string_value(v)));
 	}
 	json_array_foreach(json_object_get(m->pace.touched, "disks"), i, v)
 	{
 		const struct vmdesc_disk *d = disk_by_name(m, json_string_value(v));
 
 		if (d && is_device(d))
-			qmp_batch_add(
-			    b, QMP_MAY, "block_set_io_throttle",
+			add_back(
+			    m, b, "block_set_io_throttle",
 			    throttle_drive_args(d->limits, d->device, d->qdev, d->limits_group));
 	}
+}
+
+/* A device, or a group, that somebody has taken away since has no limits. (QEMU's words in all
+ * versions; the class of its errors says no more.) */
+static bool is_nobodys(const struct err *e)
+{
+	return strstr(e->text, "' not found") != NULL;
+}
+
+void migrate_pace_see_back(struct migrate *m, struct qmp_batch *b, const struct err *e)
+{
+	if (!b || b != m->pace.back_batch)
+		return;
+	m->pace.back_batch = NULL;
+	m->pace.back_err = *e;
+	for (unsigned i = 0; i < m->pace.back_count && !err_is_set(&m->pace.back_err); i++) {
+		const struct err *why = qmp_batch_err(b, m->pace.back_first + i);
+
+		if (err_is_set(why) && !is_nobodys(why))
+			m->pace.back_err = *why;
+	}
+	m->pace.back = !err_is_set(&m->pace.back_err);
+	if (!m->pace.back && m->pace.refusals++ == 0)
+		log_warn(&m->about, "the limits for a time are not all back: %s",
+			 m->pace.back_err.text);
 }
 
 void migrate_pace_fini(struct migrate *m)
@@ -190,8 +259,7 @@ static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 	struct migrate *m = ctx;
 
 	(void)q;
-	(void)b;
-	(void)e;
+	migrate_pace_see_back(m, b, e);
 	if (m->state == m->pace.begun_in)
 		m->pace.then(m);
 }
@@ -215,7 +283,6 @@ static void on_raised(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	back = qmp_batch_new();
 	json_object_clear(m->pace.filters);
 	migrate_pace_put_back(m, back);
-	m->pace.put_back = false;
 	qmp_batch_run(back, q, on_put_back, m);
 }
 
@@ -290,6 +357,7 @@ void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops)
 		m->pace.refused = true;
 		return;
 	}
+	m->pace.back = false;
 	m->pace.bytes = bytes;
 	m->pace.ops = ops;
 	m->pace.asked = true;

@@ -19,6 +19,7 @@ enum {
 	UNDO_EVERY_MS = 100,
 	UNDO_MS = 12000, /* of QEMU's own */
 	LOOK_MS = 2000,	 /* between looks at the clock while QEMU does not answer */
+	PACE_TRIES = 3,	 /* to put limits back that QEMU refuses */
 	THERE_MS = 5000, /* for the destination's word that it is clean */
 };
 
@@ -60,7 +61,15 @@ static void done_here(struct migrate *m, const char *status, bool running)
 
 	m->undo_done_here = true;
 	/* Where the VM could not be put back, `adit recover` may try again. */
-	m->settled = m->source_gone || running || (!m->was_running && !m->unanswered);
+	m->settled = m->source_gone ||
+		     ((running || (!m->was_running && !m->unanswered)) && !migrate_pace_is_set(m));
+	if (!m->source_gone && migrate_pace_is_set(m))
+		migrate_note(m,
+			     "the VM's disks may still have I/O limits that were for the time of "
+			     "the migration (%s): `adit recover %.8s` takes them back",
+			     err_is_set(&m->pace.back_err) ? m->pace.back_err.text
+							   : "QEMU was busy until now",
+			     m->id);
 	if (m->source_gone)
 		err_set(&m->err, e.code, "%s", e.text);
 	else if (running)
@@ -165,10 +174,20 @@ static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct migrate *m = ctx;
 
 	(void)q;
-	(void)b;
-	(void)e;
+	migrate_pace_see_back(m, b, e);
 	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
 		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+}
+
+/* The last that is tried. */
+static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	migrate_pace_see_back(m, b, e);
+	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
+		done_here(m, m->undo_seen, m->undo_runs);
 }
 
 /* What QEMU is in now says what is to be done next. */
@@ -211,15 +230,18 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			left++; /* once more, so that they are back before the job ends */
 		migrate_settings_restore(m, act);
 		m->settings_changed = false;
-		if (!jobs && migrate_pace_is_due_back(m)) {
+		/* Until QEMU has said that they are back, or has refused it often enough. */
+		if (migrate_pace_is_set(m) && m->pace.refusals < PACE_TRIES) {
 			left++;
-			migrate_pace_put_back(m, act);
+			if (!jobs)
+				migrate_pace_put_back(m, act);
 		}
 	}
 	if (!left || clock_ms() > m->undo_until_ms) {
 		migrate_pace_put_back(m, act);
-		qmp_batch_run(act, q, on_acted, m);
-		done_here(m, status, running);
+		m->undo_runs = running;
+		migrate_arm(m->ev_undo, LOOK_MS);
+		qmp_batch_run(act, q, on_tried, m);
 		return;
 	}
 	qmp_batch_run(act, q, on_acted, m);
@@ -256,7 +278,7 @@ void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
 		/* (Its commands may take as long, while it answers.) */
 		m->unanswered = m->looking || !*m->undo_seen;
 		done_here(m, m->unanswered ? "unknown (its monitor does not answer)" : m->undo_seen,
-			  false);
+			  !m->unanswered && m->undo_runs);
 	} else if (m->looking) {
 		migrate_arm(m->ev_undo, LOOK_MS);
 	} else {
@@ -296,6 +318,7 @@ void migrate_undo(struct migrate *m)
 		return;
 	}
 	qmp_forget(m->qmp);
+	m->pace.back_batch = NULL;
 	/* In postcopy QEMU says at a look what it is in, and not after a cancel. */
 	if (m->migrating && !m->postcopy)
 		qmp_command(m->qmp, "migrate_cancel", NULL, NULL, NULL);

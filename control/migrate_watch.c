@@ -10,8 +10,10 @@
 
 enum {
 	STILL_MS = 30000,
-	/* For the whole switchover: what is left by then is what QEMU thought to carry within
-	 * --downtime-limit, so that ten times that is a line that has all but gone. */
+	/* For the whole switchover: what is left by then is of RAM what QEMU thought to carry
+	 * within --downtime-limit, and of the disks what the line would carry (stands_left_ms; a
+	 * guest that was suspended because it does not converge has a big backlog). Ten times both
+	 * together is a line that has all but gone. */
 	STANDS_MS = 120000,
 	STANDS_LIMITS = 10,
 };
@@ -134,9 +136,7 @@ static void measure(struct migrate *m)
 
 		m->smooth_rate = m->smooth_rate > 0 ? 0.6 * m->smooth_rate + 0.4 * rate : rate;
 		m->progress.rate = (uint64_t)rate;
-		m->line_rate *= 0.99;
-		if (rate > m->line_rate)
-			m->line_rate = rate;
+		migrate_backlog_line(m, rate);
 	}
 	m->last_sent = sent;
 	m->last_sent_ms = now_ms;
@@ -149,14 +149,18 @@ static void measure(struct migrate *m)
 static bool is_stuck(struct migrate *m, struct err *e)
 {
 	uint64_t now_ms = clock_ms(), sent = migrate_sent_bytes(m);
-	uint64_t most_ms = POINT_MS("stands", STANDS_MS) + STANDS_LIMITS * migrate_limit_ms(m);
+	uint64_t most_ms;
 
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
 		m->still_since_ms = m->stands_since_ms = 0;
 		return false;
 	}
-	if (!m->stands_since_ms)
+	if (!m->stands_since_ms) {
 		m->stands_since_ms = now_ms;
+		m->stands_left_ms = migrate_backlog_left_ms(m);
+	}
+	most_ms = POINT_MS("stands", STANDS_MS) +
+		  STANDS_LIMITS * (migrate_limit_ms(m) + m->stands_left_ms);
 	if (!m->still_since_ms || sent != m->still_sent) {
 		m->still_sent = sent;
 		m->still_since_ms = now_ms;

@@ -90,6 +90,17 @@ const json_t *pace_group_limits(const json_t *vm, const char *id)
 	return NULL;
 }
 
+bool pace_is_group(const char *group)
+{
+	enum { ID = 8 };
+	const char *id = group;
+
+	if (strncmp(group, "adit-", 5) != 0)
+		return false;
+	id += 5;
+	return strspn(id, "0123456789abcdef") == ID && (!id[ID] || id[ID] == '-');
+}
+
 char *pace_group_of(const json_t *node, char *buf, size_t size)
 {
 	const char *name = str(node, "file");

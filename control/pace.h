@@ -7,6 +7,7 @@
 #define ADIT_CONTROL_PACE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "control/vmdesc_nodes.h"
@@ -25,6 +26,11 @@ json_t *pace_filters(const struct vmdesc_nodes *nodes, const json_t *vm, const j
 
 /* The limits of the throttle group id in vm, borrowed; NULL without any. */
 const json_t *pace_group_limits(const json_t *vm, const char *id);
+
+/* Whether group, of a device's limits, is one that a migration makes for a time (migrate_pace.c).
+ * When a VM is read there is none of its own job's yet: an earlier one could not take its limits
+ * back. */
+bool pace_is_group(const char *group);
 
 /* The throttle group of a filter's node, into buf: "" of another node, or where QEMU does not tell.
  * Returns buf. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 
 enum { GROUPS_MAX = 256, FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
 
@@ -78,11 +79,18 @@ static int become(const struct user *u)
 	return -1;
 }
 
+/* Nothing may go on with another user's rights in the belief that they are its own. (The kernel
+ * refuses none of this to one that could take them on.) */
 static void back(const struct user *own)
 {
 	setfsuid(own->uid);
 	setfsgid(own->gid);
-	syscall(SYS_setgroups, (size_t)own->count, own->groups);
+	if (syscall(SYS_setgroups, (size_t)own->count, own->groups) == 0 &&
+	    setfsuid((uid_t)-1) == (int)own->uid && setfsgid((gid_t)-1) == (int)own->gid)
+		return;
+	log_error(NULL, "the rights of QEMU's user, taken on to open one of its files, cannot be "
+			"given back: this process ends");
+	abort();
 }
 
 /* dir, its own (-1: none), is where path begins. */

@@ -39,7 +39,7 @@ struct vmdesc_disk {
 	uint64_t cluster_size;	 /* of a format other than qcow2, 0: has none */
 	bool snapshots;		 /* it has internal snapshots, which are in allocated too */
 	const json_t *limits;	 /* I/O limits of its device (throttle.h); NULL: none */
-	const char *limits_group; /* the group that it shares them with */
+	const char *limits_group; /* that shares them; without limits: check_kept.c */
 	bool read_only, empty, removable;
 	bool copy;			/* its contents go over with the VM */
 	struct vmdesc_backing *backing; /* the nearest first */

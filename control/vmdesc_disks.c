@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/pace.h"
 #include "control/qopts.h"
 #include "control/throttle.h"
 #include "control/vmdesc.h"
@@ -168,8 +169,11 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 	if (top && top != inserted && strcmp(str(top, "node-name"), node) != 0)
 		set_str(d, "image_node", str(top, "node-name"));
 	limits = throttle_of_drive(inserted);
+	/* What an earlier migration has left is not the VM's own: a device in such a group had no
+	 * limits. The group alone is told (check_kept.c). */
 	if (json_object_size(limits)) {
-		json_object_set(d, "limits", limits);
+		if (!pace_is_group(str(inserted, "group")))
+			json_object_set(d, "limits", limits);
 		set_str(d, "limits_group", str(inserted, "group"));
 	}
 	json_decref(limits);

@@ -2,8 +2,9 @@
 # On: each QEMU
 # Limit: 240 s
 # Goal: I/O limits are at the destination what they are at the source when it moves, also those that were set or taken away
-# at run time, of drives and of throttle groups; they hold up the guest only, not the copy, on either side, also those of a
-# throttle filter, which are the device's while the copy lasts, and are back in every end. Where that cannot be, it is said.
+# at run time, of drives and of throttle groups, but not what an earlier migration left; they hold up the guest only, not the
+# copy, on either side, also those of a throttle filter, which are the device's while the copy lasts, and are back in every
+# end. Where that cannot be, it is said.
 . "$(dirname "$0")/lib.sh"
 
 move_hosts
@@ -118,7 +119,12 @@ vm_end three
 say 'a group that something else uses too: said'
 disk_make "$D/other.raw" raw 1M
 filtered four x-bps-total=20000000 arg=-blockdev "arg={\"driver\":\"throttle\",\"node-name\":\"t1\",\"throttle-group\":\"g\",\"file\":{\"driver\":\"file\",\"filename\":\"$D/other.raw\",\"read-only\":true},\"read-only\":true}"
+say '  and its device has limits that an earlier migration left: they are not its own, which is said'
+qmp four '{"execute":"block_set_io_throttle","arguments":{"id":"/machine/peripheral/dev0/virtio-backend","bps":0,"bps_rd":0,"bps_wr":30000000,"iops":0,"iops_rd":0,"iops_wr":0,"group":"adit-0a1b2c3d"}}'
+[ "$(drives four2)" != "$DRIVES" ] || fail 'no limits are left'
 link_rate none
 adit_migrate four
 move_succeeded four four-twin
+expect_equal "the drive's limits there" "$DRIVES" "$(drives four-twin)"
+jq -r 'select(.event == "note") | .text' "$T/migrate.json" | grep 'earlier migration.*group adit-0a1b2c3d' || fail 'nothing is said of the limits that were left'
 jq -r 'select(.event == "note") | .text' "$T/migrate.json" | grep 'behind a throttle filter (group g)' || fail 'nothing is said of the filter'

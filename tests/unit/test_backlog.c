@@ -78,6 +78,57 @@ static void test_backlog_knows_when_ram_comes_to_its_end(void **state)
 	assert_true(migrate_backlog_ram_is_near(&m));
 }
 
+/* A pace that followed from itself would go down for ever. */
+static void test_backlog_takes_no_paced_writes_for_the_line(void **state)
+{
+	struct migrate m = {.line_rate = 1e8, .state = MIGRATE_DISKS};
+
+	(void)state;
+	m.pace.bytes = 25000000;
+	for (unsigned i = 0; i < 1000; i++)
+		migrate_backlog_line(&m, 2.5e7);
+	assert_true(m.line_rate == 1e8);
+	m.state = MIGRATE_RAM;
+	m.held_since_ms = 1;
+	migrate_backlog_line(&m, 2.5e7);
+	assert_true(m.line_rate == 1e8);
+	migrate_backlog_line(&m, 2e8);
+	assert_true(m.line_rate == 2e8);
+	/* RAM flows: the line is full. */
+	m.held_since_ms = 0;
+	for (unsigned i = 0; i < 1000; i++)
+		migrate_backlog_line(&m, 2.5e7);
+	assert_true(m.line_rate < 2.6e7);
+}
+
+/* 16 MiB in a disk's queue are through before its guest gives one of them up. */
+static void test_backlog_paces_no_disk_below_what_its_guest_bears(void **state)
+{
+	struct vmdesc_disk descs[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
+	struct mig_disk disks[3];
+	json_t *own = json_pack("{s:i}", "bps-read", 5);
+	struct migrate m = {.disks = disks, .disk_count = 3};
+	uint64_t bytes, ops;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		descs[i].limits_group = "";
+		disks[i] = (struct mig_disk){.desc = &descs[i]};
+	}
+	descs[2].limits = own;
+	migrate_pace_share(&m, &descs[0], &bytes, &ops);
+	assert_true(bytes == 0 && ops == 0);
+	m.pace.bytes = m.pace.ops = 1;
+	migrate_pace_share(&m, &descs[0], &bytes, &ops); /* a and b */
+	assert_true(2 * (16 << 20) / bytes < 30 && 2 * 32 / ops < 30);
+	migrate_pace_share(&m, &descs[2], &bytes, &ops);
+	assert_true((16 << 20) / bytes < 30 && 32 / ops < 30);
+	m.pace.bytes = 1000000000;
+	migrate_pace_share(&m, &descs[2], &bytes, &ops);
+	assert_int_equal(bytes, 500000000);
+	json_decref(own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +136,8 @@ int main(void)
 	    cmocka_unit_test(test_backlog_of_nothing_fits_into_any_limit),
 	    cmocka_unit_test(test_backlog_keeps_room_for_a_guest_that_is_paced),
 	    cmocka_unit_test(test_backlog_knows_when_ram_comes_to_its_end),
+	    cmocka_unit_test(test_backlog_takes_no_paced_writes_for_the_line),
+	    cmocka_unit_test(test_backlog_paces_no_disk_below_what_its_guest_bears),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

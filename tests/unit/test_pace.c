@@ -144,17 +144,31 @@ static void test_what_a_record_names_is_put_back_once(void **state)
 	json_t *record =
 	    json_loads("{\"limits\":{\"disks\":[\"gone\"],\"groups\":[\"gone\"]}}", 0, NULL);
 	struct migrate m = {0};
-	struct qmp_batch *b = qmp_batch_new();
+	struct qmp_batch *b = qmp_batch_new(), *other = qmp_batch_new();
+	const struct err none = ERR_INIT;
+	struct err closed = ERR_INIT;
 
 	(void)state;
+	err_set(&closed, ERR_CLOSED, "gone");
 	m.report.vm = json_object();
 	migrate_pace_take_record(&m, record);
 	assert_true(migrate_pace_is_due_back(&m));
 	migrate_pace_put_back(&m, b); /* what is not there any more is nobody's */
 	assert_false(migrate_pace_is_due_back(&m));
+	assert_true(migrate_pace_is_set(&m)); /* until it is carried out */
+	migrate_pace_see_back(&m, other, &none);
+	assert_true(migrate_pace_is_set(&m));
+	migrate_pace_see_back(&m, b, &closed);
+	assert_true(migrate_pace_is_set(&m));
+	assert_true(migrate_pace_is_due_back(&m)); /* again */
+	migrate_pace_put_back(&m, b);
+	migrate_pace_see_back(&m, b, &none);
+	assert_false(migrate_pace_is_set(&m));
+	assert_false(migrate_pace_is_due_back(&m));
 	migrate_pace_fini(&m);
 	json_decref(m.report.vm);
 	qmp_batch_free(b);
+	qmp_batch_free(other);
 	json_decref(record);
 }
 
@@ -169,6 +183,17 @@ static void test_a_record_of_before_has_nothing_to_be_put_back(void **state)
 	json_decref(record);
 }
 
+static void test_a_group_for_a_time_is_known_by_its_name(void **state)
+{
+	(void)state;
+	assert_true(pace_is_group("adit-0a1b2c3d"));
+	assert_true(pace_is_group("adit-0a1b2c3d-g"));
+	assert_false(pace_is_group("adit-0a1b2c3"));
+	assert_false(pace_is_group("adit-0a1b2c3d4"));
+	assert_false(pace_is_group("adit-gold-1"));
+	assert_false(pace_is_group(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +203,7 @@ int main(void)
 	    cmocka_unit_test(test_a_group_that_somebody_else_is_in_is_left_alone),
 	    cmocka_unit_test(test_a_disk_without_a_device_or_with_limits_keeps_its_filter),
 	    cmocka_unit_test(test_what_a_record_names_is_put_back_once),
+	    cmocka_unit_test(test_a_group_for_a_time_is_known_by_its_name),
 	    cmocka_unit_test(test_a_record_of_before_has_nothing_to_be_put_back),
 	};
 
