@@ -247,6 +247,8 @@ static void add_node(struct migrate *m)
 	struct err e = ERR_INIT;
 	int pair[2];
 
+	if (!d->join)
+		return; /* it failed since it was greeted, and so will the job: cannot() */
 	if (fd_socketpair(pair, &e) < 0) {
 		migrate_fail(m, &e);
 		return;
@@ -301,6 +303,7 @@ static void on_no_join(void *ctx, const struct err *e)
 	struct err why = *e;
 
 	d->join = NULL;
+	d->greeted = false;
 	if (d->m->state != MIGRATE_DISKS)
 		return;
 	err_prefix(&why, "disk %s of the destination", d->desc->name);

@@ -78,8 +78,11 @@ group_kept() {
     expect_equal 'the limit of the group there' 80000000 \
         "$(vm_qmp "$2" '{"execute":"qom-get","arguments":{"path":"/objects/g1","property":"limits"}}' | jq '.return["bps-total"]')"
 }
-row 'behind a throttle filter, its limits changed at run time' run="$(group_set g1)" after=group_kept check='warning:limits:throttle filter .group g1.*hold up the copy' \
+row 'behind a throttle filter, its limits changed at run time' run="$(group_set g1)" after=group_kept \
     vm="$scsi -object throttle-group,id=g1,x-bps-total=90000000 $(node a "$D/a.raw") -blockdev driver=throttle,node-name=t,throttle-group=g1,file=a -device scsi-hd,drive=t,id=data1"
+images_gone
+row 'behind one, with limits of its own' run="$(throttle data1 7000000)" check='warning:limits:throttle filter .group g1.*hold up the copy' after=limit_kept \
+    vm="$scsi -object throttle-group,id=g1,x-bps-total=80000000 $(node a "$D/a.raw") -blockdev driver=throttle,node-name=t,throttle-group=g1,file=a -device scsi-hd,drive=t,id=data1"
 images_gone
 row 'a throttle group made at run time' check='warning:limits:g2.*will be lost' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1" \
     run='{"execute":"object-add","arguments":{"qom-type":"throttle-group","id":"g2","limits":{"bps-total":1000000}}}'

@@ -96,6 +96,26 @@ for stream in $(tail -n "+$LIAR_MARK" "$T/liar.log" | sed -nE 's/^stream ([0-9]+
     liar_tell blob "$stream" 4096
 done
 lie_end a 'disk'
+say 'an NBD server that goes once it has greeted, before the other one has:'
+reply() { printf '\x00\x03\xe8\x89\x04\x55\x65\xa9\x00\x00\x00%b' "$1"; } # OPTION TYPE LENGTH BODY, of NBD's option replies
+{
+    printf 'NBDMAGICIHAVEOPT\x00\x03'
+    reply '\x08\x80\x00\x00\x01\x00\x00\x00\x00'
+    reply '\x0a\x80\x00\x00\x01\x00\x00\x00\x00'
+    reply '\x07\x00\x00\x00\x03\x00\x00\x00\x0c\x00\x00\x00\x00\x00\x00\x00\x80\x00\x00\x00\x05'
+    reply '\x07\x00\x00\x00\x01\x00\x00\x00\x00'
+} >"$T/hello"
+left_mark
+lie_begin a
+prepared
+liar_heard '^stream [0-9]+ disk job:.*/disk/disk1'
+mapfile -t streams < <(tail -n "+$LIAR_MARK" "$T/liar.log" | sed -nE 's/^stream ([0-9]+) disk .*/\1/p')
+liar_tell file "${streams[0]}" "$T/hello"
+sleep 0.2
+liar_tell drop "${streams[0]}"
+sleep 0.2
+liar_tell file "${streams[1]}" "$T/hello"
+lie_end a 'disk'
 say 'an NBD server that says nothing, while QEMU waits for it, and the guest with QEMU:'
 left_mark
 lie_begin a
