@@ -39,6 +39,8 @@ enum {
 	ROUNDS = 3,
 	HELD_TELL_MS = 5000,
 	POSTCOPY_MS = 10000, /* that it is held back for the disks' sake */
+	WRITES_MS = 500,     /* for which the guest's writes are counted */
+	LITTLE_PART = 8,     /* of the limit */
 };
 
 static uint64_t left_of(const struct mig_disk *d)
@@ -103,6 +105,35 @@ void migrate_backlog_line(struct migrate *m, double rate)
 bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms)
 {
 	return ms <= migrate_limit_ms(m) / 8 * 7;
+}
+
+uint64_t migrate_backlog_done(const struct migrate *m)
+{
+	uint64_t done = 0;
+
+	for (size_t i = 0; i < m->disk_count; i++)
+		done += m->disks[i].done;
+	return done;
+}
+
+/* What has been copied since was left then too: no more than the line carries in that time. */
+uint64_t migrate_backlog_at_stop_ms(const struct migrate *m, uint64_t since_ms)
+{
+	uint64_t left_ms = migrate_backlog_left_ms(m), copied = migrate_backlog_done(m);
+	double copied_ms;
+
+	if (!left_ms)
+		return 0;
+	copied = copied > m->probe.done ? copied - m->probe.done : 0;
+	copied_ms = (double)copied * 1000 / (double)line_rate(m);
+	return left_ms + (copied_ms < (double)since_ms ? (uint64_t)copied_ms : since_ms);
+}
+
+uint64_t migrate_backlog_flushes_ms(uint64_t stood_ms, uint64_t rtt_us)
+{
+	uint64_t allowed_ms = 3 * rtt_us / 1000;
+
+	return stood_ms > allowed_ms ? stood_ms - allowed_ms : 0;
 }
 
 /* What the guest may write unseen, and what it has on its way when it is stopped. */
@@ -224,8 +255,69 @@ static void count_rounds(struct migrate *m, struct mig_disk *d)
 		tell(m, d);
 }
 
+/* ---- what the guest writes ---- */
+
+static uint64_t total_of_all(const struct migrate *m)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < m->disk_count; i++)
+		total += m->disks[i].total;
+	return total;
+}
+
+static uint64_t written(const struct migrate *m)
+{
+	uint64_t total = total_of_all(m);
+
+	return total > m->writes.total ? total - m->writes.total : 0;
+}
+
+void migrate_backlog_watch_writes(struct migrate *m)
+{
+	m->writes = (struct mig_writes){0};
+}
+
+/* A mirror's len grows by what the guest writes. */
+static void count_writes(struct migrate *m)
+{
+	uint64_t now_ms = clock_ms();
+
+	if (!m->disks_open || (m->writes.since_ms && now_ms - m->writes.since_ms < WRITES_MS))
+		return;
+	if (m->writes.since_ms) {
+		m->writes.known = true;
+		m->writes.bytes = written(m);
+	}
+	m->writes.since_ms = now_ms;
+	m->writes.total = total_of_all(m);
+}
+
+/* What goes over in an eighth of the limit: a guest that writes no more than that in half a second
+ * has no more on its way when it is stopped, unless it only begins then, which no look would
+ * have seen either; and with a quarter of the limit kept free of RAM it fits. A small write to each
+ * disk, and one more, is little in any case: a line that has had little to carry seems slow. */
+static uint64_t little(const struct migrate *m)
+{
+	double bytes = (double)line_rate(m) * (double)migrate_limit_ms(m) / LITTLE_PART / 1000;
+	uint64_t least = MIGRATE_PACE_GRAIN * (m->disk_count + 1);
+
+	return bytes > (double)least ? (uint64_t)bytes : least;
+}
+
+bool migrate_backlog_is_quiet(const struct migrate *m)
+{
+	uint64_t most = little(m);
+
+	/* (What waits for a limit is not written yet.) */
+	return m->writes.known && !m->pace.bytes && m->writes.bytes <= most && written(m) <= most &&
+	       left_of_all(m) <= most;
+}
+
 void migrate_backlog_seen(struct migrate *m)
 {
+	if (m->state == MIGRATE_DISKS)
+		count_writes(m);
 	for (size_t i = 0; i < m->disk_count; i++)
 		if (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM)
 			count_rounds(m, &m->disks[i]);

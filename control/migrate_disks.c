@@ -354,6 +354,10 @@ void migrate_disks_silent(struct migrate *m)
 	struct err e = ERR_INIT;
 	bool greeted = true;
 
+	if (m->probe.state == MIG_PROBE_STOPS) {
+		migrate_probe_silent(m);
+		return;
+	}
 	for (size_t i = 0; i < m->disk_count; i++)
 		greeted = greeted && m->disks[i].greeted;
 	if (greeted)

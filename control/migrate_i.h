@@ -101,9 +101,19 @@ enum { MIGRATE_PACE_GRAIN = 64 << 10 };
 struct mig_probe {
 	enum { MIG_PROBE_NONE, MIG_PROBE_WAITS, MIG_PROBE_STOPS, MIG_PROBE_LOOKS, MIG_PROBE_OVER } state;
 	unsigned tries;
+	bool runs;		   /* the guest, as QEMU said just before */
 	uint64_t since_ms;	   /* it waits for a good moment */
 	uint64_t gone_on_ms;
 	uint64_t stop_ms, left_ms; /* when it began; what was left of the disks, at the line's rate */
+	uint64_t done, stood_ms;   /* what was copied when it began, bytes; how long it took */
+};
+
+/* What the guest writes, in a short time (migrate_backlog.c). */
+struct mig_writes {
+	uint64_t since_ms; /* when that time began; 0: none yet */
+	uint64_t total;	   /* the mirrors' bytes then */
+	bool known;	   /* such a time is over */
+	uint64_t bytes;	   /* written in it */
 };
 
 /* A connection of QEMU's for RAM, and its stream. Plain RAM has one, multifd and preempt
@@ -150,6 +160,7 @@ struct migrate {
 
 	struct mig_pace pace;
 	struct mig_probe probe;
+	struct mig_writes writes;
 	struct mig_disk *disks;
 	size_t disk_count, disk_next; /* whose turn it is to begin */
 	bool disks_open;	      /* all mirrors run, with no limit */
@@ -362,6 +373,19 @@ void migrate_backlog_line(struct migrate *m, double rate);
 uint64_t migrate_backlog_left_ms(const struct migrate *m);
 /* Whether the guest may stand still for so much of the disks, and RAM beside it. */
 bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms);
+/* What was left when the guest was stopped for a look, ms: it has run for since_ms again, and
+ * m->probe.done was copied when it was stopped. */
+uint64_t migrate_backlog_at_stop_ms(const struct migrate *m, uint64_t since_ms);
+/* How much longer than the downtime limit allows, three round trips apart, a stop's flushes take;
+ * ms. */
+uint64_t migrate_backlog_flushes_ms(uint64_t stood_ms, uint64_t rtt_us);
+/* Bytes of all disks that the mirrors have copied. */
+uint64_t migrate_backlog_done(const struct migrate *m);
+/* Whether the guest, unpaced, has written so little of late that a stop for a look would tell
+ * nothing. */
+bool migrate_backlog_is_quiet(const struct migrate *m);
+/* It is to be watched from now on, anew. */
+void migrate_backlog_watch_writes(struct migrate *m);
 /* Whether RAM may come to its end before the next looks. */
 bool migrate_backlog_ram_is_near(const struct migrate *m);
 /* Paces the guest's writes to what the line and the limit allow. */
@@ -375,6 +399,8 @@ void migrate_backlog_tell(struct migrate *m);
 bool migrate_probe_is_over(struct migrate *m);
 /* ev_disks', in DISKS once all mirrors run. */
 void migrate_probe_due(struct migrate *m);
+/* ev_answer's, while the guest stands still for a look. */
+void migrate_probe_silent(struct migrate *m);
 
 /* migrate_pace.c */
 /* Before the disks begin: throttle filters give their limits to the devices before them. then is

@@ -9,10 +9,15 @@
  * into the downtime limit the guest goes on, paced, and it is tried again; where it does, so much
  * of the limit is kept free of RAM. Once RAM has begun QEMU stops a guest that writes little RAM
  * whatever it is told, so this comes before it.
+ *
+ * A stop costs a flush of each disk that was written to, one after the other, over the line. So a
+ * guest that writes little is not stopped at all (migrate_backlog_is_quiet), and the length of the
+ * stop itself counts for nothing in what is left.
  */
 #include "control/migrate_i.h"
 
 #include "base/clock.h"
+#include "base/point.h"
 
 enum {
 	LOOK_MS = 100,
@@ -21,6 +26,7 @@ enum {
 	AGAIN_MOST = 4,	 /* doublings of it */
 	TRIES = 3,
 	PATIENCE_MS = 5000, /* for a moment in which hardly anything is left */
+	STANDS_MS = 30000,  /* the guest, for a look, before it is given up */
 };
 
 static void over(struct migrate *m, bool fits)
@@ -59,8 +65,10 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 		migrate_fail(m, &why);
 		return;
 	}
-	m->paused = false;
+	/* (m->paused: QEMU's RESUME has come before, and somebody may have paused it since.) */
+	event_del(m->ev_answer);
 	m->probe.gone_on_ms = clock_ms();
+	m->probe.stood_ms = stood_ms;
 	if (stood_ms > m->stall_longest_ms)
 		m->stall_longest_ms = stood_ms;
 	log_info(&m->about, "the guest stood still for %llu ms, for a look",
@@ -76,19 +84,35 @@ static void tell_mirrors(struct migrate *m, const char *what)
 			    NULL);
 }
 
-/* All at once: QEMU does not wait for us in between, whatever becomes of us. The mirrors stand
- * meanwhile: QEMU flushes their targets as it stops the guest, and would wait for all that they
- * copy until then. */
+/* All at once, so that a slow adit costs the guest nothing. (One that is killed does: QEMU drops
+ * the commands of a client that has gone. Then the guest is let go on by recovery, as the record
+ * says that it ran.) The mirrors stand meanwhile: QEMU flushes their targets as it stops the guest,
+ * and would wait for all that they copy until then. It waits for those flushes as long as nobody
+ * ends the connections, so we do when it is too long. */
 static void stop(struct migrate *m)
 {
 	m->probe.state = MIG_PROBE_STOPS;
 	m->probe.stop_ms = clock_ms();
 	m->probe.left_ms = 0;
+	m->probe.done = migrate_backlog_done(m);
 	m->paused = true; /* by us */
+	POINT("s-look");
+	migrate_arm(m->ev_answer, POINT_MS("look", STANDS_MS));
 	tell_mirrors(m, "block-job-pause");
 	qmp_command(m->qmp, "stop", NULL, NULL, NULL);
 	qmp_command(m->qmp, "cont", NULL, on_gone_on, m);
 	tell_mirrors(m, "block-job-resume");
+}
+
+void migrate_probe_silent(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_TIMEOUT,
+		"QEMU did not stop the guest and let it go on within %d s, for a look at its "
+		"disks: does the destination's storage hang?",
+		(int)(POINT_MS("look", STANDS_MS) / 1000));
+	migrate_fail(m, &e);
 }
 
 /* The stop waits for what a mirror has on its way already: so that is to be next to nothing. */
@@ -114,14 +138,56 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		migrate_watch_jobs(m, result);
 	if (!m->was_running || m->paused || m->postcopy_due) {
 		over(m, true);
-	} else if ((!m->pace.bytes || migrate_pace_holds(m)) && is_moment(m)) {
-		stop(m);
-	} else {
-		migrate_arm(m->ev_disks, LOOK_MS);
+		return;
 	}
+	/* Stopped by somebody else, or for an error: it is not ours to let go on. */
+	if (!m->probe.runs) {
+		log_info(&m->about, "the guest does not run: there is no look at its disks");
+		over(m, true);
+		return;
+	}
+	if (migrate_backlog_is_quiet(m)) {
+		log_info(&m->about, "the guest writes little: it is not stopped for a look");
+		over(m, true);
+		return;
+	}
+	if (!m->writes.known) {
+		migrate_arm(m->ev_disks, LOOK_MS);
+		return;
+	}
+	if (migrate_backlog_ram_is_near(m))
+		migrate_backlog_pace(m);
+	if ((!m->pace.bytes || migrate_pace_holds(m)) && is_moment(m))
+		stop(m);
+	else
+		migrate_arm(m->ev_disks, LOOK_MS);
 }
 
-/* What has been copied since the guest went on was left then too. */
+/* Asked in the same breath, before the mirrors. */
+static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	m->probe.runs = !err_is_set(e) && json_is_true(json_object_get(result, "running"));
+}
+
+/* The limit holds but for three round trips; what a stop takes beyond them cannot be had back. */
+static void tell_flushes(struct migrate *m)
+{
+	struct session_stats st;
+	uint64_t ms;
+
+	session_stats(m->session, &st);
+	ms = migrate_backlog_flushes_ms(m->probe.stood_ms, st.rtt_us);
+	if (ms <= migrate_limit_ms(m) / 8)
+		return;
+	migrate_note(m,
+		     "a stop of the guest took %llu ms, in which QEMU flushes its disks on the "
+		     "destination: the pause may be %llu ms longer than --downtime-limit says",
+		     (unsigned long long)m->probe.stood_ms, (unsigned long long)ms);
+}
+
 static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	struct migrate *m = ctx;
@@ -132,13 +198,13 @@ static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const stru
 		return;
 	if (!err_is_set(e))
 		migrate_watch_jobs(m, result);
-	left_ms = migrate_backlog_left_ms(m);
-	if (left_ms)
-		left_ms += clock_ms() - m->probe.gone_on_ms;
+	left_ms = migrate_backlog_at_stop_ms(m, clock_ms() - m->probe.gone_on_ms);
 	if (left_ms > m->probe.left_ms)
 		m->probe.left_ms = left_ms;
 	log_info(&m->about, "%llu ms of the disks are left at a stop",
 		 (unsigned long long)m->probe.left_ms);
+	if (migrate_backlog_would_fit(m, m->probe.left_ms))
+		tell_flushes(m);
 	over(m, migrate_backlog_would_fit(m, m->probe.left_ms));
 }
 
@@ -146,8 +212,10 @@ void migrate_probe_due(struct migrate *m)
 {
 	if (m->probe.state == MIG_PROBE_LOOKS)
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_looked_again, m);
-	if (m->probe.state == MIG_PROBE_WAITS)
+	if (m->probe.state == MIG_PROBE_WAITS) {
+		qmp_command(m->qmp, "query-status", NULL, on_status, m);
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+	}
 }
 
 bool migrate_probe_is_over(struct migrate *m)
@@ -155,8 +223,10 @@ bool migrate_probe_is_over(struct migrate *m)
 	if (m->probe.state == MIG_PROBE_NONE) {
 		m->probe.state = m->was_running && !m->paused ? MIG_PROBE_WAITS : MIG_PROBE_OVER;
 		if (m->probe.state == MIG_PROBE_WAITS) {
-			if (migrate_backlog_ram_is_near(m))
-				migrate_backlog_pace(m);
+			/* While most of a disk was still to be copied, writes to that were not
+			 * seen, or what was not reckoned with yet looked like one. */
+			if (!migrate_backlog_is_quiet(m))
+				migrate_backlog_watch_writes(m);
 			m->probe.since_ms = clock_ms();
 			migrate_arm(m->ev_disks, 0);
 		}

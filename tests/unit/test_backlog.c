@@ -129,6 +129,69 @@ static void test_backlog_paces_no_disk_below_what_its_guest_bears(void **state)
 	json_decref(own);
 }
 
+/* How long the stop itself took is not in it: a flush for each disk, whatever the limit. */
+static void test_backlog_counts_what_is_left_at_a_stop_and_no_more(void **state)
+{
+	struct mig_disk disk = {.total = 9000000, .done = 9000000};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 1e6};
+
+	(void)state;
+	m.config.limits.downtime_ms = 50;
+	m.probe.done = 9000000;
+	m.probe.stop_ms = 1;
+	m.probe.stood_ms = 2000;
+	assert_int_equal(migrate_backlog_at_stop_ms(&m, 130), 0);
+	disk.total += 10000;
+	assert_int_equal(migrate_backlog_at_stop_ms(&m, 130), 10);
+	m.probe.done -= 20000; /* copied since */
+	assert_int_equal(migrate_backlog_at_stop_ms(&m, 130), 30);
+	assert_true(migrate_backlog_would_fit(&m, migrate_backlog_at_stop_ms(&m, 130)));
+	m.probe.done = 0; /* no more than the line carries in that time */
+	assert_int_equal(migrate_backlog_at_stop_ms(&m, 130), 140);
+}
+
+static void test_backlog_tells_flushes_from_round_trips(void **state)
+{
+	(void)state;
+	assert_int_equal(migrate_backlog_flushes_ms(60, 20000), 0);
+	assert_int_equal(migrate_backlog_flushes_ms(160, 20000), 100);
+	assert_int_equal(migrate_backlog_flushes_ms(2000, 0), 2000);
+}
+
+/* A guest that writes little is not stopped for a look: little is what goes over in an eighth of
+ * the limit, or a small write to each disk. */
+static void test_backlog_knows_a_guest_that_writes_little(void **state)
+{
+	struct mig_disk disk = {.total = 1000000, .done = 1000000};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 8e6};
+
+	(void)state;
+	m.config.limits.downtime_ms = 300; /* 300000 bytes */
+	m.writes.total = 1000000;
+	assert_false(migrate_backlog_is_quiet(&m)); /* not known yet */
+	m.writes.known = true;
+	assert_true(migrate_backlog_is_quiet(&m));
+	m.writes.bytes = 300000;
+	assert_true(migrate_backlog_is_quiet(&m));
+	m.writes.bytes = 300001;
+	assert_false(migrate_backlog_is_quiet(&m));
+	m.writes.bytes = 0;
+	m.writes.total -= 400000; /* since then */
+	assert_false(migrate_backlog_is_quiet(&m));
+	m.writes.total += 400000;
+	disk.done -= 400000; /* left to copy */
+	assert_false(migrate_backlog_is_quiet(&m));
+	disk.done += 400000;
+	m.pace.bytes = 250000; /* what waits for it is not seen */
+	assert_false(migrate_backlog_is_quiet(&m));
+	m.pace.bytes = 0;
+	m.line_rate = 0;
+	m.writes.bytes = 131072;
+	assert_true(migrate_backlog_is_quiet(&m));
+	m.writes.bytes++;
+	assert_false(migrate_backlog_is_quiet(&m));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +201,9 @@ int main(void)
 	    cmocka_unit_test(test_backlog_knows_when_ram_comes_to_its_end),
 	    cmocka_unit_test(test_backlog_takes_no_paced_writes_for_the_line),
 	    cmocka_unit_test(test_backlog_paces_no_disk_below_what_its_guest_bears),
+	    cmocka_unit_test(test_backlog_counts_what_is_left_at_a_stop_and_no_more),
+	    cmocka_unit_test(test_backlog_tells_flushes_from_round_trips),
+	    cmocka_unit_test(test_backlog_knows_a_guest_that_writes_little),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
