@@ -446,6 +446,8 @@ void migrate_drop_relays(struct migrate *m, const char *reason);
 
 /* migrate_watch.c */
 void migrate_watch_tick(struct migrate *m);
+/* Whether the switchover stands still, or takes too long; e says which. To be asked again and again. */
+bool migrate_watch_is_stuck(struct migrate *m, struct err *e);
 /* What query-block-jobs gave. */
 void migrate_watch_jobs(struct migrate *m, const json_t *result);
 void migrate_watch_streams(struct migrate *m, struct migrate_result *r);

@@ -146,7 +146,7 @@ static void measure(struct migrate *m)
 
 /* A destination that hangs (its storage, its QEMU) while its adit lives, or takes a byte now and
  * then, must not keep the guest standing still: until FINISH nothing is lost by giving up. */
-static bool is_stuck(struct migrate *m, struct err *e)
+bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 {
 	uint64_t now_ms = clock_ms(), sent = migrate_sent_bytes(m);
 	uint64_t most_ms;
@@ -191,7 +191,7 @@ void migrate_watch_tick(struct migrate *m)
 		if (m->state >= MIGRATE_RAM)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	}
-	if (is_stuck(m, &e)) {
+	if (migrate_watch_is_stuck(m, &e)) {
 		migrate_fail(m, &e);
 		return;
 	}

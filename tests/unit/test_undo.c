@@ -1,0 +1,300 @@
+/* A job whose disks are paced is undone: the record goes only when QEMU has said that the limits
+ * are back. Against a scripted QEMU. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "control/migrate_i.h"
+
+static const char greeting[] =
+    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
+    "\"package\": \"\"}, \"capabilities\": []}}\r\n";
+
+static uint64_t later_ms; /* the clock goes so much before */
+
+uint64_t __real_clock_ms(void);
+uint64_t __wrap_clock_ms(void);
+uint64_t __wrap_clock_ms(void)
+{
+	return __real_clock_ms() + later_ms;
+}
+
+enum limits { TAKES, REFUSES, LACKS, HANGS };
+
+struct rig {
+	struct event_base *base;
+	struct migrate m;
+	struct vmdesc_disk disk;
+	int peer, over;
+	enum limits limits;
+	bool running;
+	unsigned asked; /* to take the limits back */
+	char note[1024];
+};
+
+static void on_note(void *ctx, const char *text)
+{
+	struct rig *r = ctx;
+
+	snprintf(r->note, sizeof(r->note), "%s", text);
+}
+
+static const struct migrate_ops ops = {.on_note = on_note};
+
+static void on_end(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	((struct rig *)ctx)->over = 1;
+}
+
+static void on_ready(void *ctx, struct qmp *q)
+{
+	(void)ctx;
+	(void)q;
+}
+
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	(void)ctx;
+	(void)q;
+	(void)why;
+}
+
+static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
+
+/* What QEMU answers; NULL: nothing. */
+static json_t *answer(struct rig *r, const char *command)
+{
+	if (strcmp(command, "query-status") == 0)
+		return json_pack("{s:{s:s,s:b}}", "return", "status",
+				 r->running ? "running" : "paused", "running", r->running);
+	if (strcmp(command, "query-block-jobs") == 0 ||
+	    strcmp(command, "query-named-block-nodes") == 0)
+		return json_pack("{s:[]}", "return");
+	if (strcmp(command, "block_set_io_throttle") != 0)
+		return json_pack("{s:{}}", "return");
+	r->asked++;
+	if (r->limits == HANGS)
+		return NULL;
+	if (r->limits == TAKES)
+		return json_pack("{s:{}}", "return");
+	return json_pack("{s:{s:s,s:s}}", "error", "class", "GenericError", "desc",
+			 r->limits == LACKS ? "Device 'vd0' not found" : "Device is busy");
+}
+
+static void serve(struct rig *r)
+{
+	char buf[8192], *text = buf;
+	ssize_t n = read(r->peer, buf, sizeof(buf) - 1);
+
+	for (buf[n > 0 ? n : 0] = 0; *text;) {
+		size_t len = strcspn(text, "\n");
+		json_t *v = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL), *said;
+		char *line;
+
+		text += len + (text[len] == '\n');
+		if (!v)
+			continue;
+		said = answer(r, json_string_value(json_object_get(v, "execute")));
+		if (said) {
+			json_object_set(said, "id", json_object_get(v, "id"));
+			line = json_dumps(said, 0);
+			assert_true(dprintf(r->peer, "%s\r\n", line) > 0);
+			free(line);
+		}
+		json_decref(said);
+		json_decref(v);
+	}
+}
+
+static void turn(struct rig *r)
+{
+	struct timeval tv = {0, 5000};
+
+	event_base_loopexit(r->base, &tv);
+	event_base_dispatch(r->base);
+	serve(r);
+}
+
+static void up(struct rig *r, enum limits limits, bool running)
+{
+	json_t *record = json_loads("{\"limits\":{\"disks\":[\"vd0\"],\"groups\":[]}}", 0, NULL);
+	struct err e = ERR_INIT;
+	int pair[2];
+
+	memset(r, 0, sizeof(*r));
+	later_ms = 0;
+	r->limits = limits;
+	r->running = running;
+	r->base = event_base_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	r->peer = pair[1];
+	fcntl(r->peer, F_SETFL, O_NONBLOCK);
+	r->disk =
+	    (struct vmdesc_disk){.name = "vd0", .device = "vd0", .qdev = "", .limits_group = ""};
+	r->m = (struct migrate){.state = MIGRATE_DISKS,
+				.touched = true,
+				.was_running = running,
+				.ops = &ops,
+				.ctx = r,
+				.ram_fd = -1};
+	r->m.desc.disks = &r->disk;
+	r->m.desc.disk_count = 1;
+	r->m.ev_undo = evtimer_new(r->base, migrate_undo_due, &r->m);
+	r->m.ev_answer = evtimer_new(r->base, migrate_answer_due, &r->m);
+	r->m.ev_end = event_new(r->base, -1, 0, on_end, r);
+	r->m.qmp = qmp_new(r->base, pair[0], "test", 0, &qmp_ops, r, &e);
+	migrate_pace_take_record(&r->m, record);
+	assert_true(write(r->peer, greeting, strlen(greeting)) > 0);
+	turn(r);
+	turn(r);
+	json_decref(record);
+}
+
+static void undo(struct rig *r, enum limits limits, bool running)
+{
+	up(r, limits, running);
+	err_set(&r->m.err, ERR_CANCELLED, "cancelled");
+	migrate_undo(&r->m);
+	for (unsigned i = 0; i < 1000 && !r->over; i++) {
+		turn(r);
+		if (limits == HANGS && r->asked)
+			later_ms = 60000;
+	}
+	assert_true(r->over);
+}
+
+static void down(struct rig *r)
+{
+	qmp_free(r->m.qmp);
+	event_free(r->m.ev_undo);
+	event_free(r->m.ev_answer);
+	event_free(r->m.ev_end);
+	migrate_pace_fini(&r->m);
+	close(r->peer);
+	event_base_free(r->base);
+}
+
+static void test_undo_settles_when_the_limits_are_back(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int running = 0; running < 2; running++) {
+		undo(&r, TAKES, running);
+		assert_int_equal(r.asked, 1);
+		assert_true(r.m.settled);
+		assert_string_equal(r.note, "");
+		down(&r);
+	}
+}
+
+static void test_undo_settles_when_the_device_has_gone(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	undo(&r, LACKS, true);
+	assert_true(r.m.settled);
+	assert_string_equal(r.note, "");
+	down(&r);
+}
+
+static void test_undo_keeps_the_record_of_limits_that_are_refused(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int running = 0; running < 2; running++) {
+		undo(&r, REFUSES, running);
+		assert_true(r.asked > 1);
+		assert_false(r.m.settled);
+		assert_non_null(strstr(r.note, "Device is busy"));
+		down(&r);
+	}
+}
+
+static void test_undo_keeps_the_record_of_limits_that_are_on_their_way(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int running = 0; running < 2; running++) {
+		undo(&r, HANGS, running);
+		assert_int_equal(r.asked, 1);
+		assert_false(r.m.settled);
+		assert_non_null(strstr(r.note, "adit recover"));
+		down(&r);
+	}
+}
+
+/* ---- a source that is kept ---- */
+
+static void kept(struct rig *r, enum limits limits)
+{
+	up(r, limits, false);
+	r->m.state = MIGRATE_CONFIRM;
+	r->m.only_tell = true;
+	r->m.config.keep_source = true;
+	migrate_end_source(&r->m);
+	for (unsigned i = 0; i < 20 && !r->over; i++)
+		turn(r);
+	assert_int_equal(r->asked, 1);
+}
+
+static void test_a_kept_source_is_told_when_its_limits_are_back(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	kept(&r, TAKES);
+	assert_true(r.over);
+	assert_null(strstr(r.note, "limits"));
+	down(&r);
+	kept(&r, REFUSES);
+	assert_true(r.over);
+	assert_non_null(strstr(r.note, "limits"));
+	down(&r);
+}
+
+static void test_a_kept_source_that_does_not_answer_is_not_waited_for(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	kept(&r, HANGS);
+	assert_false(r.over);
+	assert_true(evtimer_pending(r.m.ev_answer, NULL));
+	migrate_answer_due(-1, EV_TIMEOUT, &r.m);
+	turn(&r);
+	assert_true(r.over);
+	assert_non_null(strstr(r.note, "limits"));
+	assert_null(strstr(r.note, "has not ended"));
+	down(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_undo_settles_when_the_limits_are_back),
+	    cmocka_unit_test(test_undo_settles_when_the_device_has_gone),
+	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_refused),
+	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_on_their_way),
+	    cmocka_unit_test(test_a_kept_source_is_told_when_its_limits_are_back),
+	    cmocka_unit_test(test_a_kept_source_that_does_not_answer_is_not_waited_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
