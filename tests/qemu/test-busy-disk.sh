@@ -103,6 +103,7 @@ adit_start endless --downtime-limit $LIMIT
 wait_until 60 'the pace' paced endless
 adit_record "$(find "$T/state-src/journal" -name '*.json' | head -n 1)" .limits.disks | sed 's/^/  in the journal: /'
 proc_kill migrate KILL
+adit_wait 5
 paced_still() { [ "$(limits endless2)" != "$was" ]; }
 paced_still || fail 'nothing is left to be put back'
 adit_recover || fail 'adit recover failed'

@@ -110,6 +110,7 @@ say 'killed, and recovered: they are back'
 adit_start three
 wait_until 20 'the limits of the filter to be raised' raised three
 proc_kill migrate KILL
+adit_wait 5
 raised_still() { [ "$(group three2 g)" != "$G" ]; }
 raised_still || fail 'nothing is left to be put back'
 adit_recover || fail 'adit recover failed'
