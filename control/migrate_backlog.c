@@ -305,12 +305,23 @@ static uint64_t little(const struct migrate *m)
 	return bytes > (double)least ? (uint64_t)bytes : least;
 }
 
+static bool is_limited(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (m->disks[i].desc && m->disks[i].desc->limits)
+			return true;
+	return json_object_size(m->pace.filters) > 0;
+}
+
 bool migrate_backlog_is_quiet(const struct migrate *m)
 {
 	uint64_t most = little(m);
 
-	/* (What waits for a limit is not written yet.) */
-	return m->writes.known && !m->pace.bytes && m->writes.bytes <= most && written(m) <= most &&
+	/* What waits for a limit, ours or the VM's own, is not written yet, and is let through all at
+	 * once when the guest is stopped. */
+	if (m->pace.bytes || (m->writes.bytes && is_limited(m)))
+		return false;
+	return m->writes.known && m->writes.bytes <= most && written(m) <= most &&
 	       left_of_all(m) <= most;
 }
 

@@ -46,7 +46,7 @@ static void over(struct migrate *m, bool fits)
 		migrate_backlog_tell(m);
 	migrate_arm(m->ev_disks,
 		    (uint64_t)AGAIN_MS
-			<< (m->probe.tries < AGAIN_MOST ? m->probe.tries - 1 : AGAIN_MOST));
+			<< (m->probe.tries <= AGAIN_MOST ? m->probe.tries - 1 : AGAIN_MOST));
 }
 
 static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct err *e)

@@ -209,6 +209,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		return;
 	}
 	snprintf(m->undo_seen, sizeof(m->undo_seen), "%s", status);
+	m->undo_runs = running;
 	if (is_postcopy(m, qmp_batch_result(b, Q_MIGRATE))) {
 		postcopy_begun(m);
 		return;
@@ -239,7 +240,6 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	}
 	if (!left || clock_ms() > m->undo_until_ms) {
 		migrate_pace_put_back(m, act);
-		m->undo_runs = running;
 		migrate_arm(m->ev_undo, LOOK_MS);
 		qmp_batch_run(act, q, on_tried, m);
 		return;

@@ -152,10 +152,13 @@ bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 	uint64_t most_ms;
 
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
-		m->still_since_ms = m->stands_since_ms = 0;
-		return false;
-	}
-	if (!m->stands_since_ms) {
+		m->stands_since_ms = 0;
+		/* A `stop` of ours that QEMU does not answer waits for the destination's disks. */
+		if (!m->paused || m->stop_ms || m->state < MIGRATE_DISKS || m->state > MIGRATE_RAM) {
+			m->still_since_ms = 0;
+			return false;
+		}
+	} else if (!m->stands_since_ms) {
 		m->stands_since_ms = now_ms;
 		m->stands_left_ms = migrate_backlog_left_ms(m);
 	}
@@ -165,12 +168,12 @@ bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 		m->still_sent = sent;
 		m->still_since_ms = now_ms;
 	}
-	if (now_ms - m->still_since_ms >= STILL_MS)
+	if (now_ms - m->still_since_ms >= POINT_MS("still", STILL_MS))
 		err_set(e, ERR_TIMEOUT,
 			"nothing has moved for %d s while the guest stands still (phase "
 			"%s): does the destination's storage hang?",
-			STILL_MS / 1000, m->progress.phase);
-	else if (now_ms - m->stands_since_ms >= most_ms)
+			(int)(POINT_MS("still", STILL_MS) / 1000), m->progress.phase);
+	else if (m->stands_since_ms && now_ms - m->stands_since_ms >= most_ms)
 		err_set(e, ERR_TIMEOUT,
 			"the guest has stood still for %u s, and the last of it is not on the "
 			"destination (phase %s): does the line, or the destination, hang?",

@@ -65,12 +65,15 @@ static int user_of(pid_t pid, struct user *u)
 	return seen == 7 ? 0 : -1;
 }
 
-/* This thread's rights to files become those of u (setfsuid(2)). glibc's setgroups would change
- * all threads. -1 with errno: they are as they were, or will be after `back`. */
+/* This thread's groups; glibc's setgroups would change all threads'. -1 with errno. */
+static int set_groups(const struct user *u)
+{
+	return (int)syscall(SYS_setgroups, (size_t)u->count, u->groups);
+}
+
+/* The rest of this thread's rights to files becomes that of u (setfsuid(2)). -1 with errno. */
 static int become(const struct user *u)
 {
-	if (syscall(SYS_setgroups, (size_t)u->count, u->groups) < 0)
-		return -1;
 	setfsgid(u->gid);
 	setfsuid(u->uid);
 	if (setfsuid((uid_t)-1) == (int)u->uid && setfsgid((gid_t)-1) == (int)u->gid)
@@ -80,13 +83,13 @@ static int become(const struct user *u)
 }
 
 /* Nothing may go on with another user's rights in the belief that they are its own. (The kernel
- * refuses none of this to one that could take them on.) */
+ * refuses none of this to one that could set its groups.) */
 static void back(const struct user *own)
 {
 	setfsuid(own->uid);
 	setfsgid(own->gid);
-	if (syscall(SYS_setgroups, (size_t)own->count, own->groups) == 0 &&
-	    setfsuid((uid_t)-1) == (int)own->uid && setfsgid((gid_t)-1) == (int)own->gid)
+	if (set_groups(own) == 0 && setfsuid((uid_t)-1) == (int)own->uid &&
+	    setfsgid((gid_t)-1) == (int)own->gid)
 		return;
 	log_error(NULL, "the rights of QEMU's user, taken on to open one of its files, cannot be "
 			"given back: this process ends");
@@ -102,7 +105,7 @@ static int open_as(const struct user *u, int dir, const char *path, bool in_root
 	int fd = -1, error;
 
 	own.count = change ? getgroups(GROUPS_MAX, own.groups) : 0;
-	if (own.count < 0)
+	if (own.count < 0 || (change && set_groups(u) < 0))
 		return -1;
 	if (!change || become(u) == 0)
 		fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));

@@ -93,7 +93,7 @@ static void ask(struct qmp *q, const struct describe *from);
 
 static void set_problem(json_t *s, const char *problem)
 {
-	char text[ERR_TEXT_MAX];
+	char text[1024]; /* what a cookie takes */
 
 	snprintf(text, sizeof(text), "%s", problem);
 	json_object_set_new(s, "problem", json_string(err_printable(text)));

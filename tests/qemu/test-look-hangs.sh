@@ -42,7 +42,7 @@ hangs b
 sleep 1
 proc_kill migrate KILL
 adit_wait 5
-say "  the guest is $(vm_status b2) before adit recover"
+expect_equal 'the state of the guest before adit recover' paused "$(vm_status b2)"
 left_clock
 adit_recover || fail 'adit recover failed'
 move_runs_on b

@@ -173,6 +173,8 @@ static void test_backlog_knows_a_guest_that_writes_little(void **state)
 {
 	struct mig_disk disk = {.total = 1000000, .done = 1000000};
 	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 8e6};
+	json_t *limits = json_pack("{s:i}", "bps_wr", 262144);
+	struct vmdesc_disk limited = {.limits = limits};
 
 	(void)state;
 	m.config.limits.downtime_ms = 300; /* 300000 bytes */
@@ -194,6 +196,14 @@ static void test_backlog_knows_a_guest_that_writes_little(void **state)
 	m.pace.bytes = 250000; /* what waits for it is not seen */
 	assert_false(migrate_backlog_is_quiet(&m));
 	m.pace.bytes = 0;
+	/* Nor is what waits for limits of the VM's own. */
+	disk.desc = &limited;
+	assert_true(migrate_backlog_is_quiet(&m));
+	m.writes.bytes = 1;
+	assert_false(migrate_backlog_is_quiet(&m));
+	disk.desc = NULL;
+	assert_true(migrate_backlog_is_quiet(&m));
+	json_decref(limits);
 	m.line_rate = 0;
 	m.writes.bytes = 131072;
 	assert_true(migrate_backlog_is_quiet(&m));
@@ -226,6 +236,28 @@ static void test_backlog_of_a_suspended_guest_may_take_its_time(void **state)
 	assert_in_range(stands_for(300000000), 3000, 3200); /* 300 s */
 }
 
+/* A `stop` of ours waits for the destination's disks, and is given up where nothing moves. */
+static void test_backlog_of_a_stop_that_hangs_is_given_up(void **state)
+{
+	struct mig_disk disk = {.total = 1000};
+	struct migrate m = {
+	    .disks = &disk, .disk_count = 1, .line_rate = 1e6, .state = MIGRATE_RAM};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	m.progress.phase = "ram";
+	for (int i = 0; i < 10; i++, later_ms += 10000)
+		assert_false(migrate_watch_is_stuck(&m, &e)); /* the guest runs */
+	m.paused = true;
+	for (int i = 0; i < 20; i++, later_ms += 10000, disk.last.sent_bytes++)
+		assert_false(migrate_watch_is_stuck(&m, &e)); /* it moves */
+	assert_false(migrate_watch_is_stuck(&m, &e));
+	later_ms += 30000;
+	assert_true(migrate_watch_is_stuck(&m, &e));
+	m.stop_ms = 1; /* QEMU has answered */
+	assert_false(migrate_watch_is_stuck(&m, &(struct err)ERR_INIT));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +271,7 @@ int main(void)
 	    cmocka_unit_test(test_backlog_tells_flushes_from_round_trips),
 	    cmocka_unit_test(test_backlog_knows_a_guest_that_writes_little),
 	    cmocka_unit_test(test_backlog_of_a_suspended_guest_may_take_its_time),
+	    cmocka_unit_test(test_backlog_of_a_stop_that_hangs_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,6 +234,7 @@ static void test_undo_keeps_the_record_of_limits_that_are_on_their_way(void **st
 	for (int running = 0; running < 2; running++) {
 		undo(&r, HANGS, running);
 		assert_int_equal(r.asked, 1);
+		assert_int_equal(strstr(r.m.err.text, "runs on here") != NULL, running);
 		assert_false(r.m.settled);
 		assert_non_null(strstr(r.note, "adit recover"));
 		down(&r);
