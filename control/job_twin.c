@@ -40,7 +40,13 @@ enum {
 	Q_GRAPH
 };
 
+/* QEMU measures how much work a key slot can be by its thread's processor time, and gives up, after
+ * an instant, where that says nothing: on a host that is busy. */
+#define BUSY_WORDS "accurate CPU usage"
+enum { CREATE_TRIES = 20 };
+
 static void next_image(struct job *j);
+static void create(struct job *j);
 
 static void fail(struct job *j, enum err_code code, const char *text)
 {
@@ -108,8 +114,13 @@ static void on_created(void *ctx, struct proc *p, int status)
 	proc_free(p);
 	j->tool = NULL;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		proc_last_line(j->scratch_fd, line, sizeof(line));
+		if (strstr(line, BUSY_WORDS) && ++image->tries < CREATE_TRIES) {
+			create(j);
+			return;
+		}
 		err_set(&e, ERR_SPACE, "the image %s cannot be made on the destination: %s",
-			image->path, proc_last_line(j->scratch_fd, line, sizeof(line)));
+			image->path, line);
 		job_fail(j, &e);
 		return;
 	}
@@ -137,6 +148,17 @@ static void run_tool(struct job *j, struct strvec *words, proc_on_exit *then)
 	strvec_fini(words);
 	if (!j->tool)
 		job_fail(j, &e);
+}
+
+/* The image whose turn it is, over the empty file that has its name. */
+static void create(struct job *j)
+{
+	struct twin_image *image = &j->twin.images[j->image_at];
+	struct strvec words = {0};
+
+	image_create_words(&words, image->path, image->disk, image->backing, &j->desc,
+			   image->full);
+	run_tool(j, &words, on_created);
 }
 
 /* What fd is of, a file of ours that the twin is to have, becomes its user's. */
@@ -294,9 +316,7 @@ static void next_image(struct job *j)
 	}
 	if (image_note_space(image->path, image->disk, &e))
 		strvec_push(&j->twin.notes, e.text);
-	image_create_words(&words, image->path, image->disk, image->backing, &j->desc,
-			   image->full);
-	run_tool(j, &words, on_created);
+	create(j);
 }
 
 /* ---- the twin ---- */

@@ -24,6 +24,7 @@ struct twin_image {
 	const struct vmdesc_disk *disk;
 	bool created;  /* by this job */
 	bool full;     /* its space is taken as it is made */
+	unsigned tries; /* to make it, that failed */
 	char *backing; /* what it is made over, with --copy-storage inc; else NULL */
 	/* the file that the twin has open; 0 where it is not a regular one, or not known */
 	unsigned long long dev, ino;

@@ -14,6 +14,17 @@ disk_make() {
     [ "$mib" = 0 ] || qemu-io -t unsafe -f "$2" "${commands[@]}" "$1" || fail "the image $1 cannot be filled"
 }
 
+# disk_luks WORD...: qemu-img with these words, which make or change a key slot. It measures how much work that can be by its
+# processor time, and gives up where the host is so busy that this says nothing.
+disk_luks() {
+    local try
+    for ((try = 0; try < 20; try++)); do
+        qemu-img "$@" 2>"$T/luks.$BASHPID" && return
+        grep -q 'accurate CPU usage' "$T/luks.$BASHPID" || break
+    done
+    fail "qemu-img $1: $(cat "$T/luks.$BASHPID")"
+}
+
 # disk_same FORMAT A FORMAT B: byte for byte, whatever the formats, also while a QEMU has them open
 disk_same() {
     local said

@@ -11,9 +11,9 @@ adit_serve_launch
 mkdir -p "$T/disks" "$T/keys" "$T/dst"
 secret='-object secret,id=s0,data=open-sesame'
 # made once, and cheaply to open
-qemu-img create -q -f qcow2 --object secret,id=s0,data=open-sesame \
+disk_luks create -q -f qcow2 --object secret,id=s0,data=open-sesame \
     -o encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=10 "$T/disks/a.qcow2" 4M
-qemu-img create -q -f luks --object secret,id=s0,data=open-sesame -o key-secret=s0,iter-time=10 "$T/disks/b.luks" 4M
+disk_luks create -q -f luks --object secret,id=s0,data=open-sesame -o key-secret=s0,iter-time=10 "$T/disks/b.luks" 4M
 printf open-sesame >"$T/keys/k"
 drive="-drive if=none,id=d0,file=$T/disks/a.qcow2,format=qcow2,encrypt.key-secret=s0 -device virtio-blk-pci,drive=d0"
 luks="-blockdev driver=luks,node-name=l,key-secret=s0,file.driver=file,file.filename=$T/disks/b.luks"
@@ -32,7 +32,7 @@ else
     say 'left out: a secret in a keyring (no key can be made here)'
 fi
 row 'a secret that no image has' vm='-object secret,id=vnc0,data=other-sesame' check='ok:encryption:1 secret of QEMU'
-qemu-img amend --object secret,id=s0,data=open-sesame --object secret,id=s1,data=two -o \
+disk_luks amend --object secret,id=s0,data=open-sesame --object secret,id=s1,data=two -o \
     encrypt.state=active,encrypt.new-secret=s1,encrypt.iter-time=10 \
     --image-opts "driver=qcow2,encrypt.key-secret=s0,file.filename=$T/disks/a.qcow2"
 row '--persistent, and another key' vm="$secret $drive" option=--persistent \

@@ -19,8 +19,20 @@ if [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ]; then
     ! setpriv --reuid=64911 --regid=64911 --clear-groups sh -c 'exec test -x "$1"' sh "$QEMU" || user=(--launch-user adit-vm)
 fi
 move_hosts
-adit_serve_launch --log-level debug ${user[@]+"${user[@]}"}
-mkdir -p "$T/disks" "$T/keys"
+# adit's qemu-img gives each image up the first time, as QEMU's does on a host that is busy
+mkdir -p "$T/disks" "$T/keys" "$T/bin" "$T/tried"
+chmod 777 "$T/tried"
+cat >"$T/bin/qemu-img" <<WRAPPER
+#!/bin/sh
+for last; do name=\$at; at=\$last; done
+if [ "\$1" = create ] && mkdir "$T/tried/\${name##*/}" 2>/dev/null; then
+    echo "qemu-img: \$name: Unable to get accurate CPU usage" >&2
+    exit 1
+fi
+exec $(type -P qemu-img) "\$@"
+WRAPPER
+chmod 755 "$T/bin/qemu-img"
+PATH=$T/bin:$PATH adit_serve_launch --log-level debug ${user[@]+"${user[@]}"}
 # one that is encrypted with another: AES-256-CBC, as QEMU has it
 head -c 32 /dev/urandom >"$T/keys/master"
 base64 -w 0 "$T/keys/master" >"$T/keys/master.b64"
@@ -32,7 +44,7 @@ sealed=$(printf %s "$PASS2" | openssl enc -aes-256-cbc -a -A -K "$(od -An -tx1 "
 crypt_make() {
     local prefix=
     [ "$2" = luks ] || prefix=encrypt.
-    qemu-img create -q -f "$2" --object "secret,id=s0,data=$3" \
+    disk_luks create -q -f "$2" --object "secret,id=s0,data=$3" \
         -o "${prefix:+encrypt.format=luks,}${prefix}key-secret=s0,${prefix}iter-time=10" "$1" 8M
     qemu-io --object "secret,id=s0,data=$3" -c 'write -q -P 0x5a 0 6M' --image-opts "$(crypt_node "$1" "$2")"
 }
@@ -100,6 +112,7 @@ adit_migrate one --log-level debug
 kill "$watcher" || true
 move_succeeded one one-twin
 nobody_tells one-twin
+[ -n "$(ls "$T/tried")" ] || fail 'no image was tried twice'
 grep -q 'id=s0' "$T/arguments.log" || fail 'no arguments of qemu-img were seen'
 crypt_same one 0 a.qcow2 qcow2 "$PASS"
 crypt_same one 1 b.luks luks "$PASS2"

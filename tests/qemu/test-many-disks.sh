@@ -32,7 +32,17 @@ qmp_times() {
         END { for (name in most) printf "%.0f %s\n", most[name], name }' "$T/$MIGRATE.log" | sort -rn
 }
 
-# try DISKS RATE MS: moves such a VM; true if the guest's gaps were short enough. What was not is in said.
+# QEMU 7 waits before it says STOP for what each disk's mirror has on its way, and its guest stands still already: that is
+# not in the pause. 64 KiB a disk, the least that a mirror copies, in ms at that rate.
+drain_ms() {
+    case $version:$2 in
+    7:*mbit) echo $(($1 * 524 / ${2%mbit})) ;;
+    *) echo 0 ;;
+    esac
+}
+
+# try DISKS RATE MS: moves such a VM; true if the guest's gaps were short enough. What was not is in said; drained is set if
+# it was no more than drain_ms.
 try() {
     local disks=$1 rate=$2 ms=$3 vm=m$1-$2-$3-$try kinds=() i gap at before pause more=150 waits took command
     for ((i = 0; i < disks; i++)); do
@@ -55,7 +65,11 @@ try() {
     waits=$((2 * ms + $(request_ms "$rate")))
     said="$disks disks, $rate, $((2 * ms)) ms of round trip: the guest stood still for $gap ms, $at ms after the start, and for $before ms before the switchover; its pause was $pause ms; $command took $took ms"
     # (the guest says nothing in the pause: it is no longer than that gap, give or take when both were stamped)
-    [ "$took" -le $((2 * waits + 100)) ] && [ "$before" -le $((2 * more)) ] && [ "$gap" -le $((pause + 2 * more)) ] && [ "$pause" -le $((gap + 50)) ]
+    drained=
+    [ "$took" -le $((2 * waits + 100)) ] && [ "$before" -le $((2 * more)) ] && [ "$pause" -le $((gap + 50)) ] || return 1
+    [ "$gap" -gt $((pause + 2 * more)) ] || return 0
+    [ "$gap" -gt $((pause + 2 * more + $(drain_ms "$disks" "$rate"))) ] || drained=1
+    return 1
 }
 
 move_hosts
@@ -73,5 +87,6 @@ for case in $cases; do
     for try in 1 2 3; do
         ! try "$disks" "$rate" "$ms" || continue 2
     done
-    fail "$said"
+    [ -n "$drained" ] || fail "$said"
+    skip_part "the longest gap with $disks disks at $rate" "QEMU 7 drains the disks before it says STOP: $said"
 done
