@@ -43,7 +43,7 @@ enum {
 /* QEMU measures how much work a key slot can be by its thread's processor time, and gives up, after
  * an instant, where that says nothing: on a host that is busy. */
 #define BUSY_WORDS "accurate CPU usage"
-enum { CREATE_TRIES = 20 };
+enum { CREATE_TRIES = 100 };
 
 static void next_image(struct job *j);
 static void create(struct job *j);

@@ -17,12 +17,12 @@ disk_make() {
 # disk_luks WORD...: qemu-img with these words, which make or change a key slot. It measures how much work that can be by its
 # processor time, and gives up where the host is so busy that this says nothing.
 disk_luks() {
-    local try
-    for ((try = 0; try < 20; try++)); do
-        qemu-img "$@" 2>"$T/luks.$BASHPID" && return
-        grep -q 'accurate CPU usage' "$T/luks.$BASHPID" || break
+    local try said=$T/luks.$BASHPID
+    for ((try = 0; try < 100; try++)); do
+        qemu-img "$@" 2>"$said" && return
+        grep -q 'accurate CPU usage' "$said" || break
     done
-    fail "qemu-img $1: $(cat "$T/luks.$BASHPID")"
+    fail "qemu-img $1: $(cat "$said")"
 }
 
 # disk_same FORMAT A FORMAT B: byte for byte, whatever the formats, also while a QEMU has them open
