@@ -116,7 +116,8 @@ uint64_t migrate_backlog_done(const struct migrate *m)
 	return done;
 }
 
-/* What has been copied since was left then too: no more than the line carries in that time. */
+/* Where something is left, what has been copied since was left then too: no more than the line
+ * carries in that time. */
 uint64_t migrate_backlog_at_stop_ms(const struct migrate *m, uint64_t since_ms)
 {
 	uint64_t left_ms = migrate_backlog_left_ms(m), copied = migrate_backlog_done(m);
@@ -317,8 +318,8 @@ bool migrate_backlog_is_quiet(const struct migrate *m)
 {
 	uint64_t most = little(m);
 
-	/* What waits for a limit, ours or the VM's own, is not written yet, and is let through all at
-	 * once when the guest is stopped. */
+	/* What waits for a limit, ours or the VM's own, is not written yet, and is let through all
+	 * at once when the guest is stopped. */
 	if (m->pace.bytes || (m->writes.bytes && is_limited(m)))
 		return false;
 	return m->writes.known && m->writes.bytes <= most && written(m) <= most &&

@@ -19,8 +19,8 @@
 #include "base/point.h"
 
 enum {
-	GREET_MS = 10000, /* QEMU's server itself ends a hello that takes longer */
-	QEMU_MS = 5000,	  /* for a node or a mirror, at which nothing on the line is waited for */
+	GREET_MS = 10000,   /* QEMU's server itself ends a hello that takes longer */
+	QEMU_MS = 5000,	    /* for a node or a mirror, at which nothing on the line is waited for */
 	SLOW_BYTES = 65536, /* a second: until all run */
 };
 
@@ -28,9 +28,9 @@ enum {
  * waits for it when the guest stops, or resets a disk. */
 #define MIB ((uint64_t)1 << 20)
 #define BUF_MIN (2 * MIB)
-#define BUF_ONE (8 * MIB) /* of one disk, or of all: requests that wait for slow storage */
+#define BUF_ONE (8 * MIB)   /* of one disk, or of all: requests that wait for slow storage */
 #define BUF_QEMU (10 * MIB) /* its own */
-#define BUF_MAX (16 * MIB) /* 16 requests of 1 MiB */
+#define BUF_MAX (16 * MIB)  /* 16 requests of 1 MiB */
 #define BUF_ALL (64 * MIB)
 /* A second, where no limit is known: what is cared for, and what there may be. */
 #define LINE_BYTES ((uint64_t)125000000)
@@ -172,14 +172,14 @@ static void start_mirror(struct migrate *m)
 	struct session_stats st;
 
 	session_stats(m->session, &st);
-	qmp_batch_add(b, QMP_MUST, "blockdev-mirror",
-		      json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:I}", "job-id", d->job, "device",
-				d->desc->node, "target", d->node, "sync",
-				m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full",
-				"copy-mode", "background", "speed", last ? 0 : SLOW_BYTES,
-				"buf-size",
-				(json_int_t)migrate_disks_buffer(
-				    st.rtt_us, m->config.limits.max_bandwidth, m->disk_count)));
+	qmp_batch_add(
+	    b, QMP_MUST, "blockdev-mirror",
+	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:I}", "job-id", d->job, "device", d->desc->node,
+		      "target", d->node, "sync",
+		      m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full", "copy-mode",
+		      "background", "speed", last ? 0 : SLOW_BYTES, "buf-size",
+		      (json_int_t)migrate_disks_buffer(st.rtt_us, m->config.limits.max_bandwidth,
+						       m->disk_count)));
 	if (!last)
 		qmp_batch_add(b, QMP_MUST, "block-job-pause", json_pack("{s:s}", "device", d->job));
 	migrate_arm(m->ev_answer, QEMU_MS);
@@ -326,7 +326,8 @@ void migrate_disks_begin(struct migrate *m)
 		struct mig_disk *d = &m->disks[i];
 
 		snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
-		d->join = nbd_join_open(m->base, m->session, target, d->desc->name, &join_ops, d, &e);
+		d->join =
+		    nbd_join_open(m->base, m->session, target, d->desc->name, &join_ops, d, &e);
 		if (!d->join) {
 			migrate_fail(m, &e);
 			return;

@@ -90,8 +90,9 @@ struct mig_pace {
 	enum migrate_state begun_in;
 };
 
-/* Bytes a second, of each disk: so that a full queue, 32 requests of 512 KiB, is through in 26 s
- * (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s. */
+/* Bytes a second, of each disk that is copied: so that a queue of 32 requests of 512 KiB is through
+ * in 26 s (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s.
+ * Deeper queues (NVMe), and disks of the group that are not copied, are not reckoned with. */
 enum { MIGRATE_PACE_MIN = 640 << 10 };
 
 /* What a mirror copies at least, bytes: a request counts as much. */

@@ -84,7 +84,8 @@ static void tell_mirrors(struct migrate *m, const char *what)
 			    NULL);
 }
 
-/* All at once, so that a slow adit costs the guest nothing. (One that is killed does: QEMU drops
+/* All at once, but for what QMP_INFLIGHT lets wait where the disks are many, so that a slow adit
+ * costs the guest next to nothing. (One that is killed does: QEMU drops
  * the commands of a client that has gone. Then the guest is let go on by recovery, as the record
  * says that it ran.) The mirrors stand meanwhile: QEMU flushes their targets as it stops the guest,
  * and would wait for all that they copy until then. It waits for those flushes as long as nobody
@@ -223,8 +224,9 @@ bool migrate_probe_is_over(struct migrate *m)
 	if (m->probe.state == MIG_PROBE_NONE) {
 		m->probe.state = m->was_running && !m->paused ? MIG_PROBE_WAITS : MIG_PROBE_OVER;
 		if (m->probe.state == MIG_PROBE_WAITS) {
-			/* While most of a disk was still to be copied, writes to that were not
-			 * seen, or what was not reckoned with yet looked like one. */
+			/* What a mirror had not reckoned with while most of its disk was still to
+			 * be copied looks like a write: counted anew, for a moment, before a guest
+			 * is stopped for it. */
 			if (!migrate_backlog_is_quiet(m))
 				migrate_backlog_watch_writes(m);
 			m->probe.since_ms = clock_ms();

@@ -154,7 +154,8 @@ bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
 		m->stands_since_ms = 0;
 		/* A `stop` of ours that QEMU does not answer waits for the destination's disks. */
-		if (!m->paused || m->stop_ms || m->state < MIGRATE_DISKS || m->state > MIGRATE_RAM) {
+		if (!m->paused || m->stop_ms || m->state < MIGRATE_DISKS ||
+		    m->state > MIGRATE_RAM) {
 			m->still_since_ms = 0;
 			return false;
 		}

@@ -22,13 +22,13 @@
 
 enum { GROUPS_MAX = 256, FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
 
-struct user {
+struct file_user {
 	uid_t uid;
 	gid_t gid, groups[GROUPS_MAX];
 	int count;
 };
 
-static int read_groups(struct user *u, char *at)
+static int read_groups(struct file_user *u, char *at)
 {
 	unsigned long group;
 	char *end;
@@ -41,7 +41,7 @@ static int read_groups(struct user *u, char *at)
 	return 0;
 }
 
-static int user_of(pid_t pid, struct user *u)
+static int user_of(pid_t pid, struct file_user *u)
 {
 	unsigned uid, gid, seen = 0;
 	char path[64], line[8192];
@@ -66,13 +66,13 @@ static int user_of(pid_t pid, struct user *u)
 }
 
 /* This thread's groups; glibc's setgroups would change all threads'. -1 with errno. */
-static int set_groups(const struct user *u)
+static int set_groups(const struct file_user *u)
 {
 	return (int)syscall(SYS_setgroups, (size_t)u->count, u->groups);
 }
 
 /* The rest of this thread's rights to files becomes that of u (setfsuid(2)). -1 with errno. */
-static int become(const struct user *u)
+static int become(const struct file_user *u)
 {
 	setfsgid(u->gid);
 	setfsuid(u->uid);
@@ -84,7 +84,7 @@ static int become(const struct user *u)
 
 /* Nothing may go on with another user's rights in the belief that they are its own. (The kernel
  * refuses none of this to one that could set its groups.) */
-static void back(const struct user *own)
+static void back(const struct file_user *own)
 {
 	setfsuid(own->uid);
 	setfsgid(own->gid);
@@ -97,10 +97,10 @@ static void back(const struct user *own)
 }
 
 /* dir, its own (-1: none), is where path begins. */
-static int open_as(const struct user *u, int dir, const char *path, bool in_root)
+static int open_as(const struct file_user *u, int dir, const char *path, bool in_root)
 {
 	struct open_how how = {.flags = FLAGS, .resolve = in_root ? RESOLVE_IN_ROOT : 0};
-	struct user own = {.uid = geteuid(), .gid = getegid()};
+	struct file_user own = {.uid = geteuid(), .gid = getegid()};
 	bool change = own.uid == 0 && u->uid != 0;
 	int fd = -1, error;
 
@@ -136,7 +136,7 @@ static int open_there(pid_t pid, const char *file)
 {
 	const char *number = descriptor(file);
 	char path[64];
-	struct user u;
+	struct file_user u;
 	int at, fd, error;
 
 	if (user_of(pid, &u) < 0) {

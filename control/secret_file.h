@@ -11,9 +11,9 @@
 /* The most bytes that a secret may have. */
 enum { SECRET_MAX = 16384 };
 
-/* Opens file, as process pid names it: a link in its root leads to no file outside of that. One that
- * its user may not read is not read for it, by whatever the kernel judges. A descriptor, or -1 with
- * ERR_REFUSED: the end of a sentence that begins with the secret. */
+/* Opens file, as process pid names it: a link in its root leads to no file outside of that. One
+ * that its user may not read is not read for it, by whatever the kernel judges. A descriptor, or -1
+ * with ERR_REFUSED: the end of a sentence that begins with the secret. */
 int secret_file_open(pid_t pid, const char *file, struct err *e);
 
 #endif

@@ -16,7 +16,7 @@
 #include "base/err.h"
 
 enum {
-	NBD_NAME_MAX = 255, /* of an export */
+	NBD_NAME_MAX = 255,  /* of an export */
 	NBD_BODY_MAX = 8192, /* of one option or reply: names and texts are 4096 at most */
 	NBD_OUT_MAX = 2048,
 };

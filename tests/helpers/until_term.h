@@ -1,4 +1,5 @@
-/* What the programs that look on have in common: they run until SIGTERM, and print a line at each event. */
+/* What the programs that look on have in common: they run until SIGTERM, and print a line at each
+ * event. */
 #ifndef UNTIL_TERM_H
 #define UNTIL_TERM_H
 

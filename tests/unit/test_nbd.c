@@ -258,7 +258,9 @@ static void test_nbd_clients_that_ask_for_more(void **state)
 	option(10, 9 + 11, "\0\0\0\5disk0\0\0\0\1\0\0\0\3x:y");
 	assert_int_equal(served(&e), 1); /* none of them is there */
 	server.out.off = server.out.len;
-	option(7, 13, "\0\0\0\x7f" "disk0\0\0\0\0");
+	option(7, 13,
+	       "\0\0\0\x7f"
+	       "disk0\0\0\0\0");
 	assert_int_equal(served(&e), 0x80000003);
 	server.out.off = server.out.len;
 	option(7, 11, "\0\0\0\5disk0\0\0");

@@ -193,7 +193,7 @@ static void test_twin_crypt_secrets_are_handed_over(void **state)
 	p.secrets = json_pack("[{s:s,s:s},{s:s,s:s,s:s}]", "id", "m", "format", "base64", "id",
 			      "s0", "keyid", "m", "iv", "AAA=");
 	if (plan_of(&p, "-object", "secret,id=m", "-object", "secret,id=s0", "-drive",
-		 "file=/src/x.img,format=qcow2,if=none,id=d0") != 0)
+		    "file=/src/x.img,format=qcow2,if=none,id=d0") != 0)
 		fail_msg("%s", p.plan.e.text);
 	assert_string_equal(p.plan.t.argv.at[2], "secret,id=m,format=base64,file=/proc/self/fd/10");
 	assert_string_equal(p.plan.t.argv.at[4],

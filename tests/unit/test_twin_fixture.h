@@ -17,7 +17,7 @@ extern char twin_fixture_images[];
 struct plan {
 	const char *exe, *name, *cwd, *rename;
 	bool no_images, inc;
-	bool no_nodes; /* no -blockdev of the start is there any more */
+	bool no_nodes;		 /* no -blockdev of the start is there any more */
 	json_t *disks, *secrets; /* stolen */
 	const char *plugged;
 	/* what came out */
