@@ -8,6 +8,7 @@
 #include "base/size.h"
 #include "control/check_crypt.h"
 #include "control/check_kept.h"
+#include "control/vmdesc_nodes.h"
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -210,6 +211,37 @@ static void check_own_images(struct check *c, const struct vmdesc_report *r)
 	}
 }
 
+/* QEMU copies a disk from the topmost of its nodes only. */
+static void check_roots(struct check *c, const struct vmdesc_report *r)
+{
+	const struct vmdesc_nodes n = {r->nodes, r->graph};
+	const json_t *disk, *above;
+	size_t i;
+
+	json_array_foreach(r->disks, i, disk)
+	{
+		if (!json_is_true(json_object_get(disk, "copy")))
+			continue;
+		above = vmdesc_nodes_above(&n, str(disk, "node"));
+		if (!above)
+			continue;
+		if (vmdesc_nodes_is_lost(&n, above))
+			check_add(
+			    c, CHECK_ERROR, "disks",
+			    "shut the VM down and start its QEMU anew, or leave the disk out "
+			    "with --disks",
+			    "QEMU has kept a node of an earlier copy at disk %s (%s, %s), and "
+			    "does not copy the disk any more",
+			    str(disk, "name"), str(above, "node-name"), str(above, "drv"));
+		else
+			check_add(c, CHECK_ERROR, "disks",
+				  "take that away, or leave the disk out with --disks",
+				  "node %s (%s) stands on disk %s, and QEMU copies a disk from its "
+				  "topmost node only",
+				  str(above, "node-name"), str(above, "drv"), str(disk, "name"));
+	}
+}
+
 /* ---- capabilities ---- */
 
 static bool has_capability(const json_t *caps, const char *name)
@@ -274,6 +306,7 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_devices(c, r, config);
 	check_disks(c, r);
 	check_own_images(c, r);
+	check_roots(c, r);
 	check_crypt(c, r, config);
 	check_kept(c, r, config);
 	check_capabilities(c, &wish, r->capabilities, str(r->vm, "qemu"), "here");

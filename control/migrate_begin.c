@@ -14,6 +14,11 @@
 #include "control/migrate_wish.h"
 #include "control/secret_source.h"
 
+enum {
+	CLEAR_EVERY_MS = 50,
+	CLEAR_LOOKS = 40,
+};
+
 static void prepare(struct migrate *m)
 {
 	struct err e = ERR_INIT;
@@ -131,16 +136,13 @@ static void on_cleared(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 		migrate_settings_try(m, prepare);
 }
 
-/* Removes what a job that died without its undo has left in QEMU. */
-static void clear_leftovers(struct migrate *m)
+/* A mirror that has ended has let go of its node. */
+static void clear_nodes(struct migrate *m)
 {
 	struct qmp_batch *b = qmp_batch_new();
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
-	    b, QMP_MAY, "block-job-cancel",
-	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
 	json_array_foreach(m->report.nodes, i, item)
 	{
 		const char *node = json_string_value(json_object_get(item, "node-name"));
@@ -150,6 +152,53 @@ static void clear_leftovers(struct migrate *m)
 				      json_pack("{s:s}", "node-name", node));
 	}
 	qmp_batch_run(b, m->qmp, on_cleared, m);
+}
+
+static void on_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	if (m->state != MIGRATE_BEGIN)
+		return;
+	if (!err_is_set(e) && json_array_size(result) && ++m->clear_looks < CLEAR_LOOKS)
+		migrate_arm(m->ev_disks, CLEAR_EVERY_MS);
+	else
+		clear_nodes(m);
+}
+
+void migrate_begin_due(struct migrate *m)
+{
+	qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs_left, m);
+}
+
+static void on_jobs_cancelled(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	(void)b;
+	(void)e;
+	if (m->state == MIGRATE_BEGIN)
+		migrate_begin_due(m);
+}
+
+/* Removes what a job that died without its undo has left in QEMU: its mirrors stand. */
+static void clear_leftovers(struct migrate *m)
+{
+	struct qmp_batch *b;
+	size_t i;
+	json_t *item;
+
+	if (!json_array_size(m->report.block_jobs)) {
+		clear_nodes(m);
+		return;
+	}
+	b = qmp_batch_new();
+	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
+	    b, QMP_MAY, "block-job-cancel",
+	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
+	qmp_batch_run(b, m->qmp, on_jobs_cancelled, m);
 }
 
 static void on_described(void *ctx)

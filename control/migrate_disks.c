@@ -8,6 +8,11 @@
  * block graph, for all that is on its way to any disk; so a mirror is paused as soon as it is
  * started, and the next one is started when it stands, which is when nothing of it is on its way.
  * When the last one runs the others go on.
+ *
+ * A mirror that meets an error stands and waits (`stop`), and is ended by the undo. One that ended
+ * by itself could do so while QEMU flushes all disks as it stops the guest (a look, a pause, the
+ * switchover): QEMU 7.2 then gives up its hold on the disk's node in place of the mirror's own,
+ * which stays above the disk, and refuses the next mirror of it.
  */
 #include "control/migrate_i.h"
 
@@ -174,10 +179,11 @@ static void start_mirror(struct migrate *m)
 	session_stats(m->session, &st);
 	qmp_batch_add(
 	    b, QMP_MUST, "blockdev-mirror",
-	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:I}", "job-id", d->job, "device", d->desc->node,
-		      "target", d->node, "sync",
+	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I}", "job-id", d->job, "device",
+		      d->desc->node, "target", d->node, "sync",
 		      m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full", "copy-mode",
-		      "background", "speed", last ? 0 : SLOW_BYTES, "buf-size",
+		      "background", "on-source-error", "stop", "on-target-error", "stop", "speed",
+		      last ? 0 : SLOW_BYTES, "buf-size",
 		      (json_int_t)migrate_disks_buffer(st.rtt_us, m->config.limits.max_bandwidth,
 						       m->disk_count)));
 	if (!last)
@@ -344,7 +350,9 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state == MIGRATE_RAM)
+	if (m->state == MIGRATE_BEGIN)
+		migrate_begin_due(m);
+	else if (m->state == MIGRATE_RAM)
 		migrate_backlog_due(m);
 	else if (m->state == MIGRATE_DISKS && m->disks_open)
 		migrate_probe_due(m);

@@ -71,6 +71,7 @@ struct mig_disk {
 	bool told;				   /* that it does not converge */
 	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
 	bool ready;	      /* BLOCK_JOB_READY */
+	bool broken, broken_reading; /* BLOCK_JOB_ERROR: it stands; it was the source's disk */
 	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
@@ -164,6 +165,7 @@ struct migrate {
 	struct mig_writes writes;
 	struct mig_disk *disks;
 	size_t disk_count, disk_next; /* whose turn it is to begin */
+	unsigned clear_looks;	      /* for the end of an earlier job's mirrors */
 	bool disks_open;	      /* all mirrors run, with no limit */
 	struct mig_channel *channels;
 	size_t channel_count;	/* that have ever been open */
@@ -244,6 +246,8 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 extern const struct qmp_ops migrate_qmp_ops;
 /* The destination has checked and waits: Perform begins. */
 void migrate_prepared(struct migrate *m, const json_t *msg);
+/* ev_disks', in BEGIN: whether the mirrors that an earlier job left have ended. */
+void migrate_begin_due(struct migrate *m);
 
 /* migrate_talk.c */
 int migrate_connect(struct migrate *m, struct err *e);

@@ -116,6 +116,50 @@ static void mirror_over(struct migrate *m, struct mig_disk *d, const char *name,
 		tell_disks_done(m);
 }
 
+/* What QEMU says of a mirror that stands for an error. */
+static void on_broken(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct mig_disk *d = ctx;
+	const char *status = NULL;
+	struct err why = ERR_INIT;
+	size_t i;
+	json_t *job;
+
+	(void)q;
+	(void)e; /* then nothing is known */
+	json_array_foreach(result, i, job)
+	{
+		const char *id = json_string_value(json_object_get(job, "device"));
+
+		if (id && strcmp(id, d->job) == 0)
+			status = json_string_value(json_object_get(job, "io-status"));
+	}
+	if (d->broken_reading)
+		err_set(&why, ERR_QEMU, "disk %s cannot be read here", d->desc->name);
+	else if (status && strcmp(status, "nospace") == 0)
+		err_set(&why, ERR_SPACE,
+			"copying disk %s failed: no space left on the destination for it; make "
+			"room there",
+			d->desc->name);
+	else
+		err_set(&why, ERR_QEMU,
+			"copying disk %s failed: it cannot be written on the destination",
+			d->desc->name);
+	migrate_suspect(d->m, &why);
+}
+
+/* BLOCK_JOB_ERROR. */
+static void mirror_broken(struct migrate *m, struct mig_disk *d, const json_t *data)
+{
+	const char *operation = json_string_value(json_object_get(data, "operation"));
+
+	if (d->broken)
+		return; /* one for each request */
+	d->broken = true;
+	d->broken_reading = operation && strcmp(operation, "read") == 0;
+	qmp_command(m->qmp, "query-block-jobs", NULL, on_broken, d);
+}
+
 void migrate_disks_ready(struct migrate *m)
 {
 	if (m->state != MIGRATE_DISKS || !m->disks_open || !all_ready(m) ||
@@ -203,6 +247,8 @@ void migrate_perform_event(struct migrate *m, const char *name, const json_t *da
 		migrate_disks_ready(m);
 	} else if (strcmp(name, "JOB_STATUS_CHANGE") == 0) {
 		migrate_disks_job_status(m, data);
+	} else if (strcmp(name, "BLOCK_JOB_ERROR") == 0 && d) {
+		mirror_broken(m, d, data);
 	} else if ((strcmp(name, "BLOCK_JOB_COMPLETED") == 0 ||
 		    strcmp(name, "BLOCK_JOB_CANCELLED") == 0) &&
 		   d) {

@@ -109,6 +109,52 @@ const json_t *vmdesc_nodes_child(const struct vmdesc_nodes *n, const json_t *nod
 	return NULL;
 }
 
+/* What a job puts in front of a node by itself. */
+static bool is_of_job(const json_t *node)
+{
+	static const char *const drivers[] = {"mirror_top", "commit_top", "copy-on-read"};
+
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
+		if (strcmp(str(node, "drv"), drivers[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Whether anything uses the node of that number: a device, a job, another node. */
+static bool is_used(const json_t *graph, json_int_t id)
+{
+	const json_t *edge;
+	size_t i;
+
+	json_array_foreach(json_object_get(graph, "edges"), i,
+			   edge) if (json_integer_value(json_object_get(edge, "child")) ==
+				     id) return true;
+	return false;
+}
+
+bool vmdesc_nodes_is_lost(const struct vmdesc_nodes *n, const json_t *node)
+{
+	return is_of_job(node) && !is_used(n->graph, id_of(n->graph, str(node, "node-name")));
+}
+
+const json_t *vmdesc_nodes_above(const struct vmdesc_nodes *n, const char *name)
+{
+	json_int_t id = id_of(n->graph, name);
+	const json_t *edge, *above;
+	size_t i;
+
+	json_array_foreach(json_object_get(n->graph, "edges"), i, edge)
+	{
+		if (id < 0 || json_integer_value(json_object_get(edge, "child")) != id)
+			continue;
+		above = vmdesc_nodes_find(
+		    n, name_of(n->graph, json_integer_value(json_object_get(edge, "parent"))));
+		if (above && (!is_of_job(above) || vmdesc_nodes_is_lost(n, above)))
+			return above;
+	}
+	return NULL;
+}
+
 const json_t *vmdesc_nodes_image(const struct vmdesc_nodes *n, const json_t *node, const char *file)
 {
 	const json_t *at = node, *next, *other;

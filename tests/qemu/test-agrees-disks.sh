@@ -60,6 +60,8 @@ row 'two nodes over one file' \
     vm="$scsi -blockdev driver=file,node-name=f1,filename=$D/a.raw,locking=off -blockdev driver=raw,node-name=a,file=f1 -device scsi-hd,drive=a,id=data1,share-rw=on
     -blockdev driver=file,node-name=f2,filename=$D/a.raw,locking=off -blockdev driver=raw,node-name=b,file=f2 -device scsi-hd,drive=b,id=data2,share-rw=on" \
     check='error:disks:one image here'
+row 'a node that stands on a disk' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1" check='error:disks:node on .raw. stands on disk a' \
+    run='{"execute":"blockdev-add","arguments":{"driver":"raw","node-name":"on","read-only":true,"file":"a"}}'
 row 'one node behind two devices' \
     vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1,share-rw=on -device scsi-hd,drive=a,id=data2,share-rw=on"
 images_gone

@@ -94,6 +94,10 @@ static const char good_source[] =
     "{'name':'d1','node':'n1','size':1048576,'copy':false}],"
     "'migrate':{},'block_jobs':[],'nodes':[],'devices':[{'name':'net0','type':'child<virtio-net-"
     "pci>'}],"
+    "'graph':{'nodes':[{'name':'dev','type':'block-backend','id':1},"
+    "{'name':'n0','type':'block-driver','id':2},{'name':'free','type':'block-driver','id':3},"
+    "{'name':'used','type':'block-driver','id':4}],'edges':[{'parent':1,'child':2},"
+    "{'parent':1,'child':4},{'parent':3,'child':2},{'parent':4,'child':2}]},"
     "'caps':[{'capability':'events'},{'capability':'return-path'},"
     "{'capability':'pause-before-switchover'},{'capability':'postcopy-ram'}]}";
 
@@ -132,6 +136,7 @@ static void source(struct check *c, const struct migrate_config *config, const c
 	r.migrate = json_object_get(all, "migrate");
 	r.block_jobs = json_object_get(all, "block_jobs");
 	r.nodes = json_object_get(all, "nodes");
+	r.graph = json_object_get(all, "graph");
 	r.devices = json_object_get(all, "devices");
 	r.capabilities = json_object_get(all, "caps");
 	check_source(c, &r, config);
@@ -242,6 +247,25 @@ static void test_check_source_loses_no_snapshot_unsaid(void **state)
 	expect(&c, "snapshots", CHECK_WARNING, "are dropped");
 	source(&c, &drop, "nodes", nodes);
 	expect(&c, "image", CHECK_WARNING, "in another file here (/d)");
+}
+
+/* `free` and `used` stand on n0, and a device on `used`. */
+static void test_check_source_sees_what_stands_on_a_disk(void **state)
+{
+	const struct migrate_config config = {0};
+	struct check c = {0};
+
+	(void)state;
+	source(&c, &config, "nodes",
+	       "[{'node-name':'n0'},{'node-name':'used','drv':'mirror_top'}]");
+	expect(&c, "disks", CHECK_OK, ""); /* a job's, which goes with it */
+	source(&c, &config, "nodes",
+	       "[{'node-name':'n0'},{'node-name':'free','drv':'mirror_top'}]");
+	expect(&c, "disks", CHECK_ERROR, "kept a node of an earlier copy at disk d0 (free, mirr");
+	source(&c, &config, "nodes", "[{'node-name':'n0'},{'node-name':'used','drv':'raw'}]");
+	expect(&c, "disks", CHECK_ERROR, "node used (raw) stands on disk d0");
+	source(&c, &config, "nodes", "[{'node-name':'n0'},{'node-name':'free','drv':'raw'}]");
+	expect(&c, "disks", CHECK_ERROR, "node free (raw) stands on disk d0");
 }
 
 static void test_check_source_says_why_there_is_no_command_line(void **state)
@@ -504,6 +528,7 @@ int main(void)
 	    cmocka_unit_test(test_check_list_ends_somewhere),
 	    cmocka_unit_test(test_check_source_passes_a_good_vm),
 	    cmocka_unit_test(test_check_source_sees_what_forbids_it),
+	    cmocka_unit_test(test_check_source_sees_what_stands_on_a_disk),
 	    cmocka_unit_test(test_check_source_knows_which_bitmaps_are_lost),
 	    cmocka_unit_test(test_check_source_loses_no_snapshot_unsaid),
 	    cmocka_unit_test(test_check_source_says_why_there_is_no_command_line),
