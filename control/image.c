@@ -42,6 +42,15 @@ static bool in_use(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+bool image_in_use_at(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	bool is = fd >= 0 && in_use(fd);
+
+	fd_close(&fd);
+	return is;
+}
+
 bool image_in_use(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -76,8 +85,8 @@ static bool refers_elsewhere(int fd)
 	return false;
 }
 
-/* Whether fd's file is encrypted as d's is at the source: what is copied to one that is not would lie
- * in plaintext. */
+/* Whether fd's file is encrypted as d's is at the source: what is copied to one that is not would
+ * lie in plaintext. */
 static bool encrypted_alike(int fd, const struct vmdesc_disk *d)
 {
 	uint8_t head[36] = {0};

@@ -23,6 +23,8 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 
 /* Whether a process holds QEMU's locks on path (with -incoming defer it does not yet). */
 bool image_in_use(const char *path);
+/* Likewise of the file name in the open folder dir; a link is not followed. */
+bool image_in_use_at(int dir, const char *name);
 
 /* Holds the virtual size of the image at path to d: at least as large, and equal for a
  * medium that is read-only. ERR_SPACE with both sizes. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/dir.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "control/image.h"
 #include "control/journal.h"
@@ -24,7 +26,8 @@ struct leftover {
 	TAILQ_ENTRY(leftover) listed;
 	char *path;
 	enum kind kind;
-	struct stat st; /* as it was when it was to go */
+	struct stat st,
+	    parent; /* it, and the folder that it is in, as they were when it was to go */
 };
 
 struct leftovers {
@@ -49,26 +52,47 @@ static enum fate gone_if(bool done)
 	return done ? GONE : STAYS;
 }
 
-/* Removes it. STAYS: errno says why. NOT_OURS has been told. */
-static enum fate remove_it(const struct leftover *o)
+static enum fate not_ours(const struct leftover *o, const char *why)
+{
+	log_info(NULL, "%s is left: %s", o->path, why);
+	return NOT_OURS;
+}
+
+/* Removes it from the open folder parent, in which it is called name. */
+static enum fate remove_in(const struct leftover *o, int parent, const char *name)
 {
 	struct stat st;
 
-	if (lstat(o->path, &st) < 0)
-		return gone_if(errno == ENOENT || errno == ENOTDIR);
-	if (!is_same(o, &st)) {
-		log_info(NULL, "%s is left: it is not what was to be removed any more", o->path);
-		return NOT_OURS;
-	}
+	if (fstat(parent, &st) < 0)
+		return STAYS;
+	if (st.st_dev != o->parent.st_dev || st.st_ino != o->parent.st_ino)
+		return not_ours(o, "its folder is another one by now");
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return gone_if(errno == ENOENT);
+	if (!is_same(o, &st))
+		return not_ours(o, "it is not what was to be removed any more");
 	if (o->kind == FOLDER)
-		return gone_if(dir_remove(o->path) == 0);
+		return gone_if(dir_remove_at(parent, name, &o->st) == 0);
 	if (o->kind == RECORD)
 		return gone_if(journal_settle(o->path) == 0);
-	if (image_in_use(o->path)) {
-		log_error(NULL, "%s is left: it is another process's by now", o->path);
-		return NOT_OURS;
-	}
-	return gone_if(unlink(o->path) == 0 || errno == ENOENT);
+	if (image_in_use_at(parent, name))
+		return not_ours(o, "it is another process's by now");
+	return gone_if(unlinkat(parent, name, 0) == 0 || errno == ENOENT);
+}
+
+/* Removes it. STAYS: errno says why. NOT_OURS has been told. The folder is not held open between
+ * tries: nobody could unmount its file system, which may be the mend. */
+static enum fate remove_it(const struct leftover *o)
+{
+	const char *name;
+	int parent = dir_open_parent(o->path, &name);
+	enum fate fate;
+
+	if (parent < 0)
+		return gone_if(errno == ENOENT || errno == ENOTDIR);
+	fate = remove_in(o, parent, name);
+	fd_close(&parent);
+	return fate;
 }
 
 static void drop(struct leftovers *l, struct leftover *o)
@@ -135,11 +159,17 @@ static struct leftover *find(struct leftovers *l, const char *path)
 static void take(struct leftovers *l, const char *path, enum kind kind)
 {
 	struct leftover now = {.path = (char *)path, .kind = kind}, *o;
-	int error;
+	const char *name;
+	int parent = dir_open_parent(path, &name), error;
+	enum fate fate = GONE;
 
-	if (lstat(path, &now.st) < 0 || remove_it(&now) != STAYS)
-		return;
+	if (parent >= 0 && fstat(parent, &now.parent) == 0 &&
+	    fstatat(parent, name, &now.st, AT_SYMLINK_NOFOLLOW) == 0)
+		fate = remove_in(&now, parent, name);
 	error = errno;
+	fd_close(&parent);
+	if (fate != STAYS)
+		return;
 	if (l && find(l, path))
 		return;
 	log_warn(NULL, "%s cannot be removed (%s)%s", path, strerror(error),

@@ -14,8 +14,10 @@ struct leftovers;
 struct leftovers *leftovers_new(struct event_base *base, struct err *e);
 
 /* Removes a folder with the sockets and plain files in it, or a file, now or as soon as that can be
- * done. What has that name by then and is another one, or an image that somebody uses, is left
- * alone. Nothing there: nothing is done. l may be NULL: once only. */
+ * done. What has that name by then and is another one, or is in another folder, or an image that
+ * somebody uses, is left alone; no link is followed but in the way to that folder. (Whoever may
+ * write to that folder can put a file of it in the place of another in the very moment.) Nothing
+ * there: nothing is done. l may be NULL: once only. */
 void leftovers_dir(struct leftovers *l, const char *path);
 void leftovers_file(struct leftovers *l, const char *path);
 /* Likewise a record of the journal, with its lock (journal_settle). */

@@ -24,12 +24,12 @@ static struct event_base *base;
 
 static bool read_only; /* no file can be removed */
 
-int __real_unlink(const char *path);
-int __wrap_unlink(const char *path);
-int __wrap_unlink(const char *path)
+int __real_unlinkat(int at, const char *path, int flags);
+int __wrap_unlinkat(int at, const char *path, int flags);
+int __wrap_unlinkat(int at, const char *path, int flags)
 {
 	if (!read_only)
-		return __real_unlink(path);
+		return __real_unlinkat(at, path, flags);
 	errno = EROFS;
 	return -1;
 }
@@ -131,12 +131,48 @@ static void test_leftovers_leaves_what_is_another_ones(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* A folder is renamed, and a link to another one put in its place, in which that very file is too:
+ * nothing is removed there. */
+static void test_leftovers_stays_in_its_folder(void **state)
+{
+	char in[64], in_file[80], elsewhere[64], there[80], moved[64], moved_file[80];
+	struct err e = ERR_INIT;
+	struct leftovers *l = leftovers_new(base, &e);
+
+	(void)state;
+	snprintf(in, sizeof(in), "%s/images", top);
+	snprintf(in_file, sizeof(in_file), "%s/images/a", top);
+	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", top);
+	snprintf(there, sizeof(there), "%s/elsewhere/a", top);
+	snprintf(moved, sizeof(moved), "%s/moved", top);
+	snprintf(moved_file, sizeof(moved_file), "%s/moved/a", top);
+	assert_int_equal(mkdir(in, 0700), 0);
+	assert_int_equal(mkdir(elsewhere, 0700), 0);
+	touch(in_file, "x");
+	assert_int_equal(link(in_file, there), 0);
+	read_only = true;
+	leftovers_file(l, in_file);
+	read_only = false;
+	assert_int_equal(rename(in, moved), 0);
+	assert_int_equal(symlink(elsewhere, in), 0);
+	turn(NULL);
+	assert_true(is_there(there));
+	leftovers_free(l);
+	assert_true(is_there(there));
+	assert_int_equal(unlink(there), 0);
+	assert_int_equal(unlink(moved_file), 0);
+	assert_int_equal(unlink(in), 0);
+	assert_int_equal(rmdir(moved), 0);
+	assert_int_equal(rmdir(elsewhere), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_leftovers_removes_at_once),
 	    cmocka_unit_test(test_leftovers_tries_again),
 	    cmocka_unit_test(test_leftovers_leaves_what_is_another_ones),
+	    cmocka_unit_test(test_leftovers_stays_in_its_folder),
 	};
 	int r;
 
