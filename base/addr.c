@@ -339,6 +339,23 @@ int addr_resolve(const struct addr *a, int passive, struct addr_resolved *out, s
 	return 0;
 }
 
+/* A socket of IPv6 takes IPv4 too, and tells of it as ::ffff:10.0.0.1. */
+static const struct sockaddr *unmap(const struct sockaddr *sa, socklen_t *len,
+				    struct sockaddr_in *in)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+
+	if (sa->sa_family != AF_INET6 || *len < sizeof(*in6) ||
+	    !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+		return sa;
+	memset(in, 0, sizeof(*in));
+	in->sin_family = AF_INET;
+	in->sin_port = in6->sin6_port;
+	memcpy(&in->sin_addr, in6->sin6_addr.s6_addr + 12, 4);
+	*len = sizeof(*in);
+	return (const struct sockaddr *)in;
+}
+
 char *addr_format_sockaddr(const struct sockaddr *sa, socklen_t len, char *buf, size_t size)
 {
 	if (sa->sa_family == AF_UNIX) {
@@ -349,7 +366,9 @@ char *addr_format_sockaddr(const struct sockaddr *sa, socklen_t len, char *buf, 
 		snprintf(buf, size, "unix:%.*s", (int)n, un->sun_path);
 	} else {
 		char host[NI_MAXHOST], port[NI_MAXSERV];
+		struct sockaddr_in in;
 
+		sa = unmap(sa, &len, &in);
 		if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
 				NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 			snprintf(buf, size, "(unknown address)");

@@ -78,7 +78,8 @@ struct addr_resolved {
  * descriptor, which has none. */
 int addr_resolve(const struct addr *a, int passive, struct addr_resolved *out, struct err *e);
 
-/* "host:port" or "unix:path" of a socket address, for logs. Returns buf. */
+/* "host:port" or "unix:path" of a socket address, for logs and names. An IPv4 address is one
+ * however it came (::ffff:10.0.0.1). Returns buf. */
 char *addr_format_sockaddr(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "proxy/subject.h"
 
 struct row {
 	char *pattern;
@@ -114,44 +115,82 @@ static const char *behind(const char *name, const char *kind)
 	return strncmp(name, kind, len) == 0 ? name + len : NULL;
 }
 
-/* ssh's names tell from where, too. */
-static bool match_ssh(const char *pattern, const char *user)
+/* Whether text may be an address, or a pattern for some: `10.0.*`, `fd00::1`, `*`; `example.com`
+ * and `abc.de` are none. */
+static bool is_address_like(const char *text)
 {
-	const char *at = strrchr(user, '@');
-	char *alone;
-	bool yes;
+	char end = text[strspn(text, "0123456789abcdefABCDEF.:*?[]-!^")];
 
-	if (fnmatch(pattern, user, FNM_NOESCAPE) == 0)
+	if (strcmp(text, "local") == 0) /* not from sshd: serve_stdio_name_peer */
 		return true;
-	alone = at ? strndup(user, (size_t)(at - user)) : NULL;
-	yes = alone && fnmatch(pattern, alone, FNM_NOESCAPE) == 0;
-	free(alone);
+	return (end == '\0' || end == '%') && /* fe80::1%eth0 */
+	       text[strcspn(text, "0123456789:*?")] != '\0';
+}
+
+/* An IPv4 address is one in a pattern too. */
+static bool match_address(const char *pattern, const char *address)
+{
+	const char *v4 = behind(pattern, "::ffff:");
+
+	return fnmatch(v4 && strchr(v4, '.') ? v4 : pattern, address, FNM_NOESCAPE) == 0;
+}
+
+/* text[0..len) against pattern[0..pattern_len). */
+static bool match_part(const char *pattern, size_t pattern_len, const char *text, size_t len)
+{
+	char *a = strndup(pattern, pattern_len), *b = strndup(text, len);
+	bool yes = a && b && fnmatch(a, b, FNM_NOESCAPE) == 0;
+
+	free(a);
+	free(b);
 	return yes;
 }
 
-/* A backslash is itself: subjects have it before their commas, and are copied from the log. */
+/* ssh's names tell from where, too: USER@ADDRESS, and a user's name may have an @ of its own. The
+ * two are compared each for itself, so that no name of a user passes for another one's address. */
+static bool match_ssh(const char *pattern, const char *name)
+{
+	const char *at = strrchr(name, '@'), *from = strrchr(pattern, '@');
+	size_t user = at ? (size_t)(at - name) : strlen(name);
+
+	if (!from || !is_address_like(from + 1))
+		return match_part(pattern, strlen(pattern), name, user);
+	return at && match_part(pattern, (size_t)(from - pattern), name, user) &&
+	       match_address(from + 1, at + 1);
+}
+
+/* Whose key or certificate it is. A backslash is itself: subjects have it before their commas, and
+ * are copied from the log. */
+static bool match_proved(const char *pattern, const char *peer)
+{
+	const char *name = behind(peer, "psk:");
+
+	if (name)
+		return fnmatch(pattern, name, FNM_NOESCAPE) == 0;
+	name = behind(peer, "x509:");
+	return name && subject_match(pattern, name);
+}
+
 bool rights_match(const char *pattern, const char *peer)
 {
 	static const char *const kinds[] = {"psk:", "x509:", "tcp:", "ssh:"};
-	const char *name;
 
 	if (strcmp(pattern, "*") == 0)
 		return true;
 	for (unsigned i = 0; i < 4; i++) {
 		const char *wanted = behind(pattern, kinds[i]);
+		const char *name = wanted ? behind(peer, kinds[i]) : NULL;
 
 		if (!wanted)
 			continue;
-		name = behind(peer, kinds[i]);
 		if (!name)
 			return false;
-		return i == 3 ? match_ssh(wanted, name) : fnmatch(wanted, name, FNM_NOESCAPE) == 0;
+		return i < 2	? match_proved(wanted, peer)
+		       : i == 2 ? match_address(wanted, name)
+				: match_ssh(wanted, name);
 	}
 	/* Without a kind: a name that a key or a certificate proves, whatever it looks like. */
-	name = behind(peer, "psk:");
-	if (!name)
-		name = behind(peer, "x509:");
-	return name && fnmatch(pattern, name, FNM_NOESCAPE) == 0;
+	return match_proved(pattern, peer);
 }
 
 bool rights_same_peer(const char *a, const char *b)

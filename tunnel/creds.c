@@ -248,19 +248,26 @@ void creds_free(struct creds *c)
 	free(c);
 }
 
-/* "tcp:10.0.0.1:4711" of the far end. */
-/* A server's peers come from another port each time, and are one peer all the same. */
+/* "tcp:10.0.0.1:4711" of the far end. A server's peers come from another port each time, and are
+ * one peer all the same: "tcp:10.0.0.1", "tcp:fd00::1", as sections of a configuration name them,
+ * where a bracket would end the section. */
 static void peer_address(int fd, enum creds_role role, char *buf, size_t size)
 {
 	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa);
-	char text[320] = "unknown";
+	char text[320] = "unknown", *host = text, *end;
 
 	if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
 		addr_format_sockaddr((struct sockaddr *)&sa, len, text, sizeof(text));
-	if (role == CREDS_SERVER && sa.ss_family != AF_UNIX && strrchr(text, ':'))
-		*strrchr(text, ':') = '\0';
-	snprintf(buf, size, "tcp:%s", text);
+	end = strrchr(text, ':');
+	if (role == CREDS_SERVER && sa.ss_family != AF_UNIX && end) {
+		if (*host == '[' && end > host && end[-1] == ']') {
+			host++;
+			end--;
+		}
+		*end = '\0';
+	}
+	snprintf(buf, size, "tcp:%s", host);
 }
 
 struct transport *creds_transport(struct creds *c, int fd, const char *host, struct err *e)

@@ -264,6 +264,13 @@ static void test_addr_resolve_literals(void **state)
 	assert_string_equal(
 	    addr_format_sockaddr((struct sockaddr *)&at.at[0].sa, at.at[0].len, buf, sizeof(buf)),
 	    "unix:/a/b");
+	/* IPv4 that came by a socket of IPv6 */
+	assert_int_equal(addr_parse(&a, "tcp:[::ffff:10.77.0.1]:7", &e), 0);
+	assert_int_equal(addr_resolve(&a, 0, &at, &e), 0);
+	assert_int_equal(at.at[0].sa.ss_family, AF_INET6);
+	assert_string_equal(
+	    addr_format_sockaddr((struct sockaddr *)&at.at[0].sa, at.at[0].len, buf, sizeof(buf)),
+	    "10.77.0.1:7");
 	assert_int_equal(addr_parse_listen(&a, ":7", &e), 0);
 	assert_int_equal(addr_resolve(&a, 1, &at, &e), 0);
 	assert_int_equal(at.count, 2);
