@@ -1,6 +1,11 @@
 /*
  * The log: one line an event on standard error (or where a program that embeds us wants
  * it), with the peer, the job and the stream that it is about. Says nothing of payloads or secrets.
+ *
+ * It never waits for who reads standard error: what that does not take is lost, counted, and told
+ * before the next line. Nor does a peer fill it: of one kind of line about one peer so many are
+ * written at once, and then one a second; the others are counted, and told with the next one, or by
+ * log_tell_left_out. At level DEBUG nothing is left out.
  */
 #ifndef ADIT_BASE_LOG_H
 #define ADIT_BASE_LOG_H
@@ -37,6 +42,10 @@ void log_set_sink(log_sink *sink, void *ctx);
 /* Writes one line; ctx may be NULL. Control characters become '?'. */
 void log_write(enum log_level level, const struct log_ctx *ctx, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Tells of the lines that were left out of kinds that had no further line for some seconds; all:
+ * of all. To be called now and then, and at the end. */
+void log_tell_left_out(int all);
 
 #define log_error(ctx, ...) log_write(LOG_LEVEL_ERROR, ctx, __VA_ARGS__)
 #define log_warn(ctx, ...) log_write(LOG_LEVEL_WARN, ctx, __VA_ARGS__)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/creds_options.h"
+#include "cli/log_timer.h"
 #include "cli/run_dir.h"
 #include "cli/serve_i.h"
 #include "cli/serve_sockets.h"
@@ -110,6 +111,7 @@ static int start(struct serve *v, struct err *e)
 	v->router = v->base ? router_new(v->base) : NULL;
 	if (!v->router || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
+	v->log_timer = log_timer_new(v->base);
 	serve_setup_rights(v, c);
 	rc = start_service(v, e);
 	if (rc == 0)
@@ -174,6 +176,8 @@ static void stop(struct serve *v)
 	if (v->base) {
 		session_linger(v->base);
 		serve_notify_fini(&v->notify);
+		if (v->log_timer)
+			event_free(v->log_timer);
 		event_base_free(v->base);
 	}
 	activation_fini(&v->sockets);

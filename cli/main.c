@@ -112,6 +112,7 @@ int main(int argc, char **argv)
 			prepare();
 			status = commands[i].run(argc - 1, argv + 1);
 			libevent_global_shutdown();
+			log_tell_left_out(1);
 			return status;
 		}
 	}

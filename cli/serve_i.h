@@ -55,7 +55,7 @@ struct serve {
 	char peer[SERVE_STDIO_PEER_MAX]; /* whose it is */
 	struct service *service;
 	struct libvirt_service *libvirt;
-	struct event *signals[3], *ev_drain;
+	struct event *signals[3], *ev_drain, *log_timer;
 };
 
 /* ---- serve_options.c ---- */

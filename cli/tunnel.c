@@ -1,11 +1,13 @@
 /* A session and its listeners, for the commands that hold one open: see tunnel.h. */
 #include "cli/tunnel.h"
 
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/log_timer.h"
 #include "proxy/forward.h"
 
 int tunnel_init(struct tunnel *t, const char *command, size_t room, struct err *e)
@@ -86,6 +88,7 @@ int tunnel_load_creds(struct tunnel *t, struct err *e)
 int tunnel_listen(struct tunnel *t, struct event_base *base, const char *dir, struct err *e)
 {
 	t->base = base;
+	t->log_timer = log_timer_new(base);
 	for (size_t i = 0; i < t->pair_count; i++) {
 		struct tunnel_pair *p = &t->pairs[i];
 
@@ -190,6 +193,9 @@ void tunnel_close_pairs(struct tunnel *t)
 void tunnel_stop(struct tunnel *t)
 {
 	tunnel_close_pairs(t);
+	if (t->log_timer)
+		event_free(t->log_timer);
+	t->log_timer = NULL;
 	if (t->session && t->ready && !t->lost)
 		session_close(t->session, CODE_NONE, "");
 	else

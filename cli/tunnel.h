@@ -10,6 +10,7 @@
 #include "control/auth.h"
 #include "tunnel/session.h"
 
+struct event;
 struct event_base;
 struct forward;
 
@@ -51,6 +52,7 @@ struct tunnel {
 	struct event_base *base; /* borrowed */
 	struct creds *creds;
 	struct session *session;
+	struct event *log_timer;
 	int ready, lost;
 };
 

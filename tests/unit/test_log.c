@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,12 +107,141 @@ static void test_log_has_time_and_level_else(void **state)
 	assert_true(length > 30);
 }
 
+/* What the far end of fd has for us, until it would wait. */
+static size_t drain(int fd, char *buf, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < size - 1 && (n = read(fd, buf + used, size - 1 - used)) > 0)
+		used += (size_t)n;
+	buf[used] = '\0';
+	return used;
+}
+
+/* Lines to fds[1], which nobody reads; then fds[0] is read, and one line more is written. */
+static void write_to_deaf(int fds[2])
+{
+	static char text[1 << 20];
+	unsigned long missing = 0, lines = 0;
+	int flags = fcntl(fds[1], F_GETFL);
+	char *told;
+
+	log_set_level(LOG_LEVEL_DEBUG);
+	saved = dup(STDERR_FILENO);
+	dup2(fds[1], STDERR_FILENO);
+	close(fds[1]);
+	alarm(30); /* a log that waits is ended by it */
+	for (int i = 0; i < 5000; i++)
+		log_warn(NULL, "line %d of very many that nobody reads, and that are as long as %s",
+			 i, "lines of a log are");
+	assert_int_equal(fcntl(STDERR_FILENO, F_GETFL), flags);
+	drain(fds[0], text, sizeof(text));
+	log_warn(NULL, "one more");
+	alarm(0);
+	for (char *p = text; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	drain(fds[0], text, sizeof(text));
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(fds[0]);
+	log_set_level(LOG_LEVEL_INFO);
+	assert_true(lines > 10);
+	told = strstr(text, "warning: ");
+	assert_non_null(told);
+	assert_int_equal(sscanf(told, "warning: %lu lines are missing here", &missing), 1);
+	assert_int_equal(missing + lines, 5000);
+	assert_non_null(strstr(text, "warning: one more\n"));
+}
+
+static void test_log_does_not_wait_for_a_pipe(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	write_to_deaf(fds);
+}
+
+static void test_log_does_not_wait_for_a_socket(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	write_to_deaf(fds);
+}
+
+static unsigned count(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, what)) != NULL; text++)
+		n++;
+	return n;
+}
+
+static void test_log_counts_what_is_too_much(void **state)
+{
+	static char text[1 << 20];
+	struct log_ctx bad = {.peer = "psk:bad", .stream = 7}, good = {.peer = "psk:good"};
+	unsigned written, told;
+
+	(void)state;
+	redirect();
+	for (unsigned i = 0; i < 20000; i++)
+		log_warn(&bad, "refused: %u", i);
+	log_info(&bad, "refused: %s", "of another level");
+	log_warn(&bad, "not so: %u", 1);
+	log_warn(&good, "refused: %u", 1);
+	log_tell_left_out(0);
+	log_tell_left_out(1);
+	log_tell_left_out(1);
+	restore(text, sizeof(text));
+	written = count(text, "peer=psk:bad stream=7 refused: ") - 1;
+	assert_in_range(written, 20, 500);
+	assert_int_equal(count(text, "were left out"), 1);
+	assert_int_equal(sscanf(strstr(text, "left out") - 40, "%*[^=]=psk:bad %u more", &told), 1);
+	/* one a second goes through meanwhile, and tells of those before it */
+	if (!strstr(text, "left out)"))
+		assert_int_equal(told + written, 20000);
+	assert_non_null(strstr(text, "of another level\n"));
+	assert_non_null(strstr(text, "not so: 1\n"));
+	assert_non_null(strstr(text, "peer=psk:good refused: 1\n"));
+}
+
+static void test_log_has_a_bound_for_all_kinds(void **state)
+{
+	static char text[4 << 20];
+	char peer[40], reason[1000];
+	struct log_ctx ctx = {.peer = peer};
+
+	(void)state;
+	memset(reason, 'x', sizeof(reason) - 1);
+	reason[sizeof(reason) - 1] = '\0';
+	redirect();
+	for (unsigned i = 0; i < 20000; i++) {
+		snprintf(peer, sizeof(peer), "psk:%u", i);
+		log_warn(&ctx, "ended: %s", reason);
+	}
+	log_tell_left_out(1);
+	restore(text, sizeof(text));
+	assert_in_range(strlen(text), 100000, 1000000);
+	assert_non_null(strstr(text, "left out: lines of many kinds\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_log_knows_the_journal),
 	    cmocka_unit_test(test_log_journal_has_priorities_and_no_time),
 	    cmocka_unit_test(test_log_has_time_and_level_else),
+	    cmocka_unit_test(test_log_does_not_wait_for_a_pipe),
+	    cmocka_unit_test(test_log_does_not_wait_for_a_socket),
+	    cmocka_unit_test(test_log_counts_what_is_too_much),
+	    cmocka_unit_test(test_log_has_a_bound_for_all_kinds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

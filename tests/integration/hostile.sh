@@ -1,0 +1,75 @@
+# Hostile runs: a good session beside an attacker, and what it notices.
+# shellcheck shell=bash
+FLOOD=$HELPERS/../flood
+need taskset
+cpu=$(taskset -cp $$ | sed 's/.*[^0-9]//') # the last one that we may use
+
+# attack ARG...: flood ARG..., pinned to one processor; sets ATTACKER; returns when it has begun
+attack() {
+    : >"$T/attack.out"
+    taskset -c "$cpu" "$FLOOD" "$@" >"$T/attack.out" 2>"$T/attack.log" &
+    ATTACKER=$!
+    started "$ATTACKER"
+    [ "$1" = burn ] || wait_until 20 "the attack begins" grep -qE '^(ready|listening)' "$T/attack.out"
+}
+end_attack() {
+    kill -KILL "$ATTACKER" 2>/dev/null
+    wait "$ATTACKER" 2>/dev/null || :
+}
+
+# hostile_keys: keys good and bad for who comes, and a configuration for serve in $T/adit.conf: good may have its echo
+hostile_keys() {
+    "$ADIT" keygen -o "$T/good" good && "$ADIT" keygen -o "$T/bad" bad || fail keygen
+    cat "$T/good" "$T/bad" >"$T/keys"
+    chmod 600 "$T/keys"
+    printf '[serve]\nlisten = 127.0.0.1:0\npsk = %s\n%s\n[peer good]\nforward = unix:%s/echo\n%s\n' "$T/keys" \
+        "${SERVE_LINES:-}" "$T" "${MORE_SECTIONS:-}" >"$T/adit.conf"
+    "$FLOOD" echo-listen "$T/echo" &
+    started $!
+    wait_until 10 "the echo" test -S "$T/echo"
+}
+serve_hostile() {
+    : >"$T/serve.log"
+    "$ADIT" serve --config "$T/adit.conf" 2>"$T/serve.log" &
+    SERVE=$!
+    started "$SERVE"
+    wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
+    PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
+}
+
+# hostile_run NAME ATTACK...: a run of some seconds; DEST in ATTACK is the serving adit's address. Sets, for NAME,
+# P99[NAME] and MAX[NAME] (us) of the good session's echo, NEWCOMER[NAME] (ms) until a new one is in, the median of
+# five, TERM_MS[NAME] from SIGTERM to the end, LOG[NAME] (bytes) and RSS[NAME] (KiB, the most that it was)
+declare -A P99 MAX NEWCOMER TERM_MS LOG RSS
+hostile_run() {
+    local name=$1 at pid words=() took=()
+    shift
+    serve_hostile
+    words=("${@//DEST/tls://127.0.0.1:$PORT}")
+    start_forward "tls://127.0.0.1:$PORT" --psk "$T/good" -L "unix:$T/near=unix:$T/echo"
+    attack "${words[@]}"
+    at=$("$FLOOD" echo "$T/near" 5) || fail "$name: the good session has no echo"
+    P99[$name]=$(awk '{ print $6 }' <<<"$at") MAX[$name]=$(awk '{ print $8 }' <<<"$at")
+    for i in 1 2 3 4 5; do
+        at=$(now_ms)
+        "$ADIT" forward "tls://127.0.0.1:$PORT" --psk "$T/good" -L "unix:$T/near$i=unix:$T/echo" --background \
+            --pid-file "$T/new$i.pid" 2>"$T/new$i.log" || fail "$name: a newcomer does not get in: $(cat "$T/new$i.log")"
+        took+=($(($(now_ms) - at)))
+        pid=$(cat "$T/new$i.pid")
+        started "$pid"
+        kill "$pid"
+        wait_until 10 "a newcomer leaves" gone "$pid"
+    done
+    NEWCOMER[$name]=$(printf '%s\n' "${took[@]}" | sort -n | sed -n 3p)
+    RSS[$name]=$(peak_kib "$SERVE")
+    at=$(now_ms)
+    kill -TERM "$SERVE"
+    wait "$SERVE" || fail "$name: adit serve ended with $?"
+    TERM_MS[$name]=$(($(now_ms) - at))
+    end_attack
+    LOG[$name]=$(stat -c %s "$T/serve.log")
+    kill "$FORWARD" 2>/dev/null
+    ! grep -E 'Sanitizer|runtime error' "$T/serve.log" || fail "$name: a sanitizer spoke"
+    say "$name: echo p99 ${P99[$name]} us, max ${MAX[$name]} us; newcomer ${NEWCOMER[$name]} ms;" \
+        "SIGTERM ${TERM_MS[$name]} ms; log ${LOG[$name]} bytes; RSS ${RSS[$name]} KiB"
+}
