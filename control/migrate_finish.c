@@ -258,7 +258,9 @@ void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state == MIGRATE_DISKS) {
+	if (m->state == MIGRATE_BEGIN) {
+		migrate_resume_due(m);
+	} else if (m->state == MIGRATE_DISKS) {
 		migrate_disks_silent(m);
 	} else if (m->state == MIGRATE_CONFIRM && m->end_until_ms) {
 		end_source(m);

@@ -299,6 +299,8 @@ void migrate_asked(struct migrate *m, const json_t *msg);
 /* A job that is resumed: its QEMU answers, or does not. */
 void migrate_resume_ready(struct migrate *m);
 void migrate_resume_no_qmp(struct migrate *m, const struct err *why);
+/* The QEMU that a person means does not say what it is in. */
+void migrate_resume_due(struct migrate *m);
 /* ev_ask's. */
 void migrate_ask_due(evutil_socket_t fd, short what, void *ctx);
 

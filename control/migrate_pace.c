@@ -220,11 +220,13 @@ void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b)
 	}
 }
 
-/* A device, or a group, that somebody has taken away since has no limits. (QEMU's words in all
- * versions; the class of its errors says no more.) */
+/* A device, or a group, that somebody has taken away since has no limits, nor has another one that
+ * has its name by now. (QEMU's words in all versions; the class of its errors says no more.) A drive
+ * without a medium has its own still, for the next one. */
 static bool is_nobodys(const struct err *e)
 {
-	return strstr(e->text, "' not found") != NULL;
+	return strstr(e->text, "' not found") != NULL ||
+	       strstr(e->text, "does not have a block device backend") != NULL;
 }
 
 void migrate_pace_see_back(struct migrate *m, struct qmp_batch *b, const struct err *e)

@@ -24,6 +24,7 @@
 enum {
 	QMP_TRIES = 4,
 	QMP_AGAIN_MS = 500,
+	WHOSE_MS = 10000, /* for the state of a QEMU that a person means */
 	ASK_EVERY_MS = 2000,
 	ASK_ATTEMPT_MS = 12000, /* connecting, and the answer */
 	ASK_MS = 60000,		/* while the job's own process runs */
@@ -315,9 +316,11 @@ static void go_on(struct migrate *m)
 
 		m->aborted_there =
 		    true; /* its talk has ended long ago, and with it the job there */
-		err_set(&e, ERR_CANCELLED,
+		m->lost = m->source_gone;
+		err_set(&e, ERR_CANCELLED, "%s%s",
 			decided ? "a person decided that the VM runs here"
-				: "the job was cut off before the switchover");
+				: "the job was cut off before the switchover",
+			m->source_gone ? ", but its QEMU has gone from here" : "");
 		migrate_fail(m, &e);
 	} else {
 		begin_asking(m, m->found, ASK_RESUMED_MS);
@@ -336,26 +339,62 @@ static void cannot_tell(struct migrate *m)
 	migrate_over(m, MIGRATE_UNKNOWN);
 }
 
+/* That monitor is another QEMU's by now, which is none of our business. */
+static void is_anothers(struct migrate *m)
+{
+	qmp_free(m->qmp);
+	m->qmp = NULL;
+	m->source_gone = true;
+	go_on(m);
+}
+
+/* A person has decided, who has looked at the QEMU at that monitor, and means that one; but the one
+ * of the job stands still, so that one which runs is not ended. */
+static void on_whose(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	if (m->state != MIGRATE_BEGIN || e->code == ERR_CLOSED)
+		return; /* (its end is told by itself) */
+	event_del(m->ev_answer);
+	if (m->decision != MIGRATE_DECIDE_DROP_HERE ||
+	    !json_is_true(json_object_get(result, "running"))) {
+		go_on(m);
+		return;
+	}
+	migrate_note(m, "the QEMU at %s runs, so it is not the one that was left paused: let alone",
+		     m->config.qmp);
+	is_anothers(m);
+}
+
 void migrate_resume_ready(struct migrate *m)
 {
 	pid_t pid = qmp_peer_pid(m->qmp);
 	unsigned long long started = pid > 0 ? process_started(pid) : 0;
 
-	if ((pid <= 0 || m->pid <= 0) && m->decision == MIGRATE_DECIDE_NOTHING) {
-		cannot_tell(m);
+	if (pid <= 0 || m->pid <= 0) {
+		if (m->decision == MIGRATE_DECIDE_NOTHING) {
+			cannot_tell(m);
+			return;
+		}
+		qmp_command(m->qmp, "query-status", NULL, on_whose, m);
+		migrate_arm(m->ev_answer, WHOSE_MS);
 		return;
 	}
 	/* The number is that of whoever made the socket. Where that was a manager which has
 	 * ended since, and which handed it to QEMU, it is still the same socket. */
-	if (pid == m->pid && (started == m->started || !started)) {
+	if (pid == m->pid && (started == m->started || !started))
 		go_on(m);
-		return;
-	}
-	/* That monitor is another QEMU's by now, which is none of our business. */
-	qmp_free(m->qmp);
-	m->qmp = NULL;
-	m->source_gone = true;
-	go_on(m);
+	else
+		is_anothers(m);
+}
+
+void migrate_resume_due(struct migrate *m)
+{
+	err_set(&m->err, ERR_TIMEOUT, "the QEMU at %s does not answer", m->config.qmp);
+	migrate_set_state(m, MIGRATE_ASK);
+	migrate_over(m, MIGRATE_UNKNOWN);
 }
 
 void migrate_resume_no_qmp(struct migrate *m, const struct err *why)

@@ -54,22 +54,38 @@ void migrate_undo_there_done(struct migrate *m)
 	maybe_over(m);
 }
 
+static void tell_limits(struct migrate *m, bool let_be)
+{
+	const char *why =
+	    err_is_set(&m->pace.back_err) ? m->pace.back_err.text : "QEMU was busy until now";
+
+	if (let_be)
+		migrate_note(m,
+			     "the VM's disks may still have I/O limits that were for the time of "
+			     "the migration (%s): look at them in QEMU's monitor (query-block)",
+			     why);
+	else
+		migrate_note(m,
+			     "the VM's disks may still have I/O limits that were for the time of "
+			     "the migration (%s): `adit recover %.8s` takes them back%s",
+			     why, m->id,
+			     m->pace.refusals ? ", and with --run-here lets them be" : "");
+}
+
 /* The end of the undo here: the sentence says where the VM is. */
 static void done_here(struct migrate *m, const char *status, bool running)
 {
 	struct err e = m->err;
+	bool limited = !m->source_gone && migrate_pace_is_set(m);
+	/* Those that QEMU refuses to take back are not waited for for ever: a person can say so. */
+	bool let_be = m->decision == MIGRATE_DECIDE_RUN_HERE && m->pace.refusals;
 
 	m->undo_done_here = true;
 	/* Where the VM could not be put back, `adit recover` may try again. */
 	m->settled = m->source_gone ||
-		     ((running || (!m->was_running && !m->unanswered)) && !migrate_pace_is_set(m));
-	if (!m->source_gone && migrate_pace_is_set(m))
-		migrate_note(m,
-			     "the VM's disks may still have I/O limits that were for the time of "
-			     "the migration (%s): `adit recover %.8s` takes them back",
-			     err_is_set(&m->pace.back_err) ? m->pace.back_err.text
-							   : "QEMU was busy until now",
-			     m->id);
+		     ((running || (!m->was_running && !m->unanswered)) && (!limited || let_be));
+	if (limited)
+		tell_limits(m, m->settled);
 	if (m->source_gone)
 		err_set(&m->err, e.code, "%s", e.text);
 	else if (running)

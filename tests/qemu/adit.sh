@@ -117,6 +117,22 @@ adit_recover() {
     return "$status"
 }
 
+# adit_caretaker: an adit serve on src settles what was cut off there, and ends again
+adit_caretaker() {
+    (umask 077 && mkdir -p "$T/run-src")
+    proc_start caretaker src "$ADIT" serve --listen "$SRC_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" --allow-migrate \
+        --run-dir "$T/run-src" --state-dir "$T/state-src" --log-level info
+    wait_until 30 'adit serve on src to settle it' adit_cared
+    sed -n 's/^.*\(recovery: .*\)/  adit serve: \1/p' "${PROC_LOG[caretaker]}"
+    proc_kill caretaker TERM
+    proc_wait caretaker 20
+    expect_equal 'the exit status of adit serve on src' 0 "$PROC_STATUS"
+}
+adit_cared() {
+    proc_runs caretaker || fail "adit serve on src ended: $(tail -n 1 "${PROC_LOG[caretaker]}")"
+    grep -q 'recovery: settled' "${PROC_LOG[caretaker]}" && [ -z "$(find "$T/state-src/journal" -name '*.json')" ]
+}
+
 # adit_record FILE [JQ]: the record in a file of the journal that counts (base/slots.h: lines of a head and a text each; a
 # file with one text alone is that text)
 adit_record() {

@@ -119,6 +119,15 @@ paced_still || fail 'nothing is left to be put back'
 adit_recover || fail 'adit recover failed'
 expect_equal 'the limits' "$was" "$(limits endless2)"
 
+say 'killed, and an adit serve on its host finds it: the limits are as they were'
+adit_start endless --downtime-limit $LIMIT
+wait_until 60 'the pace' paced endless
+proc_kill migrate KILL
+adit_wait 5
+paced_still || fail 'nothing is left to be put back'
+adit_caretaker
+expect_equal 'the limits' "$was" "$(limits endless2)"
+
 say 'and with a guest that rests it moves'
 guest_quiet endless
 link_rate none

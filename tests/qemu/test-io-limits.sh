@@ -115,7 +115,41 @@ raised_still() { [ "$(group three2 g)" != "$G" ]; }
 raised_still || fail 'nothing is left to be put back'
 adit_recover || fail 'adit recover failed'
 as_before three
+
+say 'killed, and an adit serve on its host finds it: they are back'
+adit_start three
+wait_until 20 'the limits of the filter to be raised' raised three
+proc_kill migrate KILL
+adit_wait 5
+raised_still || fail 'nothing is left to be put back'
+adit_caretaker
+as_before three
 vm_end three
+
+say 'a medium was taken out meanwhile, without which QEMU takes back no limits: a person may let them be'
+disk_make "$D/five-f.raw" raw 1440K
+filtered five x-bps-total=262144 arg=-drive "arg=if=floppy,index=0,id=fl,format=raw,file=$D/five-f.raw"
+adit_start five
+wait_until 20 'the limits of the filter to be raised' raised five
+proc_kill migrate KILL
+adit_wait 5
+ejected() {
+    local job
+    for job in $(vm_query five2 query-block-jobs '.[].device'); do
+        vm_qmp five2 '{"execute":"block-job-cancel","arguments":{"device":"'"$job"'","force":true}}' >/dev/null
+    done
+    vm_qmp five2 '{"execute":"eject","arguments":{"device":"fl","force":true}}' >/dev/null
+    [ "$(vm_query five2 query-block 'any(.[]; .device == "fl" and has("inserted"))')" = false ]
+}
+wait_until 10 'the floppy to be taken out' ejected
+! adit_recover || fail 'adit recover says that all is settled'
+grep 'has no medium.*--run-here lets them be' "$T/recover.out" || fail 'nothing is said of --run-here'
+expect_equal 'the limits of g' "$G" "$(group five2 g)"
+job=$(basename "$(find "$T/state-src/journal" -name '*.json')" .json)
+adit_recover "${job#source-}" --run-here || fail 'adit recover --run-here does not settle it'
+grep 'has no medium.*look at them' "$T/recover.out" || fail 'nothing is said of the limits that are left'
+expect_equal 'records' '' "$(find "$T/state-src/journal" -name '*.json')"
+vm_end five
 
 say 'a group that something else uses too: said'
 disk_make "$D/other.raw" raw 1M

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Points
 # Goal: adit recover, as a person uses it: with nothing to do, for a job that is not there, that runs, whose destination is
-# not to be reached, or is another host by now; and what --run-here and --drop-here do; and when it is killed itself. It never lets two VMs run.
+# not to be reached, or is another host by now; and what --run-here and --drop-here do, also where nobody can tell whose the
+# QEMU is; and when it is killed itself. It never lets two VMs run.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/kill.sh"
 
@@ -14,7 +15,7 @@ recover_says() {
         shift
     done
     [ $# = 0 ] || shift
-    proc_start recover src "$ADIT" recover --state-dir "$KILL_STATE-src" "$@"
+    proc_start recover src ${RECOVER_BY[@]+"${RECOVER_BY[@]}"} "$ADIT" recover --state-dir "$KILL_STATE-src" "$@"
     proc_wait recover 40
     sed 's/^/  said: /' "$T/recover.log"
     expect_equal "the exit status of adit recover $*" "$status" "$PROC_STATUS"
@@ -22,6 +23,9 @@ recover_says() {
         grep -qiE -- "$word" "$T/recover.log" || fail "adit recover says nothing about '$word'"
     done
 }
+# before that command: nothing, or what has it see other processes
+RECOVER_BY=()
+apart() { RECOVER_BY=(unshare --pid --fork --kill-child); }
 # job: the one that is in the source's journal
 job() { basename "$(kill_journal src)" .json | sed 's/^source-//'; }
 
@@ -168,6 +172,56 @@ guest_beats_on c 4
 fault_whole c
 recover_says 0 'nothing'
 vm_end c
+
+# lost_there VM: both adits, and the QEMU there, are killed after FINISH
+lost_there() {
+    kill_serve d-finish
+    kill_boot "$1"
+    adit_start "$1"
+    wait_until 20 'adit serve to stop' kill_is_stopped serve
+    proc_kill migrate KILL
+    proc_kill serve KILL
+    adit_wait 5
+    proc_end serve
+    wait_until 10 'the end of the QEMU on dst' kill_no_twin
+    JOB=$(job)
+    stays_paused "$1"
+}
+
+say 'which process its QEMU was cannot be told, in another pid namespace: --run-here is the word of a person, and it runs'
+lost_there g
+apart
+recover_says 1 'still unfinished' 'which process was the source QEMU' 'pid namespace' "${JOB:0:8} --run-here"
+stays_paused g
+recover_says 0 'settled' 'person' 'runs on here' -- "$JOB" --run-here
+wait_until 5 'g running on src' vm_is g running
+guest_beats_on g 4
+fault_whole g
+recover_says 0 'nothing'
+RECOVER_BY=()
+vm_end g
+
+say '... and so is --drop-here; but a QEMU that runs is not the one that was left'
+lost_there h
+vm_qmp h '{"execute":"cont"}' >/dev/null
+apart
+recover_says 0 'settled' 'let alone' -- "$JOB" --drop-here
+RECOVER_BY=()
+guest_beats_on h 4
+vm_end h
+lost_there i
+apart
+recover_says 0 'settled' -- "$JOB" --drop-here
+RECOVER_BY=()
+wait_until 5 "the end of the source's QEMU" proc_gone i
+expect_equal 'records of g, h and i' '' "$(kill_journal src)"
+
+say '--run-here where nothing is left to run: that is said, and no success'
+lost_there j
+proc_kill j KILL
+proc_wait j 5
+recover_says 1 'settled' 'its QEMU has gone from here' -- "$JOB" --run-here
+expect_equal 'records of j' '' "$(kill_journal src)"
 
 say '--drop-here: it runs there, but adit there is gone for good'
 kill_serve

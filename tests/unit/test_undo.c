@@ -30,7 +30,7 @@ uint64_t __wrap_clock_ms(void)
 	return __real_clock_ms() + later_ms;
 }
 
-enum limits { TAKES, REFUSES, LACKS, HANGS };
+enum limits { TAKES, REFUSES, LACKS, RENAMED, HANGS };
 
 struct rig {
 	struct event_base *base;
@@ -91,7 +91,9 @@ static json_t *answer(struct rig *r, const char *command)
 	if (r->limits == TAKES)
 		return json_pack("{s:{}}", "return");
 	return json_pack("{s:{s:s,s:s}}", "error", "class", "GenericError", "desc",
-			 r->limits == LACKS ? "Device 'vd0' not found" : "Device is busy");
+			 r->limits == LACKS	? "Device 'vd0' not found"
+			 : r->limits == RENAMED ? "Device does not have a block device backend"
+						: "Device is busy");
 }
 
 static void serve(struct rig *r)
@@ -163,9 +165,10 @@ static void up(struct rig *r, enum limits limits, bool running)
 	json_decref(record);
 }
 
-static void undo(struct rig *r, enum limits limits, bool running)
+static void undo_as(struct rig *r, enum limits limits, bool running, enum migrate_decision decision)
 {
 	up(r, limits, running);
+	r->m.decision = decision;
 	err_set(&r->m.err, ERR_CANCELLED, "cancelled");
 	migrate_undo(&r->m);
 	for (unsigned i = 0; i < 1000 && !r->over; i++) {
@@ -174,6 +177,11 @@ static void undo(struct rig *r, enum limits limits, bool running)
 			later_ms = 60000;
 	}
 	assert_true(r->over);
+}
+
+static void undo(struct rig *r, enum limits limits, bool running)
+{
+	undo_as(r, limits, running, MIGRATE_DECIDE_NOTHING);
 }
 
 static void down(struct rig *r)
@@ -206,10 +214,12 @@ static void test_undo_settles_when_the_device_has_gone(void **state)
 	struct rig r;
 
 	(void)state;
-	undo(&r, LACKS, true);
-	assert_true(r.m.settled);
-	assert_string_equal(r.note, "");
-	down(&r);
+	for (enum limits l = LACKS; l <= RENAMED; l++) {
+		undo(&r, l, true);
+		assert_true(r.m.settled);
+		assert_string_equal(r.note, "");
+		down(&r);
+	}
 }
 
 static void test_undo_keeps_the_record_of_limits_that_are_refused(void **state)
@@ -222,6 +232,23 @@ static void test_undo_keeps_the_record_of_limits_that_are_refused(void **state)
 		assert_true(r.asked > 1);
 		assert_false(r.m.settled);
 		assert_non_null(strstr(r.note, "Device is busy"));
+		down(&r);
+	}
+}
+
+static void test_undo_lets_refused_limits_be_where_a_person_says_so(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int running = 0; running < 2; running++) {
+		undo_as(&r, REFUSES, running, MIGRATE_DECIDE_RUN_HERE);
+		assert_true(r.asked > 1);
+		assert_true(r.m.settled);
+		assert_non_null(strstr(r.note, "Device is busy"));
+		down(&r);
+		undo_as(&r, HANGS, running, MIGRATE_DECIDE_RUN_HERE);
+		assert_false(r.m.settled);
 		down(&r);
 	}
 }
@@ -292,6 +319,7 @@ int main(void)
 	    cmocka_unit_test(test_undo_settles_when_the_limits_are_back),
 	    cmocka_unit_test(test_undo_settles_when_the_device_has_gone),
 	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_refused),
+	    cmocka_unit_test(test_undo_lets_refused_limits_be_where_a_person_says_so),
 	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_on_their_way),
 	    cmocka_unit_test(test_a_kept_source_is_told_when_its_limits_are_back),
 	    cmocka_unit_test(test_a_kept_source_that_does_not_answer_is_not_waited_for),
