@@ -10,7 +10,8 @@
 #include "base/point.h"
 
 enum {
-	FINISHED_MS = 30000, /* the destination looks whether all has arrived */
+	FINISHED_MS = 30000,  /* the destination looks whether all has arrived */
+	SLOW_EVERY_MS = 1000, /* between looks whether the way to one that is slower still holds */
 	CONFIRMED_MS = 15000,
 	QUIT_MS = 10000, /* the source QEMU's end */
 	FLUSH_MS = 2000, /* for the very last word */
@@ -48,7 +49,7 @@ void migrate_finish(struct migrate *m)
 		return;
 	}
 	m->finish_us = clock_us();
-	migrate_arm(m->ev_answer, FINISHED_MS);
+	migrate_arm(m->ev_answer, POINT_MS("finished", FINISHED_MS));
 	POINT("s-finish");
 }
 
@@ -252,6 +253,25 @@ void migrate_source_ended(struct migrate *m)
 		say_ended(m, "ended");
 }
 
+/* In postcopy the VM can live there only, and its QEMU, which may load devices that wait for pages,
+ * gives up for good when their way breaks: asking again, over new streams, is for when it has. */
+static bool is_slow_only(const struct migrate *m)
+{
+	return m->state == MIGRATE_FINISH && m->in_postcopy && !m->ram_done && !m->source_gone &&
+	       m->session_ready && migrate_ram_holds(m);
+}
+
+static void wait_on(struct migrate *m)
+{
+	if (!m->told_slow)
+		migrate_note(m,
+			     "the destination's QEMU has not taken the VM up yet, for %llu s: the "
+			     "VM can live there only (postcopy), so that is waited for",
+			     (unsigned long long)(clock_us() - m->finish_us) / 1000000);
+	m->told_slow = true;
+	migrate_arm(m->ev_answer, SLOW_EVERY_MS);
+}
+
 void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 {
 	struct migrate *m = ctx;
@@ -264,6 +284,8 @@ void migrate_answer_due(evutil_socket_t fd, short what, void *ctx)
 		migrate_disks_silent(m);
 	} else if (m->state == MIGRATE_CONFIRM && m->end_until_ms) {
 		end_source(m);
+	} else if (is_slow_only(m)) {
+		wait_on(m);
 	} else if (m->state == MIGRATE_FINISH || m->state == MIGRATE_CONFIRM) {
 		migrate_ask(m, "no answer in time");
 	} else if (m->state == MIGRATE_PAGING) {

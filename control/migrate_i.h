@@ -180,6 +180,7 @@ struct migrate {
 	bool pause_first, paused;    /* the guest is to stand still; we have paused it */
 	bool postcopy_due, postcopy; /* to be begun once it can be; QEMU was told to */
 	bool in_postcopy, ram_done;  /* it has begun: there is no way back; all of RAM is there */
+	bool told_slow;		     /* that the destination is, with FINISHED, in postcopy */
 	unsigned unsure;	     /* such answers, one after the other */
 	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
 	bool mend_asked;	     /* QEMU how far it is with that */
@@ -357,6 +358,8 @@ void migrate_ram_begin(struct migrate *m);
 void migrate_ram_event(struct migrate *m, const char *name, const json_t *data);
 /* Ends the channels' relays, keeping what they carried, and the listening socket. */
 void migrate_ram_drop(struct migrate *m, const char *reason);
+/* Whether all of them still carry what QEMU says. */
+bool migrate_ram_holds(const struct migrate *m);
 void migrate_ram_fini(struct migrate *m);
 
 /* Postcopy that broke goes on over a new session, in which the destination has said that it

@@ -110,6 +110,14 @@ void migrate_ram_drop(struct migrate *m, const char *reason)
 	}
 }
 
+bool migrate_ram_holds(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->channels_opened; i++)
+		if (!m->channels[i].relay)
+			return false;
+	return m->channels_opened > 0;
+}
+
 void migrate_ram_fini(struct migrate *m)
 {
 	stop_listening(m);

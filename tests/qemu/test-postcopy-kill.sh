@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # On: each QEMU
 # Points
-# Limit: 300 s
+# Limit: 400 s
 # Goal: from the moment that postcopy has begun the VM can live on the destination only, and nobody who dies just then
 # takes it along: adit migrate before it has said FINISH, adit serve before it has decided. adit recover goes on.
-# Where it breaks while the twin's devices are being loaded, and wait for RAM that has not come, QEMU gives up: all say so.
+# Where it breaks while the twin's devices are being loaded, and wait for RAM that has not come, QEMU gives up: all say so;
+# so adit does not break it itself, however long that QEMU takes.
 # A twin that is killed in postcopy takes it along, and adit does not wait for it for ever.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/postcopy.sh"
@@ -55,6 +56,25 @@ done
 ! vm_is loading running || fail "the VM runs at the source, and its devices are on the destination"
 adit_recover "$(basename "$(ls "$T"/state-src/journal/source-*.json)" .json | sed s/source-//)" --drop-here || fail 'adit recover does not end the QEMU here'
 wait_until 5 "the end of the source's QEMU" proc_gone loading
+proc_end serve
+
+say '... or the QEMU there stands for longer than any answer takes: the way holds, so nobody breaks it, and it goes on'
+ADIT_STOP_AT=d-postcopy adit_serve_launch
+link_rate 80mbit
+postcopy_vm stands rings=80
+ADIT_LIMITS=finished=2000 adit_start stands --postcopy --timeout 1 --on-timeout postcopy --downtime-limit 20
+wait_until 60 'adit serve to stop' stops dst serve
+twin=$(adit_record "$T"/state-src/journal/source-*.json .prepared.vm.pid)
+kill -STOP "$twin"
+kill -CONT "$(adit_pid dst serve)"
+wait_until 45 'a word of it' grep -qE '"text":"(the destination.s QEMU has not taken the VM up yet|postcopy was interrupted|the destination.s word was lost)' "$T/migrate.json"
+# time for an adit that breaks the way
+sleep 3
+kill -CONT "$twin"
+link_rate none
+adit_wait 60
+move_succeeded stands stands-twin raw:virtio
+vm_end stands-twin
 proc_end serve
 [ ! -w /dev/net/tun ] || link_long 0
 
