@@ -194,6 +194,8 @@ int addr_parse_listen(struct addr *a, const char *text, struct err *e)
 	rc = split_host(a->host, text, strlen(text), &port_at, text, e);
 	if (rc < 0)
 		return rc;
+	if (!port_at && strspn(text, "0123456789") == strlen(text))
+		return err_set(e, ERR_USAGE, "\"%s\" is no host: for a port write :%s", text, text);
 	if (strcmp(a->host, "*") == 0)
 		a->host[0] = '\0';
 	if (port_at)

@@ -29,6 +29,21 @@ int fd_set_nonblock(int fd)
 	return fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+const char *fd_no_socket(const char *path)
+{
+	int saved = errno, rc;
+	struct stat st;
+
+	rc = stat(path, &st);
+	errno = saved;
+	if (rc < 0 || S_ISSOCK(st.st_mode))
+		return NULL;
+	return S_ISDIR(st.st_mode)    ? "a folder"
+	       : S_ISREG(st.st_mode)  ? "a plain file"
+	       : S_ISFIFO(st.st_mode) ? "a fifo"
+				      : "a device";
+}
+
 int fd_socketpair(int pair[2], struct err *e)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -196,9 +211,11 @@ int fd_listen(const struct addr *a, int backlog, struct err *e)
 	}
 	rc = err_set(e, ERR_ADDRESS, "cannot listen on %s: %s%s",
 		     addr_format(a, name, sizeof(name)), strerror(saved),
-		     saved == EADDRINUSE ? " (end what listens there, or choose another port)"
-		     : saved == EACCES && a->kind == ADDR_TCP ? " (ports below 1024 need root)"
-							      : "");
+		     saved == EADDRINUSE      ? " (end what listens there, or choose another port)"
+		     : saved == EADDRNOTAVAIL ? " (this host has no such address)"
+		     : saved == ENOENT && a->kind == ADDR_UNIX ? " (make its folder first)"
+		     : saved == EACCES && a->kind == ADDR_TCP  ? " (ports below 1024 need root)"
+							       : "");
 	errno = saved;
 	return rc;
 }

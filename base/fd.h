@@ -13,6 +13,10 @@ void fd_close(int *fd);
 /* 0 or -1 with errno. */
 int fd_set_nonblock(int fd);
 
+/* What is at path, if that is there and no socket, for a message: "a folder", "a plain file", "a
+ * fifo", "a device". NULL otherwise; errno is kept. */
+const char *fd_no_socket(const char *path);
+
 /* A connected pair of unix stream sockets, both close-on-exec; ours (pair[0])
  * non-blocking, theirs (pair[1]) blocking, as QEMU expects. */
 int fd_socketpair(int pair[2], struct err *e);

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 enum { ANSWER_S = 30 };
 
 /* It is there, and stands still. */
@@ -44,8 +46,14 @@ static FILE *ask(const char *path, const char *method, const char *what, json_t 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		const char *kind = fd_no_socket(path);
+
 		if (errno == EAGAIN)
 			silent(path, e);
+		else if (kind)
+			err_set(e, ERR_CLOSED,
+				"no adit answers at %s: it is %s, not the socket of an adit", path,
+				kind);
 		else
 			err_set(e, ERR_CLOSED, "no adit answers at %s: %s", path, strerror(errno));
 		goto fail;

@@ -1,12 +1,13 @@
 /* adit check: says beforehand what would come of a migration. */
 #include <event2/event.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/migrate_options.h"
+#include "cli/options.h"
 #include "cli/usage.h"
 #include "control/check_run.h"
 #include "tunnel/session.h"
@@ -46,9 +47,8 @@ static int take_measure(struct run *r, const char *value, struct err *e)
 {
 	uint64_t s = 0;
 
-	if ((value[0] != '0' || value[1]) &&
-	    migrate_options_number(&s, "--measure-dirty", value, 60, e) < 0)
-		return e->code;
+	if ((value[0] != '0' || value[1]) && duration_parse(&s, value, DURATION_S, 60, e) < 0)
+		return err_prefix(e, "--measure-dirty");
 	r->measure_s = (unsigned)s;
 	return 0;
 }
@@ -79,19 +79,24 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	struct options o = {.command = "check",
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":h",
+			    .longs = options,
+			    .apart = migrate_options_apart};
 	struct err e = ERR_INIT;
 	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option("check", c, argv);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
 		if (c == 'h')
 			return usage_help(help);
 		if (take_option(r, c, optarg, &e) < 0)
 			return usage_fail("check", &e);
 	}
-	if (migrate_options_end(&r->config, argc, argv, &e) < 0)
+	if (migrate_options_end(&r->config, &o, &e) < 0)
 		return usage_fail("check", &e);
 	return -1;
 }
@@ -122,6 +127,24 @@ static void on_finding(void *ctx, const struct check_finding *f)
 	fflush(stdout);
 }
 
+/* What stands in the way, once more where it is seen. */
+static void print_errors(const struct check *found)
+{
+	char line[CHECK_LINE_MAX];
+	size_t i = 0;
+
+	while (i < found->count && found->at[i].level != CHECK_ERROR)
+		i++;
+	while (i < found->count && found->at[i].level == CHECK_ERROR)
+		i++;
+	if (i == found->count) /* they are the last lines as it is */
+		return;
+	for (i = 0; i < found->count; i++)
+		if (found->at[i].level == CHECK_ERROR)
+			printf("  %s: %s\n", found->at[i].check,
+			       check_line(&found->at[i], line, sizeof(line)));
+}
+
 static void on_end(void *ctx, const struct check *found)
 {
 	struct run *r = ctx;
@@ -135,10 +158,13 @@ static void on_end(void *ctx, const struct check *found)
 				     (json_int_t)warnings, "errors", (json_int_t)errors, "rtt_us",
 				     (json_int_t)check_run_rtt_us(r->check)),
 			   "checked");
-	else
-		printf("\n%zu error%s, %zu warning%s: %s\n", errors, errors == 1 ? "" : "s",
-		       warnings, warnings == 1 ? "" : "s",
+	else {
+		putchar('\n');
+		print_errors(found);
+		printf("%zu error%s, %zu warning%s: %s\n", errors, errors == 1 ? "" : "s", warnings,
+		       warnings == 1 ? "" : "s",
 		       r->status ? "adit migrate would not succeed" : "the VM can be migrated");
+	}
 	event_base_loopbreak(r->base);
 }
 

@@ -1,6 +1,5 @@
 /* adit forward: local listeners whose connections go to targets at the far adit. */
 #include <event2/event.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "cli/background.h"
 #include "cli/commands.h"
 #include "cli/creds_options.h"
+#include "cli/options.h"
 #include "cli/tunnel.h"
 #include "cli/usage.h"
 
@@ -83,13 +83,14 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	struct options o = {
+	    .command = "forward", .argc = argc, .argv = argv, .shorts = ":L:h", .longs = options};
 	struct err e = ERR_INIT;
 	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":L:h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option("forward", c, argv);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
 		if (c == 'h')
 			return usage_help(help);
 		if (take_option(r, c, optarg, &e) < 0)

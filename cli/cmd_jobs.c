@@ -7,6 +7,7 @@
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/jobs.h"
+#include "cli/options.h"
 #include "cli/progress.h"
 #include "control/migrate_json.h"
 
@@ -54,23 +55,32 @@ static int parse(struct words *w, const char *command, const char *help, int may
 	static const struct option with[] = {
 	    {"watch", no_argument, NULL, OPTION_WATCH}, JOBS_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 	static const struct option without[] = {JOBS_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+	struct err e = ERR_INIT;
+	struct options o = {.command = command,
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":h",
+			    .longs = may_watch ? with : without,
+			    .apart = jobs_options_apart};
 	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", may_watch ? with : without, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option(command, c, argv);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
 		if (c == 'h')
 			return usage_help(help);
 		if (c == OPTION_WATCH)
 			w->watch = 1;
-		else
-			jobs_options_take(&w->o, c, optarg);
+		else if (jobs_options_take(&w->o, c, optarg, &e) < 0)
+			return usage_fail(command, &e);
 	}
 	if (optind < argc)
 		w->job = argv[optind++];
 	if (optind < argc)
 		return usage_error(command, "one JOB, not also \"%s\"", argv[optind]);
+	/* Every id begins with nothing. */
+	if (w->job && !*w->job)
+		return usage_error(command, "JOB is empty; adit jobs lists them");
 	return -1;
 }
 

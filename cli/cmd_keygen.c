@@ -1,7 +1,6 @@
 /* adit keygen: a new key, in psktool's format. Never overwrites a file. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/usage.h"
 
 enum { KEY_BYTES = 32, IDENTITY_MAX = 127 };
@@ -90,7 +90,8 @@ static int write_file(const char *file, const char *line, struct err *e)
 			       "add a line with adit keygen IDENTITY >>%s",
 			       file, file);
 	if (fd < 0)
-		return err_set_sys(e, errno, "%s cannot be made", file);
+		return err_set(e, ERR_SYSTEM, "%s cannot be made: %s%s", file, strerror(errno),
+			       errno == ENOENT ? " (make its folder first)" : "");
 	/* The umask may take rights from the owner, too. */
 	if (fchmod(fd, 0600) < 0 || write_all(fd, line) < 0 || fsync(fd) < 0) {
 		err_set_sys(e, errno, "%s cannot be written", file);
@@ -111,21 +112,20 @@ int cmd_keygen(int argc, char **argv)
 	};
 	char identity[IDENTITY_MAX + 2] = "", line[IDENTITY_MAX + 2 * KEY_BYTES + 8];
 	const char *file = NULL;
+	struct options o = {
+	    .command = "keygen", .argc = argc, .argv = argv, .shorts = ":o:h", .longs = options};
 	struct err e = ERR_INIT;
 	int c, rc;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
+	while ((c = options_next(&o)) != OPTIONS_END) {
 		switch (c) {
 		case 'o':
-			if (file)
-				return usage_error("keygen", "-o was given twice");
 			file = optarg;
 			break;
 		case 'h':
 			return usage_help(help);
 		default:
-			return usage_bad_option("keygen", c, argv);
+			return EXIT_USAGE;
 		}
 	}
 	if (argc - optind > 1)

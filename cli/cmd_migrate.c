@@ -1,6 +1,5 @@
 /* adit migrate: moves a running VM with its disks to the destination. */
 #include <event2/event.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/job_api.h"
 #include "cli/migrate_options.h"
+#include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/usage.h"
 #include "control/journal.h"
@@ -87,19 +87,24 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	struct options o = {.command = "migrate",
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":h",
+			    .longs = options,
+			    .apart = migrate_options_apart};
 	struct err e = ERR_INIT;
 	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option("migrate", c, argv);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
 		if (c == 'h')
 			return usage_help(help);
 		if (take_option(r, c, optarg, &e) < 0)
 			return usage_fail("migrate", &e);
 	}
-	if (migrate_options_end(&r->config, argc, argv, &e) < 0)
+	if (migrate_options_end(&r->config, &o, &e) < 0)
 		return usage_fail("migrate", &e);
 	return -1;
 }

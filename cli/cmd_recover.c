@@ -1,6 +1,5 @@
 /* adit recover: brings migrations that were cut off to their end. */
 #include <event2/event.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/usage.h"
 #include "control/journal.h"
 #include "control/recover.h"
@@ -116,16 +116,12 @@ static const struct recover_ops ops = {on_note, on_result, on_end};
 
 static int take_option(struct run *r, int c, const char *value, struct err *e)
 {
-	enum migrate_decision d =
-	    c == OPTION_RUN_HERE ? MIGRATE_DECIDE_RUN_HERE : MIGRATE_DECIDE_DROP_HERE;
-
 	switch (c) {
 	case OPTION_RUN_HERE:
+		r->decision = MIGRATE_DECIDE_RUN_HERE;
+		return 0;
 	case OPTION_DROP_HERE:
-		if (r->decision != MIGRATE_DECIDE_NOTHING && r->decision != d)
-			return err_set(e, ERR_USAGE,
-				       "--run-here and --drop-here cannot go together");
-		r->decision = d;
+		r->decision = MIGRATE_DECIDE_DROP_HERE;
 		return 0;
 	case OPTION_STATE_DIR:
 		r->state_dir_given = value;
@@ -149,13 +145,19 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	static const char *const apart[] = {"run-here", "drop-here", NULL};
+	struct options o = {.command = "recover",
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":h",
+			    .longs = options,
+			    .apart = apart};
 	struct err e = ERR_INIT;
 	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option("recover", c, argv);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
 		if (c == 'h')
 			return usage_help(help);
 		if (take_option(r, c, optarg, &e) < 0)

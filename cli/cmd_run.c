@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <event2/event.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +22,11 @@
 #include "cli/commands.h"
 #include "cli/creds_options.h"
 #include "cli/inherited.h"
+#include "cli/options.h"
 #include "cli/private_dir.h"
 #include "cli/run_child.h"
 #include "cli/run_words.h"
+#include "cli/suggest.h"
 #include "cli/tunnel.h"
 #include "cli/usage.h"
 #include "proxy/libvirt_client.h"
@@ -80,6 +81,8 @@ enum {
 	LEAVE_LOOK_MS = 10,   /* how often it is looked whether all was carried */
 	LEAVE_IDLE_MS = 5000, /* nothing moves for this long: what is left is not waited for */
 };
+
+#define NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 enum run_state {
 	RUN_CONNECTING, /* no session yet; a signal ends us */
@@ -155,9 +158,37 @@ static int take_option(struct run *r, int c, const char *value, struct err *e)
 	}
 }
 
+static const char *const taken[] = {PRIVATE_DIR_LOCK, "dir", "libvirt", "migrate", "disks"};
+
+/* {libvrt}: what stands in braces in a word of COMMAND, and is nearly a name. Other braces are none
+ * of ours. */
+static int check_braces(const struct run *r, const char *word, struct err *e)
+{
+	for (const char *at = strchr(word, '{'); at; at = strchr(at + 1, '{')) {
+		size_t len = strspn(at + 1, NAME_LETTERS);
+		char name[TUNNEL_NAME_MAX];
+		struct suggest s;
+
+		if (len == 0 || len >= sizeof(name) || at[1 + len] != '}')
+			continue;
+		memcpy(name, at + 1, len);
+		name[len] = '\0';
+		suggest_begin(&s, name);
+		for (size_t i = 1; i < sizeof(taken) / sizeof(taken[0]); i++)
+			suggest_try(&s, taken[i]);
+		for (size_t k = 0; k < r->tunnel.pair_count; k++)
+			if (r->tunnel.pairs[k].name[0])
+				suggest_try(&s, r->tunnel.pairs[k].name);
+		if (suggest_word(&s) && strcasecmp(suggest_word(&s), name) != 0)
+			return err_set(e, ERR_USAGE,
+				       "there is no {%s} for COMMAND (did you mean {%s}?)", name,
+				       suggest_word(&s));
+	}
+	return 0;
+}
+
 static int check_names(const struct run *r, struct err *e)
 {
-	static const char *const taken[] = {PRIVATE_DIR_LOCK, "dir", "libvirt", "migrate", "disks"};
 	char word[16];
 
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
@@ -173,6 +204,9 @@ static int check_names(const struct run *r, struct err *e)
 			if (strstr(*w, word))
 				return err_set(e, ERR_USAGE, "%s needs --libvirt", word);
 	}
+	for (char **w = r->command; *w; w++)
+		if (check_braces(r, *w, e) < 0)
+			return e->code;
 	return 0;
 }
 
@@ -188,13 +222,18 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	struct options o = {.command = "run",
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":L:h",
+			    .longs = options,
+			    .rest = "COMMAND"};
 	struct err e = ERR_INIT;
 	int c, dashes;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":L:h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return usage_bad_option("run", c, argv);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
 		if (c == 'h')
 			return usage_help(help);
 		if (take_option(r, c, optarg, &e) < 0)
@@ -204,6 +243,9 @@ static int parse(struct run *r, int argc, char **argv)
 	dashes = strcmp(argv[optind - 1], "--") == 0;
 	if (optind == argc)
 		return usage_error("run", "DEST and -- COMMAND are missing");
+	if (!dashes && optind + 1 < argc)
+		return usage_error("run", "\"-- COMMAND\" is missing: write -- before \"%s\"",
+				   argv[optind + 1]);
 	if (!dashes)
 		return usage_error("run", "\"-- COMMAND\" is missing");
 	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
@@ -384,8 +426,14 @@ static int add_words(struct run *r, struct err *e)
 
 static int listen_for_libvirt(struct run *r, struct err *e)
 {
-	r->libvirt = libvirt_client_new(r->base, r->libvirt_dir ? r->libvirt_dir : LIBVIRT_PATH_DIR,
-					r->dir.path, e);
+	const char *dir = r->libvirt_dir ? r->libvirt_dir : LIBVIRT_PATH_DIR;
+
+	if (access(dir, W_OK | X_OK) < 0 && errno == EACCES)
+		return err_set(e, ERR_REFUSED,
+			       "--libvirt: %s, where the sockets of libvirt's QEMUs are, is not "
+			       "this user's to write to: run adit as root",
+			       dir);
+	r->libvirt = libvirt_client_new(r->base, dir, r->dir.path, e);
 	return r->libvirt ? libvirt_client_listen(r->libvirt, e) : (int)e->code;
 }
 

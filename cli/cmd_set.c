@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/size.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/jobs.h"
-#include "cli/migrate_options.h"
+#include "cli/options.h"
 #include "control/migrate_config.h"
 
 static const char help[] =
@@ -17,9 +18,11 @@ static const char help[] =
     "Changes a migration that runs. JOB is its id, or as much of its beginning as tells it\n"
     "from others; adit jobs lists them.\n"
     "\n"
-    "  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; none: no limit\n"
-    "  --downtime-limit MS how long the guest may stand still at the end\n"
-    "  --timeout S         give the whole job so long, from its start; none: as long as it takes\n"
+    "  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G (of 1024s), or\n"
+    "                      bits: 100Mbit; none: no limit\n"
+    "  --downtime-limit MS how long the guest may stand still at the end: 300, 500ms, 2s\n"
+    "  --timeout S         give the whole job so long, from its start: 600, 10m, 2h; none: as\n"
+    "                      long as it takes\n"
     "  --on-timeout WHAT   and then: abort, suspend (pause the guest, so that it gets done) or\n"
     "                      postcopy\n"
     "  --postcopy          have the guest run on the destination at once, and fetch the rest of\n"
@@ -48,13 +51,13 @@ static int take(json_t *patch, struct jobs_options *o, int c, const char *value,
 		json_object_set_new(patch, "max_bandwidth", json_integer((json_int_t)n));
 		return 0;
 	case OPTION_DOWNTIME:
-		if (migrate_options_number(&n, "--downtime-limit", value, 2000000, e) < 0)
-			return e->code;
+		if (duration_parse(&n, value, DURATION_MS, MIGRATE_DOWNTIME_MAX_MS, e) < 0)
+			return err_prefix(e, "--downtime-limit");
 		json_object_set_new(patch, "downtime_limit", json_integer((json_int_t)n));
 		return 0;
 	case OPTION_TIMEOUT:
-		if (!none && migrate_options_number(&n, "--timeout", value, 10000000, e) < 0)
-			return e->code;
+		if (!none && duration_parse(&n, value, DURATION_S, MIGRATE_TIMEOUT_MAX_S, e) < 0)
+			return err_prefix(e, "--timeout");
 		json_object_set_new(patch, "timeout", json_integer((json_int_t)n));
 		return 0;
 	case OPTION_ON_TIMEOUT:
@@ -66,8 +69,7 @@ static int take(json_t *patch, struct jobs_options *o, int c, const char *value,
 		json_object_set_new(patch, "postcopy", json_true());
 		return 0;
 	default:
-		jobs_options_take(o, c, value);
-		return 0;
+		return jobs_options_take(o, c, value, e) < 0 ? (int)e->code : 0;
 	}
 }
 
@@ -114,14 +116,19 @@ int cmd_set(int argc, char **argv)
 	    {NULL, 0, NULL, 0},
 	};
 	json_t *patch = json_object();
+	struct options words = {.command = "set",
+				.argc = argc,
+				.argv = argv,
+				.shorts = ":h",
+				.longs = options,
+				.apart = jobs_options_apart};
 	struct jobs_options o = {0};
 	struct err e = ERR_INIT;
 	int c, status = -1;
 
-	opterr = 0;
-	while (status < 0 && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			status = usage_bad_option("set", c, argv);
+	while (status < 0 && (c = options_next(&words)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			status = EXIT_USAGE;
 		else if (c == 'h')
 			status = usage_help(help);
 		else if (take(patch, &o, c, optarg, &e) < 0)
@@ -131,8 +138,12 @@ int cmd_set(int argc, char **argv)
 		status = usage_error("set", "JOB is missing; adit jobs lists them");
 	if (status < 0 && argc - optind > 1)
 		status = usage_error("set", "one JOB, not also \"%s\"", argv[optind + 1]);
+	if (status < 0 && !*argv[optind])
+		status = usage_error("set", "JOB is empty; adit jobs lists them");
 	if (status < 0 && json_object_size(patch) == 0)
-		status = usage_error("set", "say what is to change");
+		status = usage_error("set", "say what is to change: --max-bandwidth, "
+					    "--downtime-limit, --timeout, --on-timeout or "
+					    "--postcopy");
 	if (status >= 0) {
 		json_decref(patch);
 		return status;

@@ -14,6 +14,7 @@
 #include "base/size.h"
 #include "cli/config_file.h"
 #include "cli/creds_options.h"
+#include "cli/suggest.h"
 #include "cli/usage.h"
 #include "proxy/libvirt_path.h"
 
@@ -55,7 +56,8 @@ static int take_bool(bool *to, const char *value, struct err *e)
 	else if (strcmp(value, "no") == 0)
 		*to = false;
 	else
-		return err_set(e, ERR_USAGE, "\"%s\" is neither yes nor no", value);
+		return err_set(e, ERR_USAGE, "\"%s\" is neither yes nor no: write one of these",
+			       value);
 	return 0;
 }
 
@@ -96,6 +98,11 @@ static int check_path(const struct reading *g, const char *path, bool directory,
 		return err_set(e, ERR_USAGE, "%s: give an absolute path", path);
 	if (g->others)
 		return 0;
+	if (stat(path, &st) < 0 && errno == ENOENT && directory)
+		return err_set(
+		    e, ERR_CONFIG,
+		    "%s: there is no such folder; make it (mkdir -p %s), or name another", path,
+		    path);
 	if (stat(path, &st) < 0)
 		return err_set_sys(e, errno, "%s", path);
 	if (directory && !S_ISDIR(st.st_mode))
@@ -505,15 +512,31 @@ static bool is_overridden(const struct reading *g, unsigned i)
 	return g->seen[i] == LINE_OPTION;
 }
 
+static int no_key(const char *key, struct err *e)
+{
+	struct suggest s;
+	char meant[64];
+
+	/* As the option is called. */
+	suggest_begin(&s, strncmp(key, "allow-", 6) == 0 ? key + 6 : key);
+	for (unsigned i = 0; i < KEY_COUNT; i++)
+		suggest_try(&s, keys[i].name);
+	return err_set(e, ERR_CONFIG, "there is no key %s%s; adit.conf(5) has them all", key,
+		       suggest_words(&s, "", meant, sizeof(meant)));
+}
+
 static int on_key(void *ctx, const char *key, const char *value, unsigned line, struct err *e)
 {
 	struct reading *g = ctx;
 	enum where where = g->peer ? PEER : SERVE;
 	unsigned i;
 
+	for (i = 0; !g->peer && !g->in_serve && i < KEY_COUNT; i++)
+		if (strcmp(keys[i].name, key) == 0)
+			return err_set(e, ERR_CONFIG, "%s stands in no section: write %s above it",
+				       key, keys[i].where == SERVE ? "[serve]" : "[peer NAME]");
 	if (!g->peer && !g->in_serve)
-		return err_set(e, ERR_CONFIG, "%s stands in no section: write [serve] above it",
-			       key);
+		return no_key(key, e);
 	for (i = 0; i < KEY_COUNT; i++)
 		if (keys[i].where == where && strcmp(keys[i].name, key) == 0)
 			break;
@@ -522,7 +545,7 @@ static int on_key(void *ctx, const char *key, const char *value, unsigned line, 
 			if (strcmp(keys[i].name, key) == 0)
 				return err_set(e, ERR_CONFIG, "%s belongs to a section %s", key,
 					       where == PEER ? "[serve]" : "[peer NAME]");
-		return err_set(e, ERR_CONFIG, "there is no key %s; adit.conf(5) has them all", key);
+		return no_key(key, e);
 	}
 	if (is_overridden(g, i))
 		return 0;

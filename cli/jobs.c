@@ -9,10 +9,18 @@
 #include "cli/api_client.h"
 #include "cli/run_dir.h"
 
-int jobs_options_take(struct jobs_options *o, int option, const char *value)
+const char *const jobs_options_apart[] = {"api", "run-dir", NULL};
+
+int jobs_options_take(struct jobs_options *o, int option, const char *value, struct err *e)
 {
 	switch (option) {
 	case JOBS_OPTION_API:
+		if (strncmp(value, "tcp:", 4) == 0 || strncmp(value, "unix:", 5) == 0 ||
+		    strstr(value, "://"))
+			return err_set(e, ERR_USAGE,
+				       "--api %s: give the path of the API's unix socket, as in "
+				       "/run/adit/api.sock",
+				       value);
 		o->api = value;
 		return 1;
 	case JOBS_OPTION_RUN_DIR:

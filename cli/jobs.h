@@ -31,8 +31,12 @@ struct jobs_options {
 	int json;
 };
 
-/* Takes what getopt_long returned: 1 when it was one of ours (without the help), else 0. */
-int jobs_options_take(struct jobs_options *o, int option, const char *value);
+/* For struct options. */
+extern const char *const jobs_options_apart[];
+
+/* Takes what options_next returned: 1 when it was one of ours (without the help), else 0; ERR_USAGE
+ * when the value cannot be one. */
+int jobs_options_take(struct jobs_options *o, int option, const char *value, struct err *e);
 
 struct job_seen {
 	char socket[ADDR_UNIX_MAX + 1];

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/inherited.h"
+#include "cli/suggest.h"
 #include "cli/usage.h"
 
 static const struct command {
@@ -95,16 +96,68 @@ static void prepare(void)
 	event_set_log_callback(on_libevent_log);
 }
 
+/* What others call it, or what is meant by it. */
+static const char *other_name(const char *word)
+{
+	static const char *const names[][2] = {
+	    {"ls", "jobs"},	   {"list", "jobs"},	   {"ps", "jobs"},
+	    {"show", "status"},	   {"watch", "status"},	   {"info", "status"},
+	    {"abort", "cancel"},   {"stop", "cancel"},	   {"kill", "cancel"},
+	    {"move", "migrate"},   {"send", "migrate"},	   {"server", "serve"},
+	    {"daemon", "serve"},   {"listen", "serve"},	   {"start", "serve"},
+	    {"tunnel", "forward"}, {"connect", "forward"}, {"exec", "run"},
+	    {"genkey", "keygen"},  {"key", "keygen"},	   {"test", "check"},
+	    {"resume", "recover"}, {"change", "set"},	   {"limit", "set"},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i][0], word) == 0)
+			return names[i][1];
+	return NULL;
+}
+
+static int no_command(char *word)
+{
+	const char *other = other_name(word);
+	struct suggest s;
+	char meant[64];
+
+	if (word[0] == '-') {
+		fprintf(stderr,
+			"adit: there is no option %s here: a command comes first, then its "
+			"options; see adit --help\n",
+			err_printable(word));
+		return EXIT_USAGE;
+	}
+	suggest_begin(&s, other ? other : word);
+	for (size_t i = 0; i < COMMANDS; i++)
+		suggest_try(&s, commands[i].name);
+	fprintf(stderr, "adit: there is no command \"%s\"%s; see adit --help\n",
+		err_printable(word), suggest_words(&s, "adit ", meant, sizeof(meant)));
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
+	static char help_option[] = "--help";
+
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		return help(stdout);
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+	if (strcmp(argv[1], "help") == 0 && argc == 2)
+		return help(stdout);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 ||
+	    strcmp(argv[1], "version") == 0)
 		return usage_help("adit " ADIT_VERSION "\n");
+	if (strcmp(argv[1], "help") == 0) {
+		/* adit help COMMAND: as adit COMMAND --help */
+		argv[1] = argv[2];
+		argv[2] = help_option;
+		argc = 3;
+	}
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0) {
 			int status;
@@ -116,7 +169,5 @@ int main(int argc, char **argv)
 			return status;
 		}
 	}
-	fprintf(stderr, "adit: there is no %s %s; see adit --help\n",
-		argv[1][0] == '-' ? "option" : "command", err_printable(argv[1]));
-	return EXIT_USAGE;
+	return no_command(argv[1]);
 }

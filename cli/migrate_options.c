@@ -5,31 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/size.h"
 #include "control/migrate_config.h"
 #include "control/vmdesc.h"
 
-int migrate_options_number(uint64_t *out, const char *name, const char *text, uint64_t max,
-			   struct err *e)
-{
-	char *end;
-	unsigned long long v = strtoull(text, &end, 10);
+const char *const migrate_options_apart[] = {"live", "offline", NULL};
 
-	if (*text < '0' || *text > '9' || *end || v == 0 || v > max)
-		return err_set(e, ERR_USAGE, "%s \"%s\": a whole number from 1 to %llu", name, text,
-			       (unsigned long long)max);
-	*out = v;
-	return 0;
-}
-
-static int take_disks(struct migrate_config *c, const char *value, struct err *e)
+static int take_disks(struct migrate_config *c, const char *value)
 {
-	if (!*value)
-		return err_set(e, ERR_USAGE, "--disks: all, none, or NODE,...");
 	if (strcmp(value, "none") == 0)
 		c->storage = MIGRATE_STORAGE_NONE;
 	else if (strcmp(value, "all") != 0)
 		c->disks = value;
+	return 0;
+}
+
+static int take_channels(struct migrate_config *c, const char *value, struct err *e)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || n < 1 || n > 255)
+		return err_set(e, ERR_USAGE, "--multifd \"%s\": a whole number from 1 to 255",
+			       value);
+	c->multifd = (unsigned)n;
 	return 0;
 }
 
@@ -67,17 +67,18 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 		c->rename = value;
 		return vmdesc_check_name(value, e) < 0 ? err_prefix(e, "--rename") : 0;
 	case MIGRATE_OPTION_DISKS:
-		return take_disks(c, value, e);
+		return take_disks(c, value);
 	case MIGRATE_OPTION_MAX_BANDWIDTH:
 		r = size_parse_rate(&c->limits.max_bandwidth, value, e);
 		return r < 0 ? err_prefix(e, "--max-bandwidth") : 0;
 	case MIGRATE_OPTION_DOWNTIME:
-		return migrate_options_number(&c->limits.downtime_ms, "--downtime-limit", value,
-					      2000000, e);
+		r = duration_parse(&c->limits.downtime_ms, value, DURATION_MS,
+				   MIGRATE_DOWNTIME_MAX_MS, e);
+		return r < 0 ? err_prefix(e, "--downtime-limit") : 0;
 	case MIGRATE_OPTION_TIMEOUT:
-		r = migrate_options_number(&n, "--timeout", value, 10000000, e);
+		r = duration_parse(&n, value, DURATION_S, MIGRATE_TIMEOUT_MAX_S, e);
 		c->limits.timeout_s = (unsigned)n;
-		return r;
+		return r < 0 ? err_prefix(e, "--timeout") : 0;
 	case MIGRATE_OPTION_ON_TIMEOUT:
 		return migrate_on_timeout_parse(&c->limits.on_timeout, value, e);
 	case MIGRATE_OPTION_LIVE:
@@ -85,9 +86,7 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 		c->offline = option == MIGRATE_OPTION_OFFLINE;
 		return 0;
 	case MIGRATE_OPTION_MULTIFD:
-		r = migrate_options_number(&n, "--multifd", value, 255, e);
-		c->multifd = (unsigned)n;
-		return r;
+		return take_channels(c, value, e);
 	case MIGRATE_OPTION_COMPRESSION:
 		c->compression = value;
 		return 0;
@@ -114,15 +113,37 @@ int migrate_options_take(struct migrate_config *c, int option, const char *value
 	return r < 0 ? r : 1;
 }
 
-int migrate_options_end(struct migrate_config *c, int argc, char **argv, struct err *e)
+/* What no configuration can tell from what it is without a word. */
+static int check_given(const struct options *o, struct err *e)
 {
+	const char *disks = options_given(o, "disks");
+	const char *storage = options_given(o, "copy-storage");
+
+	if (disks && storage && strcmp(disks, "none") == 0 && strcmp(storage, "none") != 0)
+		return err_set(e, ERR_USAGE,
+			       "--disks none and --copy-storage %s cannot go together", storage);
+	if (disks && storage && strcmp(disks, "none") != 0 && strcmp(storage, "none") == 0)
+		return err_set(e, ERR_USAGE,
+			       "--copy-storage none and --disks %s cannot go together", disks);
+	if (options_given(o, "on-timeout") && !options_given(o, "timeout"))
+		return err_set(e, ERR_USAGE, "--on-timeout needs --timeout");
+	return 0;
+}
+
+int migrate_options_end(struct migrate_config *c, const struct options *o, struct err *e)
+{
+	struct addr_dest dest;
+
 	if (!c->qmp)
 		return err_set(e, ERR_USAGE, "--qmp SOCKET is missing");
-	if (optind == argc)
+	if (optind == o->argc)
 		return err_set(e, ERR_USAGE, "DEST is missing");
-	if (argc - optind > 1)
-		return err_set(e, ERR_USAGE, "one DEST, not also \"%s\"", argv[optind + 1]);
-	c->dest = argv[optind];
+	if (o->argc - optind > 1)
+		return err_set(e, ERR_USAGE, "one DEST, not also \"%s\"", o->argv[optind + 1]);
+	c->dest = o->argv[optind];
 	creds_options_default(&c->auth, c->dest);
-	return 0;
+	if (check_given(o, e) < 0 || migrate_config_check(c, e) < 0 ||
+	    addr_parse_dest(&dest, c->dest, e) < 0)
+		return e->code;
+	return auth_check_client(&c->auth, &dest, e);
 }

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "cli/creds_options.h"
+#include "cli/options.h"
 #include "cli/usage.h"
 #include "control/migrate.h"
 
@@ -99,12 +100,16 @@ enum {
 	"                      an image that is copied may have none\n"                            \
 	"  --rename NAME       the VM's name on the destination\n"                                 \
 	"  --persistent        the destination keeps how to start the VM again, as a script\n"     \
-	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M, 1G; no limit\n"   \
-	"                      without it\n"                                                       \
-	"  --downtime-limit MS how long the guest may stand still at the end; QEMU's own "         \
-	"setting\n"                                                                                \
-	"                      without it\n"                                                       \
-	"  --timeout S         do what --on-timeout says when it is not done after S seconds\n"    \
+	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M (MB and MiB are "  \
+	"the\n"                                                                                    \
+	"                      same, of 1024s), 1G; or bits: 100Mbit, of 1000s. No limit "         \
+	"without it\n"                                                                             \
+	"  --downtime-limit MS how long the guest may stand still at the end, in milliseconds "    \
+	"or\n"                                                                                     \
+	"                      with a unit (500ms, 2s); QEMU's own setting without it\n"           \
+	"  --timeout S         do what --on-timeout says when it is not done after S seconds, "    \
+	"or\n"                                                                                     \
+	"                      as long as 90s, 10m, 2h\n"                                          \
 	"  --on-timeout WHAT   abort: give up, the VM runs on here (what it is without this);\n"   \
 	"                      suspend: pause the guest, so that it ends soon, and run it "        \
 	"there;\n"                                                                                 \
@@ -118,15 +123,15 @@ enum {
 	"  --postcopy          the VM may run there before all of its RAM has come: begun by\n"    \
 	"                      --on-timeout postcopy. From then on it cannot come back here\n"
 
-/* Takes what getopt_long returned: 1 when it was one of ours, 0 when not, ERR_USAGE with
+/* For struct options. */
+extern const char *const migrate_options_apart[];
+
+/* Takes what options_next returned: 1 when it was one of ours, 0 when not, ERR_USAGE with
  * the option's name. The strings are borrowed from argv. */
 int migrate_options_take(struct migrate_config *c, int option, const char *value, struct err *e);
 
-/* The words that are left at argv[optind]: exactly one, DEST; and --qmp was given. ERR_USAGE. */
-int migrate_options_end(struct migrate_config *c, int argc, char **argv, struct err *e);
-
-/* A whole number from 1 to max; name is the option's, for the message. ERR_USAGE. */
-int migrate_options_number(uint64_t *out, const char *name, const char *text, uint64_t max,
-			   struct err *e);
+/* The words that are left at argv[optind]: exactly one, DEST; and --qmp was given, and all fits
+ * together. ERR_USAGE. */
+int migrate_options_end(struct migrate_config *c, const struct options *o, struct err *e);
 
 #endif

@@ -58,7 +58,8 @@ static int make(const char *path, struct err *e)
 	struct stat st;
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set_sys(e, errno, "--run-dir %s cannot be made", path);
+		return err_set(e, ERR_SYSTEM, "--run-dir %s cannot be made: %s%s", path,
+			       strerror(errno), errno == ENOENT ? " (make its parent first)" : "");
 	if (lstat(path, &st) < 0)
 		return err_set_sys(e, errno, "--run-dir %s", path);
 	if (!S_ISDIR(st.st_mode))

@@ -30,6 +30,11 @@ int serve_api_take(struct serve_api_options *s, int option, const char *value, s
 	case SERVE_API_OPTION_VMS:
 		return add_vms(s, value, e);
 	case SERVE_API_OPTION_API:
+		if (strncmp(value, "tcp:", 4) == 0)
+			return err_set(e, ERR_USAGE,
+				       "--api %s: a unix socket's path is meant; for TCP there are "
+				       "--api-listen and --api-token-file",
+				       value);
 		if (value[0] != '/')
 			return err_set(e, ERR_USAGE, "--api %s: give an absolute path", value);
 		if (strlen(value) > ADDR_UNIX_MAX)

@@ -1,11 +1,11 @@
 /* adit serve's command line: its help, its options, which file goes with them. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/creds_options.h"
+#include "cli/options.h"
 #include "cli/run_dir.h"
 #include "cli/serve_i.h"
 #include "cli/usage.h"
@@ -135,10 +135,17 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
-	int c, at;
+	static const char *const many[] = {"allow-forward",  "allow-launch", "images",
+					   "allow-dest-qmp", "vms",	     NULL};
+	struct options o = {.command = "serve",
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":h",
+			    .longs = options,
+			    .many = many};
+	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, &at)) != -1) {
+	while ((c = options_next(&o)) != OPTIONS_END) {
 		switch (c) {
 		case 'h':
 			return usage_help(help);
@@ -153,10 +160,10 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 			break;
 		case OPTION_KEY:
 			v->options[v->source.option_count++] =
-			    (struct config_option){options[at].name, optarg};
+			    (struct config_option){options[o.index].name, optarg};
 			break;
 		default:
-			return usage_bad_option("serve", c, argv);
+			return EXIT_USAGE;
 		}
 	}
 	if (optind < argc)

@@ -1,7 +1,6 @@
 /* Help, misuse and failure in the same words everywhere: see usage.h. */
 #include "cli/usage.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,21 +21,6 @@ int usage_error(const char *command, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	return print_usage_error(command, text);
-}
-
-int usage_bad_option(const char *command, int c, char **argv)
-{
-	const char *word = argv[optind - 1];
-
-	if (c == ':')
-		return usage_error(command, "%s needs a value", word);
-	if (word[0] == '-' && word[1] == '-') {
-		if (optopt && strchr(word, '='))
-			return usage_error(command, "%.*s takes no value", (int)strcspn(word, "="),
-					   word);
-		return usage_error(command, "there is no option %s", word);
-	}
-	return usage_error(command, "there is no option -%c", optopt);
 }
 
 int usage_fail(const char *command, const struct err *e)

@@ -20,10 +20,6 @@ enum {
 /* "adit COMMAND: WORDS; see adit COMMAND --help" on standard error; EXIT_USAGE. */
 int usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* What getopt_long returned '?' or ':' for, named; call it right after getopt_long
- * (with opterr = 0 and a short list that begins with ":"). EXIT_USAGE. */
-int usage_bad_option(const char *command, int c, char **argv);
-
 /* "adit COMMAND: e's sentence" on standard error. EXIT_USAGE for ERR_USAGE (and
  * then with the way to the help), else 1. */
 int usage_fail(const char *command, const struct err *e);

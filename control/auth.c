@@ -2,7 +2,10 @@
  * line, which is where nearly all of these come from. */
 #include "control/auth.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *option(const struct auth *a)
 {
@@ -39,40 +42,69 @@ struct creds *auth_load_server(const struct auth *a, struct err *e)
 	return load(a, CREDS_SERVER, NULL, e);
 }
 
-struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e)
+static int is_ssh(const struct addr_dest *dest)
 {
-	int ssh = strcmp(dest->scheme, "ssh") == 0 || strcmp(dest->scheme, "ssh+tls") == 0;
+	return strcmp(dest->scheme, "ssh") == 0 || strcmp(dest->scheme, "ssh+tls") == 0;
+}
+
+int auth_check_client(const struct auth *a, const struct addr_dest *dest, struct err *e)
+{
+	int ssh = is_ssh(dest);
 	int tls = strcmp(dest->scheme, "tls") == 0;
 
+	if (!ssh && !tls && strcmp(dest->scheme, "tcp") != 0)
+		return err_set(e, ERR_USAGE,
+			       "%s:// is no scheme that is known here: write tls://HOST[:PORT], "
+			       "ssh://HOST or ssh+tls://HOST",
+			       dest->scheme);
 	if (ssh && auth_given(a))
-		err_set(e, ERR_USAGE, "%s and %s:// cannot go together: ssh proves who is who",
-			option(a), dest->scheme);
-	else if (ssh)
+		return err_set(e, ERR_USAGE,
+			       "%s and %s:// cannot go together: ssh proves who is who", option(a),
+			       dest->scheme);
+	if (!ssh && (a->ssh_config || a->ssh_command))
+		return err_set(e, ERR_USAGE, "%s goes with ssh:// and ssh+tls:// only",
+			       a->ssh_config ? "--ssh-config" : "--remote-command");
+	if (tls && a->insecure)
+		return err_set(e, ERR_USAGE,
+			       "--insecure and tls:// cannot go together: write tcp://");
+	if (tls && !auth_given(a))
+		return err_set(e, ERR_USAGE,
+			       "tls:// needs --psk FILE or --tls-creds DIR, or a key in "
+			       "/etc/adit/psk, as adit keygen makes one for both hosts");
+	if (!ssh && !tls && auth_given(a) && !a->insecure)
+		return err_set(e, ERR_USAGE, "%s and tcp:// cannot go together: write tls://",
+			       option(a));
+	if (!ssh && !tls && !a->insecure)
+		return err_set(e, ERR_USAGE,
+			       "tcp:// neither encrypts nor authenticates: write tls://, or add "
+			       "--insecure here and on the other side");
+	if (!ssh && dest->identity[0] && !a->psk)
+		return err_set(e, ERR_USAGE, "an identity in DEST (\"%s@\") goes with --psk only",
+			       dest->identity);
+	return 0;
+}
+
+/* libssh passes over what it cannot read. */
+static int check_ssh_config(const char *file, struct err *e)
+{
+	struct stat st;
+
+	if (stat(file, &st) < 0 || access(file, R_OK) < 0)
+		return err_set_sys(e, errno, "--ssh-config %s", file);
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, ERR_CONFIG, "--ssh-config %s: a folder, not a file", file);
+	return 0;
+}
+
+struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e)
+{
+	if (auth_check_client(a, dest, e) < 0)
+		return NULL;
+	if (a->ssh_config && check_ssh_config(a->ssh_config, e) < 0)
+		return NULL;
+	if (is_ssh(dest))
 		return creds_new_ssh(a->ssh_config, a->ssh_command, e);
-	else if (a->ssh_config || a->ssh_command)
-		err_set(e, ERR_USAGE, "%s goes with ssh:// and ssh+tls:// only",
-			a->ssh_config ? "--ssh-config" : "--remote-command");
-	else if (!tls && strcmp(dest->scheme, "tcp") != 0)
-		err_set(e, ERR_USAGE,
-			"%s:// is no scheme that is known here: write tls://HOST[:PORT]",
-			dest->scheme);
-	else if (tls && a->insecure)
-		err_set(e, ERR_USAGE, "--insecure and tls:// cannot go together: write tcp://");
-	else if (tls && !auth_given(a))
-		err_set(e, ERR_USAGE, "tls:// needs --psk FILE or --tls-creds DIR");
-	else if (!tls && auth_given(a) && !a->insecure)
-		err_set(e, ERR_USAGE, "%s and tcp:// cannot go together: write tls://", option(a));
-	else if (!tls && !a->insecure)
-		err_set(
-		    e, ERR_USAGE,
-		    "tcp:// neither encrypts nor authenticates: write tls://, or add --insecure "
-		    "here and on the other side");
-	else if (dest->identity[0] && !a->psk)
-		err_set(e, ERR_USAGE, "an identity in DEST (\"%s@\") goes with --psk only",
-			dest->identity);
-	else
-		return load(a, CREDS_CLIENT, dest->identity, e);
-	return NULL;
+	return load(a, CREDS_CLIENT, dest->identity, e);
 }
 
 json_t *auth_to_json(const struct auth *a)

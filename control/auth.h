@@ -32,8 +32,11 @@ bool auth_is_ssh(const char *dest);
  * creds_load_* says. */
 struct creds *auth_load_server(const struct auth *a, struct err *e);
 
-/* A client's, for dest: its scheme must fit them, and its identity is the key's that is
- * used. NULL with ERR_USAGE or what creds_load_* says. */
+/* Whether a client's fit dest, its scheme and its identity: ERR_USAGE. No file is looked at. */
+int auth_check_client(const struct auth *a, const struct addr_dest *dest, struct err *e);
+
+/* A client's, for dest, as auth_check_client has them; its identity is the key's that is used. NULL
+ * with ERR_USAGE, ERR_CONFIG or what creds_load_* says. */
 struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e);
 
 /* {"psk":FILE}, {"tls_creds":DIR} or {"insecure":true}; or what ssh is told,

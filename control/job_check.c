@@ -37,6 +37,8 @@ void job_check_drop(struct job *j)
 
 static void say_checked(struct job *j, const struct check *found)
 {
+	const size_t errors = check_count(found, CHECK_ERROR);
+	const size_t warnings = check_count(found, CHECK_WARNING);
 	struct err e = ERR_INIT;
 	json_t *msg = cookie_new(COOKIE_CHECKED, j->id);
 
@@ -45,8 +47,8 @@ static void say_checked(struct job *j, const struct check *found)
 		job_fail(j, &e);
 		return;
 	}
-	log_info(&j->about, "checked: %zu errors, %zu warnings", check_count(found, CHECK_ERROR),
-		 check_count(found, CHECK_WARNING));
+	log_info(&j->about, "checked: %zu error%s, %zu warning%s", errors, errors == 1 ? "" : "s",
+		 warnings, warnings == 1 ? "" : "s");
 	job_over(j);
 }
 

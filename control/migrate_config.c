@@ -3,9 +3,11 @@
 #include "control/migrate_config.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/err.h"
 #include "base/size.h"
 #include "control/vmdesc.h"
@@ -33,8 +35,8 @@ static const struct member {
     {"persistent", FLAG, AT(persistent), 0},
     {"keep_source", FLAG, AT(keep_source), 0},
     {"max_bandwidth", U64, AT(limits.max_bandwidth), INT64_MAX},
-    {"downtime_limit", U64, AT(limits.downtime_ms), 2000000},
-    {"timeout", UNSIGNED, AT(limits.timeout_s), 10000000},
+    {"downtime_limit", U64, AT(limits.downtime_ms), MIGRATE_DOWNTIME_MAX_MS},
+    {"timeout", UNSIGNED, AT(limits.timeout_s), MIGRATE_TIMEOUT_MAX_S},
     {"on_timeout", ON_TIMEOUT, AT(limits.on_timeout), 0},
     {"multifd", UNSIGNED, AT(multifd), 255},
     {"compression", TEXT, AT(compression), 16},
@@ -222,11 +224,17 @@ static int put_auth(json_t *v, const char *name, const char *text, struct err *e
 static int put_number(json_t *v, const struct member *m, const char *text, struct err *e)
 {
 	bool rate = m->at == offsetof(struct migrate_config, limits.max_bandwidth);
+	bool time = m->at == offsetof(struct migrate_config, limits.downtime_ms) ||
+		    m->at == offsetof(struct migrate_config, limits.timeout_s);
 	uint64_t n = 0;
 	char *end;
 
 	if (rate && strcmp(text, "0") != 0 && strcmp(text, "none") != 0) {
 		if (size_parse_rate(&n, text, e) < 0)
+			return err_prefix(e, "%s", m->name);
+	} else if (time && strcmp(text, "0") != 0 && strcmp(text, "none") != 0) {
+		if (duration_parse(&n, text, m->type == U64 ? DURATION_MS : DURATION_S, m->max, e) <
+		    0)
 			return err_prefix(e, "%s", m->name);
 	} else if (strcmp(text, "none") != 0) {
 		n = strtoull(text, &end, 10);
@@ -280,8 +288,100 @@ int migrate_config_put(json_t *v, const char *name, const char *text, struct err
 	return 0;
 }
 
+/* Texts that the record of the job would not take. */
+static int check_texts(const struct migrate_config *c, struct err *e)
+{
+	for (size_t i = 0; i < MEMBERS; i++) {
+		const char *text = NULL;
+		char name[32];
+		json_t *v;
+
+		if (members[i].type == TEXT)
+			text = *(const char *const *)((const char *)c + members[i].at);
+		if (!text)
+			continue;
+		snprintf(name, sizeof(name), "--%s", members[i].name);
+		for (char *p = name; *p; p++)
+			*p = (char)(*p == '_' ? '-' : *p);
+		if (strcmp(name, "--dest") == 0)
+			snprintf(name, sizeof(name), "DEST");
+		if (!*text)
+			return err_set(e, ERR_USAGE, "%s is empty", name);
+		if (strlen(text) > members[i].max)
+			return err_set(e, ERR_USAGE, "%s \"%.40s...\": %zu bytes, and %llu may be",
+				       name, text, strlen(text),
+				       (unsigned long long)members[i].max);
+		v = json_string(text);
+		if (!v)
+			return err_set(e, ERR_USAGE, "%s \"%s\": the text is not UTF-8", name,
+				       text);
+		json_decref(v);
+	}
+	return 0;
+}
+
+/* What of a monitor's path cannot be one, whatever is there. */
+static int check_qmp(const char *name, const char *path, struct err *e)
+{
+	const char *bare = strncmp(path, "unix:", 5) == 0 ? path + 5 : path;
+	const char *comma = strstr(bare, ",server");
+
+	if (strncmp(path, "tcp:", 4) == 0 || strncmp(path, "telnet:", 7) == 0 ||
+	    strstr(path, "://"))
+		return err_set(e, ERR_USAGE,
+			       "%s %s: give the path of a unix socket; QEMU makes one with -qmp "
+			       "unix:/path,server=on,wait=off",
+			       name, path);
+	if (comma)
+		return err_set(e, ERR_USAGE, "%s %s: give the path alone: %.*s", name, path,
+			       (int)(comma - bare), bare);
+	return 0;
+}
+
+/* NODE,...: each of them once. */
+static int check_disks(const char *disks, struct err *e)
+{
+	const char *at = disks;
+
+	while (at) {
+		const char *end = strchr(at, ','), *other = disks;
+		size_t len = end ? (size_t)(end - at) : strlen(at);
+
+		if (len == 0)
+			return err_set(e, ERR_USAGE,
+				       "--disks \"%s\": a name in it is empty: all, none, or "
+				       "NODE,...",
+				       disks);
+		if ((len == 3 && strncmp(at, "all", 3) == 0) ||
+		    (len == 4 && strncmp(at, "none", 4) == 0))
+			return err_set(e, ERR_USAGE, "--disks \"%s\": %.*s stands alone", disks,
+				       (int)len, at);
+		for (; other < at; other = strchr(other, ',') + 1)
+			if (strncmp(other, at, len) == 0 && other[len] == ',')
+				return err_set(e, ERR_USAGE, "--disks \"%s\": %.*s stands twice",
+					       disks, (int)len, at);
+		at = end ? end + 1 : NULL;
+	}
+	return 0;
+}
+
 int migrate_config_check(const struct migrate_config *c, struct err *e)
 {
+	int rc = check_texts(c, e);
+
+	if (rc == 0 && c->qmp)
+		rc = check_qmp("--qmp", c->qmp, e);
+	if (rc == 0 && c->dest_qmp)
+		rc = check_qmp("--dest-qmp", c->dest_qmp, e);
+	if (rc == 0 && c->disks)
+		rc = check_disks(c->disks, e);
+	if (rc < 0)
+		return rc;
+	if (c->dest_qmp && c->dest_qmp[0] != '/')
+		return err_set(e, ERR_USAGE,
+			       "--dest-qmp %s: give the absolute path of the monitor's socket on "
+			       "the destination",
+			       c->dest_qmp);
 	if (!c->qmp)
 		return err_set(e, ERR_USAGE, "--qmp SOCKET is missing");
 	if (!c->dest)

@@ -10,6 +10,8 @@
 
 #include "control/migrate.h"
 
+enum { MIGRATE_DOWNTIME_MAX_MS = 2000000, MIGRATE_TIMEOUT_MAX_S = 10000000 };
+
 /* c as JSON, owned by the caller; members that have their default are left out. NULL when
  * memory is short. */
 json_t *migrate_config_to_json(const struct migrate_config *c);
@@ -24,7 +26,8 @@ int migrate_config_from_json(struct migrate_config *c, const json_t *v, struct e
  * option. */
 int migrate_config_put(json_t *v, const char *name, const char *text, struct err *e);
 
-/* Words that do not go together, or are not known, each by its option's name: ERR_USAGE. */
+/* Words that do not go together, or are not known, or cannot be what is asked for (the credentials
+ * and DEST apart, which auth_check_client looks at), each by its option's name: ERR_USAGE. */
 int migrate_config_check(const struct migrate_config *c, struct err *e);
 
 /* "abort", "suspend", "postcopy"; "all", "inc", "none". -1 (ERR_USAGE) for others. */

@@ -605,8 +605,15 @@ static void on_connect(evutil_socket_t unused, short what, void *arg)
 		event_add(q->retry, &tv);
 		return;
 	} else {
+		const char *kind = fd_no_socket(q->path);
+
 		err_set_sys(&e, errno, "QMP socket %s", q->path);
-		if (errno == ECONNREFUSED)
+		if (kind)
+			err_set(&e, ERR_CLOSED,
+				"QMP socket %s: %s is there, not a socket; QEMU makes one with "
+				"-qmp unix:/path,server=on,wait=off",
+				q->path, kind);
+		else if (errno == ECONNREFUSED)
 			err_set(&e, ERR_CLOSED,
 				"QMP socket %s: nobody listens there (has QEMU ended?)", q->path);
 		else if (errno == ENOENT)

@@ -57,6 +57,9 @@ static void test_size_parse_refuses(void **state)
 	    "1Bi",
 	    "1i",
 	    "1K/s",
+	    "10Mb",
+	    "10Mbit",
+	    "10bit",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -79,7 +82,21 @@ static void test_size_parse_rate(void **state)
 	assert_int_equal(size_parse_rate(&v, "10MiB/s", &e), 0);
 	assert_int_equal(size_parse_rate(&v, "5", &e), 0);
 	assert_true(v == 5);
+	assert_int_equal(size_parse_rate(&v, "100Mbit", &e), 0);
+	assert_true(v == 12500000);
+	assert_int_equal(size_parse_rate(&v, "10gbit/s", &e), 0);
+	assert_true(v == 1250000000);
+	assert_int_equal(size_parse_rate(&v, "800bit", &e), 0);
+	assert_true(v == 100);
+	assert_int_equal(size_parse_rate(&v, "10MB/s", &e), 0);
+	assert_true(v == 10485760);
 	assert_int_equal(size_parse_rate(&v, "0", &e), ERR_USAGE);
+	assert_int_equal(size_parse_rate(&v, "7bit", &e), ERR_USAGE);
+	assert_int_equal(size_parse_rate(&v, "10Mb", &e), ERR_USAGE);
+	assert_non_null(strstr(e.text, "Mbit or MB"));
+	assert_int_equal(size_parse_rate(&v, "10Mbps", &e), ERR_USAGE);
+	assert_int_equal(size_parse_rate(&v, "10Mibit", &e), ERR_USAGE);
+	assert_int_equal(size_parse_rate(&v, "18446744073709551615Ebit", &e), ERR_USAGE);
 	assert_int_equal(size_parse_rate(&v, "10M/h", &e), ERR_USAGE);
 }
 
