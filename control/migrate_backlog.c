@@ -15,9 +15,9 @@
  * gets no less within a round is paced as well, more each round; after three of them a person is
  * told. Each request counts as 64 KiB too, which is what the mirror copies anew for a small one.
  *
- * A pace has a bottom (MIGRATE_PACE_MIN), also on a line that carries less: a guest gives a request
- * up, or resets the disk, after its own time (30 s of Linux's for SCSI and AHCI), and that would be
- * an error of its disk, which is worse than a migration that does not come to its end.
+ * A pace has a bottom (migrate_pace_least), also on a line that carries less: a guest gives a
+ * request up, or resets the disk, after its own time (30 s of Linux's for SCSI and AHCI), and that
+ * would be an error of its disk, which is worse than a migration that does not come to its end.
  *
  * Writing to both sides at once (copy-mode write-blocking) is not used: QEMU does not take it back,
  * older ones do not have it, and while it lasts a line that stalls is a guest that stalls.
@@ -179,8 +179,8 @@ void migrate_backlog_pace(struct migrate *m)
 	if (bytes < line / 4)
 		bytes = line / 4; /* a guest that waits for its disk does nothing else */
 	bytes >>= m->pace_level;
-	if (bytes < MIGRATE_PACE_MIN)
-		bytes = MIGRATE_PACE_MIN;
+	if (bytes < migrate_pace_least(m))
+		bytes = migrate_pace_least(m);
 	migrate_pace_set(m, bytes, bytes / MIGRATE_PACE_GRAIN);
 }
 

@@ -71,6 +71,8 @@ struct mig_disk {
 	bool told;				   /* that it does not converge */
 	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
 	bool ready;	      /* BLOCK_JOB_READY */
+	bool writes_known;    /* of the guest's: */
+	json_int_t writes, writes_ns; /* how many have ended, and how long all of them took */
 	bool broken, broken_reading; /* BLOCK_JOB_ERROR: it stands; it was the source's disk */
 	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
@@ -79,6 +81,9 @@ struct mig_disk {
 struct mig_pace {
 	json_t *touched;	/* as in the record: names of `disks`, ids of `groups`; NULL: none */
 	json_t *filters;	/* whose limits are a device's now: group by disk */
+	bool parted;		/* disks that share limits with a drive that is not copied: from that */
+	unsigned lift;		/* bits by which MIGRATE_PACE_MIN is raised */
+	uint64_t lifted_ms;	/* the last time */
 	uint64_t bytes, ops;	/* a second: what the guest's writes are held to; 0: nothing */
 	bool asked, holds;	/* QEMU is being told; has been */
 	bool refused, told;	/* it cannot be written down; a device refused it, which was told */
@@ -92,8 +97,8 @@ struct mig_pace {
 };
 
 /* Bytes a second, of each disk that is copied: so that a queue of 32 requests of 512 KiB is through
- * in 26 s (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s.
- * Deeper queues (NVMe), and disks of the group that are not copied, are not reckoned with. */
+ * in 26 s (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s. For
+ * one that has more on its way it is raised (migrate_pace_tick). */
 enum { MIGRATE_PACE_MIN = 640 << 10 };
 
 /* What a mirror copies at least, bytes: a request counts as much. */
@@ -418,10 +423,16 @@ void migrate_probe_silent(struct migrate *m);
 void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m));
 /* Holds the guest's writes to all disks that are copied together to so much a second. */
 void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops);
-/* Of that what the group has that d is in, which is enough for each disk in it (MIGRATE_PACE_MIN); 0:
+/* Of that what the group has that d is in, which is enough for each disk in it (migrate_pace_least); 0:
  * there is no pace. */
 void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
 			uint64_t *ops);
+/* What each disk may have at least, bytes a second. */
+uint64_t migrate_pace_least(const struct migrate *m);
+/* Each tick: whether the guest of a paced disk waits for too long. */
+void migrate_pace_tick(struct migrate *m);
+/* What query-blockstats gave. True where the guest has waited for so long that the pace is raised. */
+bool migrate_pace_see_stats(struct migrate *m, const json_t *all);
 /* QEMU has been told to, or cannot be. */
 bool migrate_pace_holds(const struct migrate *m);
 /* Whether a limit for a time may still be set: until QEMU has said that all are back. */

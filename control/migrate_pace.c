@@ -11,23 +11,49 @@
  *
  * A disk without limits of its own shares one group with the others like it, so that one that is
  * busy may have what the others leave; one with limits stays in its group, which is paced for all
- * in it.
+ * in it. Where a drive that is not copied is in that group too, those that are get one of their
+ * own for the time, with the same limits, and that one is left alone: they are moved before the
+ * mirrors begin, as QEMU waits for all that is on its way then, too.
+ *
+ * How long a guest waits for a write is in QEMU's statistics: where it is near to what a guest
+ * bears, as it has more on its way than MIGRATE_PACE_MIN is reckoned for (queues of 128 and more of
+ * SCSI and NVMe), the bottom of the pace is raised, four-fold every two seconds, and stays so.
  */
 #include "control/migrate_i.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "control/pace.h"
 #include "control/throttle.h"
 
-enum { NAME_MAX_BYTES = 300 };
+enum {
+	NAME_MAX_BYTES = 300,
+	LATE_MS = 8000, /* a write; the guest bears 30 s */
+	LIFT_BITS = 2,	/* four-fold */
+	LIFT_EVERY_MS = 2000,
+	LIFT_MOST = 10, /* 640 MiB a second */
+};
 
 static const char *filter_of(const struct migrate *m, const struct vmdesc_disk *d)
 {
 	const char *group = json_string_value(json_object_get(m->pace.filters, d->name));
 
 	return group ? group : "";
+}
+
+/* Of a drive that is not copied, but would be paced with d. */
+static const struct vmdesc_disk *bystander(const struct migrate *m, const struct vmdesc_disk *d)
+{
+	for (size_t i = 0; d->limits && i < m->desc.disk_count; i++) {
+		const struct vmdesc_disk *other = &m->desc.disks[i];
+
+		if (!other->copy && other->limits && *d->limits_group &&
+		    strcmp(other->limits_group, d->limits_group) == 0)
+			return other;
+	}
+	return NULL;
 }
 
 /* Its limits without a pace, borrowed; NULL: none. */
@@ -44,6 +70,8 @@ static void group_of(const struct migrate *m, const struct vmdesc_disk *d, char 
 
 	if (*filter)
 		snprintf(buf, size, "adit-%.8s-%.255s", m->id, filter);
+	else if (m->pace.parted && bystander(m, d))
+		snprintf(buf, size, "adit-%.8s-%.255s", m->id, d->limits_group);
 	else if (d->limits)
 		snprintf(buf, size, "%s", *d->limits_group ? d->limits_group : d->name);
 	else
@@ -94,10 +122,15 @@ static uint64_t at_least(uint64_t v, uint64_t least)
 	return v < least ? least : v;
 }
 
+uint64_t migrate_pace_least(const struct migrate *m)
+{
+	return (uint64_t)MIGRATE_PACE_MIN << m->pace.lift;
+}
+
 void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
 			uint64_t *ops)
 {
-	uint64_t n = count_groups(m), least = count_in_group(m, d) * MIGRATE_PACE_MIN;
+	uint64_t n = count_groups(m), least = count_in_group(m, d) * migrate_pace_least(m);
 
 	*bytes = m->pace.bytes ? at_least(m->pace.bytes / n, least) : 0;
 	*ops = m->pace.ops ? at_least(m->pace.ops / n + 1, least / MIGRATE_PACE_GRAIN) : 0;
@@ -279,11 +312,13 @@ static void on_raised(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		return;
 	}
 	migrate_note(m,
-		     "the limits of throttle filters cannot be the devices' while the disks are "
-		     "copied (%s): they hold up the copy too",
+		     "the I/O limits of the disks cannot be changed while they are copied (%s): "
+		     "those of throttle filters hold up the copy too, and a pace holds up all "
+		     "drives of a group",
 		     e->text);
 	back = qmp_batch_new();
 	json_object_clear(m->pace.filters);
+	m->pace.parted = false;
 	migrate_pace_put_back(m, back);
 	qmp_batch_run(back, q, on_put_back, m);
 }
@@ -300,15 +335,20 @@ void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m))
 	m->pace.begun_in = m->state;
 	if (m->disk_count)
 		m->pace.filters = pace_filters(&nodes, m->report.vm, m->report.disks);
-	if (!json_object_size(m->pace.filters) || !is_written(m)) {
+	for (size_t i = 0; i < m->disk_count; i++)
+		m->pace.parted |=
+		    is_device(m->disks[i].desc) && bystander(m, m->disks[i].desc) != NULL;
+	if ((!json_object_size(m->pace.filters) && !m->pace.parted) || !is_written(m)) {
 		json_object_clear(m->pace.filters);
+		m->pace.parted = false;
 		json_decref(done);
 		then(m);
 		return;
 	}
 	b = qmp_batch_new();
 	for (size_t i = 0; i < m->disk_count; i++)
-		if (*filter_of(m, m->disks[i].desc))
+		if (is_device(m->disks[i].desc) &&
+		    (*filter_of(m, m->disks[i].desc) || bystander(m, m->disks[i].desc)))
 			add_limit(m, b, QMP_MUST, m->disks[i].desc);
 	json_object_foreach(m->pace.filters, name, v)
 	{
@@ -375,4 +415,76 @@ void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops)
 bool migrate_pace_holds(const struct migrate *m)
 {
 	return m->pace.holds || m->pace.refused;
+}
+
+/* ---- how long the guest waits ---- */
+
+static const json_t *stats_of(const json_t *all, const struct vmdesc_disk *d)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(all, i, o)
+	{
+		const char *device = json_string_value(json_object_get(o, "device"));
+		const char *qdev = json_string_value(json_object_get(o, "qdev"));
+
+		if ((*d->device && device && strcmp(device, d->device) == 0) ||
+		    (*d->qdev && qdev && strcmp(qdev, d->qdev) == 0))
+			return json_object_get(o, "stats");
+	}
+	return NULL;
+}
+
+/* How long those writes took that have ended since the last time; ms. */
+static uint64_t waited_ms(struct mig_disk *d, const json_t *stats)
+{
+	json_int_t ops = json_integer_value(json_object_get(stats, "wr_operations"));
+	json_int_t ns = json_integer_value(json_object_get(stats, "wr_total_time_ns"));
+	json_int_t ended = ops - d->writes, took = ns - d->writes_ns;
+	bool first = !d->writes_known;
+
+	d->writes = ops;
+	d->writes_ns = ns;
+	d->writes_known = true;
+	return first || ended <= 0 || took < 0 ? 0 : (uint64_t)(took / ended / 1000000);
+}
+
+bool migrate_pace_see_stats(struct migrate *m, const json_t *all)
+{
+	uint64_t most_ms = 0;
+
+	for (size_t i = 0; i < m->disk_count; i++) {
+		const json_t *stats = stats_of(all, m->disks[i].desc);
+		uint64_t ms = stats ? waited_ms(&m->disks[i], stats) : 0;
+
+		if (ms > most_ms)
+			most_ms = ms;
+	}
+	if (most_ms < LATE_MS || m->pace.lift >= LIFT_MOST ||
+	    clock_ms() - m->pace.lifted_ms < LIFT_EVERY_MS)
+		return false;
+	m->pace.lifted_ms = clock_ms();
+	m->pace.lift += LIFT_BITS;
+	log_info(&m->about,
+		 "the guest waits %llu ms for a write: it may write %llu bytes a second to each "
+		 "disk at least",
+		 (unsigned long long)most_ms, (unsigned long long)migrate_pace_least(m));
+	return true;
+}
+
+static void on_stats(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	if (!err_is_set(e) && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM) &&
+	    migrate_pace_see_stats(m, result))
+		migrate_backlog_pace(m);
+}
+
+void migrate_pace_tick(struct migrate *m)
+{
+	if (m->pace.holds && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM))
+		qmp_command(m->qmp, "query-blockstats", NULL, on_stats, m);
 }

@@ -192,6 +192,7 @@ void migrate_watch_tick(struct migrate *m)
 		qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE && m->qmp) {
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+		migrate_pace_tick(m);
 		if (m->state >= MIGRATE_RAM)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	}

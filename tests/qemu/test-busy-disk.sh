@@ -3,8 +3,8 @@
 # Limit: 400 s
 # Alone
 # Goal: --downtime-limit holds beside a disk that the guest is busy with, in bursts and in big writes: its writes are paced
-# where the line does not carry them, and the limits are as before in every end. A disk that does not converge all the same
-# is named, with the mend.
+# where the line does not carry them, no longer than a guest bears, and no drive that is not copied is with them; and the
+# limits are as before in every end. A disk that does not converge all the same is named, with the mend.
 . "$(dirname "$0")/lib.sh"
 
 move_hosts
@@ -86,13 +86,18 @@ moves burst3 100mbit "$options bulk=3072 diskrate=max"
 say '37 writes of 3 MiB a second'
 moves big3 200mbit "$options bulk=3072"
 say '37 writes of 4 MiB a second, to a disk with limits of its own'
-own() { vm_qmp "$1" '{"execute":"block_set_io_throttle","arguments":{"id":"/machine/peripheral/dev0/virtio-backend","bps":900000000,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":90000,"group":"own"}}' | jq -e 'has("return")' >/dev/null || fail 'no limits'; }
+own() { vm_qmp "$1" '{"execute":"block_set_io_throttle","arguments":{"id":"/machine/peripheral/'"${2:-dev0}"'/virtio-backend","bps":900000000,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":90000,"group":"own"}}' | jq -e 'has("return")' >/dev/null || fail 'no limits'; }
 BEFORE=own moves big4 200mbit "$options bulk=4096"
 
 say 'more at once than the limit allows: that is said, and it is not moved until it fits'
 move_disks endless 16M raw:virtio
+# one that shares its limits, and is not copied
+disk_make "$T/disks/still.raw" raw 1M
+cp "$T/disks/still.raw" "$ADIT_IMAGES/"
+MOVE_DISKS+=("disk=raw:virtio:$T/disks/still.raw:ro")
 move_vm endless append="$options bulk=8192"
 own endless2
+own endless2 dev1
 was=$(limits endless2)
 link_rate 50mbit
 adit_start endless --downtime-limit $LIMIT
@@ -102,6 +107,11 @@ jq -r 'select(.event == "note").text' "$T/migrate.json" | sed 's/^/  said: /'
 expect_equal 'the phase' disks "$(jq -r 'select(.event == "phase").phase' "$T/migrate.json" | tail -n 1)"
 paced endless || fail 'its writes are not paced'
 [ "$(vm_query endless2 query-block '[.[] | .inserted // empty | .bps_rd] | max')" = 900000000 ] || fail "its reads are held to something else: $(limits endless2)"
+still() { vm_query "$1" query-block '[.[] | select(.qdev == "/machine/peripheral/dev1/virtio-backend").inserted | .bps, .bps_wr, .iops_wr, .group] | tojson'; }
+expect_equal 'the limits of the drive that is not copied' '[900000000,0,90000,"own"]' "$(still endless2)"
+# (8 MiB at 640 KiB a second are 13 s)
+raised() { proc_runs migrate || fail 'adit migrate ended'; [ "$(vm_query endless2 query-block '[.[] | .inserted // empty | .bps_wr] | max')" -ge $((4 * 640 * 1024)) ]; }
+wait_until 60 'the guest, which waits long for a write, to be let write more' raised
 
 say 'cancelled: the limits are as they were'
 proc_kill migrate INT

@@ -183,6 +183,48 @@ static void test_a_record_of_before_has_nothing_to_be_put_back(void **state)
 	json_decref(record);
 }
 
+/* ---- who is paced, and how far ---- */
+
+static void stats(struct migrate *m, uint64_t ops, uint64_t ms, bool raised)
+{
+	json_t *all =
+	    json_pack("[{s:s,s:{s:i}},{s:s,s:s,s:{s:I,s:I}}]", "device", "other", "stats",
+		      "wr_operations", 1, "device", "", "qdev", "/b", "stats", "wr_operations",
+		      (json_int_t)ops, "wr_total_time_ns", (json_int_t)(ms * 1000000));
+
+	assert_non_null(all);
+	assert_int_equal(migrate_pace_see_stats(m, all), raised);
+	json_decref(all);
+}
+
+/* A queue that takes longer than a guest bears, whatever the device. */
+static void test_a_guest_that_waits_long_may_write_more(void **state)
+{
+	struct vmdesc_disk desc = {.device = "", .qdev = "/b", .limits_group = ""};
+	struct mig_disk disk = {.desc = &desc};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .pace = {.bytes = 1, .ops = 1}};
+	uint64_t bytes, ops;
+
+	(void)state;
+	stats(&m, 1000, 90000000, false); /* of before */
+	stats(&m, 1010, 90010000, false); /* a second each */
+	stats(&m, 1010, 90010000, false);
+	migrate_pace_share(&m, &desc, &bytes, &ops);
+	assert_int_equal(bytes, MIGRATE_PACE_MIN);
+	stats(&m, 1020, 90110000, true); /* ten */
+	migrate_pace_share(&m, &desc, &bytes, &ops);
+	assert_int_equal(bytes, 4 * MIGRATE_PACE_MIN);
+	assert_int_equal(ops, 4 * MIGRATE_PACE_MIN / MIGRATE_PACE_GRAIN);
+	stats(&m, 1030, 90110100, false); /* and it stays */
+	assert_int_equal(migrate_pace_least(&m), 4 * MIGRATE_PACE_MIN);
+	stats(&m, 1031, 90130100, false); /* the last is too short ago to tell */
+	for (unsigned i = 2; i < 10; i++) {
+		m.pace.lifted_ms = 0;
+		stats(&m, 1030 + i, 90110100 + i * 20000, i < 6);
+	}
+	assert_int_equal(migrate_pace_least(&m), 1024 * MIGRATE_PACE_MIN);
+}
+
 static void test_a_group_for_a_time_is_known_by_its_name(void **state)
 {
 	(void)state;
@@ -203,6 +245,7 @@ int main(void)
 	    cmocka_unit_test(test_a_group_that_somebody_else_is_in_is_left_alone),
 	    cmocka_unit_test(test_a_disk_without_a_device_or_with_limits_keeps_its_filter),
 	    cmocka_unit_test(test_what_a_record_names_is_put_back_once),
+	    cmocka_unit_test(test_a_guest_that_waits_long_may_write_more),
 	    cmocka_unit_test(test_a_group_for_a_time_is_known_by_its_name),
 	    cmocka_unit_test(test_a_record_of_before_has_nothing_to_be_put_back),
 	};
