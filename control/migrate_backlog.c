@@ -13,7 +13,8 @@
  * its end (its last seconds) the guest's writes are paced (migrate_pace.c): to what fits, for as
  * long as nobody looks, into a quarter of the limit, which is then the disks'. A disk whose backlog
  * gets no less within a round is paced as well, more each round; after three of them a person is
- * told. Each request counts as 64 KiB too, which is what the mirror copies anew for a small one.
+ * told. Requests are paced too: a small one costs what the mirror copies at least
+ * (migrate_disks.c), and QEMU its time.
  *
  * A pace has a bottom (migrate_pace_least), also on a line that carries less: a guest gives a
  * request up, or resets the disk, after its own time (30 s of Linux's for SCSI and AHCI), and that
@@ -38,9 +39,11 @@ enum {
 	ROUND_MS = 1000,	   /* at least */
 	ROUNDS = 3,
 	HELD_TELL_MS = 5000,
-	POSTCOPY_MS = 10000, /* that it is held back for the disks' sake */
-	WRITES_MS = 500,     /* for which the guest's writes are counted */
-	LITTLE_PART = 8,     /* of the limit */
+	POSTCOPY_MS = 10000,	 /* that it is held back for the disks' sake */
+	WRITES_MS = 500,	 /* for which the guest's writes are counted */
+	LITTLE_PART = 8,	 /* of the limit */
+	LITTLE_BYTES = 16 << 10, /* as a journal commits */
+	PACE_OPS = 4000,	 /* a second */
 };
 
 static uint64_t left_of(const struct mig_disk *d)
@@ -167,6 +170,28 @@ static uint64_t share_ms(const struct migrate *m)
 
 #define LINE_BYTES ((uint64_t)12500000) /* a second, where nothing is known of it */
 
+/* What each mirror copies at least. */
+static uint64_t grain_of_all(const struct migrate *m)
+{
+	uint64_t grain = 0;
+
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (m->disks[i].grain > grain)
+			grain = m->disks[i].grain;
+	return grain ? grain : MIGRATE_PACE_REQUEST;
+}
+
+/* As many requests as the line carries of the least that is copied for one, but no more than QEMU
+ * copies in its time; and as many as fit into bytes with 64 KiB in each, on the fastest line. */
+uint64_t migrate_backlog_pace_ops(const struct migrate *m, uint64_t bytes)
+{
+	uint64_t ops = bytes / grain_of_all(m), least = bytes / MIGRATE_PACE_REQUEST;
+
+	if (ops > PACE_OPS)
+		ops = PACE_OPS;
+	return ops > least ? ops : least;
+}
+
 void migrate_backlog_pace(struct migrate *m)
 {
 	uint64_t line = line_rate(m), bytes;
@@ -181,7 +206,7 @@ void migrate_backlog_pace(struct migrate *m)
 	bytes >>= m->pace_level;
 	if (bytes < migrate_pace_least(m))
 		bytes = migrate_pace_least(m);
-	migrate_pace_set(m, bytes, bytes / MIGRATE_PACE_GRAIN);
+	migrate_pace_set(m, bytes, migrate_backlog_pace_ops(m, bytes));
 }
 
 /* Whether RAM may come to its end before the next looks. */
@@ -301,7 +326,8 @@ static void count_writes(struct migrate *m)
 static uint64_t little(const struct migrate *m)
 {
 	double bytes = (double)line_rate(m) * (double)migrate_limit_ms(m) / LITTLE_PART / 1000;
-	uint64_t least = MIGRATE_PACE_GRAIN * (m->disk_count + 1);
+	uint64_t grain = grain_of_all(m);
+	uint64_t least = (grain > LITTLE_BYTES ? grain : LITTLE_BYTES) * (m->disk_count + 1);
 
 	return bytes > (double)least ? (uint64_t)bytes : least;
 }

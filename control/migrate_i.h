@@ -69,6 +69,8 @@ struct mig_disk {
 	uint64_t round_ms, round_left, round_done; /* when a round began, and with what */
 	unsigned rounds;			   /* without getting less */
 	bool told;				   /* that it does not converge */
+	uint64_t block;	      /* the smallest at the destination, bytes; 0: not known */
+	uint64_t grain;	      /* what its mirror copies at least, bytes */
 	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
 	bool ready;	      /* BLOCK_JOB_READY */
 	bool writes_known;    /* of the guest's: */
@@ -101,8 +103,8 @@ struct mig_pace {
  * one that has more on its way it is raised (migrate_pace_tick). */
 enum { MIGRATE_PACE_MIN = 640 << 10 };
 
-/* What a mirror copies at least, bytes: a request counts as much. */
-enum { MIGRATE_PACE_GRAIN = 64 << 10 };
+/* Requests are paced too: as many as fit into the bytes with so much in each, at least. */
+enum { MIGRATE_PACE_REQUEST = 64 << 10 };
 
 /* A stop of the guest, for a look (migrate_probe.c). */
 struct mig_probe {
@@ -333,6 +335,9 @@ void migrate_disks_job_status(struct migrate *m, const json_t *data);
 /* buf-size of each of so many disks' mirrors, in bytes, on a path of that round trip; bytes_per_s is
  * the limit (0: there is none). */
 uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks);
+/* granularity of the mirror of a disk of that size, in bytes, to one whose smallest block has so
+ * many (0: not known). */
+uint64_t migrate_disks_grain(uint64_t rtt_us, uint64_t bytes_per_s, uint64_t size, uint64_t block);
 /* Ends the streams, keeping what they carried. */
 void migrate_disks_drop(struct migrate *m, const char *reason);
 
@@ -405,6 +410,8 @@ void migrate_backlog_watch_writes(struct migrate *m);
 bool migrate_backlog_ram_is_near(const struct migrate *m);
 /* Paces the guest's writes to what the line and the limit allow. */
 void migrate_backlog_pace(struct migrate *m);
+/* Requests a second that go with a pace of so many bytes. */
+uint64_t migrate_backlog_pace_ops(const struct migrate *m, uint64_t bytes);
 /* Tells, once, that the disk with the most left does not converge. */
 void migrate_backlog_tell(struct migrate *m);
 

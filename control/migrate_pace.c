@@ -133,7 +133,7 @@ void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, ui
 	uint64_t n = count_groups(m), least = count_in_group(m, d) * migrate_pace_least(m);
 
 	*bytes = m->pace.bytes ? at_least(m->pace.bytes / n, least) : 0;
-	*ops = m->pace.ops ? at_least(m->pace.ops / n + 1, least / MIGRATE_PACE_GRAIN) : 0;
+	*ops = m->pace.ops ? at_least(m->pace.ops / n + 1, least / MIGRATE_PACE_REQUEST) : 0;
 }
 
 static void add_limit(struct migrate *m, struct qmp_batch *b, enum qmp_need need,

@@ -255,6 +255,11 @@ struct stream *nbd_join_stream(struct nbd_join *j)
 	return j->stream;
 }
 
+uint32_t nbd_join_block(const struct nbd_join *j)
+{
+	return j->hello.export.has_blocks ? j->hello.export.block_min : 0;
+}
+
 void nbd_join_cancel(struct nbd_join *j, enum code code, const char *reason)
 {
 	if (!j)

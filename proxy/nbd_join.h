@@ -39,6 +39,10 @@ void nbd_join_client(struct nbd_join *j, int fd);
 /* Its stream, for a rate limit; the relay has the same one. */
 struct stream *nbd_join_stream(struct nbd_join *j);
 
+/* The smallest block of the export, bytes, as the server has said; 0: it has said nothing of that.
+ * From on_ready on. */
+uint32_t nbd_join_block(const struct nbd_join *j);
+
 /* Ends it; nothing is called any more. NULL is fine. */
 void nbd_join_cancel(struct nbd_join *j, enum code code, const char *reason);
 

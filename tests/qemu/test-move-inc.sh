@@ -43,7 +43,8 @@ for names in auto explicit; do
     move_succeeded "$names" "$names-twin" qcow2:virtio qcow2:ide
     sent=$(tail -n 1 "$T/migrate.json" | jq '[.streams[] | select(.class == "disk").bytes] | add')
     say "  the disks took $sent bytes"
-    [ "$sent" -lt 12000000 ] || fail "that is more than the top images hold"
+    # (what the guest has written, and writes meanwhile, is more on a busy host; the files below hold 96 MiB and more)
+    [ "$sent" -lt 24000000 ] || fail "that is more than the top images hold"
     expect_equal "the backing file there" "$T/images/base-0.qcow2" \
         "$(qemu-img info -U --output=json "$T/images/$names-0.qcow2" | jq -r '."full-backing-filename"')"
     vm_end "$names-twin"

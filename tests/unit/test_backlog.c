@@ -205,10 +205,30 @@ static void test_backlog_knows_a_guest_that_writes_little(void **state)
 	assert_true(migrate_backlog_is_quiet(&m));
 	json_decref(limits);
 	m.line_rate = 0;
+	disk.grain = 65536;
 	m.writes.bytes = 131072;
 	assert_true(migrate_backlog_is_quiet(&m));
 	m.writes.bytes++;
 	assert_false(migrate_backlog_is_quiet(&m));
+	disk.grain = 4096;
+	m.writes.bytes = 32768;
+	assert_true(migrate_backlog_is_quiet(&m));
+	m.writes.bytes++;
+	assert_false(migrate_backlog_is_quiet(&m));
+}
+
+/* A small request costs what the mirror copies at least, and work of QEMU's. */
+static void test_backlog_paces_requests_by_what_each_costs(void **state)
+{
+	struct mig_disk disks[2] = {{.grain = 4096}, {.grain = 4096}};
+	struct migrate m = {.disks = disks, .disk_count = 2};
+
+	(void)state;
+	assert_int_equal(migrate_backlog_pace_ops(&m, 4096000), 1000);
+	assert_int_equal(migrate_backlog_pace_ops(&m, 163840000), 4000);
+	assert_int_equal(migrate_backlog_pace_ops(&m, 655360000), 10000);
+	disks[1].grain = 65536;
+	assert_int_equal(migrate_backlog_pace_ops(&m, 6553600), 100);
 }
 
 /* How long, in s, a switchover with so much left of the disks may take that steadily goes on. */
@@ -267,6 +287,7 @@ int main(void)
 	    cmocka_unit_test(test_backlog_knows_when_ram_comes_to_its_end),
 	    cmocka_unit_test(test_backlog_takes_no_paced_writes_for_the_line),
 	    cmocka_unit_test(test_backlog_paces_no_disk_below_what_its_guest_bears),
+	    cmocka_unit_test(test_backlog_paces_requests_by_what_each_costs),
 	    cmocka_unit_test(test_backlog_counts_what_is_left_at_a_stop_and_no_more),
 	    cmocka_unit_test(test_backlog_tells_flushes_from_round_trips),
 	    cmocka_unit_test(test_backlog_knows_a_guest_that_writes_little),

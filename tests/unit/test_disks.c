@@ -1,4 +1,5 @@
-/* What a mirror has in flight: enough for fast lines and slow storage, bounded on any other. */
+/* What a mirror has in flight: enough for fast lines and slow storage, bounded on any other; and
+ * what it copies at least. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,11 +37,45 @@ static void test_disks_buffer_under_a_limit(void **state)
 	assert_int_equal(migrate_disks_buffer(100, UINT64_MAX, 1), 16 * MIB);
 }
 
+static void test_disks_grain_is_small_where_the_line_is_short(void **state)
+{
+	const uint64_t gib = 1024 * MIB;
+
+	(void)state;
+	assert_int_equal(migrate_disks_grain(0, 0, gib, 0), 4096);
+	assert_int_equal(migrate_disks_grain(1000, 0, gib, 0), 4096);
+	/* 16 requests fill 1 Gbit/s where no limit is known, */
+	assert_int_equal(migrate_disks_grain(1100, 0, gib, 0), 8192);
+	assert_int_equal(migrate_disks_grain(5000, 0, gib, 0), 32768);
+	assert_int_equal(migrate_disks_grain(20000, 0, gib, 0), 65536);
+	assert_int_equal(migrate_disks_grain(UINT64_MAX, UINT64_MAX, gib, 0), 65536);
+	/* and the limit where one is. */
+	assert_int_equal(migrate_disks_grain(20000, 1250000, gib, 0), 4096);
+	assert_int_equal(migrate_disks_grain(20000, 12500000, gib, 0), 8192);
+}
+
+/* QEMU's maps of a big disk stay small, and a block of the destination's is written as a whole. */
+static void test_disks_grain_is_bigger_for_big_disks_and_blocks(void **state)
+{
+	const uint64_t gib = 1024 * MIB;
+
+	(void)state;
+	assert_int_equal(migrate_disks_grain(0, 0, 256 * gib, 0), 4096);
+	assert_int_equal(migrate_disks_grain(0, 0, 512 * gib, 0), 8192);
+	assert_int_equal(migrate_disks_grain(0, 0, 4096 * gib, 0), 65536);
+	assert_int_equal(migrate_disks_grain(0, 0, UINT64_MAX, 0), 65536);
+	assert_int_equal(migrate_disks_grain(0, 0, gib, 512), 4096);
+	assert_int_equal(migrate_disks_grain(0, 0, gib, 16384), 16384);
+	assert_int_equal(migrate_disks_grain(0, 0, gib, UINT32_MAX), 65536);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_disks_buffer_where_no_limit_is_known),
 	    cmocka_unit_test(test_disks_buffer_under_a_limit),
+	    cmocka_unit_test(test_disks_grain_is_small_where_the_line_is_short),
+	    cmocka_unit_test(test_disks_grain_is_bigger_for_big_disks_and_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,7 +214,7 @@ static void test_a_guest_that_waits_long_may_write_more(void **state)
 	stats(&m, 1020, 90110000, true); /* ten */
 	migrate_pace_share(&m, &desc, &bytes, &ops);
 	assert_int_equal(bytes, 4 * MIGRATE_PACE_MIN);
-	assert_int_equal(ops, 4 * MIGRATE_PACE_MIN / MIGRATE_PACE_GRAIN);
+	assert_int_equal(ops, 4 * MIGRATE_PACE_MIN / MIGRATE_PACE_REQUEST);
 	stats(&m, 1030, 90110100, false); /* and it stays */
 	assert_int_equal(migrate_pace_least(&m), 4 * MIGRATE_PACE_MIN);
 	stats(&m, 1031, 90130100, false); /* the last is too short ago to tell */
