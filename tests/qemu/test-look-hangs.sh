@@ -51,11 +51,14 @@ link_rate 8mbit
 left_mark
 adit_start a
 move_phase a mirror
+failed=$(grep -c 'migration failed' "$T/serve.log")
 proc_kill migrate KILL
 adit_wait 5
 broken() { [ "$(vm_query a2 query-block-jobs '.[0]."io-status"')" = failed ]; }
 wait_until 10 'the mirror to stand for its error' broken
 rm -r "$T/state-src"
 link_rate none
+let_go() { [ "$(grep -c 'migration failed' "$T/serve.log")" -gt "$failed" ]; }
+wait_until 30 'the destination to know that it was killed' let_go
 adit_migrate a
 move_succeeded a a-twin raw:virtio
