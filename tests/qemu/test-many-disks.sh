@@ -35,6 +35,16 @@ qmp_times() {
 # guest_wrote VM: the sectors that its guest has written to its disks so far, all together
 guest_wrote() { guest_find "$1" '^HB' | grep -o ' disk[0-9]*=[0-9]*' | awk -F= '{ sum += $2 } END { print sum + 0 }'; }
 
+# copied_little DISKS KIB: a small write, of which the guest made so many KiB, cost a slow line that is short little more than
+# itself
+copied_little() {
+    local anew
+    anew=$((($(jq -s '[.[].disk_total_bytes // empty] | last // 0' "$T/$MIGRATE.json") - $1 * $(numfmt --from=iec "${MANY_SIZE:-4M}")) / 1024))
+    say "  $2 KiB written meanwhile, $anew KiB copied anew"
+    [ "$anew" -ge 0 ] || fail 'adit migrate did not say how much there was to copy'
+    [ "$anew" -le $((2 * $2 + 32 * $1 + 64)) ] || fail "$anew KiB were copied anew for $2 KiB written"
+}
+
 # try DISKS RATE MS: moves such a VM; true if the guest's gaps were short enough. What was not is in said.
 try() {
     local disks=$1 rate=$2 ms=$3 vm=m$1-$2-$3-$try kinds=() i gap at before pause more=150 waits took command
@@ -54,15 +64,12 @@ try() {
     read -r gap at before <<<"$(beats_gap "$vm" "$vm-twin")"
     pause=$(adit_last .pause_ms)
     [ "$version" -lt 10 ] || more=$((150 + 4 * ms + $(request_ms "$rate")))
-    anew=$((($(jq -s '[.[].disk_total_bytes // empty] | last' "$T/$MIGRATE.json") - disks * $(numfmt --from=iec "${MANY_SIZE:-4M}")) / 1024))
-    say "  $wrote KiB written meanwhile, $anew KiB copied anew"
     say "gap: QEMU $version disks=$disks rate=$rate rtt=$((2 * ms)) pause=$pause gap=$gap at=$at before=$before bar=$more stall=$(adit_last .longest_stall_ms) total=$(adit_last .total_ms)"
     say "  commands: $(qmp_times | awk '{ printf "%s%s %s ms", (NR > 1 ? ", " : ""), $2, $1 }')"
     read -r took command <<<"$(qmp_times | head -n 1)"
     waits=$((2 * ms + $(request_ms "$rate")))
     said="$disks disks, $rate, $((2 * ms)) ms of round trip: the guest stood still for $gap ms, $at ms after the start, and for $before ms before the switchover; its pause was $pause ms; $command took $took ms"
-    # a small write costs a slow line that is short little more than itself
-    [ "$rate:$ms" != 10mbit:0 ] || [ "$anew" -le $((2 * wrote + 32 * disks)) ] || fail "$anew KiB were copied anew for $wrote KiB written"
+    [ "$rate:$ms" != 10mbit:0 ] || copied_little "$disks" "$wrote"
     # (the guest says nothing in the pause: it is no longer than that gap, give or take when both were stamped)
     [ "$gap" -le $((pause + 2 * more)) ] && [ "$took" -le $((2 * waits + 100)) ] && [ "$before" -le $((2 * more)) ] &&
         [ "$pause" -le $((gap + 50)) ]
