@@ -165,7 +165,7 @@ static void give(enum log_level level, const struct log_ctx *ctx, const char *te
 
 static void give_left(const struct log_rate_left *left)
 {
-	struct log_ctx ctx = {.peer = left->peer};
+	struct log_ctx ctx = {.peer = left->peer, .job = left->job};
 	char text[LOG_RATE_TEXT_MAX + 80];
 
 	snprintf(text, sizeof(text), "%lu more like this one were left out: %s", left->count,
@@ -193,7 +193,7 @@ static bool pass(enum log_level level, const struct log_ctx *ctx, const char *fm
 		int n = vsnprintf(text, sizeof(text), fmt, ap);
 
 		if (first)
-			log_rate_keep(k, text);
+			log_rate_keep(k, ctx, text);
 		else /* and what stands before it */
 			log_rate_written(k, (size_t)(n > 0 ? n : 0) + 80);
 	}

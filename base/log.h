@@ -2,10 +2,12 @@
  * The log: one line an event on standard error (or where a program that embeds us wants
  * it), with the peer, the job and the stream that it is about. Says nothing of payloads or secrets.
  *
- * It never waits for who reads standard error: what that does not take is lost, counted, and told
- * before the next line. Nor does a peer fill it: of one kind of line about one peer so many are
- * written at once, and then one a second; the others are counted, and told with the next one, or by
- * log_tell_left_out. At level DEBUG nothing is left out.
+ * It never waits for who reads standard error (but see log_out.h for a terminal that cannot be
+ * opened): what that does not take is lost, counted, and told before the next line. Nor does a peer
+ * fill it: of one kind of line about one peer so many are written at once, and then one a second
+ * (ten times as many of those with a job); the others are counted, and told with the next one, or
+ * by log_tell_left_out. Errors, lines about no peer, and the counts, have a part of the whole to
+ * themselves. At level DEBUG nothing is left out.
  */
 #ifndef ADIT_BASE_LOG_H
 #define ADIT_BASE_LOG_H

@@ -3,8 +3,9 @@
  * (the shell, whoever started us): it is never set there. A socket is written to with a flag of the
  * call's own; a pipe or a terminal is opened once more for the line, so that the flag is only ours.
  * It is not kept open, as standard error may become something else, whose old readers wait for its
- * end. Where it cannot be opened (it is another user's), it is written to when it says that it has
- * room: a pipe has room for a whole line then.
+ * end. Where it cannot be opened (it is another user's, or no descriptor is left), it is written to
+ * when it says that it has room: a pipe has room for a whole line then. A terminal has for a byte,
+ * and the rest of the line may wait there; to lose each line of who came by su would be worse.
  */
 #include "base/log_out.h"
 

@@ -1,6 +1,9 @@
 /*
  * Rates of lines: see log_rate.h. A kind has a bucket of lines and one of bytes, which fill up
  * again with time; one of bytes is for all kinds together, so that many kinds are no way round it.
+ * The last part of that is kept for errors, for lines about no peer and for those that tell of what
+ * was left out, so that a peer who uses up the rest hides none of these; a kind takes no more than
+ * its share of it.
  * There is a fixed number of kinds: the one that rested longest is forgotten for a new one.
  */
 #include "base/log_rate.h"
@@ -21,6 +24,10 @@ enum {
 	/* bytes of all kinds together: less than 1 MB in a minute */
 	ALL_BYTES = 384 * 1024,
 	ALL_BYTES_S = 8 * 1024,
+	/* of these, for what is urgent; a kind's share of it, and what that gets a second */
+	KEPT_BYTES = 128 * 1024,
+	SHARE = 8 * 1024,
+	SHARE_S = 256,
 	REST_MS = 5000,	  /* without a line of it a kind's flood is over */
 	TOLD_BYTES = 400, /* of a line that tells of what was left out */
 };
@@ -36,10 +43,11 @@ struct log_rate_kind {
 	enum log_level level;
 	bool of_job;
 	char peer[LOG_RATE_PEER_MAX];
-	struct bucket lines, bytes;
+	struct bucket lines, bytes, share;
 	uint64_t last_ms; /* a line of it, written or not */
 	unsigned long more;
-	char text[LOG_RATE_TEXT_MAX];
+	/* of the first that was left out */
+	char job[LOG_RATE_JOB_MAX], text[LOG_RATE_TEXT_MAX];
 };
 
 static struct log_rate_kind kinds[KINDS];
@@ -65,14 +73,40 @@ static bool fill(struct bucket *b, uint64_t now_ms)
 	return b->left >= 1000;
 }
 
+static bool is_low(void)
+{
+	return all.left < (int64_t)KEPT_BYTES * 1000;
+}
+
+static bool is_urgent(const struct log_rate_kind *k)
+{
+	return k->level == LOG_LEVEL_ERROR || !*k->peer;
+}
+
+/* Whether there is something left for a line of k; urgent: also of what is kept. */
+static bool room(struct log_rate_kind *k, uint64_t now_ms, bool urgent)
+{
+	bool some = fill(&all, now_ms), share = fill(&k->share, now_ms);
+
+	return !is_low() || (urgent && some && share);
+}
+
+static void spend(struct log_rate_kind *k, size_t len)
+{
+	if (is_low())
+		k->share.left -= (int64_t)len * 1000;
+	all.left -= (int64_t)len * 1000;
+}
+
 static void take_left(struct log_rate_kind *k, struct log_rate_left *left)
 {
 	left->level = k->level;
 	left->count = k->more;
 	memcpy(left->peer, k->peer, sizeof(left->peer));
+	memcpy(left->job, k->job, sizeof(left->job));
 	memcpy(left->text, k->text, sizeof(left->text));
 	k->more = 0;
-	all.left -= (int64_t)TOLD_BYTES * 1000;
+	spend(k, TOLD_BYTES);
 }
 
 struct log_rate_kind *log_rate_find(enum log_level level, const struct log_ctx *ctx,
@@ -92,7 +126,7 @@ struct log_rate_kind *log_rate_find(enum log_level level, const struct log_ctx *
 			oldest = k;
 	}
 	k = oldest;
-	if (k->more && fill(&all, now_ms))
+	if (k->more && room(k, now_ms, is_urgent(k)))
 		take_left(k, left);
 	untold += k->more;
 	memset(k, 0, sizeof(*k));
@@ -103,6 +137,7 @@ struct log_rate_kind *log_rate_find(enum log_level level, const struct log_ctx *
 	snprintf(k->peer, sizeof(k->peer), "%s", peer);
 	k->lines = bucket((int64_t)LINES * times, (int64_t)LINES_S * times, now_ms);
 	k->bytes = bucket((int64_t)BYTES * times, (int64_t)BYTES_S * times, now_ms);
+	k->share = bucket(SHARE, SHARE_S, now_ms);
 	return k;
 }
 
@@ -111,7 +146,7 @@ bool log_rate_pass(struct log_rate_kind *k, uint64_t now_ms, unsigned long *more
 	bool lines = fill(&k->lines, now_ms), bytes = fill(&k->bytes, now_ms);
 
 	k->last_ms = now_ms;
-	if (!fill(&all, now_ms) || !lines || !bytes) {
+	if (!room(k, now_ms, is_urgent(k)) || !lines || !bytes) {
 		*first = k->more++ == 0;
 		return false;
 	}
@@ -124,13 +159,14 @@ void log_rate_written(struct log_rate_kind *k, size_t len)
 {
 	k->lines.left -= 1000;
 	k->bytes.left -= (int64_t)len * 1000;
-	all.left -= (int64_t)len * 1000;
+	spend(k, len);
 }
 
-void log_rate_keep(struct log_rate_kind *k, const char *text)
+void log_rate_keep(struct log_rate_kind *k, const struct log_ctx *ctx, const char *text)
 {
 	size_t len = strlen(text);
 
+	snprintf(k->job, sizeof(k->job), "%s", ctx && ctx->job ? ctx->job : "");
 	snprintf(k->text, sizeof(k->text), "%s", text);
 	if (len >= sizeof(k->text))
 		memcpy(k->text + sizeof(k->text) - 4, "...", 4);
@@ -147,7 +183,9 @@ bool log_rate_next(struct log_rate_left *left, uint64_t now_ms, bool any)
 		return true;
 	}
 	for (struct log_rate_kind *k = kinds; k < kinds + KINDS; k++) {
-		if (!k->fmt || !k->more || (!any && now_ms - k->last_ms < REST_MS))
+		if (!k->fmt || !k->more)
+			continue;
+		if (!any && (now_ms - k->last_ms < REST_MS || !room(k, now_ms, true)))
 			continue;
 		take_left(k, left);
 		return true;

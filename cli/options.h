@@ -2,7 +2,8 @@
  * A command's options, one after the other: getopt_long, and what it does not see. Refused are, in
  * one line each: an option that there is not (with the one that may have been meant), one without
  * its value, with an empty one or with another option in its place, one that was given two values,
- * and two that contradict each other. What says the same again may stand there twice.
+ * and two that contradict each other. What says the same again may stand there twice, but
+ * for credentials (creds_options.h), which are given once.
  */
 #ifndef ADIT_CLI_OPTIONS_H
 #define ADIT_CLI_OPTIONS_H

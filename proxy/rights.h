@@ -50,11 +50,13 @@ bool rights_any(const struct rights *r);
 /*
  * Whether pattern is for the peer called peer (as session_peer has it), with the shell's
  * wildcards:
- *   *                  everybody
- *   NAME               who has the pre-shared key NAME, or a certificate whose subject it is, or
- * whose common name (subject.h) psk:NAME, x509:SUBJECT, tcp:ADDRESS   the same, of that kind only
- *   ssh:USER           who logged in here as USER; ssh:USER@ADDRESS from there only. What is
- *                      behind the last @ is an address where it may be one, else the user's
+ *
+ * - `*`: everybody
+ * - `NAME`: who has the pre-shared key NAME, or a certificate whose subject it is, or whose common
+ *   name (subject.h)
+ * - `psk:NAME`, `x509:SUBJECT`, `tcp:ADDRESS`: the same, of that kind only
+ * - `ssh:USER`: who logged in here as USER; `ssh:USER@ADDRESS`: from there only. What is behind the
+ *   last @ is an address where it may be one, else the user's
  */
 bool rights_match(const char *pattern, const char *peer);
 

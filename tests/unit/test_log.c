@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/log_rate.h"
 
 static int file, saved;
 
@@ -203,7 +206,8 @@ static void test_log_counts_what_is_too_much(void **state)
 	written = count(text, "peer=psk:bad stream=7 refused: ") - 1;
 	assert_in_range(written, 20, 500);
 	assert_int_equal(count(text, "were left out"), 1);
-	assert_int_equal(sscanf(strstr(text, "left out") - 40, "%*[^=]=psk:bad %u more", &told), 1);
+	assert_int_equal(
+	    sscanf(strstr(text, "were left out") - 40, "%*[^=]=psk:bad %u more", &told), 1);
 	/* one a second goes through meanwhile, and tells of those before it */
 	if (!strstr(text, "left out)"))
 		assert_int_equal(told + written, 20000);
@@ -232,6 +236,83 @@ static void test_log_has_a_bound_for_all_kinds(void **state)
 	assert_non_null(strstr(text, "left out: lines of many kinds\n"));
 }
 
+/* A peer that may migrate fills the log with lines about its jobs, errors among them: an error
+ * about another one's VM, and what is about nobody, is there all the same. */
+static void test_log_keeps_room_for_what_is_urgent(void **state)
+{
+	static char text[4 << 20];
+	char reason[1000], *told, *line;
+	struct log_ctx bad = {.peer = "psk:filler", .job = "1f3a"};
+	struct log_ctx good = {.peer = "psk:other", .job = "2b4c"};
+
+	(void)state;
+	memset(reason, 'x', sizeof(reason) - 1);
+	reason[sizeof(reason) - 1] = '\0';
+	redirect();
+	for (unsigned i = 0; i < 2000; i++) {
+		log_info(&bad, "began: %s", reason);
+		log_warn(&bad, "ended: %s", reason);
+		log_error(&bad, "failed: %s", reason);
+		log_error(&bad, "undone: %s", reason);
+	}
+	log_error(&good, "its disk is full");
+	log_warn(NULL, "about nobody");
+	log_tell_left_out(1);
+	restore(text, sizeof(text));
+	assert_in_range(strlen(text), 1000, 1000000);
+	assert_non_null(strstr(text, "peer=psk:other job=2b4c its disk is full\n"));
+	assert_non_null(strstr(text, "about nobody\n"));
+	/* and what was left out says whose it was */
+	told = strstr(text, " more like this one were left out: ");
+	assert_non_null(told);
+	for (line = told; line > text && line[-1] != '\n'; line--)
+		;
+	*told = '\0';
+	assert_non_null(strstr(line, "peer=psk:filler job=1f3a "));
+}
+
+/* A line of 1000 bytes; whether it may be written. */
+static bool rated(enum log_level level, const struct log_ctx *ctx, const char *fmt, uint64_t now_ms)
+{
+	struct log_rate_left left;
+	struct log_rate_kind *k = log_rate_find(level, ctx, fmt, now_ms, &left);
+	unsigned long more;
+	bool first = false, ok = log_rate_pass(k, now_ms, &more, &first);
+
+	if (ok)
+		log_rate_written(k, 1000);
+	else if (first)
+		log_rate_keep(k, ctx, fmt);
+	return ok;
+}
+
+/* What was left out of another peer's lines is told while the flood goes on. The clock is ours, and
+ * later than that of the tests before. */
+static void test_log_tells_of_others_beside_a_flood(void **state)
+{
+	struct log_ctx bad = {.peer = "psk:filler", .job = "1f3a"};
+	struct log_ctx good = {.peer = "psk:other", .job = "2b4c"};
+	uint64_t now_ms = clock_ms() + 1000000;
+	struct log_rate_left left;
+	unsigned told = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++, now_ms += 100) {
+		/* at first what has gathered, and then what comes anew */
+		for (unsigned n = 0; n < (i ? 10 : 600); n++) {
+			rated(LOG_LEVEL_INFO, &bad, "began", now_ms);
+			rated(LOG_LEVEL_WARN, &bad, "ended", now_ms);
+		}
+		if (i == 0)
+			assert_false(rated(LOG_LEVEL_WARN, &good, "not urgent", now_ms));
+		while (i % 10 == 0 && log_rate_next(&left, now_ms, false)) {
+			told += strcmp(left.peer, good.peer) == 0;
+			assert_string_equal(left.job, good.job);
+		}
+	}
+	assert_int_equal(told, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +323,8 @@ int main(void)
 	    cmocka_unit_test(test_log_does_not_wait_for_a_socket),
 	    cmocka_unit_test(test_log_counts_what_is_too_much),
 	    cmocka_unit_test(test_log_has_a_bound_for_all_kinds),
+	    cmocka_unit_test(test_log_keeps_room_for_what_is_urgent),
+	    cmocka_unit_test(test_log_tells_of_others_beside_a_flood),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
