@@ -1,11 +1,13 @@
 /*
  * See serve_notify.h. All is said from a timer of the event loop, so that a loop that hangs is
- * silent, and the manager's watchdog sees it. What could not be said is said at the next turn.
- * Owned by adit serve.
+ * silent, and the manager's watchdog sees it. So is one that turns too slowly to serve anybody:
+ * where the timer comes late, the watchdog is not fed. What could not be said is said at the next
+ * turn. Owned by adit serve.
  */
 #include "cli/serve_notify.h"
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +16,7 @@
 enum {
 	TICK_MS = 1000,
 	WATCHDOG_TICKS = 4,	    /* within the time that the watchdog gives */
+	LATE_MS = 1000,		    /* of a tick: a turn of the loop was as long, or longer */
 	EXTEND_MS = 30000,	    /* asked for at a time; */
 	EXTEND_EVERY_MS = 10000,    /* in time */
 	ENDING_MS = 60 * 60 * 1000, /* and all in all */
@@ -53,6 +56,15 @@ static void ask_for_time(struct serve_notify *n, const struct serve_notify_count
 		n->extended_ms = now_ms;
 }
 
+/* Whether the loop has kept this tick waiting. One such turn is nothing; the watchdog acts when
+ * there was none but such for all of its time. */
+static bool is_late(struct serve_notify *n, uint64_t now_ms)
+{
+	uint64_t since_ms = now_ms - n->ticked_ms;
+
+	return n->ticked_ms && since_ms > n->tick_ms + LATE_MS;
+}
+
 static void tell(struct serve_notify *n)
 {
 	struct serve_notify_count c = {0};
@@ -62,7 +74,7 @@ static void tell(struct serve_notify *n)
 		return;
 	if (n->owed && notify_send(&n->to, "%s\n", n->owed) == 0)
 		n->owed = NULL;
-	if (n->to.watchdog_ms &&
+	if (n->to.watchdog_ms && !is_late(n, now_ms) &&
 	    now_ms - n->watchdog_ms >= n->to.watchdog_ms / (WATCHDOG_TICKS + 1) &&
 	    notify_send(&n->to, "WATCHDOG=1\n") == 0)
 		n->watchdog_ms = now_ms;
@@ -73,9 +85,12 @@ static void tell(struct serve_notify *n)
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
+	struct serve_notify *n = ctx;
+
 	(void)fd;
 	(void)what;
-	tell(ctx);
+	tell(n);
+	n->ticked_ms = clock_ms();
 }
 
 int serve_notify_init(struct serve_notify *n, struct event_base *base, serve_notify_look *look,
@@ -93,6 +108,7 @@ int serve_notify_init(struct serve_notify *n, struct event_base *base, serve_not
 	if (n->to.watchdog_ms && n->to.watchdog_ms / WATCHDOG_TICKS < tick_ms)
 		tick_ms = n->to.watchdog_ms / WATCHDOG_TICKS + 1;
 	n->tick = event_new(base, -1, EV_PERSIST, on_tick, n);
+	n->tick_ms = tick_ms;
 	every = clock_timeval(tick_ms);
 	if (!n->tick || event_add(n->tick, &every) < 0)
 		return err_set(e, ERR_SPACE, "no memory for words to the service manager");

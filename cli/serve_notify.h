@@ -29,6 +29,8 @@ struct serve_notify {
 	const char *owed; /* READY=1 or STOPPING=1, not sent yet */
 	char status[256]; /* as it was last sent */
 	int is_ending;
+	unsigned tick_ms;
+	uint64_t ticked_ms;			      /* clock_ms of the last tick; 0: none yet */
 	uint64_t watchdog_ms, extended_ms, ending_ms; /* clock_ms of the last, or the first */
 };
 

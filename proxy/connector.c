@@ -2,7 +2,7 @@
  * Connections in order: see connector.h.
  *
  * A line is what has the same group and address; its first connector is the one
- * at work. Lines live in a list a thread, since loops share nothing. The first:
+ * at work. Lines live in a table a thread, since loops share nothing. The first:
  *
  *   resolve (names only) -> for each address: connect -> wait until it is
  *   writable -> SO_ERROR -> done, or the next address
@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/keyed.h"
 #include "tunnel/resolve.h"
 
 enum {
@@ -36,6 +37,7 @@ enum {
 	CONNECTOR_RETRY_MS = 5,
 	CONNECTOR_RETRY_MAX_MS = 100,
 	CONNECTOR_EACH_MIN_MS = 1000,
+	LINE_BUCKETS = 1024,
 };
 
 struct line {
@@ -64,7 +66,8 @@ struct connector {
 	struct event io; /* writable, time to retry, or the address' time is up */
 };
 
-static _Thread_local LIST_HEAD(, line) lines = LIST_HEAD_INITIALIZER(lines);
+/* By group and address, which a peer chooses: it may have a line for each of its streams. */
+static _Thread_local LIST_HEAD(, line) lines[LINE_BUCKETS];
 
 /* Takes c out of its line and frees it; frees the line too, or lets its next one
  * begin. */
@@ -263,11 +266,20 @@ static int same(const struct addr *a, const struct addr *b)
 	return a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
+static uint64_t line_hash(const void *group, const struct addr *a)
+{
+	const char *where = a->kind == ADDR_UNIX ? a->path : a->host;
+	uint64_t key[3] = {(uint64_t)(uintptr_t)group, keyed_hash(where, strlen(where)), a->port};
+
+	return keyed_hash(key, sizeof(key));
+}
+
 static struct line *find_line(struct event_base *base, const void *group, const struct addr *a)
 {
+	uint64_t at = line_hash(group, a) % LINE_BUCKETS;
 	struct line *l;
 
-	LIST_FOREACH(l, &lines, link)
+	LIST_FOREACH(l, &lines[at], link)
 	if (l->group == group && same(&l->addr, a))
 		return l;
 	l = calloc(1, sizeof(*l));
@@ -277,7 +289,7 @@ static struct line *find_line(struct event_base *base, const void *group, const 
 	l->group = group;
 	l->addr = *a;
 	event_assign(&l->next, base, -1, 0, on_next, l);
-	LIST_INSERT_HEAD(&lines, l, link);
+	LIST_INSERT_HEAD(&lines[at], l, link);
 	return l;
 }
 

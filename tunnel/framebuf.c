@@ -63,5 +63,7 @@ void framebuf_put(struct framebuf_pool *p, struct framebuf *fb)
 
 size_t framebuf_cost(const struct framebuf *fb)
 {
-	return sizeof(*fb) + fb->cap;
+	size_t cost = sizeof(*fb) + fb->cap;
+
+	return cost < FRAMEBUF_COST_MIN ? FRAMEBUF_COST_MIN : cost;
 }

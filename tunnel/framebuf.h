@@ -40,7 +40,9 @@ struct framebuf *framebuf_small(size_t payload_len);
 /* Gives a buffer of either kind back. NULL is fine. */
 void framebuf_put(struct framebuf_pool *p, struct framebuf *fb);
 
-/* What keeping fb costs, in bytes. */
+/* What keeping fb costs, in bytes. The smallest count for more than they take, so that a budget
+ * bounds their number, too: a million of them take long to free. */
+enum { FRAMEBUF_COST_MIN = 2048 };
 size_t framebuf_cost(const struct framebuf *fb);
 
 #endif

@@ -4,8 +4,12 @@
  * How it works. When the socket is readable, the transport's bytes go to the mux;
  * when the mux has something to send (on_wake) or the socket is writable, frames
  * go from the mux to the transport until its output buffer is full or there are
- * none. on_wake only marks the link; output runs once in the same turn of the
- * loop, after the events of that turn, so that many small things leave together.
+ * none. Events only mark the link; a turn of it runs once in the same turn of the
+ * loop, after the events of that, so that many small things leave together.
+ *
+ * A turn lasts TURN_US for what comes in and as long for what goes out, whatever the
+ * frames are: what it leaves (rest, the transport's pending bytes) is for the next one. Whose
+ * turn it is among the links of a server says account.h.
  *
  * One teardown: link_end, with the reason. A link whose owner was told, or has let
  * go, may linger to get its CLOSE out; then it frees itself, never within a call
@@ -17,6 +21,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,7 +29,9 @@
 
 enum {
 	INPUT_BUFFER = 256 * 1024,
-	OUTPUT_MAX = 512 * 1024,	/* bytes in one go, before others have their turn */
+	INPUT_LEAST = 16 * 1024,
+	TURN_US = ACCOUNT_RUN_US,	/* before others have theirs */
+	OUTPUT_FRAMES = 32,		/* between two looks at the clock */
 	RTT_EVERY_US = 1000000,		/* the kernel is asked for the path's round trip */
 	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets */
 };
@@ -53,6 +60,11 @@ struct link {
 	uint64_t discarded;
 	uint32_t handshake_ms;
 	int farewell; /* transport's shutdown was queued */
+	struct turn turn;
+	int has_input; /* the socket is readable, or the transport's buffer */
+	uint8_t *rest; /* what was read, and waits for a turn; NULL */
+	size_t rest_at, rest_len;
+	size_t input_size; /* to read at a time: less for a peer whose bytes take long */
 	unsigned busy;
 	int free_due;
 };
@@ -91,8 +103,11 @@ static void destroy(struct link *l)
 		event_free(l->ev_run);
 	if (l->ev_more)
 		event_free(l->ev_more);
+	turn_cancel(&l->turn);
+	account_put(l->turn.account);
 	mux_free(l->mux);
 	transport_free(l->transport);
+	free(l->rest);
 	free(l);
 }
 
@@ -143,6 +158,15 @@ static void arm_timer(struct link *l, uint64_t now_us)
 	l->timer_at_us = now_us + wait;
 }
 
+/* A turn, after the other events of this turn of the loop. */
+static void ask_turn(struct link *l)
+{
+	if (l->turn.account)
+		turn_ask(&l->turn);
+	else
+		event_active(l->ev_run, EV_TIMEOUT, 1);
+}
+
 /* Lets go of the streams' world and sees to it that CLOSE gets out. */
 static void start_linger(struct link *l)
 {
@@ -151,7 +175,7 @@ static void start_linger(struct link *l)
 	event_del(l->ev_timer);
 	l->timer_at_us = 0;
 	arm_timer(l, clock_us());
-	event_active(l->ev_run, EV_TIMEOUT, 1);
+	ask_turn(l);
 }
 
 /* Tells the owner, once, that it is over. A link that has to tell the peer why
@@ -182,7 +206,10 @@ static void go_on(struct link *l)
 {
 	static const struct timeval at_once;
 
-	event_add(l->ev_more, &at_once);
+	if (l->turn.account)
+		turn_ask(&l->turn);
+	else
+		event_add(l->ev_more, &at_once);
 }
 
 /* Moves what is in the transport's buffer, and waits for the socket if it must. 0 or
@@ -194,8 +221,10 @@ static int flush(struct link *l, struct err *e)
 	if (r == TRANSPORT_WANT_WRITE)
 		event_add(l->ev_write, NULL);
 	/* Some transports cannot send without hearing what came in meanwhile. */
-	if (l->transport->ops->pending(l->transport))
+	if (l->transport->ops->pending(l->transport)) {
+		l->has_input = 1;
 		go_on(l);
+	}
 	return r == TRANSPORT_FAILED ? -1 : 0;
 }
 
@@ -203,17 +232,19 @@ static int flush(struct link *l, struct err *e)
 static int output(struct link *l, struct err *e)
 {
 	struct transport *t = l->transport;
-	uint64_t now_us = clock_us();
-	size_t total = 0;
+	uint64_t now_us = clock_us(), until_us = now_us + TURN_US;
 
-	while (total < OUTPUT_MAX) {
+	while (now_us < until_us) {
 		const uint8_t *data;
-		size_t len, given = 0;
+		unsigned given = 0;
+		size_t len;
 
-		while (t->unsent < TRANSPORT_UNSENT_MAX && mux_next(l->mux, now_us, &data, &len)) {
+		while (t->unsent < TRANSPORT_UNSENT_MAX && now_us < until_us &&
+		       mux_next(l->mux, now_us, &data, &len)) {
 			if (t->ops->write(t, data, len, e) < 0)
 				return -1;
-			given += len;
+			if (++given % OUTPUT_FRAMES == 0)
+				now_us = clock_us();
 		}
 		if (!given && !t->unsent)
 			return 0;
@@ -221,7 +252,6 @@ static int output(struct link *l, struct err *e)
 			return -1;
 		if (t->unsent)
 			return 0; /* the socket is full, or the peer: it will say when it is not */
-		total += given;
 		now_us = clock_us();
 	}
 	go_on(l);
@@ -301,9 +331,9 @@ static void handshake(struct link *l)
 		return;
 	set_state(l, LINK_HELLO);
 	ask_rtt(l, clock_us());
-	event_active(l->ev_run, EV_TIMEOUT, 1);
+	ask_turn(l);
 	/* The peer's HELLO may have come in the flight that ended the handshake. */
-	go_on(l);
+	l->has_input = 1;
 }
 
 /* A buffer's worth in a turn: a peer that goes on sending holds up nobody. */
@@ -319,11 +349,11 @@ static void discard(struct link *l, uint8_t *buf)
 	    (n <= 0 && n != TRANSPORT_WANT_READ && n != TRANSPORT_WANT_WRITE))
 		linger_over(l);
 	else if (n > 0 && l->transport->ops->pending(l->transport))
-		go_on(l);
+		l->has_input = 1;
 }
 
-/* What is read is used up before the next link has its turn: one buffer a thread, for
- * as long as the thread lives. NULL when memory is short. */
+/* What is read is used up, or kept, before the next link has its turn: one buffer a thread,
+ * for as long as the thread lives. NULL when memory is short. */
 static pthread_key_t buffer_key;
 static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
 static int buffer_key_made;
@@ -346,28 +376,64 @@ static uint8_t *input_buffer(void)
 	return buf;
 }
 
-static void input(struct link *l)
+/* What a turn has no time for is kept for the next one. 0, or -1 with *e. */
+static int keep(struct link *l, const uint8_t *data, size_t len, struct err *e)
 {
-	uint8_t *buf = input_buffer();
+	if (len && !l->rest) {
+		l->rest = malloc(len);
+		if (!l->rest)
+			return err_set(e, ERR_SPACE, "no memory for what the peer sends");
+		memcpy(l->rest, data, len);
+		l->rest_at = 0;
+		l->rest_len = len;
+		if (l->input_size > INPUT_LEAST)
+			l->input_size /= 2;
+	} else if (len) {
+		l->rest_at = l->rest_len - len;
+	} else {
+		free(l->rest);
+		l->rest = NULL;
+	}
+	return 0;
+}
+
+/* Gives the mux what came in, for as long as the turn lasts. */
+static void take(struct link *l, const uint8_t *data, size_t len)
+{
+	uint64_t now_us = clock_us(), until_us = now_us + TURN_US;
+	struct err e = ERR_INIT;
+	int r;
+
+	do {
+		size_t used;
+
+		r = mux_take(l->mux, data, len, &used, now_us, &e);
+		data += used;
+		len -= used;
+		if (!len && !mux_owes(l->mux))
+			break;
+		now_us = clock_us();
+	} while (!r && now_us < until_us);
+	if (!r && l->state < LINK_LINGER)
+		r = keep(l, data, len, &e);
+	if (r)
+		end(l, &e);
+	else if (l->rest || mux_owes(l->mux))
+		l->has_input = 1;
+}
+
+/* Asks the transport once. */
+static void read_some(struct link *l, uint8_t *buf)
+{
 	struct transport *t = l->transport;
 	size_t unsent = t->unsent;
 	struct err e = ERR_INIT;
 	ssize_t n;
 
-	if (!buf) {
-		err_set(&e, ERR_SPACE, "no memory for what the peer sends");
-		end(l, &e);
-		return;
-	}
-
-	if (l->state == LINK_LINGER) {
-		discard(l, buf);
-		return;
-	}
-	n = t->ops->read(t, buf, INPUT_BUFFER, &e);
+	n = t->ops->read(t, buf, l->input_size, &e);
 	/* What waited for the peer's words has gone with them; or the transport had to answer. */
 	if (t->unsent != unsent)
-		event_active(l->ev_run, EV_TIMEOUT, 1);
+		ask_turn(l);
 	if (n == TRANSPORT_WANT_READ)
 		return;
 	if (n == TRANSPORT_WANT_WRITE) {
@@ -382,14 +448,48 @@ static void input(struct link *l)
 		end(l, &e);
 		return;
 	}
-	if (mux_input(l->mux, buf, (size_t)n, clock_us(), &e)) {
+	take(l, buf, (size_t)n);
+	if (!l->rest && l->input_size < INPUT_BUFFER)
+		l->input_size *= 2;
+	if (l->state < LINK_LINGER && t->ops->pending(t))
+		l->has_input = 1;
+}
+
+static void input(struct link *l)
+{
+	uint8_t *buf = input_buffer();
+	struct err e = ERR_INIT;
+
+	l->has_input = 0;
+	if (!buf) {
+		err_set(&e, ERR_SPACE, "no memory for what the peer sends");
 		end(l, &e);
-		return;
+	} else if (l->state == LINK_LINGER) {
+		discard(l, buf);
+	} else if (l->rest) {
+		take(l, l->rest + l->rest_at, l->rest_len - l->rest_at);
+		l->has_input = 1; /* the socket is not asked before all is taken */
+	} else if (mux_owes(l->mux)) {
+		take(l, buf, 0);
+		l->has_input = 1;
+	} else {
+		read_some(l, buf);
 	}
-	if (l->state != LINK_HELLO && l->state != LINK_UP)
-		return;
-	if (t->ops->pending(t))
+}
+
+/* All that is due of this link, or as much as a turn has time for. */
+static void turn(void *arg)
+{
+	struct link *l = arg;
+
+	enter(l);
+	if (l->has_input && l->state != LINK_HANDSHAKE && l->state != LINK_OVER)
+		input(l);
+	if (l->state != LINK_OVER)
+		run(l);
+	if (l->has_input && l->state < LINK_OVER)
 		go_on(l);
+	leave(l);
 }
 
 static void on_read(evutil_socket_t fd, short what, void *arg)
@@ -399,10 +499,12 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	enter(l);
-	if (l->state == LINK_HANDSHAKE)
+	if (l->state == LINK_HANDSHAKE) {
 		handshake(l);
-	else if (l->state != LINK_OVER)
-		input(l);
+	} else if (l->state != LINK_OVER) {
+		l->has_input = 1;
+		ask_turn(l);
+	}
 	leave(l);
 }
 
@@ -416,34 +518,15 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	if (l->state == LINK_HANDSHAKE)
 		handshake(l);
 	else
-		run(l);
-	leave(l);
-}
-
-static void on_more(evutil_socket_t fd, short what, void *arg)
-{
-	struct link *l = arg;
-
-	(void)fd;
-	(void)what;
-	enter(l);
-	if (l->state != LINK_HANDSHAKE && l->state != LINK_OVER &&
-	    l->transport->ops->pending(l->transport))
-		input(l);
-	if (l->state != LINK_OVER)
-		run(l);
+		ask_turn(l);
 	leave(l);
 }
 
 static void on_run(evutil_socket_t fd, short what, void *arg)
 {
-	struct link *l = arg;
-
 	(void)fd;
 	(void)what;
-	enter(l);
-	run(l);
-	leave(l);
+	turn(arg);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -478,7 +561,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 			if (mux_tick(l->mux, now_us, &e) < 0)
 				end(l, &e);
 			else
-				run(l);
+				ask_turn(l);
 		}
 	}
 	arm_timer(l, clock_us());
@@ -513,7 +596,7 @@ static void on_mux_wake(void *ctx)
 	struct link *l = ctx;
 
 	if (l->state != LINK_OVER && l->state != LINK_HANDSHAKE)
-		event_active(l->ev_run, EV_TIMEOUT, 1);
+		ask_turn(l);
 }
 
 static const struct mux_ops mux_ops = {on_mux_hello, on_mux_open, on_mux_wake};
@@ -540,7 +623,10 @@ struct link *link_new(struct event_base *base, struct transport *t, const struct
 	l->ev_write = event_new(base, t->fd_out, EV_WRITE, on_write, l);
 	l->ev_timer = evtimer_new(base, on_timer, l);
 	l->ev_run = event_new(base, -1, 0, on_run, l);
-	l->ev_more = evtimer_new(base, on_more, l);
+	l->ev_more = evtimer_new(base, on_run, l);
+	l->turn.fn = turn;
+	l->turn.ctx = l;
+	l->input_size = INPUT_BUFFER;
 	if (!l->mux || !l->ev_read || !l->ev_write || !l->ev_timer || !l->ev_run || !l->ev_more ||
 	    event_add(l->ev_read, NULL) < 0 || event_add(l->ev_write, NULL) < 0) {
 		destroy(l);
@@ -549,6 +635,11 @@ struct link *link_new(struct event_base *base, struct transport *t, const struct
 	}
 	arm_timer(l, now_us);
 	return l;
+}
+
+void link_set_account(struct link *l, struct account *p)
+{
+	l->turn.account = p;
 }
 
 void link_set_ops(struct link *l, const struct link_ops *ops, void *ctx)

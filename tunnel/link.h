@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "tunnel/account.h"
 #include "tunnel/mux.h"
 #include "tunnel/transport.h"
 
@@ -23,6 +24,9 @@ struct link_ops {
 /* Starts the handshake over t (owned from now on, also on error). ops are borrowed. */
 struct link *link_new(struct event_base *base, struct transport *t, const struct mux_config *config,
 		      const struct link_ops *ops, void *ctx, struct err *e);
+
+/* From now on p's turns are l's, too; l puts it back. Once. */
+void link_set_account(struct link *l, struct account *p);
 
 /* Another owner takes the callbacks over. */
 void link_set_ops(struct link *l, const struct link_ops *ops, void *ctx);

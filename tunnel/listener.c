@@ -55,6 +55,7 @@ struct listener {
 	unsigned probation_count;
 	int crowded; /* it was at its maximum since it was last empty */
 	TAILQ_HEAD(, session) sessions;
+	struct accounts *accounts;
 	uint64_t log_second;
 	unsigned logged, unlogged;
 };
@@ -167,6 +168,7 @@ static void on_probation_ready(void *ctx)
 	struct listener *l = p->listener;
 	struct link *link = p->link;
 	struct err e = ERR_INIT;
+	struct account *account;
 	struct session *s;
 	enum code code;
 	const char *why = refusal(l, link_transport(link)->peer, p->address, &code);
@@ -177,12 +179,16 @@ static void on_probation_ready(void *ctx)
 		link_close(link, code, why);
 		return;
 	}
-	s = session_from_link(link, &l->config.session, p->address, &e);
+	account = account_get(l->accounts, link_transport(link)->peer);
+	s = account ? session_from_link(link, &l->config.session, p->address, &e) : NULL;
 	if (!s) {
-		log_error(NULL, "connection from %s: %s", p->address, e.text);
+		log_error(NULL, "connection from %s: %s", p->address,
+			  account ? e.text : "no memory for a session");
+		account_put(account);
 		probation_free(p);
 		return;
 	}
+	link_set_account(link, account);
 	p->link = NULL;
 	probation_free(p);
 	s->base = l->base;
@@ -305,6 +311,7 @@ struct listener *listener_new_fds(struct event_base *base, const int *fds, unsig
 	l->ctx = ctx;
 	for (unsigned i = 0; i < count; i++)
 		l->openings[l->opening_count++].fd = fds[i];
+	l->accounts = accounts_new(base);
 	l->ev_retry = evtimer_new(base, on_retry, l);
 	for (unsigned i = 0; l->ev_retry && i < count; i++) {
 		struct opening *o = &l->openings[i];
@@ -313,7 +320,7 @@ struct listener *listener_new_fds(struct event_base *base, const int *fds, unsig
 		if (!o->ev || event_add(o->ev, NULL) < 0)
 			goto fail;
 	}
-	if (l->ev_retry)
+	if (l->ev_retry && l->accounts)
 		return l;
 fail:
 	err_set(e, ERR_SPACE, "no memory for a listener");
@@ -378,5 +385,6 @@ void listener_free(struct listener *l)
 		TAILQ_REMOVE(&l->sessions, s, listed);
 		s->on_gone = NULL;
 	}
+	accounts_free(l->accounts);
 	free(l);
 }

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/keyed.h"
 #include "base/wire.h"
 
 struct mux *mux_new(const struct mux_config *config, const struct mux_ops *ops, void *ctx,
@@ -75,11 +76,16 @@ void mux_free(struct mux *m)
 	free(m);
 }
 
+struct stream_bucket *mux_bucket(struct mux *m, uint32_t id)
+{
+	return &m->table[keyed_hash(&id, sizeof(id)) % MUX_BUCKETS];
+}
+
 struct stream *mux_find(struct mux *m, uint32_t id)
 {
 	struct stream *s;
 
-	LIST_FOREACH(s, &m->table[(id >> 1) % MUX_BUCKETS], bucket)
+	LIST_FOREACH(s, mux_bucket(m, id), bucket)
 	if (s->id == id)
 		return s;
 	return NULL;
@@ -180,14 +186,18 @@ void mux_queue(struct mux *m, struct stream *s, enum frame_type type, const uint
 	mux_wake(m);
 }
 
-void mux_release_acked(struct mux *m, uint64_t next_seq)
+/* One ACK may cover as many frames as the budget holds: they go in pieces. */
+void mux_release_some(struct mux *m)
 {
 	struct framebuf *fb;
 
-	m->tx_acked = next_seq;
-	while ((fb = TAILQ_FIRST(&m->retained)) && fb->seq < next_seq) {
-		struct stream *s = mux_find(m, fb->stream);
+	for (unsigned i = 0; i < MUX_RELEASE_FRAMES; i++) {
+		struct stream *s;
 
+		fb = TAILQ_FIRST(&m->retained);
+		if (!fb || fb->seq >= m->tx_acked)
+			break;
+		s = mux_find(m, fb->stream);
 		TAILQ_REMOVE(&m->retained, fb, link);
 		m->retained_bytes -= framebuf_cost(fb);
 		if (s) {
@@ -197,9 +207,20 @@ void mux_release_acked(struct mux *m, uint64_t next_seq)
 			stream_check_done(s);
 		}
 		framebuf_put(&m->pool, fb);
+		m->release_wake = 1;
 	}
 	/* Whoever stopped for the budget may go on. */
-	mux_wake(m);
+	if (m->release_wake && !mux_owes(m)) {
+		m->release_wake = 0;
+		mux_wake(m);
+	}
+}
+
+int mux_owes(const struct mux *m)
+{
+	const struct framebuf *fb = TAILQ_FIRST(&m->retained);
+
+	return fb && fb->seq < m->tx_acked;
 }
 
 /* Packs a frame of the session, which is not kept. */
@@ -413,7 +434,7 @@ int mux_tick(struct mux *m, uint64_t now_us, struct err *e)
 		err_set(e, ERR_SPACE, "no memory left for the session's frames");
 		return mux_fail(m, CODE_INTERNAL, e);
 	}
-	if (m->retained_bytes > c->memory_max_bytes + MUX_RETAIN_SLACK) {
+	if (m->retained_bytes > c->memory_max_bytes + MUX_RETAIN_SLACK && !mux_owes(m)) {
 		err_set(e, ERR_LIMIT, "the peer does not acknowledge what it is sent");
 		return mux_fail(m, CODE_LIMIT, e);
 	}

@@ -35,6 +35,14 @@ struct mux *mux_new(const struct mux_config *config, const struct mux_ops *ops, 
  * orderly CLOSE of the peer. Send what mux_next still gives (a CLOSE), then stop. */
 int mux_input(struct mux *m, const uint8_t *data, size_t len, uint64_t now_us, struct err *e);
 
+/* The same for a caller with a clock: stops behind a few frames, whatever they are, and *used
+ * says how far it came. Call it again with the rest, or with nothing while mux_owes says so. */
+int mux_take(struct mux *m, const uint8_t *data, size_t len, size_t *used, uint64_t now_us,
+	     struct err *e);
+
+/* Whether work that the peer has caused is left over though all its bytes were taken. */
+int mux_owes(const struct mux *m);
+
 /* The next frame to hand to the transport: 1 and *data, *len (valid until the next
  * call of any mux or stream function), or 0 when there is none now. */
 int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len);

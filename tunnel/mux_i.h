@@ -21,10 +21,12 @@ enum {
 	MUX_ACK_BYTES = 256 * 1024, /* acknowledge at the latest after this much */
 	MUX_ACK_FRAMES = 128,
 	MUX_ACK_DELAY_US = 10000,    /* or this long */
+	MUX_TAKE_FRAMES = 16,	     /* in one go of mux_take */
+	MUX_RELEASE_FRAMES = 256,    /* freed in one go */
 	MUX_RTT_EVERY_US = 1000000,  /* a PING this often while bytes flow */
 	MUX_RETAIN_SLACK = 16 << 20, /* numbered control frames beyond the budget */
-	WINDOW_INITIAL = 64 * 1024, /* at most */
-	WINDOW_USUAL = 256 * 1024, /* as long as the budget is far */
+	WINDOW_INITIAL = 64 * 1024,  /* at most */
+	WINDOW_USUAL = 256 * 1024,   /* as long as the budget is far */
 };
 
 /* What we may still send on a stream. */
@@ -105,6 +107,7 @@ struct mux {
 	struct framebuf_list ctl;      /* OPEN, EOF, RESET: go in order, before any DATA */
 	struct framebuf_list retained; /* numbered, sent, not acknowledged */
 	uint64_t retained_bytes, tx_next, tx_acked;
+	int release_wake; /* frames were freed, and mux_wake not called yet */
 	struct stream_list credits;
 	struct sched_class classes[STREAM_CLASSES];
 	struct stream_list throttled;
@@ -140,13 +143,16 @@ struct mux {
 };
 
 /* mux.c */
+/* Where stream id is looked for. The numbers are the peer's to choose, so the place is not. */
+struct stream_bucket *mux_bucket(struct mux *m, uint32_t id);
 struct stream *mux_find(struct mux *m, uint32_t id);
 void mux_wake(struct mux *m);
 int mux_fail(struct mux *m, enum code code, struct err *e);
 /* Queues a numbered control frame of s; payload of len bytes. */
 void mux_queue(struct mux *m, struct stream *s, enum frame_type type, const uint8_t *payload,
 	       size_t len);
-void mux_release_acked(struct mux *m, uint64_t next_seq);
+/* Frees some of the frames that were acknowledged (mux_owes: there are more). */
+void mux_release_some(struct mux *m);
 
 /* stream.c */
 struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, const char *target);

@@ -172,7 +172,8 @@ static int on_ack(struct mux *m, struct err *e)
 			(unsigned long long)m->tx_next);
 		return mux_fail(m, CODE_PROTOCOL, e);
 	}
-	mux_release_acked(m, next);
+	m->tx_acked = next;
+	mux_release_some(m);
 	return 0;
 }
 
@@ -327,21 +328,29 @@ static int input_payload(struct mux *m, const uint8_t *data, size_t len, size_t 
 	return on_frame(m, e);
 }
 
-int mux_input(struct mux *m, const uint8_t *data, size_t len, uint64_t now_us, struct err *e)
+int mux_take(struct mux *m, const uint8_t *data, size_t len, size_t *used, uint64_t now_us,
+	     struct err *e)
 {
+	const uint8_t *at = data;
+	unsigned steps = 0;
 	int r = 0;
 
 	m->now_us = m->heard_us = now_us;
-	while (!r && !m->oom && (len > 0 || (m->in_payload && m->cur_have == m->cur.len))) {
+	mux_release_some(m);
+	while (!r && !m->oom && steps < 2 * MUX_TAKE_FRAMES &&
+	       (len > 0 || (m->in_payload && m->cur_have == m->cur.len))) {
 		size_t n;
 
-		if (m->close_queued) /* ended by us, perhaps in a callback: deaf from now on */
-			return 0;
+		if (m->close_queued) { /* ended by us, perhaps in a callback: deaf from now on */
+			at += len;
+			break;
+		}
+		steps++;
 		if (m->in_payload) {
-			r = input_payload(m, data, len, &n, e);
+			r = input_payload(m, at, len, &n, e);
 		} else {
 			n = min_size(len, FRAME_HEADER_LEN - m->head_have);
-			memcpy(m->head + m->head_have, data, n);
+			memcpy(m->head + m->head_have, at, n);
 			m->head_have += (uint32_t)n;
 			if (m->head_have == FRAME_HEADER_LEN) {
 				r = check_header(m, e);
@@ -349,12 +358,26 @@ int mux_input(struct mux *m, const uint8_t *data, size_t len, uint64_t now_us, s
 				m->cur_have = 0;
 			}
 		}
-		data += n;
+		at += n;
 		len -= n;
 	}
 	if (!r && m->oom) {
 		err_set(e, ERR_SPACE, "no memory left for what the peer sent");
 		r = mux_fail(m, CODE_INTERNAL, e);
 	}
+	*used = (size_t)(at - data);
+	return r;
+}
+
+int mux_input(struct mux *m, const uint8_t *data, size_t len, uint64_t now_us, struct err *e)
+{
+	size_t used = 0;
+	int r;
+
+	do {
+		data += used;
+		len -= used;
+		r = mux_take(m, data, len, &used, now_us, e);
+	} while (!r && !m->close_queued && (used < len || mux_owes(m)));
 	return r;
 }

@@ -32,7 +32,7 @@ struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, c
 	s->id = id;
 	s->class = class;
 	s->tx_limit = m->peer.window_bytes;
-	LIST_INSERT_HEAD(&m->table[(id >> 1) % MUX_BUCKETS], s, bucket);
+	LIST_INSERT_HEAD(mux_bucket(m, id), s, bucket);
 	m->streams++;
 	return s;
 }

@@ -65,6 +65,8 @@ static int bio_read(BIO *bio, char *buf, size_t size, size_t *got)
 
 	BIO_clear_retry_flags(bio);
 	*got = 0;
+	if (io->flooded)
+		return 0;
 	if (io->in_len == 0) {
 		switch (fill(io)) {
 		case FILL_OK:
@@ -134,6 +136,7 @@ BIO *tls_bio_new(struct tls_bio *io)
 	if (!bio)
 		return NULL;
 	BIO_set_data(bio, io);
+	io->idle_left = TLS_BIO_IDLE_MAX;
 	BIO_set_init(bio, 1);
 	return bio;
 }
@@ -142,6 +145,21 @@ void tls_bio_turn(struct tls_bio *io)
 {
 	io->turn_reads = TLS_BIO_TURN_READS;
 	io->dry = 0;
+}
+
+void tls_bio_count(struct tls_bio *io, size_t data)
+{
+	if (!data && !io->idle_left)
+		io->flooded = 1;
+	if (!data) {
+		io->idle_left -= io->idle_left > 0;
+		return;
+	}
+	io->idle_paid += data;
+	if (io->idle_left == TLS_BIO_IDLE_MAX || io->idle_paid < TLS_BIO_IDLE_BYTES)
+		return;
+	io->idle_left++;
+	io->idle_paid = 0;
 }
 
 void tls_bio_fini(struct tls_bio *io)

@@ -19,6 +19,11 @@ enum {
 	 * falls out of the cache between the kernel's copy and OpenSSL's. */
 	TLS_BIO_IN_SIZE = 64 * 1024,
 	TLS_BIO_TURN_READS = 8, /* chunks a turn, so that one peer cannot hold a thread */
+	/* Records without application data (KeyUpdate, tickets, alerts, empty ones): so many in
+	 * a row, and one more for so many bytes of data. Each costs us more than it does the peer,
+	 * and OpenSSL comes back from none of them. */
+	TLS_BIO_IDLE_MAX = 32,
+	TLS_BIO_IDLE_BYTES = 64 * 1024,
 };
 
 /* Embedded in the transport, which owns it and outlives the BIO. */
@@ -36,6 +41,10 @@ struct tls_bio {
 	int foreign;	/* what came first is not TLS */
 	int recv_errno; /* a recv failed */
 	int short_of_memory;
+	/* Records without data that the peer may still send (tls_bio_count). */
+	unsigned idle_left;
+	uint64_t idle_paid; /* bytes of data on the way to one more */
+	int flooded;	    /* it had none left, and sent another */
 };
 
 /* A BIO over io, or NULL when memory is short. */
@@ -43,6 +52,10 @@ BIO *tls_bio_new(struct tls_bio *io);
 
 /* Starts a turn: the socket may be asked again. */
 void tls_bio_turn(struct tls_bio *io);
+
+/* Counts a record that came in once the handshake was over: of data bytes of application
+ * data, 0 where it has none. Too many without end the connection: io reads no more. */
+void tls_bio_count(struct tls_bio *io, size_t data);
 
 void tls_bio_fini(struct tls_bio *io);
 

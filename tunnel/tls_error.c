@@ -397,6 +397,11 @@ int tls_error_explain(struct err *e, SSL *ssl, const struct tls_facts *f, const 
 	ERR_clear_error();
 	if (!f->done && f->note != TLS_NOTE_NONE && (r = explain_note(e, f)) != 0)
 		return r;
+	if (io->flooded)
+		return err_set(e, ERR_LIMIT,
+			       "The %s sent more than %d TLS records without data (KeyUpdate, for "
+			       "one), which adit never does",
+			       peer_name(f), TLS_BIO_IDLE_MAX);
 	if (first && lib == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET &&
 	    reason <= SSL_AD_REASON_OFFSET + 255)
 		return explain_alert(e, ssl, f, reason - SSL_AD_REASON_OFFSET);

@@ -24,6 +24,9 @@
  * the peer sends (KeyUpdate) must not pile up when it does not read. */
 enum { ANSWERS_MAX = 2 * TRANSPORT_UNSENT_MAX };
 
+/* Records a read: small ones are many, and others have a turn, too. */
+enum { RECORDS_MAX = 64 };
+
 struct transport_tls {
 	struct transport t;
 	struct creds_set *set;
@@ -157,16 +160,32 @@ static int tls_handshake(struct transport *t, struct err *e)
 	return r != 0 ? r : want;
 }
 
+/* OpenSSL has opened a record. Those with data are counted when they are read. */
+static void on_record(int write, int version, int type, const void *buf, size_t len, SSL *ssl,
+		      void *arg)
+{
+	struct transport_tls *tls = arg;
+
+	(void)version;
+	(void)ssl;
+	if (!write && type == SSL3_RT_INNER_CONTENT_TYPE && len == 1 && tls->facts.done &&
+	    *(const uint8_t *)buf != SSL3_RT_APPLICATION_DATA)
+		tls_bio_count(&tls->io, 0);
+}
+
 /* Fills buf as far as it goes without waiting. Bytes read; *end is 0, or why it
  * stopped before buf was full. */
 static size_t read_some(struct transport_tls *tls, uint8_t *buf, size_t size, int *end)
 {
+	unsigned records = 0;
 	size_t got = 0, n;
 
 	*end = 0;
-	while (got < size) {
+	while (got < size && records < RECORDS_MAX) {
 		if (SSL_read_ex(tls->ssl, buf + got, size - got, &n)) {
 			got += n;
+			records++;
+			tls_bio_count(&tls->io, n);
 			continue;
 		}
 		switch (SSL_get_error(tls->ssl, 0)) {
@@ -326,6 +345,8 @@ static int set_up(struct transport_tls *tls, const char *host, struct err *e)
 		return err_set(e, ERR_SYSTEM, "No memory for a TLS connection");
 	SSL_set_bio(tls->ssl, bio, bio);
 	SSL_set_app_data(tls->ssl, &tls->facts);
+	SSL_set_msg_callback(tls->ssl, on_record);
+	SSL_set_msg_callback_arg(tls->ssl, tls);
 	if (tls->set->role == CREDS_SERVER) {
 		SSL_set_accept_state(tls->ssl);
 		return 0;

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Goal: a peer without any right that sends what costs the most, in 16 sessions at once, holds up nobody: the echo of a
+# good session, a newcomer and SIGTERM take no longer than where that peer only uses the processor (3 times at most, or
+# a time that is not noticed). All of them share one processor. And the watchdog is fed by a loop that is in time only.
+. "$(dirname "$0")/lib.sh"
+need socat taskset
+
+SESSIONS=16 SECONDS_EACH=4
+cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')
+echo_tool=$HELPERS/echo
+slow=1 # times what is allowed
+[ -z "$SANITIZE" ] || slow=10
+
+ms_since() { echo $((($(date +%s%N) - $1) / 1000000)); }
+
+# beside WHAT: sets P99, MAX (of the echo), NEWCOMER and END, in milliseconds
+beside() {
+    local began hostile
+    "$echo_tool" serve "$T/echo-$1" &
+    started $!
+    wait_until 10 "the echo's socket is there" test -S "$T/echo-$1"
+    start_serve --insecure --allow-forward "unix:$T/echo-$1"
+    start_forward "tcp://127.0.0.1:$PORT" --insecure -L "unix:$T/near-$1=unix:$T/echo-$1"
+    "$HELPERS/hostile" 127.0.0.1 "$PORT" "$1" "$SESSIONS" $((SECONDS_EACH + 30)) >"$T/hostile.log" &
+    hostile=$!
+    started "$hostile"
+    wait_until 20 "the sessions are there" grep -q begun "$T/hostile.log"
+    sleep 1
+    read -r _ _ P99 MAX <<<"$("$echo_tool" ping "$T/near-$1" "$SECONDS_EACH")"
+    [ -n "$MAX" ] || fail "beside $1: the good session is dead"
+    P99=$((P99 / 1000)) MAX=$((MAX / 1000))
+    began=$(date +%s%N)
+    timeout 60 "$ADIT" forward "tcp://127.0.0.1:$PORT" --insecure -L "unix:$T/new-$1=unix:$T/echo-$1" --background \
+        --pid-file "$T/new.pid" 2>"$T/new.log" || fail "beside $1 a newcomer does not get in: $(cat "$T/new.log")"
+    NEWCOMER=$(ms_since "$began")
+    kill "$(cat "$T/new.pid")"
+    began=$(date +%s%N)
+    kill -TERM "$SERVE"
+    wait "$SERVE" || fail "adit serve ended with status $?"
+    END=$(ms_since "$began")
+    kill "$hostile" "$FORWARD" 2>/dev/null
+    wait "$hostile" 2>/dev/null
+    ! grep -E 'Sanitizer|runtime error' "$T/serve.log" || fail "a sanitizer spoke"
+    say "beside $1: echo p99 $P99 ms, max $MAX ms; newcomer $NEWCOMER ms; SIGTERM $END ms"
+}
+
+# no_more WHAT IS BURN FLOOR: IS is not more than 3 times BURN, nor than FLOOR milliseconds
+no_more() {
+    local most=$(($3 * 3))
+    [ "$most" -ge $(($4 * slow)) ] || most=$(($4 * slow))
+    [ "$2" -le "$most" ] || fail "$1: $2 ms, and $3 ms beside one that only burns: $most ms would do"
+}
+
+taskset -cp "$cpu" $$ >/dev/null
+beside burn
+burn=("$P99" "$MAX" "$NEWCOMER" "$END")
+for what in tiny collide open; do
+    beside "$what"
+    no_more "$what: the echo's p99" "$P99" "${burn[0]}" 500
+    no_more "$what: the longest echo" "$MAX" "${burn[1]}" 1500
+    no_more "$what: a newcomer" "$NEWCOMER" "${burn[2]}" 1500
+    no_more "$what: SIGTERM" "$END" "${burn[3]}" 1500
+done
+
+# A loop whose every turn takes long: stopped, and let run for a moment.
+socat -u UNIX-RECV:"$T/notify" OPEN:"$T/notify.log",creat,append &
+started $!
+wait_until 10 "the manager's socket is there" test -S "$T/notify"
+count() { grep -c '^WATCHDOG=1$' "$T/notify.log"; }
+export NOTIFY_SOCKET=$T/notify WATCHDOG_USEC=5000000
+start_serve --insecure
+unset NOTIFY_SOCKET WATCHDOG_USEC
+wait_until 10 "the watchdog is fed" eval '[ "$(count)" -ge 2 ]'
+kill -STOP "$SERVE"
+at=$(count)
+for _ in 1 2 3 4; do
+    sleep 2.2
+    kill -CONT "$SERVE"
+    sleep 0.1
+    kill -STOP "$SERVE"
+done
+expect_equal "words of a loop whose turns take seconds" "$at" "$(count)"
+kill -CONT "$SERVE"
+wait_until 10 "it is fed again once the turns are short" eval '[ "$(count)" -gt "$at" ]'
+kill -TERM "$SERVE"
+wait "$SERVE" || fail "adit serve ended with status $?"

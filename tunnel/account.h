@@ -1,0 +1,55 @@
+/*
+ * What a peer uses of this process, over all its sessions: so that one that asks for
+ * everything gets no more than its part, whatever it sends, and in how many sessions.
+ *
+ * The time of the event loop: whose links have something to do wait for their turn. The
+ * one whose peer has had the least of late goes first, and of one peer's the link that
+ * has; no more than ACCOUNT_RUN_US of such turns are taken before the loop looks at its
+ * sockets, timers and signals again.
+ */
+#ifndef ADIT_TUNNEL_ACCOUNT_H
+#define ADIT_TUNNEL_ACCOUNT_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct account;
+struct accounts;
+struct event_base;
+
+enum { ACCOUNT_RUN_US = 1000 };
+
+/* All peers of one event loop; NULL when memory is short. */
+struct accounts *accounts_new(struct event_base *base);
+
+/* Lets go of it; it is freed with the last account. NULL is fine. */
+void accounts_free(struct accounts *a);
+
+/* The peer's; a new one when it has none. NULL when memory is short. Put it back. */
+struct account *account_get(struct accounts *a, const char *peer);
+void account_put(struct account *p);
+
+/* How much of the loop's time a peer, or a link, has had of late; zeroed is none. */
+struct usage {
+	uint64_t us, at_us;
+};
+
+/* A link's place in the queue. Embedded; not to be moved while it waits. */
+struct turn {
+	TAILQ_ENTRY(turn) link;
+	struct account *account; /* NULL: it has no place yet */
+	struct usage used;
+	int waits;
+	/* Does what is due, for about ACCOUNT_RUN_US at most. May ask for another turn, and may
+	 * free the turn. */
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
+/* fn will be called from the loop, once. */
+void turn_ask(struct turn *t);
+
+/* It will not. */
+void turn_cancel(struct turn *t);
+
+#endif
