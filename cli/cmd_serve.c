@@ -11,6 +11,7 @@
 #include "cli/serve_i.h"
 #include "cli/serve_sockets.h"
 #include "cli/usage.h"
+#include "tunnel/account.h"
 
 static void on_session(void *ctx, struct session *s)
 {
@@ -109,7 +110,8 @@ static int start(struct serve *v, struct err *e)
 	if (v->base && !v->source.stdio && serve_notify_init(&v->notify, v->base, count, v, e) < 0)
 		return e->code;
 	v->router = v->base ? router_new(v->base) : NULL;
-	if (!v->router || watch_signals(v) < 0)
+	v->accounts = v->base ? accounts_new(v->base) : NULL;
+	if (!v->router || !v->accounts || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
 	v->log_timer = log_timer_new(v->base);
 	serve_setup_rights(v, c);
@@ -117,8 +119,8 @@ static int start(struct serve *v, struct err *e)
 	if (rc == 0)
 		rc = serve_setup_caretaker(v, e);
 	if (rc == 0 && has_api)
-		rc = serve_api_start(&v->api, &c->api, v->base, v->router, &v->auth, v->run_dir,
-				     v->state_dir, e);
+		rc = serve_api_start(&v->api, &c->api, v->base, v->router, v->accounts, &v->auth,
+				     v->run_dir, v->state_dir, e);
 	if (rc < 0)
 		return rc;
 	if (v->source.stdio)
@@ -175,6 +177,7 @@ static void stop(struct serve *v)
 	serve_stdio_free(v->session); /* the router has told it */
 	if (v->base) {
 		session_linger(v->base);
+		accounts_free(v->accounts);
 		serve_notify_fini(&v->notify);
 		if (v->log_timer)
 			event_free(v->log_timer);

@@ -209,16 +209,27 @@ static int take_sessions_in_all(struct reading *g, const char *value, struct err
 	return take_count(&g->c->limits.all_sessions_max, value, 65536, e);
 }
 
+static int take_size(uint64_t *bytes, uint64_t least, const char *value, struct err *e)
+{
+	uint64_t v;
+
+	if (size_parse(&v, value, e) < 0)
+		return e->code;
+	if (v < least)
+		return err_set(e, ERR_USAGE, "\"%s\" is too little: a session needs %uM", value,
+			       (unsigned)(least >> 20));
+	*bytes = v;
+	return 0;
+}
+
 static int take_memory(struct reading *g, const char *value, struct err *e)
 {
-	uint64_t bytes;
+	return take_size(&g->c->limits.session.memory_max_bytes, 1 << 20, value, e);
+}
 
-	if (size_parse(&bytes, value, e) < 0)
-		return e->code;
-	if (bytes < 1 << 20)
-		return err_set(e, ERR_USAGE, "\"%s\" is too little: a session needs 1M", value);
-	g->c->limits.session.memory_max_bytes = bytes;
-	return 0;
+static int take_memory_total(struct reading *g, const char *value, struct err *e)
+{
+	return take_size(&g->c->limits.memory_max_bytes, 4 << 20, value, e);
 }
 
 /* Only root may become another; whom sshd has started this as may not need to. */
@@ -317,6 +328,11 @@ static int take_sessions(struct reading *g, const char *value, struct err *e)
 	return take_count(&g->rights->sessions_max, value, 65536, e);
 }
 
+static int take_memory_of_peer(struct reading *g, const char *value, struct err *e)
+{
+	return take_size(&g->rights->memory_max, 4 << 20, value, e);
+}
+
 static const struct key keys[] = {
     {"listen", SERVE, false, take_listen},
     {"psk", SERVE, false, take_psk},
@@ -334,6 +350,7 @@ static const struct key keys[] = {
     {"handshakes", SERVE, false, take_handshakes},
     {"sessions", SERVE, false, take_sessions_in_all},
     {"memory", SERVE, false, take_memory},
+    {"memory-total", SERVE, false, take_memory_total},
     {"forward", PEER, true, take_forward},
     {"migrate", PEER, false, take_migrate},
     {"launch", PEER, true, take_launch},
@@ -345,6 +362,7 @@ static const struct key keys[] = {
     {"libvirt", PEER, false, take_libvirt},
     {"bandwidth", PEER, false, take_bandwidth},
     {"sessions", PEER, false, take_sessions},
+    {"memory", PEER, false, take_memory_of_peer},
 };
 
 enum { KEY_COUNT = sizeof(keys) / sizeof(*keys) };

@@ -64,6 +64,7 @@ static void print_serve(const struct config *c, const struct config_source *sour
 	snprintf(text, sizeof(text), "%u", c->limits.all_sessions_max);
 	line(out, "sessions", text);
 	line(out, "memory", size_format(c->limits.session.memory_max_bytes, text, sizeof(text)));
+	line(out, "memory-total", size_format(c->limits.memory_max_bytes, text, sizeof(text)));
 }
 
 static void print_rules(FILE *out, const char *name, const struct rules *r, size_t skip)
@@ -104,6 +105,8 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 	}
 	snprintf(text, sizeof(text), "%u", r->sessions_max ? r->sessions_max : sessions);
 	line(out, "sessions", text);
+	if (r->memory_max)
+		line(out, "memory", size_format(r->memory_max, text, sizeof(text)));
 }
 
 void config_print(const struct config *c, const struct config_source *source, FILE *out)

@@ -153,10 +153,12 @@ static int listen_unix(struct serve_api *s, const char *run_dir, struct err *e)
 }
 
 int serve_api_start(struct serve_api *s, const struct serve_api_options *options,
-		    struct event_base *base, struct router *router, const struct auth *auth,
-		    const char *run_dir, const char *state_dir, struct err *e)
+		    struct event_base *base, struct router *router, struct accounts *accounts,
+		    const struct auth *auth, const char *run_dir, const char *state_dir,
+		    struct err *e)
 {
-	struct api_config config = {.auth = auth, .state_dir = state_dir, .router = router};
+	struct api_config config = {
+	    .auth = auth, .state_dir = state_dir, .router = router, .accounts = accounts};
 	int rc;
 
 	s->options = options;

@@ -14,6 +14,8 @@
 #include "control/tasks.h"
 #include "control/vms_found.h"
 
+struct accounts;
+
 enum {
 	SERVE_API_OPTION_VMS = OPTION_SERVE_API,
 	SERVE_API_OPTION_API,
@@ -71,10 +73,12 @@ int serve_api_check(const struct serve_api_options *o, struct err *e);
 void serve_api_options_fini(struct serve_api_options *o);
 
 /* Opens the API; options (which were checked), auth, run_dir and state_dir are borrowed until
- * serve_api_fini, and so is router. auth is both the server's and that of the jobs. */
+ * serve_api_fini, and so are router and accounts. auth is both the server's and that of the jobs.
+ */
 int serve_api_start(struct serve_api *s, const struct serve_api_options *options,
-		    struct event_base *base, struct router *router, const struct auth *auth,
-		    const char *run_dir, const char *state_dir, struct err *e);
+		    struct event_base *base, struct router *router, struct accounts *accounts,
+		    const struct auth *auth, const char *run_dir, const char *state_dir,
+		    struct err *e);
 
 /* Reads the token of file into token (API_TOKEN_MAX + 1 bytes); "" where there is no TCP.
  * ERR_CONFIG. */

@@ -22,6 +22,8 @@
 #include "proxy/router.h"
 #include "tunnel/listener.h"
 
+struct accounts;
+
 /* How it ends. */
 enum serve_state {
 	SERVE_RUNS,
@@ -49,6 +51,7 @@ struct serve {
 	struct creds *creds;
 	struct router *router;
 	struct rights_table *rights; /* the router's */
+	struct accounts *accounts;   /* of the peers that come */
 	struct listener *listener;
 	struct serve_once *once;
 	struct serve_stdio *session;	 /* --stdio: the only one */

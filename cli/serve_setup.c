@@ -8,7 +8,8 @@
 #include "control/journal.h"
 
 /* Who has proved who it is, and may have a session. */
-static const char *admit(void *ctx, const char *peer, uint32_t *sessions_max, enum code *code)
+static const char *admit(void *ctx, const char *peer, uint32_t *sessions_max,
+			 uint64_t *memory_max_bytes, enum code *code)
 {
 	struct serve *v = ctx;
 	const struct rights *r = rights_table_find(v->rights, peer);
@@ -21,6 +22,7 @@ static const char *admit(void *ctx, const char *peer, uint32_t *sessions_max, en
 	}
 	if (r->sessions_max)
 		*sessions_max = r->sessions_max;
+	*memory_max_bytes = r->memory_max;
 	return NULL;
 }
 
@@ -28,6 +30,7 @@ struct listener_config serve_setup_limits(struct serve *v)
 {
 	struct listener_config c = v->config->limits;
 
+	c.accounts = v->accounts;
 	c.admit = admit;
 	c.admit_ctx = v;
 	return c;

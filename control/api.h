@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 
+struct accounts;
 struct api;
 struct auth;
 struct event_base;
@@ -28,10 +29,11 @@ enum {
 /* All borrowed for the life of the API. */
 struct api_config {
 	struct tasks *tasks;
-	struct vms_found *vms;	 /* NULL: no VMs to start from */
-	const struct auth *auth; /* of the jobs that are started, where vms is given */
-	const char *state_dir;	 /* likewise */
-	struct router *router;	 /* whose sessions GET /metrics tells of; may be NULL */
+	struct vms_found *vms;	   /* NULL: no VMs to start from */
+	const struct auth *auth;   /* of the jobs that are started, where vms is given */
+	const char *state_dir;	   /* likewise */
+	struct router *router;	   /* whose sessions GET /metrics tells of; may be NULL */
+	struct accounts *accounts; /* what those hold in memory; may be NULL */
 };
 
 struct api *api_new(struct event_base *base, const struct api_config *config, struct err *e);

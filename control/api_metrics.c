@@ -8,6 +8,7 @@
 
 #include "control/api_i.h"
 #include "proxy/router.h"
+#include "tunnel/account.h"
 
 /* s as a label's value. */
 static void label(struct evbuffer *out, const char *name, const char *s)
@@ -176,6 +177,7 @@ static bool next_session(const struct api *a, struct seen *s)
 	s->numbers.rtt_us = st.rtt_us;
 	s->numbers.granted_bytes = st.granted_bytes;
 	s->numbers.retained_bytes = st.retained_bytes;
+	s->numbers.held_bytes = st.held_bytes;
 	s->numbers.streams = st.streams;
 	return true;
 }
@@ -212,6 +214,11 @@ static void of_sessions(const struct api *a, struct evbuffer *out)
 	    {{"adit_session_memory_bytes", "Sent and kept until it is acknowledged.",
 	      AT(retained_bytes), 1},
 	     "gauge"},
+	    {{"adit_session_held_bytes",
+	      "What counts for the limits of the peer and of all: windows, what is kept, and what "
+	      "the session is itself.",
+	      AT(held_bytes), 1},
+	     "gauge"},
 	};
 #undef AT
 
@@ -236,4 +243,12 @@ void api_metrics_write(const struct api *a, struct evbuffer *out)
 	of_progress(a, out);
 	of_streams(a, out);
 	of_sessions(a, out);
+	if (!a->config.accounts)
+		return;
+	head(out, "adit_memory_held_bytes", "gauge", "What the sessions of all peers hold.");
+	evbuffer_add_printf(out, "adit_memory_held_bytes %.17g\n",
+			    (double)accounts_held(a->config.accounts));
+	head(out, "adit_memory_limit_bytes", "gauge", "The most that they may (memory-total).");
+	evbuffer_add_printf(out, "adit_memory_limit_bytes %.17g\n",
+			    (double)accounts_max(a->config.accounts));
 }

@@ -82,7 +82,7 @@ struct migrate_stream {
 /* Of the job's session, for those who watch it. */
 struct migrate_session {
 	char peer[256], address[128];
-	uint64_t sent_bytes, received_bytes, rtt_us, granted_bytes, retained_bytes;
+	uint64_t sent_bytes, received_bytes, rtt_us, granted_bytes, retained_bytes, held_bytes;
 	unsigned streams;
 };
 

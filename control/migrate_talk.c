@@ -274,5 +274,6 @@ void migrate_session(const struct migrate *m, struct migrate_session *out)
 	out->rtt_us = st.rtt_us;
 	out->granted_bytes = st.granted_bytes;
 	out->retained_bytes = st.retained_bytes;
+	out->held_bytes = st.held_bytes;
 	out->streams = st.streams;
 }

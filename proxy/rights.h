@@ -27,6 +27,7 @@ struct rights {
 	bool libvirt;		 /* the libvirt daemon here, and its migrations */
 	uint64_t bandwidth;	 /* bytes/s over all its streams, each way; 0: no limit */
 	unsigned sessions_max;	 /* at once; 0: as the listener has it */
+	uint64_t memory_max;	 /* bytes, of all its sessions; 0: no limit of its own */
 	unsigned refs;		 /* rights_ref, rights_unref */
 };
 

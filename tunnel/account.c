@@ -5,14 +5,21 @@
 #include "tunnel/account.h"
 
 #include <event2/event.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 enum {
-	HALF_LIFE_US = 65536,		  /* of what was used */
+	HALF_LIFE_US = 65536, /* of what was used */
+	FAIR = 2,	      /* a peer may hold so many times of what is left */
+	MAX_PART = 4,	      /* of the host's memory */
+	MAX_LEAST = 64 << 20,
+	TRIM_BYTES = 32 << 20,
+	TRIM_EVERY_S = 1,
 	TURN_MAX_US = 4 * ACCOUNT_RUN_US, /* what was longer had other processes in it */
 };
 
@@ -21,6 +28,7 @@ struct account {
 	struct accounts *all;
 	unsigned refs;
 	struct usage used;
+	uint64_t held_bytes, max_bytes; /* max 0: none of its own */
 	char peer[256];
 };
 
@@ -28,7 +36,10 @@ struct accounts {
 	LIST_HEAD(, account) peers; /* as many as have sessions */
 	unsigned refs;
 	TAILQ_HEAD(turn_list, turn) waiting;
-	struct event *ev_run, *ev_more;
+	struct event *ev_run, *ev_more, *ev_trim;
+	uint64_t held_bytes, max_bytes;
+	uint64_t peak_bytes; /* held at most since what was freed went back last */
+	struct framebuf_pool frames;
 	int soon;	      /* on_run comes without anybody's doing, or runs */
 	struct turn *running; /* NULL: none, or it has gone */
 };
@@ -107,6 +118,8 @@ static void on_run(evutil_socket_t fd, short what, void *ctx)
 	accounts_free(a);
 }
 
+static void on_trim(evutil_socket_t fd, short what, void *ctx);
+
 struct accounts *accounts_new(struct event_base *base)
 {
 	struct accounts *a = calloc(1, sizeof(*a));
@@ -116,9 +129,12 @@ struct accounts *accounts_new(struct event_base *base)
 	a->refs = 1;
 	LIST_INIT(&a->peers);
 	TAILQ_INIT(&a->waiting);
+	framebuf_pool_init(&a->frames);
+	a->max_bytes = accounts_max_default();
+	a->ev_trim = evtimer_new(base, on_trim, a);
 	a->ev_run = event_new(base, -1, 0, on_run, a);
 	a->ev_more = evtimer_new(base, on_run, a);
-	if (a->ev_run && a->ev_more)
+	if (a->ev_run && a->ev_more && a->ev_trim)
 		return a;
 	accounts_free(a);
 	return NULL;
@@ -132,7 +148,102 @@ void accounts_free(struct accounts *a)
 		event_free(a->ev_run);
 	if (a->ev_more)
 		event_free(a->ev_more);
+	if (a->ev_trim)
+		event_free(a->ev_trim);
+	framebuf_pool_fini(&a->frames);
 	free(a);
+}
+
+struct accounts *accounts_ref(struct accounts *a)
+{
+	a->refs++;
+	return a;
+}
+
+uint64_t accounts_max_default(void)
+{
+	uint64_t part = memory_of_host() / MAX_PART;
+
+	return part > MAX_LEAST ? part : MAX_LEAST;
+}
+
+void accounts_set_max(struct accounts *a, uint64_t bytes)
+{
+	a->max_bytes = bytes;
+}
+
+uint64_t accounts_max(const struct accounts *a)
+{
+	return a->max_bytes;
+}
+
+uint64_t accounts_held(const struct accounts *a)
+{
+	return a->held_bytes;
+}
+
+struct framebuf_pool *accounts_frames(struct accounts *a)
+{
+	return &a->frames;
+}
+
+struct accounts *account_all(struct account *p)
+{
+	return p->all;
+}
+
+void account_set_max(struct account *p, uint64_t bytes)
+{
+	p->max_bytes = bytes;
+}
+
+/* Much was freed, which malloc keeps. */
+static int has_to_trim(const struct accounts *a)
+{
+	return a->peak_bytes > a->held_bytes + TRIM_BYTES && a->held_bytes < a->peak_bytes / 2;
+}
+
+static void on_trim(evutil_socket_t fd, short what, void *ctx)
+{
+	struct accounts *a = ctx;
+
+	(void)fd;
+	(void)what;
+	if (!has_to_trim(a))
+		return;
+	framebuf_pool_fini(&a->frames);
+	malloc_trim(0);
+	a->peak_bytes = a->held_bytes;
+}
+
+void account_charge(struct account *p, int64_t bytes)
+{
+	static const struct timeval soon = {TRIM_EVERY_S, 0};
+	struct accounts *a;
+
+	if (!p)
+		return;
+	a = p->all;
+	p->held_bytes += (uint64_t)bytes;
+	a->held_bytes += (uint64_t)bytes;
+	if (a->held_bytes > a->peak_bytes)
+		a->peak_bytes = a->held_bytes;
+	else if (bytes < 0 && has_to_trim(a) && !event_pending(a->ev_trim, EV_TIMEOUT, NULL))
+		event_add(a->ev_trim, &soon);
+}
+
+uint64_t account_room(const struct account *p)
+{
+	const struct accounts *a;
+	uint64_t limit;
+
+	if (!p)
+		return UINT64_MAX;
+	a = p->all;
+	limit = a->max_bytes > a->held_bytes ? FAIR * (a->max_bytes - a->held_bytes) : 0;
+	if (p->max_bytes && limit > p->max_bytes)
+		limit = p->max_bytes;
+	return limit > p->held_bytes ? limit - p->held_bytes : 0;
 }
 
 struct account *account_get(struct accounts *a, const char *peer)

@@ -104,8 +104,8 @@ static void destroy(struct link *l)
 	if (l->ev_more)
 		event_free(l->ev_more);
 	turn_cancel(&l->turn);
-	account_put(l->turn.account);
 	mux_free(l->mux);
+	account_put(l->turn.account);
 	transport_free(l->transport);
 	free(l->rest);
 	free(l);
@@ -640,6 +640,7 @@ struct link *link_new(struct event_base *base, struct transport *t, const struct
 void link_set_account(struct link *l, struct account *p)
 {
 	l->turn.account = p;
+	mux_set_account(l->mux, p);
 }
 
 void link_set_ops(struct link *l, const struct link_ops *ops, void *ctx)

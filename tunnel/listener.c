@@ -66,6 +66,8 @@ void listener_config_default(struct listener_config *c)
 	c->handshakes_max = 256;
 	c->sessions_max = 64;
 	c->all_sessions_max = 1024;
+	c->memory_max_bytes = accounts_max_default();
+	c->accounts = NULL;
 	c->admit = NULL;
 	c->admit_ctx = NULL;
 }
@@ -133,15 +135,16 @@ static void on_session_gone(void *ctx, struct session *s)
 }
 
 /* Why the peer may not have a session, logged; NULL when it may. */
-static const char *refusal(const struct listener *l, const char *peer, const char *address,
-			   enum code *code)
+static const char *refusal(const struct listener *l, struct account *account, const char *peer,
+			   const char *address, enum code *code)
 {
 	uint32_t max = l->config.sessions_max;
 	const char *why = NULL;
+	uint64_t memory_max = 0;
 
 	*code = CODE_LIMIT;
 	if (l->config.admit)
-		why = l->config.admit(l->config.admit_ctx, peer, &max, code);
+		why = l->config.admit(l->config.admit_ctx, peer, &max, &memory_max, code);
 	if (why) {
 		log_warn(NULL, "connection from %s: %s: refused: %s", address, peer, why);
 		return why;
@@ -158,6 +161,14 @@ static const char *refusal(const struct listener *l, const char *peer, const cha
 			 address, peer, max);
 		return "too many sessions of this peer";
 	}
+	account_set_max(account, memory_max);
+	if (account_room(account) < MUX_COST) {
+		log_warn(NULL,
+			 "connection from %s: %s: there is no memory left for a session of it "
+			 "(memory and memory-total in adit.conf)",
+			 address, peer);
+		return "no memory for one more session of this peer";
+	}
 	return NULL;
 }
 
@@ -171,15 +182,18 @@ static void on_probation_ready(void *ctx)
 	struct account *account;
 	struct session *s;
 	enum code code;
-	const char *why = refusal(l, link_transport(link)->peer, p->address, &code);
+	const char *why = NULL;
 
+	account = account_get(l->accounts, link_transport(link)->peer);
+	if (account)
+		why = refusal(l, account, link_transport(link)->peer, p->address, &code);
 	if (why) {
+		account_put(account);
 		p->link = NULL;
 		probation_free(p);
 		link_close(link, code, why);
 		return;
 	}
-	account = account_get(l->accounts, link_transport(link)->peer);
 	s = account ? session_from_link(link, &l->config.session, p->address, &e) : NULL;
 	if (!s) {
 		log_error(NULL, "connection from %s: %s", p->address,
@@ -311,7 +325,9 @@ struct listener *listener_new_fds(struct event_base *base, const int *fds, unsig
 	l->ctx = ctx;
 	for (unsigned i = 0; i < count; i++)
 		l->openings[l->opening_count++].fd = fds[i];
-	l->accounts = accounts_new(base);
+	l->accounts = config->accounts ? accounts_ref(config->accounts) : accounts_new(base);
+	if (l->accounts)
+		accounts_set_max(l->accounts, config->memory_max_bytes);
 	l->ev_retry = evtimer_new(base, on_retry, l);
 	for (unsigned i = 0; l->ev_retry && i < count; i++) {
 		struct opening *o = &l->openings[i];
@@ -332,6 +348,7 @@ void listener_set(struct listener *l, struct creds *creds, const struct listener
 {
 	l->creds = creds;
 	l->config = *config;
+	accounts_set_max(l->accounts, config->memory_max_bytes);
 }
 
 uint16_t listener_port(const struct listener *l)

@@ -4,6 +4,7 @@
 
 #include "tunnel/session.h"
 
+struct accounts;
 struct listener;
 
 struct listener_config {
@@ -12,9 +13,14 @@ struct listener_config {
 				      gives way to a new one (256) */
 	uint32_t sessions_max;	   /* sessions of one peer at once (64) */
 	uint32_t all_sessions_max; /* of all peers at once (1024) */
+	uint64_t memory_max_bytes; /* of all peers at once (account.h) */
+	struct accounts *accounts; /* theirs; borrowed until the listener is made; NULL: it makes
+				      its own */
 	/* Asked of a peer that has proved who it is; NULL: all may come. May change its
-	 * sessions_max. Returns NULL, or why it may not come, which it is told with *code. */
-	const char *(*admit)(void *ctx, const char *peer, uint32_t *sessions_max, enum code *code);
+	 * sessions_max, and the memory that it may have (0: as others). Returns NULL, or why it
+	 * may not come, which it is told with *code. */
+	const char *(*admit)(void *ctx, const char *peer, uint32_t *sessions_max,
+			     uint64_t *memory_max_bytes, enum code *code);
 	void *admit_ctx;
 };
 

@@ -42,7 +42,9 @@ struct mux *mux_new(const struct mux_config *config, const struct mux_ops *ops, 
 	TAILQ_INIT(&m->ctl);
 	TAILQ_INIT(&m->retained);
 	TAILQ_INIT(&m->credits);
-	framebuf_pool_init(&m->pool);
+	framebuf_pool_init(&m->own_pool);
+	m->pool = &m->own_pool;
+	m->charged_bytes = MUX_COST;
 	sched_init(m);
 	return m;
 }
@@ -53,7 +55,7 @@ static void list_free(struct mux *m, struct framebuf_list *list)
 
 	while ((fb = TAILQ_FIRST(list))) {
 		TAILQ_REMOVE(list, fb, link);
-		framebuf_put(&m->pool, fb);
+		framebuf_put(m->pool, fb);
 	}
 }
 
@@ -71,9 +73,18 @@ void mux_free(struct mux *m)
 	}
 	list_free(m, &m->ctl);
 	list_free(m, &m->retained);
-	framebuf_put(&m->pool, m->close);
-	framebuf_pool_fini(&m->pool);
+	framebuf_put(m->pool, m->close);
+	framebuf_pool_fini(&m->own_pool);
+	account_charge(m->account, -(int64_t)m->charged_bytes);
 	free(m);
+}
+
+void mux_set_account(struct mux *m, struct account *p)
+{
+	m->account = p;
+	account_charge(p, (int64_t)m->charged_bytes);
+	framebuf_pool_fini(&m->own_pool);
+	m->pool = accounts_frames(account_all(p));
 }
 
 struct stream_bucket *mux_bucket(struct mux *m, uint32_t id)
@@ -154,6 +165,10 @@ struct stream *mux_open(struct mux *m, enum stream_class class, const char *targ
 			m->streams);
 		return NULL;
 	}
+	if (account_room(m->account) < m->window_initial) {
+		err_set(e, ERR_LIMIT, MUX_NO_ROOM);
+		return NULL;
+	}
 	if (m->next_id > UINT32_MAX - 2 || !(s = stream_new(m, m->next_id, class, target))) {
 		err_set(e, ERR_LIMIT, "no memory or no number left for a stream");
 		return NULL;
@@ -182,6 +197,7 @@ void mux_queue(struct mux *m, struct stream *s, enum frame_type type, const uint
 	if (len)
 		memcpy(fb->data + FRAME_HEADER_LEN, payload, len);
 	s->unacked++;
+	mux_charge(m, (int64_t)framebuf_cost(fb));
 	TAILQ_INSERT_TAIL(&m->ctl, fb, link);
 	mux_wake(m);
 }
@@ -200,13 +216,14 @@ void mux_release_some(struct mux *m)
 		s = mux_find(m, fb->stream);
 		TAILQ_REMOVE(&m->retained, fb, link);
 		m->retained_bytes -= framebuf_cost(fb);
+		mux_charge(m, -(int64_t)framebuf_cost(fb));
 		if (s) {
 			s->unacked--;
 			if (fb->type == FRAME_DATA)
 				s->tx_acked += fb->len - FRAME_HEADER_LEN;
 			stream_check_done(s);
 		}
-		framebuf_put(&m->pool, fb);
+		framebuf_put(m->pool, fb);
 		m->release_wake = 1;
 	}
 	/* Whoever stopped for the budget may go on. */
@@ -327,7 +344,7 @@ static struct framebuf *shrink(struct mux *m, struct framebuf *fb, size_t payloa
 	if (payload_len > FRAME_PAYLOAD_MAX / 4 || !(small = framebuf_small(payload_len)))
 		return fb;
 	memcpy(small->data + FRAME_HEADER_LEN, fb->data + FRAME_HEADER_LEN, payload_len);
-	framebuf_put(&m->pool, fb);
+	framebuf_put(m->pool, fb);
 	return small;
 }
 
@@ -343,7 +360,7 @@ static int pull_data(struct mux *m, struct stream *s, const uint8_t **data, size
 		max = rate_chunk(s->rate, max);
 	if (m->tx_rate && s->class != STREAM_CONTROL)
 		max = rate_chunk(m->tx_rate, max);
-	fb = framebuf_get(&m->pool);
+	fb = framebuf_get(m->pool);
 	if (!fb) {
 		m->oom = 1;
 		sched_remove(m, s);
@@ -367,9 +384,10 @@ static int pull_data(struct mux *m, struct stream *s, const uint8_t **data, size
 			rate_spend(m->tx_rate, (size_t)n);
 		sched_served(m, s, (size_t)n, s->tx_sent < s->tx_limit);
 		stream_leave(s);
+		mux_charge(m, (int64_t)framebuf_cost(fb));
 		return give_numbered(m, fb, data, len);
 	}
-	framebuf_put(&m->pool, fb);
+	framebuf_put(m->pool, fb);
 	if (n == STREAM_PULL_EOF && !s->dead) {
 		sched_remove(m, s);
 		s->ready = 0;
@@ -380,6 +398,13 @@ static int pull_data(struct mux *m, struct stream *s, const uint8_t **data, size
 	}
 	stream_leave(s);
 	return 0;
+}
+
+/* Whether the peer has to acknowledge some of what is kept before there is more. */
+static int keeps_enough(const struct mux *m)
+{
+	return m->retained_bytes >= m->config.session.memory_max_bytes ||
+	       (m->retained_bytes >= MUX_RETAIN_LEAST && account_room(m->account) < FRAME_MAX);
 }
 
 int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len)
@@ -399,7 +424,7 @@ int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len)
 		}
 		if (give_credit(m, data, len))
 			return 1;
-		if (m->retained_bytes >= m->config.session.memory_max_bytes)
+		if (keeps_enough(m))
 			break;
 		s = sched_pick(m);
 		if (!s)
@@ -539,6 +564,7 @@ void mux_stats(const struct mux *m, struct session_stats *out)
 				      .granted_bytes = m->granted_bytes,
 				      .queued_bytes = m->queued_bytes,
 				      .retained_bytes = m->retained_bytes,
+				      .held_bytes = m->charged_bytes,
 				      .streams = m->streams};
 }
 

@@ -10,6 +10,7 @@
 #include "tunnel/session.h"
 #include "tunnel/stream.h"
 
+struct account;
 struct mux;
 
 struct mux_config {
@@ -59,6 +60,10 @@ uint64_t mux_timeout_us(const struct mux *m, uint64_t now_us);
 
 /* The path's round trip as the transport knows it (0: unknown); sizes the windows. */
 void mux_set_rtt(struct mux *m, uint64_t rtt_us);
+
+/* Charges p (borrowed) with what m holds, and bounds what m takes by what p may. Once. */
+enum { MUX_COST = 512 << 10 }; /* of a session by itself, with its transport's buffers */
+void mux_set_account(struct mux *m, struct account *p);
 
 /* See session_set_rates. */
 void mux_set_rates(struct mux *m, struct rate *tx, struct rate *rx);

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 #include "base/bytes.h"
+#include "tunnel/account.h"
 #include "tunnel/framebuf.h"
 #include "tunnel/mux.h"
 
@@ -20,13 +21,16 @@ enum {
 	MUX_BUCKETS = 1024,
 	MUX_ACK_BYTES = 256 * 1024, /* acknowledge at the latest after this much */
 	MUX_ACK_FRAMES = 128,
-	MUX_ACK_DELAY_US = 10000,    /* or this long */
-	MUX_TAKE_FRAMES = 16,	     /* in one go of mux_take */
-	MUX_RELEASE_FRAMES = 256,    /* freed in one go */
-	MUX_RTT_EVERY_US = 1000000,  /* a PING this often while bytes flow */
-	MUX_RETAIN_SLACK = 16 << 20, /* numbered control frames beyond the budget */
-	WINDOW_INITIAL = 64 * 1024,  /* at most */
-	WINDOW_USUAL = 256 * 1024,   /* as long as the budget is far */
+	MUX_ACK_DELAY_US = 10000,     /* or this long */
+	MUX_TAKE_FRAMES = 16,	      /* in one go of mux_take */
+	MUX_RELEASE_FRAMES = 256,     /* freed in one go */
+	MUX_RTT_EVERY_US = 1000000,   /* a PING this often while bytes flow */
+	MUX_RETAIN_SLACK = 16 << 20,  /* numbered control frames beyond the budget */
+	MUX_RETAIN_LEAST = 256 << 10, /* may be kept whatever the peer's other sessions hold */
+	MUX_ENDED_MAX =
+	    512, /* streams that have ended, and whose end is not acknowledged, likewise */
+	WINDOW_INITIAL = 64 * 1024, /* at most */
+	WINDOW_USUAL = 256 * 1024,  /* as long as the budget is far */
 };
 
 /* What we may still send on a stream. */
@@ -103,7 +107,7 @@ struct mux {
 	int hello_sent, woken;
 	int close_queued, close_sent;
 	struct framebuf *close;
-	struct framebuf_pool pool;
+	struct framebuf_pool own_pool, *pool;
 	struct framebuf_list ctl;      /* OPEN, EOF, RESET: go in order, before any DATA */
 	struct framebuf_list retained; /* numbered, sent, not acknowledged */
 	uint64_t retained_bytes, tx_next, tx_acked;
@@ -128,6 +132,10 @@ struct mux {
 	uint32_t ack_bytes, ack_frames;
 	uint64_t ack_at_us; /* 0: none is waiting */
 
+	/* what the peer holds, over all its sessions; NULL: nobody counts. Borrowed */
+	struct account *account;
+	uint64_t charged_bytes; /* of it, for this mux */
+
 	/* of the peer, over all its sessions; NULL: no limit. Not for class control. Borrowed */
 	struct rate *tx_rate, *rx_rate;
 
@@ -143,6 +151,13 @@ struct mux {
 };
 
 /* mux.c */
+/* The mux holds so much more, or less. */
+static inline void mux_charge(struct mux *m, int64_t bytes)
+{
+	m->charged_bytes += (uint64_t)bytes;
+	account_charge(m->account, bytes);
+}
+
 /* Where stream id is looked for. The numbers are the peer's to choose, so the place is not. */
 struct stream_bucket *mux_bucket(struct mux *m, uint32_t id);
 struct stream *mux_find(struct mux *m, uint32_t id);
@@ -153,6 +168,11 @@ void mux_queue(struct mux *m, struct stream *s, enum frame_type type, const uint
 	       size_t len);
 /* Frees some of the frames that were acknowledged (mux_owes: there are more). */
 void mux_release_some(struct mux *m);
+
+/* Why a stream is refused for want of memory. */
+#define MUX_NO_ROOM                                                                                \
+	"the sessions of this peer hold as much memory as they may (memory and memory-total in "   \
+	"adit.conf)"
 
 /* stream.c */
 struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, const char *target);

@@ -90,6 +90,15 @@ static int on_open(struct mux *m, struct err *e)
 		return mux_fail(m, CODE_INTERNAL, e);
 	}
 	window_open(s);
+	if (!account_room(m->account)) {
+		if (m->streams - m->windows > MUX_ENDED_MAX) {
+			err_set(e, ERR_LIMIT, "the ends of %u streams are not acknowledged",
+				m->streams - m->windows);
+			return mux_fail(m, CODE_LIMIT, e);
+		}
+		stream_refuse(s, CODE_LIMIT, MUX_NO_ROOM);
+		return 0;
+	}
 	if (m->streams > max) {
 		char reason[64];
 

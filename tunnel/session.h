@@ -105,6 +105,7 @@ struct session_stats {
 	uint64_t granted_bytes;	 /* sum of the windows granted */
 	uint64_t queued_bytes;	 /* came in, waits for endpoints */
 	uint64_t retained_bytes; /* sent, not acknowledged */
+	uint64_t held_bytes;	 /* charged to the peer: both, and what the session is itself */
 	uint32_t streams;
 };
 

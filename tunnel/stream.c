@@ -20,6 +20,11 @@ const char *stream_class_name(enum stream_class c)
 	return (unsigned)c < STREAM_CLASSES ? names[c] : "unknown";
 }
 
+static size_t cost(const struct stream *s)
+{
+	return sizeof(*s) + strlen(s->target) + 1;
+}
+
 struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, const char *target)
 {
 	struct stream *s = calloc(1, sizeof(*s));
@@ -34,6 +39,7 @@ struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, c
 	s->tx_limit = m->peer.window_bytes;
 	LIST_INSERT_HEAD(mux_bucket(m, id), s, bucket);
 	m->streams++;
+	mux_charge(m, (int64_t)cost(s));
 	return s;
 }
 
@@ -90,6 +96,7 @@ void stream_detach(struct stream *s, const char *reason)
 	s->reap_due = 0;
 	LIST_REMOVE(s, bucket);
 	m->streams--;
+	mux_charge(m, -(int64_t)cost(s));
 	s->mux = NULL;
 	if (!s->dead && !orderly && s->ops && !s->user_gone) {
 		s->dead = 1;

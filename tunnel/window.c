@@ -77,6 +77,7 @@ static void charge(struct stream *s)
 		return; /* closed */
 	s->mux->granted_bytes += now;
 	s->mux->granted_bytes -= s->charged;
+	mux_charge(s->mux, (int64_t)now - (int64_t)s->charged);
 	s->charged = now;
 }
 
@@ -85,7 +86,8 @@ static void charge(struct stream *s)
 static void resize(struct stream *s, uint64_t size)
 {
 	struct mux *m = s->mux;
-	uint64_t all = pool(m), out = lent(m), most = s->charged + (all > out ? all - out : 0);
+	uint64_t all = pool(m), out = lent(m), free = all > out ? all - out : 0;
+	uint64_t room = account_room(m->account), most = s->charged + (free < room ? free : room);
 
 	if (size > m->config.session.window_max_bytes)
 		size = m->config.session.window_max_bytes;
@@ -191,6 +193,7 @@ void window_close(struct stream *s)
 	if (s->window)
 		m->windows--;
 	m->granted_bytes -= s->charged;
+	mux_charge(m, -(int64_t)s->charged);
 	s->charged = 0;
 	s->window = 0;
 	if (s->credit_due)

@@ -2,13 +2,13 @@
  *
  *     hostile HOST PORT WHAT SESSIONS SECONDS [TARGET]
  *
- * Makes SESSIONS sessions, and does to each of them, for SECONDS,
+ * Makes SESSIONS sessions from 127.0.0.2, and does to each of them, for SECONDS,
  *
  *   collide   8000 OPENs whose numbers are 2048 apart, which are never acknowledged; then
  *             CREDIT for the first one, without a pause
  *   tiny      the smallest frames that there are, without a pause
  *   open      OPENs that are refused, and acknowledged, without a pause
- *   hoard     64 streams to TARGET, which has much to say; with all the credit that they can
+ *   hoard     4 streams to TARGET, which has much to say; with all the credit that they can
  *             have and not one ACK
  *   burn      nothing: it only uses the processor as much as it can
  *
@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 enum { HEADER = 16, HELLO = 1, ACK = 4, CREDIT = 6, OPEN = 16, PONG = 3, BLOCK = 256 * 1024 };
-enum { SESSIONS_MAX = 1024, OPENS = 8000, HOARD_STREAMS = 64, EVERY = 2048 };
+enum { SESSIONS_MAX = 1024, OPENS = 8000, HOARD_STREAMS = 4, EVERY = 2048 };
 
 struct session {
 	int fd;		  /* -1: the other side has ended it */
@@ -195,9 +195,12 @@ static void turn(struct session *s)
 static int connect_to(const char *host, const char *port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	/* A peer of its own: over bare TCP its name is its address. */
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK + 1)}};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	if (inet_pton(AF_INET, host, &to.sin_addr) != 1 ||
+	    bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
 	    connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
 		perror("hostile: connect");
 		exit(1);

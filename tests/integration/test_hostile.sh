@@ -3,7 +3,7 @@
 # good session, a newcomer and SIGTERM take no longer than where that peer only uses the processor (3 times at most, or
 # a time that is not noticed). All of them share one processor. And the watchdog is fed by a loop that is in time only.
 . "$(dirname "$0")/lib.sh"
-need socat taskset
+need socat taskset curl
 
 SESSIONS=16 SECONDS_EACH=4
 cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')
@@ -61,6 +61,47 @@ for what in tiny collide open; do
     no_more "$what: a newcomer" "$NEWCOMER" "${burn[2]}" 1500
     no_more "$what: SIGTERM" "$END" "${burn[3]}" 1500
 done
+
+# Memory: what a peer that acknowledges nothing has us keep is bounded over all its sessions, is no hindrance to a good
+# one, and goes back when it has gone.
+TOTAL_MIB=64
+"$echo_tool" pour "$T/pour" &
+started $!
+"$echo_tool" serve "$T/echo" &
+started $!
+wait_until 10 "the sockets are there" test -S "$T/pour" -a -S "$T/echo"
+cat >"$T/hoard.conf" <<END
+[serve]
+insecure = yes
+memory = 32M
+memory-total = ${TOTAL_MIB}M
+[peer tcp:*]
+forward = unix:$T/pour
+          unix:$T/echo
+END
+chmod 600 "$T/hoard.conf"
+start_serve --config "$T/hoard.conf" --api "$T/api.sock" --run-dir "$T/run" --state-dir "$T/state"
+before=$(rss_kib "$SERVE")
+"$HELPERS/hostile" 127.0.0.1 "$PORT" hoard "$SESSIONS" 60 "unix:$T/pour" >"$T/hostile.log" &
+hostile=$!
+started "$hostile"
+wait_until 20 "the sessions are there" grep -q begun "$T/hostile.log"
+held() { curl -s --unix-socket "$T/api.sock" http://adit/metrics | sed -n "s/^adit_memory_$1_bytes //p" | awk '{ printf "%d\n", $1 / 1048576 }'; }
+wait_until 20 "the peer holds what it may" eval '[ "$(held held)" -ge $((TOTAL_MIB / 2)) ]'
+expect_equal "adit_memory_limit_bytes, in MiB" "$TOTAL_MIB" "$(held limit)"
+start_forward "tcp://127.0.0.1:$PORT" --insecure -L "unix:$T/near=unix:$T/echo"
+read -r _ _ P99 MAX <<<"$("$echo_tool" ping "$T/near" 3)"
+[ -n "$MAX" ] || fail "beside hoard: the good session is dead"
+most=$(held held)
+[ "$most" -le "$TOTAL_MIB" ] || fail "$most MiB are held, of $TOTAL_MIB"
+peak=$((($(peak_kib "$SERVE") - before) / 1024))
+say "beside hoard: echo p99 $((P99 / 1000)) ms, max $((MAX / 1000)) ms; $most MiB held, $peak MiB more than before at most"
+[ -n "$SANITIZE" ] || [ "$peak" -le $((TOTAL_MIB * 3 / 2)) ] || fail "it took $peak MiB for $TOTAL_MIB"
+kill "$hostile"
+wait "$hostile" 2>/dev/null
+[ -n "$SANITIZE" ] ||
+    wait_until 20 "what was freed goes back" eval '[ $((($(rss_kib "$SERVE") - before) / 1024)) -le $((TOTAL_MIB / 4)) ]'
+end_adits
 
 # A loop whose every turn takes long: stopped, and let run for a moment.
 socat -u UNIX-RECV:"$T/notify" OPEN:"$T/notify.log",creat,append &
