@@ -68,8 +68,12 @@ static int gather(struct talk *t, const uint8_t *data, size_t len, struct err *e
 			       COOKIE_MAX);
 	if (t->len + len + 1 > t->cap) {
 		size_t cap = (t->len + len + 1) * 2;
-		char *line = realloc(t->line, cap);
+		char *line;
 
+		if (stream_hold(t->stream, cap) < 0)
+			return err_set(e, ERR_LIMIT,
+				       "the peer's sessions hold as much memory as they may");
+		line = realloc(t->line, cap);
 		if (!line)
 			return err_set(e, ERR_SPACE, "no memory for the peer's message");
 		t->line = line;

@@ -82,7 +82,7 @@ static void drop(struct connector *c)
 		event_del(&l->next);
 		free(l);
 	} else if (was_first) {
-		event_active(&l->next, EV_TIMEOUT, 0);
+		event_add(&l->next, &(struct timeval){0}); /* others first: a line may be long */
 	}
 	resolve_cancel(c->resolve);
 	event_del(&c->io);

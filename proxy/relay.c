@@ -45,6 +45,9 @@ enum {
 	 * would hold it in the kernel's memory. */
 	RELAY_WIDEN_AFTER = 4 * 1024 * 1024,
 	RELAY_WIDE_SNDBUF = 1024 * 1024,
+	/* A window's worth may wait for an endpoint that was full, and one that takes fast
+	 * would hold the loop up. */
+	RELAY_DRAIN_MAX = 1024 * 1024,
 };
 
 enum relay_state {
@@ -75,6 +78,7 @@ struct relay {
 	unsigned out_ended_early : 1; /* the same, before there was an endpoint */
 	unsigned ending : 1;	      /* on_end runs */
 	uint64_t pushed_bytes;
+	uint64_t drain_until; /* of pushed_bytes, in this turn; 0: it is not being drained */
 	struct event read;
 	struct event write;
 	struct event check;
@@ -204,6 +208,8 @@ static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t l
 	(void)s;
 	if (r->state != RELAY_RUNNING || r->full)
 		return 0;
+	if (r->drain_until && r->pushed_bytes >= r->drain_until)
+		return 0;
 	do
 		n = send(r->fd, data, len, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
@@ -315,10 +321,18 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 	r->full = 0;
 	/* Watched until an edge finds nothing waiting: an endpoint that was full is
 	 * likely to be so again. */
-	if (stream_pending(r->stream) == 0)
+	if (stream_pending(r->stream) == 0) {
 		event_del(&r->write);
-	else
-		stream_drain(r->stream);
+		return;
+	}
+	r->drain_until = r->pushed_bytes + RELAY_DRAIN_MAX;
+	stream_drain(r->stream);
+	if (r->state == RELAY_RUNNING && !r->full && r->pushed_bytes >= r->drain_until) {
+		/* Another edge, in the next turn of the loop. */
+		event_del(&r->write);
+		event_add(&r->write, NULL);
+	}
+	r->drain_until = 0;
 }
 
 static void on_reap(evutil_socket_t fd, short what, void *ctx)

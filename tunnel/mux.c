@@ -41,7 +41,8 @@ struct mux *mux_new(const struct mux_config *config, const struct mux_ops *ops, 
 	TAILQ_INIT(&m->reap);
 	TAILQ_INIT(&m->ctl);
 	TAILQ_INIT(&m->retained);
-	TAILQ_INIT(&m->credits);
+	TAILQ_INIT(&m->credits[0]);
+	TAILQ_INIT(&m->credits[1]);
 	framebuf_pool_init(&m->own_pool);
 	m->pool = &m->own_pool;
 	m->charged_bytes = MUX_COST;
@@ -327,7 +328,7 @@ static int give_credit(struct mux *m, const uint8_t **data, size_t *len)
 
 	if (!s)
 		return 0;
-	TAILQ_REMOVE(&m->credits, s, credit);
+	TAILQ_REMOVE(window_list(s), s, credit);
 	s->credit_due = 0;
 	if (s->rx_limit < s->rx_consumed + s->window)
 		s->rx_limit = s->rx_consumed + s->window;

@@ -80,6 +80,8 @@ struct stream {
 	int credit_due;
 	TAILQ_ENTRY(stream) credit;
 
+	size_t held; /* by the user (stream_hold) */
+
 	int reap_due;
 	TAILQ_ENTRY(stream) reap;
 };
@@ -111,8 +113,8 @@ struct mux {
 	struct framebuf_list ctl;      /* OPEN, EOF, RESET: go in order, before any DATA */
 	struct framebuf_list retained; /* numbered, sent, not acknowledged */
 	uint64_t retained_bytes, tx_next, tx_acked;
-	int release_wake; /* frames were freed, and mux_wake not called yet */
-	struct stream_list credits;
+	int release_wake;	       /* frames were freed, and mux_wake not called yet */
+	struct stream_list credits[2]; /* [1]: of class control, which no rate holds */
 	struct sched_class classes[STREAM_CLASSES];
 	struct stream_list throttled;
 	uint8_t scratch[FRAME_HEADER_LEN + FRAME_SMALL_MAX];
@@ -215,6 +217,8 @@ void window_open(struct stream *s);
 void window_accepted(struct stream *s);
 void window_consumed(struct stream *s, size_t len);
 void window_close(struct stream *s);
+/* Where s waits to give it. */
+struct stream_list *window_list(const struct stream *s);
 /* The next stream whose CREDIT is due and may go; NULL. */
 struct stream *window_due(const struct mux *m);
 /* Microseconds until that changes; UINT64_MAX when it does not by itself. */

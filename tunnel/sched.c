@@ -18,7 +18,7 @@ static const unsigned weights[STREAM_CLASSES] = {
 };
 
 /* Turns that fresh streams may have in a row while old ones wait. */
-enum { FRESH_RUN_MAX = 8, THROTTLE_RECHECK_US = 20000 };
+enum { FRESH_RUN_MAX = 8, THROTTLE_RECHECK_US = 20000, THROTTLE_LOOKS = 64 };
 
 void sched_init(struct mux *m)
 {
@@ -147,12 +147,15 @@ void sched_unthrottle(struct mux *m)
 uint64_t sched_timeout_us(const struct mux *m)
 {
 	uint64_t best = THROTTLE_RECHECK_US; /* a limit that was raised is seen by then */
+	unsigned looks = 0;
 	struct stream *s;
 
 	TAILQ_FOREACH(s, &m->throttled, sched)
 	{
 		uint64_t wait = sched_wait_us(m, s);
 
+		if (++looks > THROTTLE_LOOKS)
+			break;
 		if (wait < best)
 			best = wait;
 	}

@@ -96,7 +96,8 @@ void stream_detach(struct stream *s, const char *reason)
 	s->reap_due = 0;
 	LIST_REMOVE(s, bucket);
 	m->streams--;
-	mux_charge(m, -(int64_t)cost(s));
+	mux_charge(m, -(int64_t)(cost(s) + s->held));
+	s->held = 0;
 	s->mux = NULL;
 	if (!s->dead && !orderly && s->ops && !s->user_gone) {
 		s->dead = 1;
@@ -297,6 +298,17 @@ void stream_free(struct stream *s)
 		stream_check_done(s);
 	else if (!s->calling)
 		stream_destroy(s);
+}
+
+int stream_hold(struct stream *s, size_t bytes)
+{
+	if (!s->mux)
+		return 0;
+	if (bytes > s->held && account_room(s->mux->account) < bytes - s->held)
+		return -1;
+	mux_charge(s->mux, (int64_t)bytes - (int64_t)s->held);
+	s->held = bytes;
+	return 0;
 }
 
 void stream_set_rate(struct stream *s, struct rate *r)

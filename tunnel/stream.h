@@ -94,6 +94,10 @@ struct stream_stats {
 	uint32_t window_bytes;	 /* the receive window granted to the peer */
 };
 
+/* The user keeps so many bytes in all of what came in on s, beyond what the stream does: they are
+ * charged to the peer until s ends. -1 where its sessions hold as much as they may already. */
+int stream_hold(struct stream *s, size_t bytes);
+
 /* Whether everything sent (EOF included, if sent) was acknowledged. */
 int stream_flushed(const struct stream *s);
 

@@ -114,12 +114,17 @@ static void adapt(struct stream *s, uint64_t elapsed_us)
 		resize(s, s->window - s->window / 8);
 }
 
+struct stream_list *window_list(const struct stream *s)
+{
+	return &s->mux->credits[s->class == STREAM_CONTROL];
+}
+
 static void grant(struct stream *s)
 {
 	if (s->credit_due || s->in != STREAM_IN_OPEN)
 		return;
 	s->credit_due = 1;
-	TAILQ_INSERT_TAIL(&s->mux->credits, s, credit);
+	TAILQ_INSERT_TAIL(window_list(s), s, credit);
 	mux_wake(s->mux);
 }
 
@@ -166,21 +171,18 @@ void window_consumed(struct stream *s, size_t len)
 
 struct stream *window_due(const struct mux *m)
 {
-	struct stream *s;
+	struct stream *s = TAILQ_FIRST(&m->credits[1]);
 
-	if (!m->rx_rate || !rate_wait_us(m->rx_rate, m->now_us))
-		return TAILQ_FIRST(&m->credits);
-	TAILQ_FOREACH(s, &m->credits, credit)
-	if (s->class == STREAM_CONTROL)
+	if (s || (m->rx_rate && rate_wait_us(m->rx_rate, m->now_us)))
 		return s;
-	return NULL;
+	return TAILQ_FIRST(&m->credits[0]);
 }
 
 uint64_t window_timeout_us(const struct mux *m)
 {
 	uint64_t wait;
 
-	if (TAILQ_EMPTY(&m->credits) || !m->rx_rate)
+	if (TAILQ_EMPTY(&m->credits[0]) || !m->rx_rate)
 		return UINT64_MAX;
 	wait = rate_wait_us(m->rx_rate, m->now_us);
 	return wait < RATE_LOOK_US ? wait : RATE_LOOK_US;
@@ -197,6 +199,6 @@ void window_close(struct stream *s)
 	s->charged = 0;
 	s->window = 0;
 	if (s->credit_due)
-		TAILQ_REMOVE(&m->credits, s, credit);
+		TAILQ_REMOVE(window_list(s), s, credit);
 	s->credit_due = 0;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Goal: a peer without any right that sends what costs the most, in 16 sessions at once, holds up nobody: the echo of a
-# good session, a newcomer and SIGTERM take no longer than where that peer only uses the processor (3 times at most, or
-# a time that is not noticed). All of them share one processor. And the watchdog is fed by a loop that is in time only.
+# Goal: a peer without any right that sends what costs the most, in 16 sessions at once (or 30 connections that ask for
+# new keys), holds up nobody: the echo of a good session, a newcomer and SIGTERM take no longer than where that peer
+# only uses the processor (3 times at most, or a time that is not noticed). All of them share one processor. The memory
+# that a peer may hold is bounded, and the watchdog is fed only by a loop that is in time.
 . "$(dirname "$0")/lib.sh"
 need socat taskset curl
 
@@ -19,9 +20,11 @@ beside() {
     "$echo_tool" serve "$T/echo-$1" &
     started $!
     wait_until 10 "the echo's socket is there" test -S "$T/echo-$1"
-    start_serve --insecure --allow-forward "unix:$T/echo-$1"
-    start_forward "tcp://127.0.0.1:$PORT" --insecure -L "unix:$T/near-$1=unix:$T/echo-$1"
-    "$HELPERS/hostile" 127.0.0.1 "$PORT" "$1" "$SESSIONS" $((SECONDS_EACH + 30)) >"$T/hostile.log" &
+    local scheme=tcp with=(--insecure) attack=("$HELPERS/hostile" 127.0.0.1 PORT "$1" "$SESSIONS")
+    [ "$1" != rekey ] || scheme=tls with=(--psk "$PSK") attack=("$HELPERS/rekey" 127.0.0.1 PORT "$PSK" 30)
+    start_serve "${with[@]}" --allow-forward "unix:$T/echo-$1"
+    start_forward "$scheme://127.0.0.1:$PORT" "${with[@]}" -L "unix:$T/near-$1=unix:$T/echo-$1"
+    "${attack[@]/#PORT/$PORT}" $((SECONDS_EACH + 30)) >"$T/hostile.log" &
     hostile=$!
     started "$hostile"
     wait_until 20 "the sessions are there" grep -q begun "$T/hostile.log"
@@ -30,7 +33,7 @@ beside() {
     [ -n "$MAX" ] || fail "beside $1: the good session is dead"
     P99=$((P99 / 1000)) MAX=$((MAX / 1000))
     began=$(date +%s%N)
-    timeout 60 "$ADIT" forward "tcp://127.0.0.1:$PORT" --insecure -L "unix:$T/new-$1=unix:$T/echo-$1" --background \
+    timeout 60 "$ADIT" forward "$scheme://127.0.0.1:$PORT" "${with[@]}" -L "unix:$T/new-$1=unix:$T/echo-$1" --background \
         --pid-file "$T/new.pid" 2>"$T/new.log" || fail "beside $1 a newcomer does not get in: $(cat "$T/new.log")"
     NEWCOMER=$(ms_since "$began")
     kill "$(cat "$T/new.pid")"
@@ -41,6 +44,7 @@ beside() {
     kill "$hostile" "$FORWARD" 2>/dev/null
     wait "$hostile" 2>/dev/null
     ! grep -E 'Sanitizer|runtime error' "$T/serve.log" || fail "a sanitizer spoke"
+    [ "$1" != rekey ] || grep -q 'TLS records without data' "$T/serve.log" || fail "the flood of new keys was borne"
     say "beside $1: echo p99 $P99 ms, max $MAX ms; newcomer $NEWCOMER ms; SIGTERM $END ms"
 }
 
@@ -52,9 +56,10 @@ no_more() {
 }
 
 taskset -cp "$cpu" $$ >/dev/null
+make_psk
 beside burn
 burn=("$P99" "$MAX" "$NEWCOMER" "$END")
-for what in tiny collide open; do
+for what in tiny collide open rekey; do
     beside "$what"
     no_more "$what: the echo's p99" "$P99" "${burn[0]}" 500
     no_more "$what: the longest echo" "$MAX" "${burn[1]}" 1500
