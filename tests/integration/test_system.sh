@@ -52,21 +52,25 @@ monotonic=$(sed -n 's/^MONOTONIC_USEC=//p' "$T/notify.log")
 up=$(awk '{ print int($1 * 1000000) }' /proc/uptime)
 [ "$monotonic" -gt $((up - 60000000)) ] && [ "$monotonic" -le "$up" ] || fail "MONOTONIC_USEC=$monotonic at $up"
 
-# the watchdog hears from a loop that turns, and not from one that hangs: here in the log, which nobody reads
+# the watchdog hears from a loop that turns, also where nobody reads its log, and not from one that stands still
 at=$(count '^WATCHDOG=1$')
 sleep 1
 [ $(($(count '^WATCHDOG=1$') - at)) -ge 5 ] || fail "WATCHDOG=1 came $(($(count '^WATCHDOG=1$') - at)) times in 1 s, for a limit of 0.4 s"
 timeout 0.5 cat <&5 >/dev/null
 timeout 1 cat /dev/zero >&5 # until the pipe is full
 kill -HUP "$SERVE"
+at=$(count '^WATCHDOG=1$')
+wait_until 5 "it goes on while its log stands still" eval '[ "$(count "^WATCHDOG=1$")" -gt $((at + 1)) ]'
+cat <&5 >/dev/null &
+reader=$!
+started "$reader"
+kill -STOP "$SERVE"
 sleep 0.5
 at=$(count '^WATCHDOG=1$')
 sleep 0.6
 expect_equal "words of a loop that hangs" "$at" "$(count '^WATCHDOG=1$')"
-cat <&5 >/dev/null &
-reader=$!
-started "$reader"
-wait_until 5 "it goes on when its log does" eval '[ "$(count "^WATCHDOG=1$")" -gt "$at" ]'
+kill -CONT "$SERVE"
+wait_until 5 "it is fed again once the loop turns" eval '[ "$(count "^WATCHDOG=1$")" -gt "$at" ]'
 
 # the end
 end_forward
