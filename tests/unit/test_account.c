@@ -8,10 +8,12 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/keyed.h"
 #include "base/memory.h"
 #include "tests/unit/pair.h"
 #include "tunnel/account.h"
+#include "tunnel/mux_i.h" /* to see how long the table's chains are */
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -138,22 +140,178 @@ static void test_mux_keeps_no_more_than_the_peer_may_have(void **state)
 	accounts_free(a);
 }
 
-/* Numbers 2048 apart, as a peer would choose them for a table of 1024 that goes by them. */
-static void test_keyed_hash_spreads_what_is_chosen(void **state)
+/* A frame by hand, without payload bytes but zeroes; returns its length. */
+static size_t put_frame(uint8_t *to, uint8_t type, uint32_t stream, uint32_t seq, size_t len)
 {
-	static unsigned count[1024];
+	struct frame_header h = {.len = (uint32_t)len, .type = type, .stream = stream, .seq = seq};
+
+	frame_pack_header(to, &h);
+	memset(to + FRAME_HEADER_LEN, 0, len);
+	return FRAME_HEADER_LEN + len;
+}
+
+/* Numbers 2048 apart, as a peer would choose them for a table of 1024 that goes by them. */
+static void test_mux_spreads_numbers_that_are_chosen(void **state)
+{
+	uint8_t frame[FRAME_HEADER_LEN + FRAME_SMALL_MAX];
+	struct err e = ERR_INIT;
 	unsigned most = 0;
+	struct pair pair;
 
 	(void)state;
-	for (uint32_t i = 0, id = 1; i < 8192; i++, id += 2048) {
-		unsigned at = (unsigned)(keyed_hash(&id, sizeof(id)) % 1024);
+	pair_init(&pair, NULL, NULL);
+	pair_run(&pair, 0, 10);
+	for (uint32_t i = 0; i < 8000; i++) {
+		size_t len = frame_pack_open(frame + FRAME_HEADER_LEN, STREAM_OTHER, "unix:/no");
+		struct frame_header h = {
+		    .len = (uint32_t)len, .type = FRAME_OPEN, .stream = 1 + 2048 * i, .seq = i};
 
-		if (++count[at] > most)
-			most = count[at];
+		frame_pack_header(frame, &h);
+		assert_int_equal(
+		    mux_input(pair.end[1].mux, frame, FRAME_HEADER_LEN + len, pair.now_us, &e), 0);
 	}
-	assert_true(most < 64);
+	for (unsigned i = 0; i < MUX_BUCKETS; i++) {
+		unsigned n = 0;
+		struct stream *s;
+
+		LIST_FOREACH(s, &pair.end[1].mux->table[i], bucket)
+		n++;
+		most = n > most ? n : most;
+	}
+	assert_in_range(most, 8, 64);
 	assert_int_equal(keyed_hash("abc", 3), keyed_hash("abc", 3));
 	assert_true(keyed_hash("abc", 3) != keyed_hash("abcd", 4));
+	pair_fini(&pair);
+}
+
+/* However small they are: 16 frames, then the caller looks at its clock. */
+static void test_mux_takes_a_few_frames_at_a_time(void **state)
+{
+	static uint8_t frames[10000 * (FRAME_HEADER_LEN + 8)];
+	struct err e = ERR_INIT;
+	size_t len = 0, used, goes = 0;
+	struct pair pair;
+
+	(void)state;
+	pair_init(&pair, NULL, NULL);
+	pair_run(&pair, 0, 10);
+	for (int i = 0; i < 10000; i++)
+		len += put_frame(frames + len, FRAME_PONG, 0, 0, 8);
+	for (size_t at = 0; at < len; at += used, goes++) {
+		assert_int_equal(
+		    mux_take(pair.end[1].mux, frames + at, len - at, &used, pair.now_us, &e), 0);
+		assert_in_range(used, 1, 16 * (FRAME_HEADER_LEN + 8));
+	}
+	assert_in_range(goes, 10000 / 16, 10000);
+	pair_fini(&pair);
+}
+
+/* One ACK of all that was kept: freed in pieces, and no memory is counted twice. */
+static void test_mux_frees_what_was_acknowledged_in_pieces(void **state)
+{
+	uint8_t frame[FRAME_HEADER_LEN + FRAME_SMALL_MAX];
+	struct session_stats st;
+	struct err e = ERR_INIT;
+	unsigned goes = 0;
+	size_t len, used;
+	struct pair pair;
+
+	(void)state;
+	pair_init(&pair, NULL, NULL);
+	pair_run(&pair, 0, 10);
+	for (uint32_t i = 0; i < 2000; i++) {
+		struct frame_header h = {.type = FRAME_OPEN, .stream = 1 + 2 * i, .seq = i};
+
+		h.len = (uint32_t)frame_pack_open(frame + FRAME_HEADER_LEN, STREAM_OTHER, "no");
+		frame_pack_header(frame, &h);
+		assert_int_equal(
+		    mux_input(pair.end[1].mux, frame, FRAME_HEADER_LEN + h.len, pair.now_us, &e),
+		    0);
+	}
+	for (int i = 0; i < 100; i++) { /* the refusals go out, and are kept */
+		pair_collect(&pair, 1);
+		pair.end[1].wire_len = 0;
+	}
+	mux_stats(pair.end[1].mux, &st);
+	assert_int_equal(st.retained_bytes, 2000 * FRAMEBUF_COST_MIN);
+	len = put_frame(frame, FRAME_ACK, 0, 0, 8);
+	frame_pack_u64(frame + FRAME_HEADER_LEN, 2000);
+	assert_int_equal(mux_take(pair.end[1].mux, frame, len, &used, pair.now_us, &e), 0);
+	assert_int_equal(used, len);
+	for (; mux_owes(pair.end[1].mux); goes++)
+		assert_int_equal(mux_take(pair.end[1].mux, frame, 0, &used, pair.now_us, &e), 0);
+	assert_in_range(goes, 4, 20);
+	mux_reap(pair.end[1].mux);
+	mux_stats(pair.end[1].mux, &st);
+	assert_int_equal(st.retained_bytes, 0);
+	assert_int_equal(st.streams, 0);
+	assert_int_equal(st.held_bytes, MUX_COST);
+	pair_fini(&pair);
+}
+
+/* ---- turns ---- */
+
+static const char *order[64];
+static unsigned orders;
+
+struct busy {
+	struct turn turn;
+	const char *name;
+	uint64_t us; /* how long a turn of it takes */
+	int again;
+};
+
+static void work(void *ctx)
+{
+	struct busy *b = ctx;
+	uint64_t until_us = clock_us() + b->us;
+
+	order[orders++ % 64] = b->name;
+	event_base_loopbreak(base); /* behind the callback that takes turns */
+	while (clock_us() < until_us)
+		;
+	if (b->again && --b->again)
+		turn_ask(&b->turn);
+}
+
+static void test_turns_are_few_and_fair(void **state)
+{
+	struct accounts *a = accounts_new(base);
+	struct busy bad[3] = {{.name = "bad"}, {.name = "bad"}, {.name = "bad"}},
+		    good = {.name = "good", .us = 0, .again = 1};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		bad[i].turn.fn = work;
+		bad[i].turn.ctx = &bad[i];
+		bad[i].turn.account = account_get(a, "psk:bad");
+		bad[i].us = 2 * ACCOUNT_RUN_US;
+		bad[i].again = 10;
+		turn_ask(&bad[i].turn);
+		turn_ask(&bad[i].turn); /* once is enough */
+	}
+	good.turn.fn = work;
+	good.turn.ctx = &good;
+	good.turn.account = account_get(a, "psk:good");
+	/* One that takes long is all that the loop bears in a turn of its own. */
+	for (unsigned i = 1; i <= 5; i++) {
+		event_base_dispatch(base);
+		assert_int_equal(orders, i);
+	}
+	/* Who has had nothing goes before those that wait already. */
+	turn_ask(&good.turn);
+	event_base_dispatch(base);
+	assert_string_equal(order[5], "good");
+	/* One that does not want its turn any more has none. */
+	for (int i = 0; i < 3; i++)
+		turn_cancel(&bad[i].turn);
+	orders = 0;
+	event_base_dispatch(base);
+	assert_int_equal(orders, 0);
+	for (int i = 0; i < 3; i++)
+		account_put(bad[i].turn.account);
+	account_put(good.turn.account);
+	accounts_free(a);
 }
 
 int main(void)
@@ -161,7 +319,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_account_leaves_something_for_who_comes),
 	    cmocka_unit_test(test_mux_keeps_no_more_than_the_peer_may_have),
-	    cmocka_unit_test(test_keyed_hash_spreads_what_is_chosen),
+	    cmocka_unit_test(test_mux_spreads_numbers_that_are_chosen),
+	    cmocka_unit_test(test_mux_takes_a_few_frames_at_a_time),
+	    cmocka_unit_test(test_mux_frees_what_was_acknowledged_in_pieces),
+	    cmocka_unit_test(test_turns_are_few_and_fair),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -81,13 +81,13 @@ static void test_config_reads_what_a_file_says(void **state)
 	    "\xef\xbb\xbf# a comment\n; another\n"
 	    "[serve] ; of all\n"
 	    "listen = [::1]:99\npsk = /k ; behind\nlog-level = debug\nhandshakes = 7\n"
-	    "sessions = 9\nmemory = 2M\nrun-dir = /r\nstate-dir = /s\n"
+	    "sessions = 9\nmemory = 2M\nmemory-total = 5M\nrun-dir = /r\nstate-dir = /s\n"
 	    "\n[peer a long name that has more than the fifty bytes which libinih keeps, O=x]\n"
 	    "libvirt = yes\n"
 	    "[peer b]\n"
 	    "forward = unix:/a\n  tcp:h:1 ; goes on\n"
 	    "migrate = yes\nlaunch = /bin/sh\nlaunch=/bin/true\nbandwidth = 3M/s\n"
-	    "sessions = 2\ndest-qmp = /run/*.sock\n"
+	    "sessions = 2\nmemory = 4M\ndest-qmp = /run/*.sock\n"
 	    "[peer c]\n",
 	    NULL, &e);
 	assert_string_equal(e.text, "");
@@ -113,6 +113,8 @@ static void test_config_reads_what_a_file_says(void **state)
 	assert_string_equal(r->launch[1], "/bin/true");
 	assert_int_equal(r->bandwidth, 3 << 20);
 	assert_int_equal(r->sessions_max, 2);
+	assert_int_equal(c->limits.memory_max_bytes, 5 << 20);
+	assert_int_equal(r->memory_max, 4 << 20);
 	assert_false(r->libvirt);
 	assert_false(rights_any(rights_table_find(c->rights, "psk:c")));
 	assert_ptr_equal(rights_table_find(c->rights, "psk:zz"), rights_none());
@@ -159,6 +161,8 @@ static void test_config_tells_the_line_of_what_is_wrong(void **state)
 	is_wrong(SERVE "[peer b]\nlaunch = /etc/passwd\n", 4, "not a program");
 	is_wrong(SERVE "[peer b]\nimages = /etc/passwd\n", 4, "not a directory");
 	is_wrong(SERVE "[peer b]\nimages = /tmp\n", 4, "everybody may write");
+	is_wrong(SERVE "memory-total = 3M\n", 3, "a session needs 4M");
+	is_wrong(SERVE "[peer b]\nmemory = 3M\n", 4, "a session needs 4M");
 	is_wrong(SERVE "[peer b]\nbandwidth = 0\n", 4, "bandwidth: ");
 	is_wrong(SERVE "[peer b]\n\nlaunch = /bin/sh\n\n[peer c]\n", 3,
 		 "launch needs migrate = yes");
