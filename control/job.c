@@ -24,6 +24,7 @@
 
 enum {
 	BEGIN_MS = 15000, /* from the talk's opening to BEGIN */
+	JOBS_MAX = 64,	  /* of a peer: each is processes and memory here */
 	SUSPECT_MS = 700,
 	UNDO_SAY_MS = 3000, /* the source waits for 5 s */
 	CLOSING_MS = 60000, /* QEMU ends its exports; the guest stands still */
@@ -315,6 +316,14 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 	if (j->service->draining) {
 		err_set(&e, ERR_REFUSED,
 			"this adit is ending, and takes no more VMs: try again in a while");
+		job_fail(j, &e);
+		return;
+	}
+	if (service_jobs_of(j->service, j->peer) >= JOBS_MAX) {
+		err_set(&e, ERR_LIMIT,
+			"%d migrations of this peer are under way there, the most allowed: try "
+			"again when one has ended",
+			JOBS_MAX);
 		job_fail(j, &e);
 		return;
 	}

@@ -60,10 +60,10 @@ enum job_state {
 struct job_disk {
 	struct job *job;
 	const struct vmdesc_disk *desc;
-	char node[256];	 /* in the twin: the image's, below filters */
+	char node[256];	  /* in the twin: the image's, below filters */
 	char file_id[64]; /* of its image, "" when not known */
-	char window[32]; /* the node for the copy, where node itself is not it: job_streams.c */
-	char *raw_file;	 /* the file of a raw image, which the window is over; NULL: over node */
+	char window[32];  /* the node for the copy, where node itself is not it: job_streams.c */
+	char *raw_file;	  /* the file of a raw image, which the window is over; NULL: over node */
 	bool larger, sparse, direct; /* than desc's; as of struct twin_drive */
 	struct relay *relay;
 	bool connected;
@@ -131,16 +131,16 @@ struct job {
 	char nbd_dir[160], nbd_path[180];
 	int nbd_fd;
 
-	bool putting_back; /* the QEMU that waited is being put back as it was */
-	bool undoing;	   /* the guardian undoes */
-	bool answer_due;   /* after that the source is told ABORTED */
-	struct err failed; /* or ABORT with this */
+	bool putting_back;		/* the QEMU that waited is being put back as it was */
+	bool undoing;			/* the guardian undoes */
+	bool answer_due;		/* after that the source is told ABORTED */
+	struct err failed;		/* or ABORT with this */
 	uint64_t finish_us, resumed_us; /* when FINISH came, and QEMU's RESUME; 0: it did not */
-	bool run;	   /* FINISH wants it to run */
-	bool forced;	   /* postcopy has begun: it can live only here, whatever the source says */
-	bool postcopy;	   /* it runs while its RAM still comes: CONFIRM may take long */
-	bool confirming;   /* CONFIRM came; the twin is asked whether it lives */
-	bool loading;	   /* taken over in postcopy while its devices were still loading */
+	bool run;			/* FINISH wants it to run */
+	bool forced;	 /* postcopy has begun: it can live only here, whatever the source says */
+	bool postcopy;	 /* it runs while its RAM still comes: CONFIRM may take long */
+	bool confirming; /* CONFIRM came; the twin is asked whether it lives */
+	bool loading;	 /* taken over in postcopy while its devices were still loading */
 	unsigned long long confirm_until_ms; /* "confirmed" cannot be written: it is tried again */
 	bool missing;			     /* its monitor has gone: has its process, too? */
 	bool past;	/* it lived here, and the source knows: only its ENDED is awaited */
@@ -161,13 +161,16 @@ struct service {
 	bool draining;			    /* but no new ones */
 	char host[JOURNAL_HOST_ID_LEN + 1]; /* who this host is to a source that asks again */
 	TAILQ_HEAD(, job) jobs;
-	struct vms *vms; /* launched here, and handed over */
+	struct vms *vms;	     /* launched here, and handed over */
 	struct leftovers *leftovers; /* to be removed, once that can be done */
-	json_t *probes;	 /* what QEMU binaries can do, for check_probe_binary */
-	struct strvec found; /* records of the start that are still to be gone over */
+	json_t *probes;		     /* what QEMU binaries can do, for check_probe_binary */
+	struct strvec found;	     /* records of the start that are still to be gone over */
 	struct event *ev_found;
 	unsigned long long found_until_ms;
 };
+
+/* service.c: how many of that peer are under way, but for questions about one. */
+unsigned service_jobs_of(const struct service *s, const char *peer);
 
 /* job.c */
 struct job *job_new(struct service *s, struct session *session, struct stream *stream);
@@ -248,7 +251,8 @@ int service_keep_run_dir(const struct service *s, const struct rights *rights, s
 /* job_images.c */
 /* Remembers which files the twin's images are, now that it has them open. */
 void job_images_note(struct job *j);
-/* Whether they still are where they were: one that is not would go with its QEMU. 0, or an error that names it. */
+/* Whether they still are where they were: one that is not would go with its QEMU. 0, or an error
+ * that names it. */
 int job_images_there(const struct job *j, struct err *e);
 
 /* job_streams.c */

@@ -15,19 +15,39 @@ enum {
 	UNDO_MS = 3000,	  /* for the guardians; they go on by themselves */
 	SETTLE_MS = 2000, /* for CONFIRM and ENDED of VMs that have come */
 	PUT_BACK_MS = 1000,
-	JOBS_MAX = 64,	 /* each is processes and memory here */
+	TALKS_MAX = 256, /* of a peer, with no job under way: memory */
 	FOUND_MS = 5000, /* at the start: for guardians that are still at it */
 	FOUND_LOOK_MS = 20,
 };
 
-static unsigned count_jobs(const struct service *s)
+/* Nothing has come of it yet, or nothing is left of it but perhaps a last word. */
+static bool is_idle(const struct job *j)
 {
-	const struct job *j;
+	return j->state == JOB_WAITING ||
+	       (j->state == JOB_OVER && !j->undoing && !j->putting_back && !j->unsaved);
+}
+
+/* A peer's talks without a job under way are bounded: the oldest gives way to a new one, which may
+ * be the question that a guest waits for. */
+static void make_room(struct service *s, const char *peer)
+{
+	struct job *j, *oldest = NULL;
 	unsigned n = 0;
 
 	TAILQ_FOREACH(j, &s->jobs, listed)
-	n++;
-	return n;
+	{
+		if (!is_idle(j) || !rights_same_peer(j->peer, peer))
+			continue;
+		n++;
+		if (!oldest)
+			oldest = j;
+	}
+	if (n < TALKS_MAX)
+		return;
+	log_warn(&oldest->about, "a talk without a job gives way: the peer has %u of them", n);
+	if (oldest->talk)
+		talk_end(oldest->talk, "too many jobs of this peer that say nothing");
+	job_free(oldest);
 }
 
 static void on_stream(void *ctx, struct session *session, struct stream *stream,
@@ -50,13 +70,7 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 		stream_refuse(stream, CODE_PROTOCOL, "a job's talk is of class control");
 		return;
 	}
-	if (count_jobs(s) >= JOBS_MAX) {
-		log_warn(&about, "refused: a migration, with %d under way already", JOBS_MAX);
-		stream_refuse(
-		    stream, CODE_LIMIT,
-		    "too many migrations are under way there: try again when one has ended");
-		return;
-	}
+	make_room(s, session_peer(session));
 	job_new(s, session, stream);
 }
 
@@ -163,6 +177,16 @@ static bool is_under_way(const struct job *j)
 {
 	return j->state != JOB_WAITING &&
 	       (j->state != JOB_OVER || j->undoing || j->putting_back || j->unsaved);
+}
+
+unsigned service_jobs_of(const struct service *s, const char *peer)
+{
+	const struct job *j;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(j, &s->jobs, listed)
+	n += is_under_way(j) && j->state != JOB_ASKED && rights_same_peer(j->peer, peer);
+	return n;
 }
 
 unsigned service_jobs(const struct service *s)

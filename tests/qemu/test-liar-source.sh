@@ -288,8 +288,9 @@ marked
 for ((i = 0; i < 600; i++)); do
     liar_tell open control migrate
 done
-liar_heard '^reset [0-9]+ LIMIT too many migrations'
-first=$(sed -nE 's/^stream ([0-9]+) control migrate/\1/p' "$T/liar.log" | tail -n 600 | head -n 1)
+liar_heard '^reset [0-9]+ [A-Z]+ too many jobs of this peer'
+# the oldest ones gave way
+first=$(sed -nE 's/^stream ([0-9]+) control migrate/\1/p' "$T/liar.log" | tail -n 64 | head -n 1)
 jq -c '.kind = "check" | .phase = "check"' "$T/begin.json" >"$T/check.json"
 for ((i = 0; i < 64; i++)); do
     sed "s/\"job\":\"[0-9a-f]*\"/\"job\":\"$(printf %032x $i)\"/" "$T/check.json" >"$T/said-$i.json"
