@@ -196,10 +196,11 @@ static void wait_for_strands(struct serve_stdio *v, const char *number)
 	char token[SERVE_STRANDS_TOKEN_MAX], more[SERVE_STRANDS_TOKEN_MAX + 32];
 	struct transport_strand own = {v->in, -1};
 	struct err e = ERR_INIT;
-	unsigned long n = strtoul(number, NULL, 10);
+	char *end;
+	unsigned long n = strtoul(number, &end, 10);
 
-	if (n < 2 || n > STRANDS_MAX) {
-		refuse(v, "a session has 1 to 8 channels");
+	if (n < 2 || n > STRANDS_MAX || *end) {
+		refuse(v, "strands= says how many channels a session has: 2 to 8; without it, one");
 		return;
 	}
 	own.out = fcntl(v->out, F_DUPFD_CLOEXEC, 3); /* the answer is still to be given */

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,6 +84,7 @@ static int check_own(const struct creds_set *set, const char *file, struct err *
 {
 	X509 *cert = SSL_CTX_get0_certificate(set->ctx);
 	uint32_t usage = X509_get_extended_key_usage(cert); /* all ones when it does not say */
+	bool says = X509_get_extension_flags(cert) & EXFLAG_XKUSAGE;
 	uint32_t need = set->role == CREDS_CLIENT ? XKU_SSL_CLIENT : XKU_SSL_SERVER;
 	char date[TLS_CERT_DATE_MAX];
 
@@ -93,7 +95,7 @@ static int check_own(const struct creds_set *set, const char *file, struct err *
 		return err_set(e, ERR_CONFIG,
 			       "%s is not valid before %s: is this host's clock right?", file,
 			       tls_cert_date(X509_get0_notBefore(cert), date));
-	if (!(usage & need))
+	if (!says || !(usage & need))
 		return err_set(e, ERR_CONFIG,
 			       "%s is not made for a TLS %s: its extended key usage must have %s",
 			       file, role_name(set->role),

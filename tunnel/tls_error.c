@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tunnel/creds_impl.h"
@@ -35,12 +36,24 @@ static void note_cert(struct tls_facts *f, X509_STORE_CTX *store)
 		return;
 	tls_cert_name(X509_get_subject_name(cert), f->cert_subject, sizeof(f->cert_subject));
 	tls_cert_name(X509_get_issuer_name(cert), f->cert_issuer, sizeof(f->cert_issuer));
+	tls_cert_date(X509_get0_notBefore(cert), f->cert_from);
+	tls_cert_date(X509_get0_notAfter(cert), f->cert_until);
 	/* What the chain broke at may be its CA; the peer is the leaf. */
 	cert = X509_STORE_CTX_get0_cert(store);
 	tls_cert_name(X509_get_subject_name(cert), f->leaf_subject, sizeof(f->leaf_subject));
 	tls_cert_hosts(cert, f->cert_hosts, sizeof(f->cert_hosts));
-	tls_cert_date(X509_get0_notBefore(cert), f->cert_from);
-	tls_cert_date(X509_get0_notAfter(cert), f->cert_until);
+}
+
+/* OpenSSL takes a certificate that does not say what it is for as one for everything. */
+static int check_purpose(struct tls_facts *f, X509_STORE_CTX *store)
+{
+	X509 *cert = X509_STORE_CTX_get_current_cert(store);
+
+	if (X509_get_extension_flags(cert) & EXFLAG_XKUSAGE)
+		return 1;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+	note_cert(f, store);
+	return 0;
 }
 
 /* The subject names the peer to rules and logs: it must be there, and whole. */
@@ -62,7 +75,8 @@ int tls_error_on_verify(int ok, X509_STORE_CTX *store)
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 
 	if (ok && X509_STORE_CTX_get_error_depth(store) == 0)
-		return check_name(SSL_get_app_data(ssl), store);
+		return check_purpose(SSL_get_app_data(ssl), store) &&
+		       check_name(SSL_get_app_data(ssl), store);
 	if (ok)
 		return 1;
 	/* ca-crl.pem lists what the CA itself revoked; a root has no list above it. */
@@ -78,14 +92,16 @@ int tls_error_on_verify(int ok, X509_STORE_CTX *store)
 /* We refused the peer's certificate. */
 static int explain_cert(struct err *e, const struct tls_facts *f)
 {
-	const char *peer = peer_name(f), *whose = f->cert_depth ? " has an issuer that" : "";
-	const char *dir = f->set->where;
+	const char *peer = peer_name(f), *dir = f->set->where;
+	char whose[TLS_CERT_TEXT_MAX + 32] = "";
 
 	if (f->set->kind == CREDS_PSK)
 		return err_set(
 		    e, ERR_AUTH,
 		    "The server did not take our PSK and showed a certificate: it was started "
 		    "with --tls-creds, so give --tls-creds here too, or --psk there");
+	if (f->cert_depth)
+		snprintf(whose, sizeof(whose), " has an issuer (%s) that", f->cert_subject);
 	switch (f->cert_error) {
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -102,19 +118,19 @@ static int explain_cert(struct err *e, const struct tls_facts *f)
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		return err_set(e, ERR_AUTH,
 			       "The %s's certificate (%s)%s expired on %s: renew it there", peer,
-			       f->cert_subject, whose, f->cert_until);
+			       f->leaf_subject, whose, f->cert_until);
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		return err_set(
 		    e, ERR_AUTH,
 		    "The %s's certificate (%s)%s is not valid before %s: are the clocks of "
 		    "both hosts right?",
-		    peer, f->cert_subject, whose, f->cert_from);
+		    peer, f->leaf_subject, whose, f->cert_from);
 	case X509_V_ERR_CERT_REVOKED:
 		return err_set(
 		    e, ERR_AUTH,
 		    "The %s's certificate (%s)%s was revoked (%s/ca-crl.pem): it needs a new "
 		    "one",
-		    peer, f->cert_subject, whose, dir);
+		    peer, f->leaf_subject, whose, dir);
 	case X509_V_ERR_UNABLE_TO_GET_CRL:
 		return err_set(
 		    e, ERR_AUTH,
@@ -147,9 +163,8 @@ static int explain_cert(struct err *e, const struct tls_facts *f)
 	default:
 		break;
 	}
-	return err_set(e, ERR_AUTH, "The %s's certificate (%s) is refused%s: %s", peer,
-		       f->cert_subject, f->cert_depth ? " for an issuer's sake" : "",
-		       X509_verify_cert_error_string(f->cert_error));
+	return err_set(e, ERR_AUTH, "The %s's certificate (%s)%s is refused: %s", peer,
+		       f->leaf_subject, whose, X509_verify_cert_error_string(f->cert_error));
 }
 
 /* The peer's alert, where PSK is what we have. Returns 0 when it says nothing particular. */
@@ -280,10 +295,6 @@ static int explain_reason(struct err *e, const struct tls_facts *f, int reason)
 	const char *peer = peer_name(f), *text;
 
 	switch (reason) {
-	case SSL_R_CERTIFICATE_VERIFY_FAILED:
-		if (f->note == TLS_NOTE_PEER_CERT)
-			return explain_cert(e, f);
-		break;
 	case SSL_R_BINDER_DOES_NOT_VERIFY:
 		return err_set(
 		    e, ERR_AUTH,
@@ -402,6 +413,9 @@ int tls_error_explain(struct err *e, SSL *ssl, const struct tls_facts *f, const 
 			       "The %s sent more than %d TLS records without data (KeyUpdate, for "
 			       "one), which adit never does",
 			       peer_name(f), TLS_BIO_IDLE_MAX);
+	/* What OpenSSL's queue begins with may be what its verification stumbled over. */
+	if (!f->done && f->note == TLS_NOTE_PEER_CERT)
+		return explain_cert(e, f);
 	if (first && lib == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET &&
 	    reason <= SSL_AD_REASON_OFFSET + 255)
 		return explain_alert(e, ssl, f, reason - SSL_AD_REASON_OFFSET);

@@ -333,7 +333,7 @@ static int take_alias(struct transport_ssh *ssh, const char *proxy_command, stru
 	    ssh_options_set(ssh->session, SSH_OPTIONS_HOST, ssh->alias) < 0 ||
 	    ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0)
 		return err_set(e, ERR_CONFIG, "HostKeyAlias %s cannot be used: %s", ssh->alias,
-			       ssh_get_error(ssh->session));
+			       transport_ssh_words(ssh));
 	return 0;
 }
 
@@ -345,8 +345,15 @@ static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const
 	int strict = 1;
 	char *text = NULL;
 
-	if (ssh_options_set(ssh->session, SSH_OPTIONS_HOST, d->host) < 0 || set_given(ssh, d) < 0)
-		return err_set(e, ERR_USAGE, "%s", ssh_get_error(ssh->session));
+	/* libssh takes no more than is safe in a ProxyCommand, and mostly does not say so. */
+	if (ssh_options_set(ssh->session, SSH_OPTIONS_HOST, d->host) < 0)
+		return err_set(e, ERR_USAGE,
+			       "\"%s\" is no host name that ssh takes: letters, digits, '.', '-' "
+			       "and '_', or an address",
+			       d->host);
+	if (set_given(ssh, d) < 0)
+		return err_set(e, ERR_USAGE, "ssh does not take the user \"%s\" or port %u: %s",
+			       d->identity, d->port, transport_ssh_words(ssh));
 	ssh_options_set(ssh->session, SSH_OPTIONS_CIPHERS_C_S, CIPHERS);
 	ssh_options_set(ssh->session, SSH_OPTIONS_CIPHERS_S_C, CIPHERS);
 	if (config_file && access(config_file, R_OK) < 0)
@@ -354,13 +361,13 @@ static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const
 	if (ssh_options_parse_config(ssh->session, config_file) < 0)
 		return err_set(e, ERR_CONFIG, "%s cannot be used: %s",
 			       config_file ? config_file : "~/.ssh/config",
-			       ssh_get_error(ssh->session));
+			       transport_ssh_words(ssh));
 	set_given(ssh, d); /* libssh has the configuration's Port win */
 	/* "no" would have libssh call every key known. */
 	ssh_options_set(ssh->session, SSH_OPTIONS_STRICTHOSTKEYCHECK, &strict);
 	if (ssh_options_get(ssh->session, SSH_OPTIONS_HOST, &text) < 0 ||
 	    ssh_options_get_port(ssh->session, &port) < 0)
-		return err_set(e, ERR_CONFIG, "%s", ssh_get_error(ssh->session));
+		return err_set(e, ERR_CONFIG, "%s", transport_ssh_words(ssh));
 	snprintf(ssh->host, sizeof(ssh->host), "%s", text);
 	ssh_string_free_char(text);
 	ssh->port = port ? (uint16_t)port : 22;
@@ -436,7 +443,7 @@ int transport_ssh_begin(struct transport *t, int fd, struct err *e)
 			ssh_options_set(ssh->session, SSH_OPTIONS_FD, &fd) < 0)) {
 		close(fd);
 		return e->code ? (int)e->code
-			       : err_set(e, ERR_SYSTEM, "%s", ssh_get_error(ssh->session));
+			       : err_set(e, ERR_SYSTEM, "%s", transport_ssh_words(ssh));
 	}
 	watch(ssh, fd);
 	if (fd >= 0 && t->fd < 0) {

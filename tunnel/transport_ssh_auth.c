@@ -104,7 +104,7 @@ static int judge_host(struct transport_ssh *ssh, ssh_key key, const char *user, 
 		break;
 	case SSH_KNOWN_HOSTS_ERROR:
 		err_set(&ssh->failed, ERR_AUTH, "the host key of %s cannot be looked up in %s: %s",
-			name, user, ssh_get_error(ssh->session));
+			name, user, transport_ssh_words(ssh));
 		break;
 	}
 	return refuse(ssh);
@@ -118,7 +118,7 @@ int transport_ssh_check_host(struct transport_ssh *ssh)
 
 	if (ssh_get_server_publickey(ssh->session, &key) < 0) {
 		err_set(&ssh->failed, ERR_AUTH, "sshd showed no host key: %s",
-			ssh_get_error(ssh->session));
+			transport_ssh_words(ssh));
 		return refuse(ssh);
 	}
 	ssh_options_get(ssh->session, SSH_OPTIONS_KNOWNHOSTS, &user);
@@ -139,8 +139,7 @@ int transport_ssh_ask_methods(struct transport_ssh *ssh)
 	case SSH_AUTH_AGAIN:
 		return TRANSPORT_WANT_READ;
 	case SSH_AUTH_ERROR:
-		err_set(&ssh->failed, ERR_AUTH, "sshd let nobody in: %s",
-			ssh_get_error(ssh->session));
+		err_set(&ssh->failed, ERR_AUTH, "sshd let nobody in: %s", transport_ssh_words(ssh));
 		return refuse(ssh);
 	case SSH_AUTH_SUCCESS:
 		ssh->let_in = 1;
@@ -177,7 +176,7 @@ int transport_ssh_try_keys(struct transport_ssh *ssh)
 				ssh->user);
 		else
 			err_set(&ssh->failed, ERR_AUTH, "sshd ended the login of %s: %s", ssh->user,
-				ssh_get_error(ssh->session));
+				transport_ssh_words(ssh));
 	} else if (ssh->locked_key[0]) {
 		err_set(&ssh->failed, ERR_AUTH,
 			"the key %s is locked by a passphrase and %s: ssh-add %s", ssh->locked_key,

@@ -76,6 +76,13 @@ int transport_ssh_is_shell(const struct transport_ssh *ssh)
 	       !strstr(ssh->far_said, TRANSPORT_STDIO_GREETING);
 }
 
+const char *transport_ssh_words(const struct transport_ssh *ssh)
+{
+	const char *text = ssh_get_error(ssh->session);
+
+	return text && *text ? text : "libssh does not say why";
+}
+
 static const char *dash(const struct transport_ssh *ssh)
 {
 	return ssh->far_said[0] ? ": " : "";
@@ -112,8 +119,8 @@ void transport_ssh_explain_end(struct transport_ssh *ssh)
 		err_set(e, ERR_CLOSED, "the far side ended with status %d%s%s", ssh->exit_status,
 			dash(ssh), said);
 	else if (ssh->broken)
-		err_set(e, ERR_CLOSED, "the ssh connection broke: %s%s%s",
-			ssh_get_error(ssh->session), dash(ssh), said);
+		err_set(e, ERR_CLOSED, "the ssh connection broke: %s%s%s", transport_ssh_words(ssh),
+			dash(ssh), said);
 	else
 		err_set(e, ERR_CLOSED, "sshd closed the channel%s%s", dash(ssh), said);
 }

@@ -112,5 +112,7 @@ void transport_ssh_up(struct transport_ssh *ssh); /* the session begins */
 int transport_ssh_is_shell(const struct transport_ssh *ssh);
 /* Sets ssh->failed for a far side that has ended, or a connection that broke. */
 void transport_ssh_explain_end(struct transport_ssh *ssh);
+/* libssh's words for what failed, which are none now and then. Static, or libssh's. */
+const char *transport_ssh_words(const struct transport_ssh *ssh);
 
 #endif

@@ -17,7 +17,7 @@ enum { SPLIT_US = 8000 };
 /* libssh's complaint, behind words of ours. */
 int transport_ssh_complain(struct transport_ssh *ssh, enum err_code code, const char *what)
 {
-	err_set(&ssh->failed, code, "%s: %s", what, ssh_get_error(ssh->session));
+	err_set(&ssh->failed, code, "%s: %s", what, transport_ssh_words(ssh));
 	return TRANSPORT_FAILED;
 }
 
@@ -78,7 +78,7 @@ int transport_ssh_open_more(struct transport_ssh *ssh)
 		if (r == TRANSPORT_FAILED) {
 			/* MaxSessions, most likely: it works with fewer. */
 			log_info(NULL, "ssh: %u channels, not %u: %s", ssh->strands.count,
-				 ssh->wanted, ssh_get_error(ssh->session));
+				 ssh->wanted, transport_ssh_words(ssh));
 			return 0;
 		}
 		if (ssh->strands.count == 1 && !judge_path(ssh))

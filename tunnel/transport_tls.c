@@ -299,7 +299,8 @@ static const struct transport_ops tls_ops = {
     .free = tls_free,
 };
 
-/* Has OpenSSL check the certificate's names for host (RFC 6125). */
+/* Has OpenSSL check the certificate's names for host (RFC 6125): its alternative names, and never
+ * the common name, which OpenSSL would take where there are none. */
 static int expect_host(struct transport_tls *tls, struct err *e)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
@@ -320,7 +321,8 @@ static int expect_host(struct transport_tls *tls, struct err *e)
 		if (X509_VERIFY_PARAM_set1_ip_asc(param, tls->host))
 			return 0;
 	} else {
-		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+							   X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 		if (X509_VERIFY_PARAM_set1_host(param, tls->host, 0) &&
 		    SSL_set_tlsext_host_name(tls->ssl, tls->host))
 			return 0;

@@ -61,6 +61,9 @@ misuse 'the port is missing' forward tls://h "${psk[@]}" -L unix:/a=tcp:host
 misuse 'brackets' forward tls://h "${psk[@]}" -L unix:/a=tcp:::1:80
 misuse 'no destination' forward h "${pair[@]}" "${psk[@]}"
 misuse 'sftp:// is no scheme' forward sftp://h "${pair[@]}" "${psk[@]}"
+# (nor what a shell would take for more than a name)
+misuse '"$(id)" is no host name that ssh takes' forward 'ssh://$(id)' "${pair[@]}"
+misuse 'ssh does not take the user "$(id)"' forward 'ssh://$(id)@h' "${pair[@]}"
 misuse '--psk and ssh:// cannot go together' forward ssh://h "${pair[@]}" "${psk[@]}"
 misuse '--insecure and ssh+tls:// cannot go together' forward ssh+tls://h "${pair[@]}" --insecure
 misuse '--remote-command goes with ssh://' forward tls://h "${pair[@]}" "${psk[@]}" --remote-command adit
@@ -174,3 +177,7 @@ misuse "1 to 127 bytes" keygen "$(printf 'x%.0s' {1..200})"
 misuse "one IDENTITY" keygen a b
 "$ADIT" keygen a >/dev/full 2>"$T/said"
 expect_equal "status of keygen with a full disk" 1 $?
+
+# what an adit that counts its channels otherwise is told
+said=$({ printf 'ADIT-SSH 1 mux strands=1\n'; sleep 1; } | timeout 10 "$ADIT" serve --stdio --allow-forward unix:/x 2>/dev/null | cat)
+[[ $said == 'ADIT-SSH 1 no '*'2 to 8'* ]] || fail "strands=1: $said"

@@ -100,7 +100,7 @@ make_dated_cert() {
     cp "$T/ca/ca-cert.pem" "$1/ca-cert.pem"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1/$2-key.pem" -out "$T/csr" -subj /CN=dated 2>/dev/null &&
         openssl ca -batch -config "$T/ca.cnf" -cert "$T/ca/ca-cert.pem" -keyfile "$T/ca/ca-key.pem" -in "$T/csr" -out "$1/$2-cert.pem" \
-            -startdate "$3" -enddate "$4" -notext -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\n') 2>/dev/null || fail "openssl ca"
+            -startdate "$3" -enddate "$4" -notext -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=%sAuth\n' "$2") 2>/dev/null || fail "openssl ca"
 }
 make_dated_cert "$T/expired" client 20200101000000Z 20200201000000Z
 # of a server that outlives its certificate

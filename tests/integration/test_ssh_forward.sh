@@ -138,7 +138,7 @@ with_serve --psk "$PSK"
 need openssl
 mkdir "$T/x509"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$T/x509/server-key.pem" -days 2 \
-    -out "$T/x509/server-cert.pem" -subj /CN=localhost -addext 'subjectAltName=IP:127.0.0.1' 2>/dev/null || fail openssl
+    -out "$T/x509/server-cert.pem" -subj /CN=localhost -addext 'subjectAltName=IP:127.0.0.1' -addext 'extendedKeyUsage=serverAuth' 2>/dev/null || fail openssl
 cp "$T/x509/server-cert.pem" "$T/x509/ca-cert.pem"
 with_serve --tls-creds "$T/x509"
 end_sshd

@@ -220,6 +220,8 @@ static void test_x509_refuses_own_certificate_for_the_other_role(void **state)
 	(void)state;
 	assert_x509_refused(server_dir(&spec),
 			    "server-cert.pem is not made for a TLS server|serverAuth");
+	assert_x509_refused(server_dir(&(struct fixture_cert){.subject = "dst.example"}),
+			    "server-cert.pem is not made for a TLS server|serverAuth");
 }
 
 static void test_x509_refuses_key_of_another_certificate(void **state)

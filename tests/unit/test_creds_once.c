@@ -104,8 +104,9 @@ static void test_once_beside_keys(void **state)
 static void test_once_beside_certificates(void **state)
 {
 	struct fixture_ca ca = fixture_ca_new("CA");
-	struct fixture_cert spec = {.subject = "server", .alt = "DNS:localhost"};
-	struct fixture_cert other = {.subject = "client"};
+	struct fixture_cert spec = {
+	    .subject = "server", .alt = "DNS:localhost", .usage = "serverAuth"};
+	struct fixture_cert other = {.subject = "client", .usage = "clientAuth"};
 	struct err e = ERR_INIT;
 	const char *dir = fixture_x509("once-s", "server", &ca, &ca, &spec);
 	struct creds *server = creds_load_x509(CREDS_SERVER, dir, &e);

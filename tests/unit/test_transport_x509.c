@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test_creds_fixture.h"
@@ -249,18 +250,88 @@ static void test_x509_wrong_purpose(void **state)
 	fixture_pair_close(&p);
 }
 
-/* QEMU's and libvirt's certificates need not say what they are for. */
-static void test_x509_no_purpose_is_any(void **state)
+/* What a certificate is for is said in it, not left open (docs/protocol.md, 1.1). */
+static void test_x509_no_purpose_is_none(void **state)
 {
 	struct fixture_cert plain_server = server_spec, plain_client = client_spec;
 	struct fixture_pair p;
 
 	(void)state;
 	plain_server.usage = plain_client.usage = NULL;
-	fixture_meet(&p, showing(client_x509(), &plain_client),
-		     showing(server_x509(), &plain_server), "dst.example");
-	fixture_assert_up(&p);
+	fixture_meet(&p, client_x509(), showing(server_x509(), &plain_server), "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "not made for a TLS server|serverAuth");
 	fixture_pair_close(&p);
+	fixture_meet(&p, showing(client_x509(), &plain_client), server_x509(), "dst.example");
+	fixture_assert_failed(&p.server, ERR_AUTH, "not made for a TLS client|clientAuth");
+	fixture_pair_close(&p);
+}
+
+/* Nor is a common name a host's. */
+static void test_x509_common_name_is_no_host(void **state)
+{
+	struct fixture_cert spec = {.subject = "localhost", .usage = "serverAuth"};
+	struct fixture_pair p;
+
+	(void)state;
+	fixture_meet(&p, client_x509(), showing(server_x509(), &spec), "localhost");
+	fixture_assert_failed(&p.client, ERR_AUTH, "not for localhost");
+	fixture_pair_close(&p);
+}
+
+/* Of another authority, which is called as ours: OpenSSL's first word is of a signature. */
+static void test_x509_foreign_ca_of_our_name(void **state)
+{
+	struct fixture_ca twin = fixture_ca_new("Test CA");
+	struct fixture_pair p;
+	EVP_PKEY *key;
+	X509 *cert;
+	struct creds *server = server_x509();
+
+	(void)state;
+	fixture_cert_new(&twin, &server_spec, &cert, &key);
+	/* its key's identifier alone would tell */
+	X509_EXTENSION_free(X509_delete_ext(
+	    cert, X509_get_ext_by_NID(cert, NID_authority_key_identifier, -1)));
+	assert_true(X509_sign(cert, twin.key, EVP_sha256()));
+	fixture_swap_cert(server, cert, key);
+	fixture_meet(&p, client_x509(), server, "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, "not trusted here|ca-cert.pem");
+	fixture_pair_close(&p);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	fixture_ca_free(&twin);
+}
+
+/* The leaf is good for an hour, its issuer was till a minute ago: whose date is told? */
+static void test_x509_issuer_that_expired(void **state)
+{
+	struct fixture_ca middle = fixture_ca_new("Middle");
+	struct fixture_pair p;
+	struct creds *server = server_x509();
+	struct creds_set *set;
+	char date[32], words[160];
+	time_t until = time(NULL) - 60;
+	EVP_PKEY *key;
+	X509 *cert;
+
+	(void)state;
+	fixture_cert_new(&middle, &server_spec, &cert, &key);
+	fixture_swap_cert(server, cert, key);
+	X509_set_issuer_name(middle.cert, X509_get_subject_name(ca.cert));
+	X509_time_adj(X509_getm_notAfter(middle.cert), 0, &until);
+	assert_true(X509_sign(middle.cert, ca.key, EVP_sha256()));
+	set = creds_set_get(server);
+	assert_true(SSL_CTX_add1_chain_cert(set->ctx, middle.cert));
+	creds_set_unref(set);
+	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", gmtime(&until));
+	snprintf(words, sizeof(words),
+		 "certificate (CN=dst.example|has an issuer (CN=Middle|that expired on %s", date);
+	fixture_meet(&p, client_x509(), server, "dst.example");
+	fixture_assert_failed(&p.client, ERR_AUTH, words);
+	fixture_pair_close(&p);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	fixture_ca_free(&middle);
 }
 
 /* Writes a list into dir on which the certificate of c is, and loads dir anew. */
@@ -437,7 +508,10 @@ int main(void)
 	    cmocka_unit_test(test_x509_wrong_host),
 	    cmocka_unit_test(test_x509_partial_wildcard_is_no_match),
 	    cmocka_unit_test(test_x509_wrong_purpose),
-	    cmocka_unit_test(test_x509_no_purpose_is_any),
+	    cmocka_unit_test(test_x509_no_purpose_is_none),
+	    cmocka_unit_test(test_x509_common_name_is_no_host),
+	    cmocka_unit_test(test_x509_foreign_ca_of_our_name),
+	    cmocka_unit_test(test_x509_issuer_that_expired),
 	    cmocka_unit_test(test_x509_revoked_server),
 	    cmocka_unit_test(test_x509_revoked_client),
 	    cmocka_unit_test(test_x509_crl_without_them),
