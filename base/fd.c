@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { FD_KEPT_MAX = 64 };
 
 void fd_close(int *fd)
 {
@@ -16,6 +19,17 @@ void fd_close(int *fd)
 		close(*fd);
 	*fd = -1;
 	errno = saved;
+}
+
+int fd_is_last(int fd)
+{
+	struct rlimit files;
+	rlim_t kept;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+		return 0;
+	kept = files.rlim_cur / 8 < FD_KEPT_MAX ? files.rlim_cur / 8 : FD_KEPT_MAX;
+	return (rlim_t)fd >= files.rlim_cur - kept;
 }
 
 int fd_set_nonblock(int fd)

@@ -55,10 +55,13 @@ struct api_conn {
 	struct api_listener *listener; /* NULL once it has gone, at the very end */
 	struct bufferevent *bev;       /* evhttp's; good as long as the socket is there */
 	struct event *learn;
-	int fd;		 /* -1: not known yet */
-	ino_t inode;	 /* of the socket behind fd */
-	uint64_t due_ms; /* a request has come by then; 0: it is being answered */
-	uint64_t bytes;	 /* that came in since the last request */
+	int fd;		       /* -1: not known yet */
+	ino_t inode;	       /* of the socket behind fd */
+	uint64_t due_ms;       /* a request has come by then; 0: it is being answered */
+	uint64_t bytes;	       /* that came in since the last request */
+	struct origin *origin; /* NULL: not known yet, or no matter */
+	bool proved;	       /* it has shown the token */
+	bool going;	       /* it was hung up on, and counts no longer */
 };
 
 /* ---- answers ---- */
@@ -152,8 +155,10 @@ void api_reply_err(struct evhttp_request *req, const struct err *e)
 static void conn_free(struct api_conn *c)
 {
 	TAILQ_REMOVE(&c->api->conns, c, link);
-	if (c->listener)
+	if (c->listener && !c->going)
 		c->listener->conn_count--;
+	if (c->origin)
+		origins_leave(&c->api->origins, c->origin);
 	event_free(c->learn);
 	free(c);
 }
@@ -165,6 +170,47 @@ static bool conn_lives(const struct api_conn *c)
 	return c->fd < 0 || (fstat(c->fd, &st) == 0 && st.st_ino == c->inode);
 }
 
+static void set_full(struct api_listener *l, bool full);
+
+/* Strangers on TCP do not shut out who has the token: of the address that has the most connections
+ * the oldest without it gives way. */
+static void make_room(struct api_listener *l)
+{
+	struct api_conn *c, *next, *victim = NULL;
+
+	for (c = TAILQ_FIRST(&l->api->conns); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (!conn_lives(c))
+			conn_free(c);
+		else if (c->listener == l && c->origin && !c->proved && !c->going &&
+			 (!victim || c->origin->count > victim->origin->count))
+			victim = c;
+	}
+	if (l->conn_count <= API_CONNECTIONS_MAX)
+		return;
+	if (!victim) {
+		set_full(l, true);
+		return;
+	}
+	log_warn(NULL, "the API has %u connections: one that has not shown the token gives way",
+		 l->conn_count);
+	victim->going = true;
+	l->conn_count--;
+	shutdown(victim->fd, SHUT_RDWR);
+}
+
+/* Whose it is, where strangers may come. */
+static void learn_origin(struct api_conn *c)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+
+	if (getpeername(c->fd, (struct sockaddr *)&sa, &len) == 0)
+		c->origin = origins_enter(&c->api->origins, (struct sockaddr *)&sa, clock_us());
+	if (c->listener->conn_count > API_CONNECTIONS_MAX)
+		make_room(c->listener);
+}
+
 /* The socket is known a moment after bufferevent, before anything can happen to it. */
 static void on_learn(evutil_socket_t fd, short what, void *ctx)
 {
@@ -174,10 +220,13 @@ static void on_learn(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	c->fd = bufferevent_getfd(c->bev);
-	if (c->fd < 0 || fstat(c->fd, &st) < 0)
+	if (c->fd < 0 || fstat(c->fd, &st) < 0) {
 		conn_free(c);
-	else
-		c->inode = st.st_ino;
+		return;
+	}
+	c->inode = st.st_ino;
+	if (c->listener && c->listener->token)
+		learn_origin(c);
 }
 
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *ctx)
@@ -229,7 +278,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *ctx)
 	evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
 	TAILQ_INSERT_TAIL(&a->conns, c, link);
 	event_active(c->learn, EV_TIMEOUT, 1);
-	if (++l->conn_count >= API_CONNECTIONS_MAX)
+	if (++l->conn_count >= API_CONNECTIONS_MAX && !l->token)
 		set_full(l, true);
 	if (!evtimer_pending(a->sweep, NULL))
 		event_add(a->sweep, &(struct timeval){.tv_usec = SWEEP_MS * 1000});
@@ -343,6 +392,8 @@ static void on_request(struct evhttp_request *req, void *ctx)
 				"of --api-token-file");
 		return;
 	}
+	if (c)
+		c->proved = true;
 	api_routes_handle(l->api, req);
 }
 
@@ -363,6 +414,7 @@ struct api *api_new(struct event_base *base, const struct api_config *config, st
 	a->config = *config;
 	TAILQ_INIT(&a->listeners);
 	TAILQ_INIT(&a->conns);
+	origins_init(&a->origins);
 	TAILQ_INIT(&a->waiting);
 	TAILQ_INIT(&a->streams);
 	return a;
@@ -524,6 +576,7 @@ void api_free(struct api *a)
 	}
 	while ((c = TAILQ_FIRST(&a->conns)))
 		conn_free(c);
+	origins_fini(&a->origins);
 	event_free(a->sweep);
 	free(a);
 }

@@ -17,7 +17,8 @@ struct tasks;
 struct vms_found;
 
 enum {
-	API_CONNECTIONS_MAX = 64,   /* of a socket at once; more wait to be accepted */
+	API_CONNECTIONS_MAX = 64,   /* of a socket at once; more wait to be accepted, or on TCP
+				       the oldest gives way that has not shown the token */
 	API_STREAMS_MAX = 32,	    /* of these, that follow a task's events */
 	API_HEADERS_MAX = 8 * 1024, /* bytes */
 	API_BODY_MAX = 64 * 1024,   /* bytes */

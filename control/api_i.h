@@ -18,6 +18,7 @@
 #include "control/task.h"
 #include "control/tasks.h"
 #include "control/vms_found.h"
+#include "tunnel/origins.h"
 
 struct api_listener;
 struct api_stream;
@@ -43,6 +44,7 @@ struct api {
 	struct api_config config;
 	struct api_listener_list listeners;
 	struct api_conn_list conns;
+	struct origins origins; /* of those on TCP */
 	struct event *sweep;
 	struct api_waiting_list waiting;
 	struct api_stream_list streams;

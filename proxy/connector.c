@@ -120,6 +120,8 @@ static void fail(struct connector *c, int errnum)
 
 	if (errnum == ECONNREFUSED)
 		hint = " (nothing listens there)";
+	else if (errnum == EMFILE)
+		hint = " (adit has as many connections as it may: LimitNOFILE, ulimit -n)";
 	else if (errnum == EAGAIN)
 		hint = " (its backlog stays full)";
 	if (errnum == ETIMEDOUT && !c->doomed)
@@ -154,6 +156,10 @@ static void try_next(struct connector *c)
 		}
 		fd_close(&c->fd);
 		c->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (c->fd >= 0 && fd_is_last(c->fd)) {
+			fail(c, EMFILE);
+			return;
+		}
 		if (c->fd >= 0 && connect(c->fd, sa, c->at.at[c->at_next].len) == 0) {
 			succeed(c);
 			return;

@@ -1,13 +1,18 @@
 /*
  * The listener: see listener.h. A connection is on probation until its HELLO has
- * come; there are at most handshakes_max of those, and the oldest gives way, so
- * that thousands that say nothing neither pile up nor shut out one that means it.
+ * come. There are at most handshakes_max of those, so that thousands that say nothing do
+ * not pile up; and who has the most (an address, origins.h) gives way, its oldest first, so that
+ * they do not shut out one that means it, however long its line is. Of one address there are at
+ * most a quarter of them. Whose handshakes have taken too much of the processor has to wait with
+ * the next, of which the newest begins first: of many that come to nothing it is the likeliest
+ * whose other end is still there.
  * Owned by adit serve.
  */
 #include "tunnel/listener.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -19,20 +24,26 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "tunnel/origins.h"
 #include "tunnel/session_i.h"
 
 enum {
 	BACKLOG = 512,
 	ACCEPTS_A_TURN = 32,
-	LOGS_A_SECOND = 10, /* of failed handshakes */
-	RETRY_MS = 200,	    /* when no descriptor is left for accept */
+	RETRY_MS = 200,	 /* when no descriptor is left for accept */
+	BUDGET_MS = 20,	 /* those that wait for their address's budget are looked at */
+	ORIGIN_PART = 4, /* of handshakes_max for one address */
+	ORIGIN_MIN = 8,	 /* but so many */
 };
 
 /* A connection on probation. Owned by its listener. */
 struct probation {
 	TAILQ_ENTRY(probation) link_entry;
 	struct listener *listener;
-	struct link *link;
+	struct origin *origin;
+	struct link *link; /* NULL: it waits to begin, */
+	int fd;		   /* with this */
+	uint64_t until_us; /* and no longer */
 	char address[96];
 };
 
@@ -46,18 +57,18 @@ struct listener {
 	struct event_base *base;
 	struct opening openings[LISTENER_SOCKETS_MAX];
 	unsigned opening_count;
-	struct event *ev_retry;
+	struct event *ev_retry, *ev_budget;
+	int spare; /* a descriptor for when there is no other */
 	struct creds *creds;
 	struct listener_config config;
 	void (*on_session)(void *ctx, struct session *s);
 	void *ctx;
-	TAILQ_HEAD(, probation) probations;
-	unsigned probation_count;
+	TAILQ_HEAD(probation_list, probation) probations; /* the oldest first */
+	unsigned probation_count, waiting;
+	struct origins origins;
 	int crowded; /* it was at its maximum since it was last empty */
 	TAILQ_HEAD(, session) sessions;
 	struct accounts *accounts;
-	uint64_t log_second;
-	unsigned logged, unlogged;
 };
 
 void listener_config_default(struct listener_config *c)
@@ -72,11 +83,22 @@ void listener_config_default(struct listener_config *c)
 	c->admit_ctx = NULL;
 }
 
+/* What its handshake has cost is its address's. */
+static void charge(struct probation *p)
+{
+	if (p->link)
+		origin_charge(p->origin, link_transport(p->link)->handshake_us, clock_us());
+}
+
+/* charge was called before, if it had a link. */
 static void probation_free(struct probation *p)
 {
 	struct listener *l = p->listener;
 
 	TAILQ_REMOVE(&l->probations, p, link_entry);
+	origins_leave(&l->origins, p->origin);
+	l->waiting -= p->fd >= 0;
+	fd_close(&p->fd);
 	link_free(p->link);
 	free(p);
 	if (--l->probation_count == 0 && l->crowded) {
@@ -86,29 +108,39 @@ static void probation_free(struct probation *p)
 	}
 }
 
-/* Logs a failed handshake; a flood of them is counted, not logged one by one. */
-static void log_failure(struct listener *l, const char *address, const char *text)
+static void log_failure(const char *address, const char *text)
 {
-	uint64_t second = clock_ms() / 1000;
+	log_warn(NULL, "connection from %s: %s", address, text);
+}
 
-	if (second != l->log_second) {
-		if (l->unlogged)
-			log_warn(NULL, "%u more connections failed before they said who they are",
-				 l->unlogged);
-		l->log_second = second;
-		l->logged = l->unlogged = 0;
+static void drop(struct probation *p, const char *why)
+{
+	p->listener->crowded = 1;
+	/* A kind of its own in the log: a flood of these hides no handshake that failed. */
+	log_warn(NULL, "connection from %s dropped unauthenticated: %s", p->address, why);
+	charge(p);
+	probation_free(p);
+}
+
+/* The oldest of an address, or of all. */
+static struct probation *oldest_of(const struct listener *l, const struct origin *of)
+{
+	struct probation *p;
+
+	TAILQ_FOREACH(p, &l->probations, link_entry)
+	{
+		if (!of || p->origin == of)
+			return p;
 	}
-	if (l->logged++ < LOGS_A_SECOND)
-		log_warn(NULL, "connection from %s: %s", address, text);
-	else
-		l->unlogged++;
+	return NULL;
 }
 
 static void on_probation_end(void *ctx, const struct err *why)
 {
 	struct probation *p = ctx;
 
-	log_failure(p->listener, p->address, why->code ? why->text : "closed before it began");
+	log_failure(p->address, why->code ? why->text : "closed before it began");
+	charge(p);
 	p->link = NULL;
 	probation_free(p);
 }
@@ -184,6 +216,7 @@ static void on_probation_ready(void *ctx)
 	enum code code;
 	const char *why = NULL;
 
+	charge(p);
 	account = account_get(l->accounts, link_transport(link)->peer);
 	if (account)
 		why = refusal(l, account, link_transport(link)->peer, p->address, &code);
@@ -224,37 +257,111 @@ static void on_probation_open(void *ctx, struct stream *s, enum stream_class cla
 static const struct link_ops probation_ops = {on_probation_ready, on_probation_open,
 					      on_probation_end};
 
+/* Its handshake begins. p is gone when it cannot. */
+static void begin(struct probation *p)
+{
+	struct listener *l = p->listener;
+	struct mux_config mc = {.server = 1, .session = l->config.session};
+	uint64_t begun_us = clock_cpu_us();
+	struct err e = ERR_INIT;
+	struct transport *t;
+	int fd = p->fd;
+
+	p->fd = -1;
+	l->waiting--;
+	t = creds_transport(l->creds, fd, NULL, &e);
+	if (t)
+		p->link = link_new(l->base, t, &mc, &probation_ops, p, &e);
+	origin_charge(p->origin, clock_cpu_us() - begun_us, clock_us());
+	if (!p->link) {
+		log_failure(p->address, e.text);
+		probation_free(p);
+	}
+}
+
+/* Those that wait and may begin by now; the newest first. */
+static void on_budget(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	uint64_t now_us = clock_us();
+	struct probation *p, *before;
+
+	(void)fd;
+	(void)what;
+	for (p = TAILQ_LAST(&l->probations, probation_list); p && l->waiting; p = before) {
+		before = TAILQ_PREV(p, probation_list, link_entry);
+		if (p->fd < 0)
+			continue;
+		if (origin_may(p->origin, now_us))
+			begin(p);
+		else if (now_us > p->until_us)
+			drop(p, "the handshakes of its address have taken "
+				"too much of the processor");
+	}
+	if (l->waiting)
+		event_add(l->ev_budget, &(struct timeval){.tv_usec = BUDGET_MS * 1000});
+}
+
+/* One address has at most its part; and where there are too many, who has the most gives way. */
+static void make_room(struct listener *l, const struct origin *of)
+{
+	uint32_t max = l->config.handshakes_max, part = max / ORIGIN_PART;
+
+	if (part < ORIGIN_MIN)
+		part = ORIGIN_MIN;
+	if (of->count > part)
+		drop(oldest_of(l, of), "too many handshakes of its address in progress");
+	if (l->probation_count > max)
+		drop(oldest_of(l, origins_fullest(&l->origins)), "too many handshakes in progress");
+}
+
 static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 {
-	struct mux_config mc = {.server = 1, .session = l->config.session};
 	struct probation *p = calloc(1, sizeof(*p));
-	struct transport *t;
-	struct err e = ERR_INIT;
+	uint64_t now_us = clock_us();
 
-	if (!p) {
+	if (p)
+		p->origin = origins_enter(&l->origins, sa, now_us);
+	if (!p || !p->origin) {
+		free(p);
 		close(fd);
 		return;
 	}
 	p->listener = l;
+	p->fd = fd;
+	p->until_us = now_us + (uint64_t)l->config.session.handshake_ms * 1000;
 	addr_format_sockaddr(sa, len, p->address, sizeof(p->address));
 	session_prepare_socket(fd, l->config.session.dead_ms);
-	t = creds_transport(l->creds, fd, NULL, &e);
-	if (t)
-		p->link = link_new(l->base, t, &mc, &probation_ops, p, &e);
-	if (!p->link) {
-		log_failure(l, p->address, e.text);
-		free(p);
-		return;
-	}
 	TAILQ_INSERT_TAIL(&l->probations, p, link_entry);
-	if (++l->probation_count > l->config.handshakes_max) {
-		struct probation *oldest = TAILQ_FIRST(&l->probations);
+	l->probation_count++;
+	l->waiting++;
+	make_room(l, p->origin);
+	if (origin_may(p->origin, now_us))
+		begin(p);
+	else if (!evtimer_pending(l->ev_budget, NULL))
+		event_add(l->ev_budget, &(struct timeval){.tv_usec = BUDGET_MS * 1000});
+}
 
-		l->crowded = 1;
-		log_failure(l, oldest->address,
-			    "dropped unauthenticated: too many handshakes in progress");
-		probation_free(oldest);
+/* No descriptor is left. Who has not proved yet who it is gives one up; where there is no such
+ * one, the newcomer is sent away with the one that was kept for it, rather than left to wait. 0 to
+ * accept again. */
+static int find_descriptor(struct listener *l, int lfd, int error)
+{
+	struct probation *p = oldest_of(l, origins_fullest(&l->origins));
+
+	if (p) {
+		drop(p, "no descriptor is left (LimitNOFILE)");
+		return 0;
 	}
+	log_failure("?", strerror(error));
+	if (l->spare < 0)
+		return -1;
+	close(l->spare);
+	l->spare = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (l->spare >= 0)
+		close(l->spare);
+	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return l->spare < 0 ? -1 : 0;
 }
 
 static void on_accept(evutil_socket_t lfd, short what, void *arg)
@@ -266,20 +373,24 @@ static void on_accept(evutil_socket_t lfd, short what, void *arg)
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof(sa);
 		int fd = accept4(lfd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int error = errno;
 
 		if (fd >= 0) {
 			take(l, fd, (struct sockaddr *)&sa, len);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		if (error == EINTR || error == ECONNABORTED)
+			continue;
+		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+			if (error != ENOBUFS && error != ENOMEM &&
+			    find_descriptor(l, lfd, error) == 0)
+				continue;
 			/* Accepting again at once would only spin. */
-			log_failure(l, "?", strerror(errno));
 			for (unsigned k = 0; k < l->opening_count; k++)
 				event_del(l->openings[k].ev);
 			event_add(l->ev_retry, &(struct timeval){.tv_usec = RETRY_MS * 1000});
 		}
-		if (errno != EINTR && errno != ECONNABORTED)
-			return;
+		return;
 	}
 }
 
@@ -318,6 +429,8 @@ struct listener *listener_new_fds(struct event_base *base, const int *fds, unsig
 	}
 	TAILQ_INIT(&l->probations);
 	TAILQ_INIT(&l->sessions);
+	origins_init(&l->origins);
+	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->base = base;
 	l->creds = creds;
 	l->config = *config;
@@ -329,14 +442,15 @@ struct listener *listener_new_fds(struct event_base *base, const int *fds, unsig
 	if (l->accounts)
 		accounts_set_max(l->accounts, config->memory_max_bytes);
 	l->ev_retry = evtimer_new(base, on_retry, l);
-	for (unsigned i = 0; l->ev_retry && i < count; i++) {
+	l->ev_budget = evtimer_new(base, on_budget, l);
+	for (unsigned i = 0; l->ev_retry && l->ev_budget && i < count; i++) {
 		struct opening *o = &l->openings[i];
 
 		o->ev = event_new(base, o->fd, EV_READ | EV_PERSIST, on_accept, l);
 		if (!o->ev || event_add(o->ev, NULL) < 0)
 			goto fail;
 	}
-	if (l->ev_retry && l->accounts)
+	if (l->ev_retry && l->ev_budget && l->accounts)
 		return l;
 fail:
 	err_set(e, ERR_SPACE, "no memory for a listener");
@@ -395,8 +509,12 @@ void listener_free(struct listener *l)
 	}
 	if (l->ev_retry)
 		event_free(l->ev_retry);
+	if (l->ev_budget)
+		event_free(l->ev_budget);
 	while ((p = TAILQ_FIRST(&l->probations)))
 		probation_free(p);
+	origins_fini(&l->origins);
+	fd_close(&l->spare);
 	/* Sessions live on with their owners. */
 	while ((s = TAILQ_FIRST(&l->sessions))) {
 		TAILQ_REMOVE(&l->sessions, s, listed);

@@ -69,13 +69,14 @@ struct transport_ops {
 /* The head of every transport; the implementation's own struct begins with it. */
 struct transport {
 	const struct transport_ops *ops;
-	int fd;		   /* to read, and to write unless fd_out says otherwise */
-	int fd_out;	   /* to write; the same as fd where it is one socket */
-	const char *doing; /* what the handshake waits for, for a sentence; NULL; static */
-	size_t unsent;	   /* bytes in the output buffer */
-	char peer[256];	 /* who it is, once the handshake is done: psk:IDENTITY,
-			    x509:SUBJECT (RFC 2253), tcp:ADDRESS, ssh:USER@HOST; printable */
-	char cipher[64]; /* "TLSv1.3 TLS_AES_128_GCM_SHA256", or "none" */
+	int fd;		       /* to read, and to write unless fd_out says otherwise */
+	int fd_out;	       /* to write; the same as fd where it is one socket */
+	const char *doing;     /* what the handshake waits for, for a sentence; NULL; static */
+	size_t unsent;	       /* bytes in the output buffer */
+	uint64_t handshake_us; /* of the processor, that the handshake took (tls) */
+	char peer[256];	       /* who it is, once the handshake is done: psk:IDENTITY,
+				  x509:SUBJECT (RFC 2253), tcp:ADDRESS, ssh:USER@HOST; printable */
+	char cipher[64];       /* "TLSv1.3 TLS_AES_128_GCM_SHA256", or "none" */
 };
 
 /* Transport `tcp`: bare bytes; owns fd. peer as given ("tcp:10.0.0.1:4711"). */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tunnel/creds_impl.h"
 #include "tunnel/creds_once.h"
 #include "tunnel/tls_bio.h"
@@ -133,7 +134,7 @@ static int tls_flush(struct transport *t, struct err *e)
 	return r == TRANSPORT_FAILED ? fail(tls, e) : r;
 }
 
-static int tls_handshake(struct transport *t, struct err *e)
+static int do_handshake(struct transport *t, struct err *e)
 {
 	struct transport_tls *tls = self(t);
 	int r, want = 0;
@@ -158,6 +159,15 @@ static int tls_handshake(struct transport *t, struct err *e)
 	}
 	r = tls_flush(t, e);
 	return r != 0 ? r : want;
+}
+
+static int tls_handshake(struct transport *t, struct err *e)
+{
+	uint64_t begun_us = clock_cpu_us();
+	int r = do_handshake(t, e);
+
+	t->handshake_us += clock_cpu_us() - begun_us;
+	return r;
 }
 
 /* OpenSSL has opened a record. Those with data are counted when they are read. */

@@ -9,16 +9,21 @@
  *                                              the same, and resets them itself
  *     flood holds DEST KEYFILE SESSIONS CLASS TARGET COUNT
  *                                              opens COUNT streams in each, and says nothing
+ *     flood connects FROM HOST PORT RATE       connects so many times a second, and says nothing
+ *     flood delay FROM HOST PORT MS            carries one connection there, each byte MS later;
+ *                                              prints "listening PORT", where it is awaited
  *     flood serve HOST:PORT KEYFILE TARGET     opens streams to whoever comes
  *     flood echo-listen PATH                   sends back what comes to a unix socket
  *     flood echo PATH SECONDS                  asks it, one byte a millisecond, and prints
  *                                              "echo N p50 US p99 US max US"
  *
- * Prints "ready" when the work has begun, and goes on until it is killed. DEST tls://HOST:PORT.
- * Runs at a third of what it could in a session: no more than IN_FLIGHT streams wait for an answer.
+ * Prints "ready" when the work has begun, and goes on until it is killed. DEST tls://HOST:PORT; of
+ * a session's streams at most IN_FLIGHT wait for an answer at a time.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,7 +38,14 @@
 #include "base/log.h"
 #include "tunnel/listener.h"
 
-enum { IN_FLIGHT = 256, SESSIONS_MAX = 256, ECHOES_MAX = 100000 };
+enum {
+	IN_FLIGHT = 256,
+	SESSIONS_MAX = 256,
+	ECHOES_MAX = 100000,
+	HELD = 800,
+	WAY = 64,
+	ECHO_CLIENTS = 900
+};
 
 static struct event_base *base;
 static enum stream_class class;
@@ -194,6 +206,119 @@ static void serve(char **argv)
 	event_base_dispatch(base);
 }
 
+static struct sockaddr_in ip(const char *host, const char *port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+
+	if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
+		die(host, "no address");
+	return in;
+}
+
+static int connect_from(const char *from, const struct sockaddr_in *to, int flags)
+{
+	struct sockaddr_in own = ip(from, "0");
+	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof(own)) < 0 ||
+	    (connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0 && errno != EINPROGRESS)) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* The last ones stay, for as long as the other side likes. */
+static void connects(char **argv)
+{
+	static int held[HELD];
+	struct sockaddr_in to = ip(argv[3], argv[4]);
+	uint64_t each_us = 1000000 / (uint64_t)atoi(argv[5]), next_us = clock_us();
+
+	memset(held, -1, sizeof(held));
+	puts("ready");
+	fflush(stdout);
+	for (unsigned i = 0;; i = (i + 1) % HELD) {
+		uint64_t now_us = clock_us();
+
+		if (held[i] >= 0) {
+			/* no TIME_WAIT of ours: there are not so many ports */
+			setsockopt(held[i], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+				   sizeof(struct linger));
+			close(held[i]);
+		}
+		held[i] = connect_from(argv[2], &to, SOCK_NONBLOCK);
+		next_us += each_us;
+		if (next_us > now_us)
+			usleep((useconds_t)(next_us - now_us));
+		else
+			next_us = now_us;
+	}
+}
+
+/* What is on its way, one way. */
+struct way {
+	int from, to;
+	size_t first, count;
+	struct {
+		uint64_t due_us;
+		size_t len;
+		char data[4096];
+	} ring[WAY];
+};
+
+static void carry(struct way *w, uint64_t delay_us)
+{
+	uint64_t now_us = clock_us();
+
+	while (w->count && w->ring[w->first].due_us <= now_us) {
+		if (send(w->to, w->ring[w->first].data, w->ring[w->first].len, 0) < 0)
+			exit(0);
+		w->first = (w->first + 1) % WAY;
+		w->count--;
+	}
+	while (w->count < WAY) {
+		size_t at = (w->first + w->count) % WAY;
+		ssize_t n = recv(w->from, w->ring[at].data, sizeof(w->ring[at].data), MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			exit(0);
+		if (n < 0)
+			return;
+		w->ring[at].len = (size_t)n;
+		w->ring[at].due_us = now_us + delay_us;
+		w->count++;
+	}
+}
+
+static void delay(char **argv)
+{
+	static struct way ways[2];
+	struct sockaddr_in to = ip(argv[3], argv[4]), own = ip("127.0.0.1", "0");
+	uint64_t delay_us = (uint64_t)atoi(argv[5]) * 1000;
+	socklen_t len = sizeof(own);
+	int lfd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(lfd, (struct sockaddr *)&own, sizeof(own)) < 0 || listen(lfd, 1) < 0 ||
+	    getsockname(lfd, (struct sockaddr *)&own, &len) < 0)
+		die("delay", strerror(errno));
+	printf("listening %u\n", ntohs(own.sin_port));
+	fflush(stdout);
+	ways[0].from = ways[1].to = accept(lfd, NULL, NULL);
+	ways[0].to = ways[1].from = connect_from(argv[2], &to, 0);
+	if (ways[0].to < 0)
+		die("delay", "no connection");
+	for (;;) {
+		struct pollfd fds[2] = {{ways[0].from, POLLIN, 0}, {ways[1].from, POLLIN, 0}};
+
+		carry(&ways[0], delay_us);
+		carry(&ways[1], delay_us);
+		poll(fds, 2, 1);
+	}
+}
+
 static int unix_socket(const char *path, struct sockaddr_un *un)
 {
 	memset(un, 0, sizeof(*un));
@@ -205,15 +330,15 @@ static int unix_socket(const char *path, struct sockaddr_un *un)
 static void echo_listen(const char *path)
 {
 	struct sockaddr_un un;
-	struct pollfd fds[65];
+	static struct pollfd fds[1 + ECHO_CLIENTS];
 	int n = 1;
 
 	fds[0] = (struct pollfd){.fd = unix_socket(path, &un), .events = POLLIN};
-	if (bind(fds[0].fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fds[0].fd, 16) < 0)
+	if (bind(fds[0].fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fds[0].fd, 128) < 0)
 		die(path, strerror(errno));
 	for (;;) {
 		poll(fds, (nfds_t)n, -1);
-		if ((fds[0].revents & POLLIN) && n < 65)
+		if ((fds[0].revents & POLLIN) && n < 1 + ECHO_CLIENTS)
 			fds[n++] =
 			    (struct pollfd){.fd = accept(fds[0].fd, NULL, NULL), .events = POLLIN};
 		for (int i = 1; i < n; i++) {
@@ -273,6 +398,10 @@ int main(int argc, char **argv)
 			;
 	else if (argc >= 7)
 		attack(argv, argc);
+	else if (strcmp(what, "connects") == 0 && argc == 6)
+		connects(argv);
+	else if (strcmp(what, "delay") == 0 && argc == 6)
+		delay(argv);
 	else if (strcmp(what, "serve") == 0 && argc == 5)
 		serve(argv);
 	else if (strcmp(what, "echo-listen") == 0 && argc == 3)
