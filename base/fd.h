@@ -16,6 +16,7 @@ int fd_set_nonblock(int fd);
 /* What is at path, if that is there and no socket, for a message: "a folder", "a plain file", "a
  * fifo", "a device". NULL otherwise; errno is kept. */
 const char *fd_no_socket(const char *path);
+
 /* Whether a descriptor that was just made is one of the last that this process may have (an eighth
  * of them, 64 at most), which are kept for newcomers and files: what a peer may have many of is not
  * to take those. */
