@@ -1,11 +1,11 @@
 /*
  * The listener: see listener.h. A connection is on probation until its HELLO has
- * come. There are at most handshakes_max of those, so that thousands that say nothing do
- * not pile up; and who has the most (an address, origins.h) gives way, its oldest first, so that
- * they do not shut out one that means it, however long its line is. Of one address there are at
- * most a quarter of them. Whose handshakes have taken too much of the processor has to wait with
- * the next, of which the newest begins first: of many that come to nothing it is the likeliest
- * whose other end is still there.
+ * come; until its first byte has, it costs a descriptor and nothing else. There are at most
+ * handshakes_max of those, so that thousands that say nothing do not pile up; and who has the most
+ * (an address, origins.h) gives way, its oldest first, so that they do not shut out one that means
+ * it, however long its line is. Of one address there are at most a quarter of them. Whose
+ * handshakes have taken too much of the processor has to wait with the next, of which the newest
+ * begins first: of many that come to nothing it is the likeliest whose other end is still there.
  * Owned by adit serve.
  */
 #include "tunnel/listener.h"
@@ -41,9 +41,10 @@ struct probation {
 	TAILQ_ENTRY(probation) link_entry;
 	struct listener *listener;
 	struct origin *origin;
-	struct link *link; /* NULL: it waits to begin, */
+	struct link *link; /* NULL: it has not begun, */
 	int fd;		   /* with this */
-	uint64_t until_us; /* and no longer */
+	struct event *ev;  /* of its first byte; NULL: that came, and it waits for its budget, */
+	uint64_t until_us; /* no longer than until then */
 	char address[96];
 };
 
@@ -97,7 +98,9 @@ static void probation_free(struct probation *p)
 
 	TAILQ_REMOVE(&l->probations, p, link_entry);
 	origins_leave(&l->origins, p->origin);
-	l->waiting -= p->fd >= 0;
+	l->waiting -= p->fd >= 0 && !p->ev;
+	if (p->ev)
+		event_free(p->ev);
 	fd_close(&p->fd);
 	link_free(p->link);
 	free(p);
@@ -268,7 +271,6 @@ static void begin(struct probation *p)
 	int fd = p->fd;
 
 	p->fd = -1;
-	l->waiting--;
 	t = creds_transport(l->creds, fd, NULL, &e);
 	if (t)
 		p->link = link_new(l->base, t, &mc, &probation_ops, p, &e);
@@ -290,15 +292,44 @@ static void on_budget(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (p = TAILQ_LAST(&l->probations, probation_list); p && l->waiting; p = before) {
 		before = TAILQ_PREV(p, probation_list, link_entry);
-		if (p->fd < 0)
+		if (p->fd < 0 || p->ev)
 			continue;
-		if (origin_may(p->origin, now_us))
+		if (origin_may(p->origin, now_us)) {
+			l->waiting--;
 			begin(p);
-		else if (now_us > p->until_us)
-			drop(p, "the handshakes of its address have taken "
-				"too much of the processor");
+		} else if (now_us > p->until_us) {
+			drop(p, "the handshakes of its address have taken too much of the "
+				"processor");
+		}
 	}
 	if (l->waiting)
+		event_add(l->ev_budget, &(struct timeval){.tv_usec = BUDGET_MS * 1000});
+}
+
+/* Its first byte has come, or none in time. */
+static void on_first(evutil_socket_t fd, short what, void *arg)
+{
+	struct probation *p = arg;
+	struct listener *l = p->listener;
+	char text[80];
+
+	(void)fd;
+	if (!(what & EV_READ)) {
+		snprintf(text, sizeof(text), "no handshake within %u seconds: it said nothing",
+			 l->config.session.handshake_ms / 1000);
+		log_failure(p->address, text);
+		probation_free(p);
+		return;
+	}
+	event_free(p->ev);
+	p->ev = NULL;
+	if (origin_may(p->origin, clock_us())) {
+		begin(p);
+		return;
+	}
+	p->until_us = clock_us() + (uint64_t)l->config.session.handshake_ms * 1000;
+	l->waiting++;
+	if (!evtimer_pending(l->ev_budget, NULL))
 		event_add(l->ev_budget, &(struct timeval){.tv_usec = BUDGET_MS * 1000});
 }
 
@@ -317,29 +348,29 @@ static void make_room(struct listener *l, const struct origin *of)
 
 static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 {
+	struct timeval tv = clock_timeval(l->config.session.handshake_ms);
 	struct probation *p = calloc(1, sizeof(*p));
-	uint64_t now_us = clock_us();
 
-	if (p)
-		p->origin = origins_enter(&l->origins, sa, now_us);
-	if (!p || !p->origin) {
+	if (p) {
+		p->ev = event_new(l->base, fd, EV_READ, on_first, p);
+		p->origin = origins_enter(&l->origins, sa, clock_us());
+	}
+	if (!p || !p->ev || !p->origin || event_add(p->ev, &tv) < 0) {
+		if (p && p->ev)
+			event_free(p->ev);
+		if (p && p->origin)
+			origins_leave(&l->origins, p->origin);
 		free(p);
 		close(fd);
 		return;
 	}
 	p->listener = l;
 	p->fd = fd;
-	p->until_us = now_us + (uint64_t)l->config.session.handshake_ms * 1000;
 	addr_format_sockaddr(sa, len, p->address, sizeof(p->address));
 	session_prepare_socket(fd, l->config.session.dead_ms);
 	TAILQ_INSERT_TAIL(&l->probations, p, link_entry);
 	l->probation_count++;
-	l->waiting++;
 	make_room(l, p->origin);
-	if (origin_may(p->origin, now_us))
-		begin(p);
-	else if (!evtimer_pending(l->ev_budget, NULL))
-		event_add(l->ev_budget, &(struct timeval){.tv_usec = BUDGET_MS * 1000});
 }
 
 /* No descriptor is left. Who has not proved yet who it is gives one up; where there is no such

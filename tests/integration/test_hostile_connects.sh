@@ -20,6 +20,7 @@ serve_hostile
 
 # far NAME: a session of good's from 127.0.0.3, 50 ms away each way
 far() {
+    : >"$T/delay-$1.out"
     "$FLOOD" delay 127.0.0.3 127.0.0.1 "$PORT" 50 >"$T/delay-$1.out" 2>"$T/delay-$1.log" &
     started $!
     wait_until 5 "the long line" grep -q listening "$T/delay-$1.out"
