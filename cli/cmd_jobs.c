@@ -25,8 +25,9 @@ static const char status_help[] =
     "Tells how a migration goes. JOB is its id, or as much of its beginning as tells it from\n"
     "others; it may be left out where only one runs.\n"
     "\n"
-    "  --watch             follow it to its end; the exit status is 1 then unless the VM is on\n"
-    "                      the destination\n" JOBS_OPTIONS_HELP
+    "  --watch             follow it to its end; the exit status is then as adit migrate's: 0\n"
+    "                      the VM is on the destination, 1 it is as before, 3 nobody "
+    "knows\n" JOBS_OPTIONS_HELP
     "  --json              for programs: the task as one object, or with --watch its events as\n"
     "                      adit migrate --json prints them\n"
     "  -h, --help          this text\n";
@@ -36,7 +37,7 @@ static const char cancel_help[] =
     "\n"
     "Cancels a migration, and waits until the VM runs on here and all is undone. JOB is its\n"
     "id, or as much of its beginning as tells it from others. Exit status 1: it was too late,\n"
-    "or failed otherwise.\n"
+    "or failed otherwise; 3: nobody knows whether the VM runs here or there.\n"
     "\n" JOBS_OPTIONS_HELP "  --json              for programs: the last event as one object\n"
     "  -h, --help          this text\n";
 
@@ -225,6 +226,14 @@ static int follow(struct watch *w, const struct job_seen *job, json_int_t from, 
 	return 0;
 }
 
+/* The exit status that tells of the end. */
+static int status_of(const json_t *last)
+{
+	if (json_is_true(json_object_get(last, "unknown")))
+		return EXIT_UNKNOWN;
+	return strcmp(jobs_text(last, "event"), "completed") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 /* The exit status, after a line that says how it ended. */
 static int tell_end(const char *command, const json_t *last)
 {
@@ -233,7 +242,8 @@ static int tell_end(const char *command, const json_t *last)
 
 	if (strcmp(jobs_text(last, "event"), "completed") != 0) {
 		err_set(&e, ERR_REFUSED, "%s", jobs_text(last, "error"));
-		return usage_fail(command, &e);
+		usage_fail(command, &e);
+		return status_of(last);
 	}
 	printf("The VM %s on the destination; its monitor there is %s\n",
 	       json_is_false(json_object_get(last, "running")) ? "is paused" : "runs",
@@ -255,7 +265,7 @@ static int watch(const struct job_seen *job, int json)
 	if (follow(&w, job, json || events == 0 ? 0 : events - 1, &e) < 0)
 		status = usage_fail("status", &e);
 	else if (json)
-		status = strcmp(jobs_text(w.last, "event"), "completed") != 0;
+		status = status_of(w.last);
 	else {
 		progress_clear(&w.progress);
 		status = tell_end("status", w.last);
@@ -311,8 +321,8 @@ static int cancel(const struct job_seen *job, int json)
 		if (json)
 			jobs_print_json(w.last);
 		if (strcmp(jobs_text(w.last, "code"), "cancelled") != 0)
-			status = EXIT_FAILURE;
-		if (status == EXIT_FAILURE && !json) {
+			status = status_of(w.last) == EXIT_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILURE;
+		if (status != EXIT_SUCCESS && !json) {
 			err_set(&e, ERR_REFUSED, "it was not cancelled: %s",
 				*jobs_text(w.last, "error") ? jobs_text(w.last, "error")
 							    : "the VM is on the destination");

@@ -33,10 +33,11 @@ static const char help[] =
     "  --log-level LEVEL   error, warning (what it is without this), info or debug\n"
     "  -h, --help          this text\n"
     "\n"
-    "Exit status: 0 the VM runs on the destination; 1 it does not, and one line on standard\n"
-    "error says why; 2 misuse. If the destination's last word is lost it is asked for again for\n"
-    "a minute; if it cannot be had the status is 1, the VM stays paused here, and adit recover\n"
-    "brings the job to its end later. It does that too after adit itself was killed.\n";
+    "Exit status: 0 the VM is on the destination; 1 it is as it was before, and one line on\n"
+    "standard error says why; 2 misuse; 3 nobody knows: if the destination's last word is lost\n"
+    "it is asked for again for a minute; if it cannot be had the VM stays paused here, as it may\n"
+    "run there, and adit recover brings the job to its end later. It does that too after adit\n"
+    "itself was killed.\n";
 
 enum { OPTION_JSON = OPTION_OWN, OPTION_LOG_LEVEL, OPTION_STATE_DIR, OPTION_KEEP_SOURCE };
 
@@ -136,7 +137,9 @@ static void on_end(void *ctx, const struct migrate_result *result)
 
 	progress_end(&r->progress, result);
 	r->err = result->err;
-	r->status = err_is_set(&r->err) ? EXIT_FAILURE : EXIT_SUCCESS;
+	r->status = result->outcome == MIGRATE_UNKNOWN ? EXIT_UNKNOWN
+		    : err_is_set(&r->err)	       ? EXIT_FAILURE
+						       : EXIT_SUCCESS;
 	event_base_loopbreak(r->base);
 }
 
@@ -221,8 +224,11 @@ int cmd_migrate(int argc, char **argv)
 	}
 	event_base_dispatch(r.base);
 	status = r.status;
-	if (err_is_set(&r.err))
-		status = usage_fail("migrate", &r.err);
+	if (err_is_set(&r.err)) {
+		int failed = usage_fail("migrate", &r.err);
+
+		status = status == EXIT_UNKNOWN ? status : failed;
+	}
 	stop(&r);
 	return status;
 }

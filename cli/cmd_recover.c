@@ -40,9 +40,9 @@ static const char help[] =
     "  --log-level LEVEL   error, warning (what it is without this), info or debug\n"
     "  -h, --help          this text\n"
     "\n"
-    "Exit status: 0 nothing is left unfinished, but what another adit is busy with; 1 something\n"
-    "is, or JOB is such a one, or a VM was found that no host has any more, and a line says\n"
-    "why; 2 misuse.\n"
+    "Exit status: 0 nothing is left unfinished, but what another adit is busy with; 1 JOB is\n"
+    "such a one or none, or a VM was found that no host has any more, and a line says why; 2\n"
+    "misuse; 3 a job is still unfinished: its VM may stand paused here and run there.\n"
     "adit serve does the same for its host when it starts and every now and then, and settles\n"
     "what it has taken from others when their sources ask.\n";
 
@@ -220,7 +220,10 @@ int cmd_recover(int argc, char **argv)
 	r.recover = recover_start(r.base, r.state_dir, r.job, r.decision, &ops, &r, &e);
 	if (r.recover) {
 		event_base_dispatch(r.base);
-		status = r.left || r.lost || (r.job && r.held) ? EXIT_FAILURE : EXIT_SUCCESS;
+		/* What is lost is told once; what is left, each time. */
+		status = r.lost || (r.job && r.held) ? EXIT_FAILURE
+			 : r.left		     ? EXIT_UNKNOWN
+						     : EXIT_SUCCESS;
 		say_end(&r);
 	} else {
 		/* A job that is not there is no misuse of the command. */

@@ -5,7 +5,11 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum { EXIT_USAGE = 2 };
+/* Beside EXIT_SUCCESS and EXIT_FAILURE: docs/man/adit.1 has them all. */
+enum {
+	EXIT_USAGE = 2,
+	EXIT_UNKNOWN = 3, /* nobody knows: the VM stands still here, and may run there */
+};
 
 /* Values of long options that have no letter; each command's own begin at
  * OPTION_OWN, those of creds_options.h at OPTION_CREDS, of migrate_options.h at

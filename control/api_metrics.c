@@ -77,13 +77,13 @@ static void of_progress(const struct api *a, struct evbuffer *out)
 
 static void of_jobs(const struct api *a, struct evbuffer *out)
 {
-	unsigned count[TASK_CANCELLED + 1] = {0};
+	unsigned count[TASK_STATUSES] = {0};
 
 	for (struct task *t = NULL; (t = tasks_next(a->config.tasks, t));)
 		count[task_status(t)]++;
 	head(out, "adit_jobs", "gauge",
 	     "Jobs that are known, by status; of the ended ones the last 100.");
-	for (int i = 0; i <= TASK_CANCELLED; i++)
+	for (int i = 0; i < TASK_STATUSES; i++)
 		evbuffer_add_printf(out, "adit_jobs{status=\"%s\"} %u\n",
 				    task_status_name((enum task_status)i), count[i]);
 	head(out, "adit_job_info", "gauge", "What a job is, and how it is; always 1.");

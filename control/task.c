@@ -10,8 +10,8 @@
 #include "control/migrate_json.h"
 #include "control/vmdesc.h"
 
-static const char *const status_names[] = {"pending", "running", "completed", "failed",
-					   "cancelled"};
+static const char *const status_names[] = {"pending", "running",   "completed",
+					   "failed",  "cancelled", "unknown"};
 
 /* For who reads "message" only. */
 static const struct phase {
@@ -248,7 +248,8 @@ static void keep(struct task *t, const struct migrate_result *r)
 	} else {
 		t->status = r->err.code == ERR_CANCELLED && r->outcome == MIGRATE_STAYED
 				? TASK_CANCELLED
-				: TASK_FAILED;
+			    : r->outcome == MIGRATE_UNKNOWN ? TASK_UNKNOWN
+							    : TASK_FAILED;
 		say(t, r->err.text);
 	}
 }
@@ -265,7 +266,10 @@ static void on_end(void *ctx, const struct migrate_result *r)
 	if (ops && ops->on_end)
 		ops->on_end(t->ctx, r);
 	else if (!ops)
-		tell(t, t->status == TASK_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, t->message);
+		tell(t,
+		     t->status == TASK_FAILED || t->status == TASK_UNKNOWN ? LOG_LEVEL_WARN
+									   : LOG_LEVEL_INFO,
+		     t->message);
 	add_event(t, json_copy(t->result));
 	migrate_free(job);
 	t->on_end(t->manager);

@@ -18,8 +18,10 @@ enum task_status {
 	TASK_PENDING, /* the VM is being read; the destination knows of nothing */
 	TASK_RUNNING,
 	TASK_COMPLETED, /* the VM is the destination's */
-	TASK_FAILED,	/* it is this host's still; or nobody knows: result.unknown */
+	TASK_FAILED,	/* it is this host's still */
 	TASK_CANCELLED, /* somebody's wish; it is this host's still */
+	TASK_UNKNOWN,	/* nobody knows: it stands still here, and may run there */
+	TASK_STATUSES,
 };
 
 enum {

@@ -36,8 +36,8 @@ struct adit_tunnel;
 
 /* What went wrong. */
 struct adit_error {
-	char code[32];	/* for the program: "" none, "usage", "auth", "refused", "address",
-			 * "timeout", "closed", "cancelled", "qemu", ... (docs/libadit.md) */
+	char code[32];	 /* for the program: "" none, "usage", "auth", "refused", "address",
+			  * "timeout", "closed", "cancelled", "qemu", ... (docs/libadit.md) */
 	char text[2048]; /* for a person: one sentence that names the thing and the mend */
 };
 
@@ -92,7 +92,9 @@ struct adit_job_callbacks {
 	 * `adit migrate --json` writes. May be NULL. */
 	void (*on_event)(void *ctx, struct adit_job *job, const char *json);
 	/* The end, once, and nothing after it. why->code is "" when the VM is on the
-	 * destination now. The job is to be freed, which may be done here. May be NULL. */
+	 * destination now, "unknown" when nobody knows: it is paused here, and may run
+	 * there (adit_job_resume asks again). The job is to be freed, which may be done here. May
+	 * be NULL. */
 	void (*on_end)(void *ctx, struct adit_job *job, const struct adit_error *why);
 };
 
@@ -108,7 +110,8 @@ ADIT_API struct adit_job *adit_job_start(struct adit_loop *loop, const struct ad
  * lost at the last word) and whose record is in this host's journal: `adit recover`. Options:
  * "state-dir", and for a job whose destination cannot be asked the person's word "run-here" or
  * "drop-here" (`adit recover --help` says what they risk). on_end says "" when the VM is the
- * destination's, "stayed" when it is this host's, else why it is still not settled. */
+ * destination's, "stayed" when it is this host's, "unknown" when that can still not be said, else
+ * why it is still not settled. */
 ADIT_API struct adit_job *adit_job_resume(struct adit_loop *loop, const char *id,
 					  const struct adit_option *options,
 					  const struct adit_job_callbacks *callbacks, void *ctx,

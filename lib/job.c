@@ -90,6 +90,8 @@ static void on_end(void *ctx, const struct migrate_result *r)
 	/* What ended a resumed job matters less than that it is settled, and where. */
 	if (j->resumed && r->outcome == MIGRATE_STAYED && !r->unfinished)
 		snprintf(error.code, sizeof(error.code), "stayed");
+	else if (r->outcome == MIGRATE_UNKNOWN)
+		snprintf(error.code, sizeof(error.code), "unknown");
 	if (!j->freed)
 		loop_post(loop, deliver_end, j, NULL, &error, false);
 	migrate_free(j->m);

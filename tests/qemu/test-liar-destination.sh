@@ -187,7 +187,7 @@ recovered() { lie recover recovered "{\"outcome\": \"$1\", \"host\": \"$2\"}"; }
 # stays_paused REGEX: adit migrate gives up; the VM stays paused, and its job in the journal
 stays_paused() {
     adit_wait 30
-    expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+    expect_equal 'the exit status of adit migrate' 3 "$MIGRATE_STATUS"
     grep -qE "$1" "$T/migrate.log" || fail "not said: $1: $(cat "$T/migrate.log")"
     expect_equal 'the VM' postmigrate "$(vm_status b)"
     tail -n 1 "$T/migrate.json" | jq -e '.unknown == true' >/dev/null || fail 'the last line of --json does not say unknown'

@@ -97,5 +97,5 @@ postcopy_vm dead
 postcopy_reach dead
 kill -KILL "$(adit_record "$T"/state-src/journal/source-*.json .prepared.vm.pid)"
 adit_wait 60
-expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+expect_equal 'the exit status of adit migrate' 3 "$MIGRATE_STATUS"
 said_one_line 'neither host has all of it'

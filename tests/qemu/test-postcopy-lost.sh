@@ -71,7 +71,7 @@ wait_until 30 'adit migrate to ask' grep -q 'postcopy was interrupted' "$T/migra
 adit_serve_launch
 [ -z "$(ls -d "$T"/run-dst/ram-* "$T"/run-dst/job-* 2>/dev/null)" ] || fail "left behind: $(ls -d "$T"/run-dst/*-*)"
 adit_wait 60
-expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+expect_equal 'the exit status of adit migrate' 3 "$MIGRATE_STATUS"
 said_one_line 'neither host has all of it' 'drop-here'
 ! adit_recover || fail 'adit recover says that it is settled'
 migrate=$(sed -E 's/^adit migrate: //' "$T/migrate.log")

@@ -80,9 +80,9 @@ vm_end a
 say 'the destination cannot be reached: the VM stays paused'
 cut_off b s-finished
 link_reset
-recover_says 1 "still unfinished" 'paused here' "adit recover ${JOB:0:8}"
+recover_says 3 "still unfinished" 'paused here' "adit recover ${JOB:0:8}"
 stays_paused b
-recover_says 1 '"outcome":"waits"' '"left":1' -- "${JOB:0:8}" --json
+recover_says 3 '"outcome":"waits"' '"left":1' -- "${JOB:0:8}" --json
 stays_paused b
 adit_migrate b
 [ "$MIGRATE_STATUS" = 1 ] || fail 'a VM whose job is unfinished was moved'
@@ -94,7 +94,7 @@ say 'another host answers under its name: its word does not count'
 proc_end serve
 mv "$KILL_STATE-dst" "$T/elsewhere"
 kill_serve
-recover_says 1 'another host' 'paused here'
+recover_says 3 'another host' 'paused here'
 stays_paused b
 proc_end serve
 rm -r "$KILL_STATE-dst"
@@ -191,7 +191,7 @@ lost_there() {
 say 'which process its QEMU was cannot be told, in another pid namespace: --run-here is the word of a person, and it runs'
 lost_there g
 apart
-recover_says 1 'still unfinished' 'which process was the source QEMU' 'pid namespace' "${JOB:0:8} --run-here"
+recover_says 3 'still unfinished' 'which process was the source QEMU' 'pid namespace' "${JOB:0:8} --run-here"
 stays_paused g
 recover_says 0 'settled' 'person' 'runs on here' -- "$JOB" --run-here
 wait_until 5 'g running on src' vm_is g running

@@ -17,7 +17,7 @@ begin=$(now_ms)
 folder_on
 adit_wait 100
 say "  adit migrate ended after $(($(now_ms) - begin)) ms"
-expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+expect_equal 'the exit status of adit migrate' 3 "$MIGRATE_STATUS"
 tail -n 1 "$T/migrate.log" | grep -q "runs on the destination.*$T/state-dst.*make room.*adit recover" ||
     fail "not told: $(tail -n 1 "$T/migrate.log")"
 folder_said 'adit migrate' "$T/migrate.json" "last word was lost" 2
