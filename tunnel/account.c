@@ -53,8 +53,11 @@ static uint64_t usage(const struct usage *u, uint64_t now_us)
 
 static void use(struct usage *u, uint64_t now_us, uint64_t us)
 {
+	uint64_t lives = now_us > u->at_us ? (now_us - u->at_us) / HALF_LIFE_US : 0;
+
+	/* What is left of a half-life counts on, or who is never idle would have all kept. */
 	u->us = usage(u, now_us) + us;
-	u->at_us = now_us;
+	u->at_us = u->at_us ? u->at_us + lives * HALF_LIFE_US : now_us;
 }
 
 static struct turn *pick(const struct accounts *a, uint64_t now_us)

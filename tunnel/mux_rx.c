@@ -346,8 +346,10 @@ int mux_take(struct mux *m, const uint8_t *data, size_t len, size_t *used, uint6
 
 	m->now_us = m->heard_us = now_us;
 	mux_release_some(m);
-	while (!r && !m->oom && steps < 2 * MUX_TAKE_FRAMES &&
-	       (len > 0 || (m->in_payload && m->cur_have == m->cur.len))) {
+	/* A frame that is whole is taken whatever the bound: no bytes may come behind it. */
+	while (!r && !m->oom &&
+	       ((len > 0 && steps < 2 * MUX_TAKE_FRAMES) ||
+		(m->in_payload && m->cur_have == m->cur.len))) {
 		size_t n;
 
 		if (m->close_queued) { /* ended by us, perhaps in a callback: deaf from now on */

@@ -87,8 +87,11 @@ static void resize(struct stream *s, uint64_t size)
 {
 	struct mux *m = s->mux;
 	uint64_t all = pool(m), out = lent(m), free = all > out ? all - out : 0;
-	uint64_t room = account_room(m->account), most = s->charged + (free < room ? free : room);
+	uint64_t room = account_room(m->account), most;
 
+	/* The peer's next stream or session is to find room beside windows that are wide. */
+	room = room > MUX_COST ? room - MUX_COST : 0;
+	most = s->charged + (free < room ? free : room);
 	if (size > m->config.session.window_max_bytes)
 		size = m->config.session.window_max_bytes;
 	if (size > most)
