@@ -218,12 +218,15 @@ static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 		}
 		return;
 	}
-	/* In postcopy its devices may wait for pages: it is given up only when it ends itself. */
+	/* Its devices may wait for pages: it is given up only when it ends itself. */
 	if (j->forced) {
 		job_wait(j, j->talk ? LOOK_MS : ALONE_EVERY_MS);
 		return;
 	}
-	if ((migration && strcmp(migration, "failed") == 0) || clock_ms() > j->finish_until_ms) {
+	/* The source says "postcopy" once it has sent the devices, this QEMU only when it has them:
+	 * until then it is the only one that can get them, however long that takes. */
+	if ((migration && strcmp(migration, "failed") == 0) ||
+	    (!j->postcopy && clock_ms() > j->finish_until_ms)) {
 		err_set(&why, ERR_QEMU,
 			"not everything has arrived: the destination QEMU's "
 			"migration is in state %s",

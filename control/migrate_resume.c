@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/process.h"
@@ -289,11 +290,17 @@ static void lost_for_good(struct migrate *m)
 	migrate_over(m, MIGRATE_STAYED);
 }
 
+/* Whether the destination may run the VM, by the record. */
+static bool is_decided(const struct migrate *m)
+{
+	return found(m, "finish") || found(m, "postcopy") || found(m, "confirm") ||
+	       found(m, "ended");
+}
+
 /* The record, and whether its QEMU is still there, say what is to be done. */
 static void go_on(struct migrate *m)
 {
-	bool decided =
-	    found(m, "finish") || found(m, "postcopy") || found(m, "confirm") || found(m, "ended");
+	bool decided = is_decided(m);
 
 	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
 		     m->source_gone ? "has gone" : "still lives");
@@ -327,6 +334,14 @@ static void go_on(struct migrate *m)
 	}
 }
 
+/* Nothing is done, and the record stays: m->err says why. */
+static void left_as_it_is(struct migrate *m)
+{
+	event_del(m->ev_answer);
+	migrate_set_state(m, MIGRATE_ASK);
+	migrate_over(m, MIGRATE_UNKNOWN);
+}
+
 /* Whether the job's QEMU is still the one that it was cannot be told. */
 static void cannot_tell(struct migrate *m)
 {
@@ -335,11 +350,11 @@ static void cannot_tell(struct migrate *m)
 	    "which process was the source QEMU is not known (it is in another pid namespace, or "
 	    "was): look at it, and decide with `adit recover %.8s --run-here` or --drop-here",
 	    m->id);
-	migrate_set_state(m, MIGRATE_ASK);
-	migrate_over(m, MIGRATE_UNKNOWN);
+	left_as_it_is(m);
 }
 
-/* That monitor is another QEMU's by now, which is none of our business. */
+/* That monitor is another VM's by now, which is none of our business: the job's QEMU has gone, as
+ * that would still have it. */
 static void is_anothers(struct migrate *m)
 {
 	qmp_free(m->qmp);
@@ -348,73 +363,134 @@ static void is_anothers(struct migrate *m)
 	go_on(m);
 }
 
-/* A person has decided, who has looked at the QEMU at that monitor, and means that one; but the one
- * of the job stands still, so that one which runs is not ended. */
-static void on_whose(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+enum { Q_NAME, Q_UUID, Q_STATUS };
+
+/* Whether the QEMU at the monitor is called as the job's VM is; another VM's is not. (The record of
+ * an adit before may have no UUID.) */
+static bool is_namesake(const struct migrate *m, const struct qmp_batch *b)
+{
+	const char *name = json_string_value(json_object_get(qmp_batch_result(b, Q_NAME), "name"));
+	const char *uuid = json_string_value(json_object_get(qmp_batch_result(b, Q_UUID), "UUID"));
+
+	return strcmp(name ? name : "", m->desc.name) == 0 &&
+	       (!*m->desc.uuid || strcasecmp(uuid ? uuid : "", m->desc.uuid) == 0);
+}
+
+/* Whether a QEMU in that state may be the job's own, so that what a person has decided is done to
+ * it. One that waits for a VM, or has not begun, has never been a source that ran: `cont` would
+ * start a second VM. Before the switchover a source may be in any other state, and nothing worse
+ * happens to it than that it is put back. After that it stands still: whoever has resumed it, or
+ * started the VM anew, knows of it, and `quit` is not for one that runs. */
+static bool may_be_it(const struct migrate *m, const char *status)
+{
+	static const char *const left[] = {"paused", "postmigrate", "finish-migrate"};
+
+	if (strcmp(status, "inmigrate") == 0 ||
+	    (strcmp(status, "prelaunch") == 0 && (m->was_running || is_decided(m))))
+		return false;
+	if (!is_decided(m) || m->decision == MIGRATE_DECIDE_RUN_HERE)
+		return true;
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+		if (strcmp(status, left[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Which process the job's QEMU was cannot be told, but what the one at its monitor is can be
+ * asked. */
+static void on_whose(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct migrate *m = ctx;
+	const char *status =
+	    json_string_value(json_object_get(qmp_batch_result(b, Q_STATUS), "status"));
 
 	(void)q;
 	if (m->state != MIGRATE_BEGIN || e->code == ERR_CLOSED)
 		return; /* (its end is told by itself) */
 	event_del(m->ev_answer);
-	if (m->decision != MIGRATE_DECIDE_DROP_HERE ||
-	    !json_is_true(json_object_get(result, "running"))) {
+	if (err_is_set(e) || !status) {
+		err_set(&m->err, ERR_QEMU, "the QEMU at %s does not say what it is (%s)",
+			m->config.qmp, err_is_set(e) ? e->text : "no state");
+		left_as_it_is(m);
+	} else if (!is_namesake(m, b)) {
+		migrate_note(m, "the QEMU at %s is another VM's by its name or UUID: let alone",
+			     m->config.qmp);
+		is_anothers(m);
+	} else if (m->decision == MIGRATE_DECIDE_NOTHING) {
+		cannot_tell(m);
+	} else if (may_be_it(m, status)) {
 		go_on(m);
-		return;
+	} else if (strcmp(status, "running") == 0) {
+		err_set(&m->err, ERR_REFUSED,
+			"a QEMU runs at %s, and was to stand still: end it by hand if it is this "
+			"VM; nothing was done",
+			m->config.qmp);
+		left_as_it_is(m);
+	} else {
+		err_set(&m->err, ERR_REFUSED,
+			"the QEMU at %s is in state %s, which the one that was left cannot be in: "
+			"look at it; nothing was done",
+			m->config.qmp, status);
+		left_as_it_is(m);
 	}
-	migrate_note(m, "the QEMU at %s runs, so it is not the one that was left paused: let alone",
-		     m->config.qmp);
-	is_anothers(m);
 }
 
 void migrate_resume_ready(struct migrate *m)
 {
 	pid_t pid = qmp_peer_pid(m->qmp);
 	unsigned long long started = pid > 0 ? process_started(pid) : 0;
+	bool known = pid > 0 && m->pid > 0;
+	struct qmp_batch *b;
 
-	if (pid <= 0 || m->pid <= 0) {
-		if (m->decision == MIGRATE_DECIDE_NOTHING) {
-			cannot_tell(m);
-			return;
-		}
-		qmp_command(m->qmp, "query-status", NULL, on_whose, m);
-		migrate_arm(m->ev_answer, WHOSE_MS);
-		return;
-	}
 	/* The number is that of whoever made the socket. Where that was a manager which has
 	 * ended since, and which handed it to QEMU, it is still the same socket. */
-	if (pid == m->pid && (started == m->started || !started))
+	if (known && pid == m->pid && (started == m->started || !started)) {
 		go_on(m);
-	else
+		return;
+	}
+	/* A process has another number in another pid namespace, and began when it began. */
+	if (known && started && m->started && started != m->started) {
 		is_anothers(m);
+		return;
+	}
+	b = qmp_batch_new();
+	qmp_batch_add(b, QMP_MUST, "query-name", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-uuid", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	migrate_arm(m->ev_answer, WHOSE_MS);
+	qmp_batch_run(b, m->qmp, on_whose, m);
 }
 
 void migrate_resume_due(struct migrate *m)
 {
 	err_set(&m->err, ERR_TIMEOUT, "the QEMU at %s does not answer", m->config.qmp);
-	migrate_set_state(m, MIGRATE_ASK);
-	migrate_over(m, MIGRATE_UNKNOWN);
+	left_as_it_is(m);
 }
 
 void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
 {
+	bool lives = m->pid > 0 && m->started && process_started(m->pid) == m->started;
 	struct err e = *why;
 
+	event_del(m->ev_answer);
 	/* Its monitor may have to get rid of the client that was killed first. */
-	if (m->pid > 0 && process_started(m->pid) == m->started && m->qmp_tries++ < QMP_TRIES) {
+	if (lives && m->qmp_tries++ < QMP_TRIES) {
 		log_debug(&m->about, "%s: trying again", e.text);
 		qmp_free(m->qmp);
 		m->qmp = NULL;
 		migrate_arm(m->ev_ask, QMP_AGAIN_MS);
 		return;
 	}
-	if (m->pid > 0 && process_started(m->pid) == m->started) {
-		err_prefix(&e, "the source QEMU (pid %d) lives, but cannot be talked to",
-			   (int)m->pid);
+	/* A process that is not to be seen may be in another pid namespace. That nobody has the
+	 * monitor any more says that it has gone; somebody who does not answer there does not. */
+	if (lives || e.code != ERR_CLOSED) {
+		if (lives)
+			err_prefix(&e, "the source QEMU (pid %d) lives, but cannot be talked to",
+				   (int)m->pid);
+		else
+			err_prefix(&e, "whether the source QEMU has gone cannot be told");
 		m->err = e;
-		migrate_set_state(m, MIGRATE_ASK);
-		migrate_over(m, MIGRATE_UNKNOWN);
+		left_as_it_is(m);
 		return;
 	}
 	if (m->pid <= 0 && m->decision == MIGRATE_DECIDE_NOTHING) {

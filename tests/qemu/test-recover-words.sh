@@ -201,25 +201,62 @@ recover_says 0 'nothing'
 RECOVER_BY=()
 vm_end g
 
-say '... and so is --drop-here; but a QEMU that runs is not the one that was left'
+say '... and so is --drop-here; but one that runs may be the VM, or not: it is let alone, and the job is not forgotten'
 lost_there h
 vm_qmp h '{"execute":"cont"}' >/dev/null
 apart
-recover_says 0 'settled' 'let alone' -- "$JOB" --drop-here
-RECOVER_BY=()
+recover_says 1 'still unfinished' "a QEMU runs at .*/h/qmp.sock.*: end it by hand if it is this VM" -- "$JOB" --drop-here
 guest_beats_on h 4
+[ -n "$(kill_journal src)" ] || fail 'the job has been forgotten'
+say '... which another VM that has got its monitor is not'
 vm_end h
+vm_start h src guest=other
+recover_says 0 'settled' 'is another VM.s by its name' -- "$JOB" --drop-here
+guest_beats_on h 4
+RECOVER_BY=()
+expect_equal 'records of h' '' "$(kill_journal src)"
+vm_end h
+say '... and one whose monitor somebody else has, has not gone'
 lost_there i
-apart
+proc_start holder - socat -u "UNIX-CONNECT:${VM_QMP[i]}" "CREATE:$T/holder.log"
+wait_until 5 'the holder of the monitor' grep -q QMP "$T/holder.log"
+# a process that it cannot see at all
+RECOVER_BY=(unshare --pid --mount-proc --fork --kill-child)
+for word in '' --run-here --drop-here; do
+    recover_says 1 'still unfinished' 'whether the source QEMU has gone cannot be told: .*no greeting' -- "$JOB" $word
+done
+proc_end holder
 recover_says 0 'settled' -- "$JOB" --drop-here
 RECOVER_BY=()
 wait_until 5 "the end of the source's QEMU" proc_gone i
 expect_equal 'records of g, h and i' '' "$(kill_journal src)"
 
-say '--run-here where nothing is left to run: that is said, and no success'
+say '... and before the switchover the VM lives: what was begun is undone, whatever the word is'
+kill_serve
+cut_off k s-ram
+apart
+recover_says 0 'settled' 'runs on here' -- "$JOB" --drop-here
+RECOVER_BY=()
+expect_equal 'mirrors of k' 0 "$(vm_query k query-block-jobs length)"
+guest_beats_on k 4
+fault_whole k
+vm_end k
+proc_end serve
+wait_until 10 'the end of the QEMU on dst' kill_no_twin
+
+say '--run-here where its QEMU has gone, and another one waits for a VM of that name: it is not started'
 lost_there j
 proc_kill j KILL
 proc_wait j 5
+vm_start j src incoming=1
+apart
+for word in --run-here --drop-here; do
+    recover_says 1 'still unfinished' 'is in state inmigrate' -- "$JOB" $word
+    expect_equal 'the state of the one that waits' inmigrate "$(vm_status j)"
+done
+RECOVER_BY=()
+vm_end j
+say '... or nothing is left to run: that is said, and no success'
 recover_says 1 'settled' 'its QEMU has gone from here' -- "$JOB" --run-here
 expect_equal 'records of j' '' "$(kill_journal src)"
 

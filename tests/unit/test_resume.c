@@ -1,0 +1,313 @@
+/* A job of the journal whose QEMU may be another process by now: what is at its monitor is asked,
+ * and what cannot be told is left to a person. Against a scripted QEMU. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "control/migrate_i.h"
+
+static const char greeting[] =
+    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
+    "\"package\": \"\"}, \"capabilities\": []}}\r\n";
+
+struct rig {
+	struct event_base *base;
+	struct migrate m;
+	int peer;
+	bool over, ready;
+	const char *status; /* NULL: QEMU refuses to say it */
+	const char *name;
+	unsigned others; /* commands that are no questions */
+	char note[1024];
+};
+
+static void on_note(void *ctx, const char *text)
+{
+	struct rig *r = ctx;
+
+	snprintf(r->note, sizeof(r->note), "%s", text);
+}
+
+static const struct migrate_ops ops = {.on_note = on_note};
+
+static void on_end(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	((struct rig *)ctx)->over = true;
+}
+
+static void on_ready(void *ctx, struct qmp *q)
+{
+	(void)q;
+	((struct rig *)ctx)->ready = true;
+}
+
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	(void)ctx;
+	(void)q;
+	(void)why;
+}
+
+static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
+
+static void on_nothing(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	(void)ctx;
+}
+
+static json_t *answer(struct rig *r, const char *command)
+{
+	if (strcmp(command, "query-name") == 0)
+		return json_pack("{s:{s:s}}", "return", "name", r->name);
+	if (strcmp(command, "query-uuid") == 0)
+		return json_pack("{s:{s:s}}", "return", "UUID", "0-0");
+	if (strcmp(command, "query-status") == 0 && r->status)
+		return json_pack("{s:{s:s,s:b}}", "return", "status", r->status, "running",
+				 strcmp(r->status, "running") == 0);
+	if (strcmp(command, "query-status") == 0)
+		return json_pack("{s:{s:s,s:s}}", "error", "class", "GenericError", "desc", "no");
+	r->others += strcmp(command, "qmp_capabilities") != 0;
+	return json_pack("{s:{}}", "return");
+}
+
+static void serve(struct rig *r)
+{
+	char buf[8192], *text = buf;
+	ssize_t n = read(r->peer, buf, sizeof(buf) - 1);
+
+	for (buf[n > 0 ? n : 0] = 0; *text;) {
+		size_t len = strcspn(text, "\n");
+		json_t *v = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL), *said;
+		char *line;
+
+		text += len + (text[len] == '\n');
+		if (!v)
+			continue;
+		said = answer(r, json_string_value(json_object_get(v, "execute")));
+		json_object_set(said, "id", json_object_get(v, "id"));
+		line = json_dumps(said, 0);
+		assert_true(dprintf(r->peer, "%s\r\n", line) > 0);
+		free(line);
+		json_decref(said);
+		json_decref(v);
+	}
+}
+
+static void turn(struct rig *r)
+{
+	struct timeval tv = {0, 5000};
+
+	event_base_loopexit(r->base, &tv);
+	event_base_dispatch(r->base);
+	serve(r);
+}
+
+/* A job that was found in that state, and its monitor. */
+static void up(struct rig *r, const char *found, enum migrate_decision decision)
+{
+	struct event **idle[] = {&r->m.ev_tick, &r->m.ev_timeout, &r->m.ev_suspect, &r->m.ev_undo,
+				 &r->m.ev_ask,	&r->m.ev_disks,	  &r->m.ev_stall};
+	struct err e = ERR_INIT;
+	int pair[2];
+
+	memset(r, 0, sizeof(*r));
+	r->status = "postmigrate";
+	r->name = "vm";
+	r->base = event_base_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	r->peer = pair[1];
+	fcntl(r->peer, F_SETFL, O_NONBLOCK);
+	r->m = (struct migrate){.state = MIGRATE_BEGIN,
+				.decision = decision,
+				.was_running = true,
+				.ops = &ops,
+				.ctx = r,
+				.ram_fd = -1};
+	snprintf(r->m.found, sizeof(r->m.found), "%s", found);
+	r->m.desc.name = "vm";
+	r->m.desc.uuid = "0-0";
+	r->m.config.qmp = "test";
+	for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++)
+		*idle[i] = evtimer_new(r->base, on_nothing, r);
+	r->m.ev_answer = evtimer_new(r->base, migrate_answer_due, &r->m);
+	r->m.ev_end = event_new(r->base, -1, 0, on_end, r);
+	r->m.qmp = qmp_new(r->base, pair[0], "test", 0, &qmp_ops, r, &e);
+	assert_true(write(r->peer, greeting, strlen(greeting)) > 0);
+	for (unsigned i = 0; i < 100 && !r->ready; i++)
+		turn(r);
+	assert_true(r->ready);
+}
+
+/* Until something has become of it. */
+static void look(struct rig *r)
+{
+	migrate_resume_ready(&r->m);
+	for (unsigned i = 0; i < 100 && r->m.state == MIGRATE_BEGIN; i++)
+		turn(r);
+	assert_int_not_equal(r->m.state, MIGRATE_BEGIN);
+}
+
+static void down(struct rig *r)
+{
+	struct event *events[] = {r->m.ev_tick,	 r->m.ev_timeout, r->m.ev_suspect,
+				  r->m.ev_undo,	 r->m.ev_ask,	  r->m.ev_disks,
+				  r->m.ev_stall, r->m.ev_answer,  r->m.ev_end};
+
+	qmp_free(r->m.qmp);
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		event_free(events[i]);
+	migrate_pace_fini(&r->m);
+	close(r->peer);
+	event_base_free(r->base);
+}
+
+static void is_left(struct rig *r, const char *word)
+{
+	assert_int_equal(r->m.state, MIGRATE_OVER);
+	assert_false(r->m.settled);
+	assert_false(r->m.source_gone);
+	assert_int_equal(r->others, 0);
+	assert_non_null(strstr(r->m.err.text, word));
+}
+
+static void test_one_that_does_not_say_what_it_is_is_let_alone(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int d = MIGRATE_DECIDE_NOTHING; d <= MIGRATE_DECIDE_DROP_HERE; d++) {
+		up(&r, "finish", (enum migrate_decision)d);
+		r.status = NULL;
+		look(&r);
+		is_left(&r, "does not say what it is");
+		down(&r);
+	}
+}
+
+static void test_states_that_no_source_is_left_in(void **state)
+{
+	static const char *const no[] = {"running", "inmigrate", "prelaunch"};
+	struct rig r;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		up(&r, "confirm", MIGRATE_DECIDE_DROP_HERE);
+		r.status = no[i];
+		look(&r);
+		is_left(&r, i == 0 ? "end it by hand" : no[i]);
+		down(&r);
+		if (i == 0)
+			continue;
+		for (int decided = 0; decided < 2; decided++) {
+			up(&r, decided ? "finish" : "perform", MIGRATE_DECIDE_RUN_HERE);
+			r.status = no[i];
+			look(&r);
+			is_left(&r, no[i]);
+			down(&r);
+		}
+	}
+	up(&r, "finish", MIGRATE_DECIDE_RUN_HERE);
+	r.status = "running";
+	look(&r);
+	assert_int_equal(r.m.state, MIGRATE_UNDO);
+	down(&r);
+}
+
+static void test_before_the_switchover_a_running_one_is_put_back(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	up(&r, "perform", MIGRATE_DECIDE_DROP_HERE);
+	r.status = "running";
+	look(&r);
+	assert_false(r.m.source_gone);
+	assert_int_equal(r.m.state, MIGRATE_UNDO);
+	assert_null(strstr(r.m.err.text, "gone"));
+	down(&r);
+}
+
+static void test_another_vm_is_let_alone(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	up(&r, "perform", MIGRATE_DECIDE_RUN_HERE);
+	r.name = "other";
+	look(&r);
+	assert_true(r.m.source_gone && r.m.settled && r.m.lost);
+	assert_int_equal(r.others, 0);
+	assert_non_null(strstr(r.note, "gone"));
+	down(&r);
+}
+
+/* The number is of another pid namespace; the time is the same in all. */
+static void test_another_number_is_not_another_process(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	up(&r, "finish", MIGRATE_DECIDE_NOTHING);
+	r.m.pid = getpid() + 1;
+	r.m.started = process_started(getpid());
+	look(&r);
+	is_left(&r, "not known");
+	down(&r);
+	up(&r, "perform", MIGRATE_DECIDE_NOTHING);
+	r.m.pid = getpid();
+	r.m.started = process_started(getpid()) + 1;
+	look(&r);
+	assert_true(r.m.source_gone);
+	down(&r);
+}
+
+static void test_only_a_monitor_that_nobody_has_says_that_it_has_gone(void **state)
+{
+	static const enum err_code codes[] = {ERR_TIMEOUT, ERR_SYSTEM, ERR_CLOSED};
+	struct rig r;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct err e = ERR_INIT;
+
+		err_set(&e, codes[i], "no greeting");
+		up(&r, "perform", MIGRATE_DECIDE_DROP_HERE);
+		r.m.pid = INT32_MAX; /* not to be seen */
+		r.m.started = 1;
+		migrate_resume_no_qmp(&r.m, &e);
+		assert_int_equal(r.m.source_gone, codes[i] == ERR_CLOSED);
+		assert_int_equal(r.m.settled, codes[i] == ERR_CLOSED);
+		if (codes[i] != ERR_CLOSED)
+			is_left(&r, "cannot be told: no greeting");
+		down(&r);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_one_that_does_not_say_what_it_is_is_let_alone),
+	    cmocka_unit_test(test_states_that_no_source_is_left_in),
+	    cmocka_unit_test(test_before_the_switchover_a_running_one_is_put_back),
+	    cmocka_unit_test(test_another_vm_is_let_alone),
+	    cmocka_unit_test(test_another_number_is_not_another_process),
+	    cmocka_unit_test(test_only_a_monitor_that_nobody_has_says_that_it_has_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
