@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@
 #include "control/journal.h"
 
 enum {
-	RECORDS_MAX = 256 * 1024, /* bytes of all records of a job */
+	RECORDS_MAX = 512 * 1024, /* bytes of all records of a job */
 	GONE_MS = 3000,		  /* how long the child waits for a process that it has killed */
 	HOOK_MS = 20000,	  /* and for the launch hook to undo */
 };
@@ -105,26 +106,85 @@ static void run_hook(const char *text)
 /* Whether all that is listed has gone: its record in the journal stays for what has not. */
 static bool all_gone = true;
 
-static void undo_one(const char *record)
+/* An inode: "DEVICE:INODE "; 0:0: not known. Returns what follows. */
+static const char *read_id(const char *text, unsigned long long *dev, unsigned long long *ino)
 {
+	char *end;
+
+	*dev = strtoull(text, &end, 10);
+	*ino = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
+	return *end == ' ' ? end + 1 : end;
+}
+
+static bool is_it(const struct stat *st, unsigned long long dev, unsigned long long ino)
+{
+	return (!dev && !ino) || (st->st_dev == dev && st->st_ino == ino);
+}
+
+/* Whether name in the open folder is the file that was made at path: what an I among the records
+ * from at on tells of it. Without one there was none before, and it is what was made. */
+static bool is_made(int parent, const char *name, const char *path, size_t at, size_t len)
+{
+	unsigned long long dev = 0, ino = 0;
+	struct stat st;
+
+	for (; at < len; at += strlen(records + at) + 1)
+		if (records[at] == 'I' && strcmp(read_id(records + at + 1, &dev, &ino), path) == 0)
+			return fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			       is_it(&st, dev, ino);
+	return true;
+}
+
+/* "DEVICE:INODE PATH", of the folder that path is in: where another one, or a link, is in its
+ * place, nothing there is the job's. True when nothing is left. */
+static bool remove_path(char kind, const char *text, size_t at, size_t len)
+{
+	unsigned long long dev, ino;
+	const char *path = read_id(text, &dev, &ino), *name;
+	int parent = dir_open_parent(path, &name);
+	struct stat st;
+	bool gone;
+
+	if (parent < 0)
+		return errno == ENOENT || errno == ENOTDIR;
+	if (fstat(parent, &st) < 0)
+		gone = false;
+	else if (!is_it(&st, dev, ino))
+		gone = true;
+	else if (kind == 'D')
+		gone = dir_remove_at(parent, name, NULL) == 0;
+	else
+		gone = !is_made(parent, name, path, at, len) || unlinkat(parent, name, 0) == 0 ||
+		       errno == ENOENT;
+	fd_close(&parent);
+	return gone;
+}
+
+/* The record that begins there, and those after it, to len. */
+static void undo_one(size_t start, size_t at, size_t len)
+{
+	const char *record = records + start;
+
 	if (record[0] == 'P')
 		kill_process(record + 1);
-	else if (record[0] == 'F')
-		all_gone =
-		    (unlink(record + 1) == 0 || errno == ENOENT || errno == ENOTDIR) && all_gone;
-	else if (record[0] == 'D')
-		all_gone = dir_remove(record + 1) == 0 && all_gone;
+	else if (record[0] == 'F' || record[0] == 'D')
+		all_gone = remove_path(record[0], record + 1, at, len) && all_gone;
 	else if (record[0] == 'H')
 		run_hook(record + 1);
 	else if (record[0] == 'J' && all_gone)
 		journal_settle(record + 1);
 }
 
-/* Whether a later record, from at on, takes this one back: "K" and the record itself. */
+/* Whether a later record, from at on, takes this one back: "K", its kind and its path. */
 static bool is_forgotten(const char *record, size_t at, size_t len)
 {
+	unsigned long long dev, ino;
+
+	if (record[0] != 'F' && record[0] != 'D')
+		return false;
 	for (; at < len; at += strlen(records + at) + 1)
-		if (records[at] == 'K' && strcmp(records + at + 1, record) == 0)
+		if (records[at] == 'K' && records[at + 1] == record[0] &&
+		    strcmp(records + at + 2, read_id(record + 1, &dev, &ino)) == 0)
 			return true;
 	return false;
 }
@@ -140,7 +200,7 @@ static void undo_all(size_t len)
 		while (start > 0 && records[start - 1] != 0)
 			start--;
 		if (!is_forgotten(records + start, end, len))
-			undo_one(records + start);
+			undo_one(start, end, len);
 		end = start;
 	}
 }
@@ -265,14 +325,48 @@ static int tell(struct guardian *g, char kind, const char *text, struct err *e)
 	return 0;
 }
 
+static int tell_path(struct guardian *g, char kind, const struct stat *st, const char *path,
+		     struct err *e)
+{
+	char text[4096];
+	int len = snprintf(text, sizeof(text), "%llu:%llu %s", (unsigned long long)st->st_dev,
+			   (unsigned long long)st->st_ino, path);
+
+	if (len < 0 || (size_t)len >= sizeof(text))
+		return err_set(e, ERR_LIMIT, "the path %.60s... is too long", path);
+	return tell(g, kind, text, e);
+}
+
+/* With the folder that it is in; where there is none nothing can be made. */
+static int add(struct guardian *g, char kind, const char *path, struct err *e)
+{
+	struct stat st = {0};
+	const char *name;
+	int parent = dir_open_parent(path, &name);
+
+	if (parent >= 0 && fstat(parent, &st) < 0)
+		st.st_dev = st.st_ino = 0;
+	fd_close(&parent);
+	return tell_path(g, kind, &st, path, e);
+}
+
 int guardian_add_file(struct guardian *g, const char *path, struct err *e)
 {
-	return tell(g, 'F', path, e);
+	return add(g, 'F', path, e);
+}
+
+int guardian_made_file(struct guardian *g, const char *path, int fd, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set_sys(e, errno, "%s cannot be looked at", path);
+	return tell_path(g, 'I', &st, path, e);
 }
 
 int guardian_add_dir(struct guardian *g, const char *path, struct err *e)
 {
-	return tell(g, 'D', path, e);
+	return add(g, 'D', path, e);
 }
 
 /* Takes the record of kind and path back. */

@@ -17,8 +17,13 @@ struct guardian;
  * own, and ignores the signals of a terminal. */
 struct guardian *guardian_new(struct err *e);
 
-/* A file to be unlinked. Tell it before the file is made, and only when it did not exist. */
+/* A file to be unlinked. Tell it before the file is made, and only when it did not exist. The
+ * folder that it is in is known by its inode: in another one, or behind a link in its place,
+ * nothing is removed. */
 int guardian_add_file(struct guardian *g, const char *path, struct err *e);
+
+/* It has been made, and fd is it: what has that name later and is another file is left alone. */
+int guardian_made_file(struct guardian *g, const char *path, int fd, struct err *e);
 
 /* A folder to be removed with the sockets and plain files in it. Likewise. */
 int guardian_add_dir(struct guardian *g, const char *path, struct err *e);

@@ -137,6 +137,10 @@ static int write_one(struct job *j, unsigned kind, struct err *e)
 	if (guardian_add_file(j->guardian, path, e) < 0)
 		return e->code;
 	fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0700);
+	if (fd >= 0 && guardian_made_file(j->guardian, path, fd, e) < 0) {
+		close(fd);
+		return e->code;
+	}
 	if (fd >= 0)
 		f = fdopen(fd, "w");
 	if (!f) {

@@ -156,8 +156,7 @@ static void create(struct job *j)
 	struct twin_image *image = &j->twin.images[j->image_at];
 	struct strvec words = {0};
 
-	image_create_words(&words, image->path, image->disk, image->backing, &j->desc,
-			   image->full);
+	image_create_words(&words, image->path, image->disk, image->backing, &j->desc, image->full);
 	run_tool(j, &words, on_created);
 }
 
@@ -202,6 +201,10 @@ static int make_empty(struct job *j, struct twin_image *image, struct err *e)
 		return e->code;
 	}
 	image->created = true;
+	if (guardian_made_file(j->guardian, image->path, fd, e) < 0) {
+		close(fd);
+		return e->code;
+	}
 	image->full = take_space(j, image, fd);
 	give(j, fd, image->path, e);
 	close(fd);

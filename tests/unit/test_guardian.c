@@ -434,6 +434,48 @@ static void test_guardian_leaves_what_was_taken_back(void **state)
 	clean(0);
 }
 
+/* The folder is renamed, and a link to another one put in its place; or the file is another one by
+ * now. */
+static void test_guardian_removes_nothing_behind_a_link(void **state)
+{
+	char in[64], in_file[80], elsewhere[64], there[80], moved[80];
+	struct err e = ERR_INIT;
+	int fd;
+
+	(void)state;
+	snprintf(in, sizeof(in), "%s/images", top);
+	snprintf(in_file, sizeof(in_file), "%s/images/a", top);
+	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", top);
+	snprintf(there, sizeof(there), "%s/elsewhere/a", top);
+	snprintf(moved, sizeof(moved), "%s/moved", top);
+	for (int link_to = 0; link_to < 2; link_to++) {
+		struct guardian *g = guardian_new(&e);
+
+		assert_non_null(g);
+		assert_int_equal(mkdir(in, 0700), 0);
+		assert_int_equal(mkdir(elsewhere, 0700), 0);
+		touch(there);
+		assert_int_equal(guardian_add_file(g, in_file, &e), 0);
+		fd = open(in_file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		assert_int_equal(guardian_made_file(g, in_file, fd, &e), 0);
+		close(fd);
+		if (link_to) {
+			assert_int_equal(unlink(in_file), 0);
+			assert_int_equal(rename(in, moved), 0);
+			assert_int_equal(symlink(elsewhere, in), 0);
+		} else {
+			assert_int_equal(rename(there, in_file), 0);
+		}
+		undo(g);
+		assert_int_equal(access(link_to ? there : in_file, F_OK), 0);
+		assert_int_equal(unlink(link_to ? there : in_file), 0);
+		assert_int_equal(link_to ? unlink(in) : rmdir(in), 0);
+		assert_int_equal(rmdir(elsewhere), 0);
+		if (link_to)
+			assert_int_equal(rmdir(moved), 0);
+	}
+}
+
 static void test_guardian_refuses_paths_that_are_too_long(void **state)
 {
 	struct err e = ERR_INIT;
@@ -538,6 +580,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_guardian_leaves_a_pid_given_anew_alone, name_all),
 	    cmocka_unit_test_setup(test_guardian_passes_over_a_process_that_has_gone, name_all),
 	    cmocka_unit_test_setup(test_guardian_leaves_what_was_taken_back, name_all),
+	    cmocka_unit_test_setup(test_guardian_removes_nothing_behind_a_link, name_all),
 	    cmocka_unit_test_setup(test_guardian_refuses_paths_that_are_too_long, name_all),
 	    cmocka_unit_test_setup(test_guardian_keeps_many_records, name_all),
 	    cmocka_unit_test_setup(test_guardian_holds_no_descriptor, name_all),
