@@ -196,12 +196,13 @@ static void check_groups(struct check *c, const json_t *vm)
 
 		if (json_object_size(json_object_get(group, "limits")) &&
 		    !is_on_command_line(json_object_get(vm, "argv"), id))
-			check_add(c, CHECK_WARNING, "limits",
-				  "set them there again, or start the QEMU there yourself with that "
-				  "group (--dest-qmp)",
-				  "the throttle group %.200s is not on the VM's command line: its I/O "
-				  "limits will be lost",
-				  id);
+			check_add(
+			    c, CHECK_WARNING, "limits",
+			    "set them there again, or start the QEMU there yourself with that "
+			    "group (--dest-qmp)",
+			    "the throttle group %.200s is not on the VM's command line: its I/O "
+			    "limits will be lost",
+			    id);
 	}
 }
 
@@ -222,24 +223,51 @@ static void check_filters(struct check *c, const struct vmdesc_nodes *n, const j
 			continue;
 		pace_group_of(at, group, sizeof(group));
 		if (!*group || pace_group_limits(vm, group))
-			check_add(c, CHECK_WARNING, "limits",
-				  "raise the group's limits for the time of the copy (qom-set), on "
-				  "both sides afterwards as they were; or give the limits to the "
-				  "device instead (block_set_io_throttle), which the copy passes by",
-				  "disk %s is behind a throttle filter (group %.200s), whose limits "
-				  "cannot be its device's meanwhile: they hold up the copy too, and "
-				  "the guest gets what the copy leaves",
-				  str(disk, "name"), *group ? group : "not known");
+			check_add(
+			    c, CHECK_WARNING, "limits",
+			    "raise the group's limits for the time of the copy (qom-set), on "
+			    "both sides afterwards as they were; or give the limits to the "
+			    "device instead (block_set_io_throttle), which the copy passes by",
+			    "disk %s is behind a throttle filter (group %.200s), whose limits "
+			    "cannot be its device's meanwhile: they hold up the copy too, and "
+			    "the guest gets what the copy leaves",
+			    str(disk, "name"), *group ? group : "not known");
 	}
 }
 
-/* A device in such a group had none of its own. (One that had is in its own group, where nothing
- * tells the pace from what somebody has set.) */
-static void check_left(struct check *c, const json_t *disk)
+/* A device that had limits and was not parted from its group is in that still, where nothing tells
+ * the pace from what somebody has set. */
+static void check_parted(struct check *c, const struct vmdesc_report *r, const json_t *disk,
+			 const char *group, const char *from)
 {
-	const char *group = str(disk, "limits_group");
+	const json_t *other;
+	bool known = false;
+	size_t i;
+
+	json_array_foreach(r->disks, i, other) known |=
+	    strcmp(str(other, "limits_group"), from) == 0;
+	check_add(
+	    c, CHECK_WARNING, "limits",
+	    "`adit recover` puts it back where its record is still there; or set its limits "
+	    "yourself, in that group (block_set_io_throttle)",
+	    known ? "drive %s was parted from its group of I/O limits for a time by an earlier "
+		    "migration of adit's, which could not put it back (group %.200s): the "
+		    "destination's gets the limits of group %.200s"
+		  : "drive %s was parted from its group of I/O limits for a time by an earlier "
+		    "migration of adit's, which could not put it back (group %.200s): the "
+		    "destination's gets the limits that it has, in group %.200s, and the pace of "
+		    "that migration may be among them",
+	    str(disk, "name"), group, from);
+}
+
+/* A device in such a group had none of its own, or was parted from its own. */
+static void check_left(struct check *c, const struct vmdesc_report *r, const json_t *disk)
+{
+	const char *group = str(disk, "limits_group"), *from = pace_parted_from(group);
 	bool filter = strlen(group) > strlen("adit-01234567-");
 
+	if (from)
+		check_parted(c, r, disk, group, from);
 	if (!pace_is_group(group))
 		return;
 	check_add(c, CHECK_WARNING, "limits",
@@ -266,7 +294,7 @@ void check_kept(struct check *c, const struct vmdesc_report *r, const struct mig
 	{
 		const json_t *image = json_object_get(image_node(&n, disk), "image");
 
-		check_left(c, disk);
+		check_left(c, r, disk);
 		if (!flag(disk, "copy"))
 			continue;
 		copied++;

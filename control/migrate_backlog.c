@@ -16,7 +16,7 @@
  * told. Requests are paced too: a small one costs what the mirror copies at least
  * (migrate_disks.c), and QEMU its time.
  *
- * A pace has a bottom (migrate_pace_least), also on a line that carries less: a guest gives a
+ * A pace has a bottom (MIGRATE_PACE_MIN), also on a line that carries less: a guest gives a
  * request up, or resets the disk, after its own time (30 s of Linux's for SCSI and AHCI), and that
  * would be an error of its disk, which is worse than a migration that does not come to its end.
  *
@@ -204,8 +204,8 @@ void migrate_backlog_pace(struct migrate *m)
 	if (bytes < line / 4)
 		bytes = line / 4; /* a guest that waits for its disk does nothing else */
 	bytes >>= m->pace_level;
-	if (bytes < migrate_pace_least(m))
-		bytes = migrate_pace_least(m);
+	if (bytes < MIGRATE_PACE_MIN)
+		bytes = MIGRATE_PACE_MIN;
 	migrate_pace_set(m, bytes, migrate_backlog_pace_ops(m, bytes));
 }
 

@@ -47,8 +47,8 @@ enum migrate_state {
 	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
 	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
 	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
-	/* postcopy: it runs there while the rest of RAM flows; both are needed. It has no limit: the
-	 * VM lives there by what is here, and giving up would only end it. */
+	/* postcopy: it runs there while the rest of RAM flows; both are needed. It has no limit:
+	 * the VM lives there by what is here, and giving up would only end it. */
 	MIGRATE_PAGING,
 	MIGRATE_CONFIRM, /* it runs there, and is told that we know; our VM could still go on */
 	MIGRATE_END,	 /* both know: the source VM ends */
@@ -60,12 +60,12 @@ struct mig_disk {
 	struct migrate *m;
 	const struct vmdesc_disk *desc;
 	char node[40], job[40], fd[40]; /* names in QEMU, ours alone */
-	struct nbd_join *join; /* its server is greeted, and QEMU answered */
+	struct nbd_join *join;		/* its server is greeted, and QEMU answered */
 	bool greeted;
 	struct relay *relay;	  /* from then on */
 	struct stream_stats last; /* when the relay has gone */
 	uint64_t begun_ms, ended_ms;
-	uint64_t done, total; /* of the mirror, bytes */
+	uint64_t done, total;			   /* of the mirror, bytes */
 	uint64_t round_ms, round_left, round_done; /* when a round began, and with what */
 	unsigned rounds;			   /* without getting less */
 	bool told;				   /* that it does not converge */
@@ -75,20 +75,23 @@ struct mig_disk {
 	bool ready;	      /* BLOCK_JOB_READY */
 	bool writes_known;    /* of the guest's: */
 	json_int_t writes, writes_ns; /* how many have ended, and how long all of them took */
-	bool broken, broken_reading; /* BLOCK_JOB_ERROR: it stands; it was the source's disk */
-	bool over;	      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
+	unsigned lift;		      /* bits by which MIGRATE_PACE_MIN is raised for its group */
+	uint64_t lifted_ms;	      /* the last time */
+	bool broken, broken_reading;  /* BLOCK_JOB_ERROR: it stands; it was the source's disk */
+	bool over;		      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
 };
 
 /* Limits for a time (migrate_pace.c). */
 struct mig_pace {
-	json_t *touched;	/* as in the record: names of `disks`, ids of `groups`; NULL: none */
-	json_t *filters;	/* whose limits are a device's now: group by disk */
-	bool parted;		/* disks that share limits with a drive that is not copied: from that */
-	unsigned lift;		/* bits by which MIGRATE_PACE_MIN is raised */
-	uint64_t lifted_ms;	/* the last time */
-	uint64_t bytes, ops;	/* a second: what the guest's writes are held to; 0: nothing */
-	bool asked, holds;	/* QEMU is being told; has been */
-	bool refused, told;	/* it cannot be written down; a device refused it, which was told */
+	json_t *touched; /* as in the record: names of `disks`, ids of `groups`; NULL: none */
+	json_t *filters; /* whose limits are a device's now: group by disk */
+	bool parted;	 /* disks that share limits with a drive that is not copied: from that */
+	unsigned lifts, lifts_sent; /* how often a bottom was raised; as QEMU was told it */
+	uint64_t bytes, ops;	    /* a second: what the guest's writes are held to; 0: nothing */
+	bool asked, holds;	    /* QEMU is being told; has been */
+	bool again;		    /* and is to be told something else as soon as it has been: */
+	uint64_t next_bytes, next_ops;
+	bool refused, told; /* it cannot be written down; a device refused it, which was told */
 	const struct qmp_batch *back_batch; /* that puts all of it back, under way; compared only */
 	unsigned back_first, back_count;    /* its commands in that */
 	unsigned refusals;		    /* of it */
@@ -108,13 +111,20 @@ enum { MIGRATE_PACE_REQUEST = 64 << 10 };
 
 /* A stop of the guest, for a look (migrate_probe.c). */
 struct mig_probe {
-	enum { MIG_PROBE_NONE, MIG_PROBE_WAITS, MIG_PROBE_STOPS, MIG_PROBE_LOOKS, MIG_PROBE_OVER } state;
+	enum {
+		MIG_PROBE_NONE,
+		MIG_PROBE_WAITS,
+		MIG_PROBE_STOPS,
+		MIG_PROBE_LOOKS,
+		MIG_PROBE_OVER
+	} state;
 	unsigned tries;
-	bool runs;		   /* the guest, as QEMU said just before */
-	uint64_t since_ms;	   /* it waits for a good moment */
+	bool runs;	   /* the guest, as QEMU said just before */
+	uint64_t since_ms; /* it waits for a good moment */
 	uint64_t gone_on_ms;
-	uint64_t stop_ms, left_ms; /* when it began; what was left of the disks, at the line's rate */
-	uint64_t done, stood_ms;   /* what was copied when it began, bytes; how long it took */
+	uint64_t stop_ms,
+	    left_ms;		 /* when it began; what was left of the disks, at the line's rate */
+	uint64_t done, stood_ms; /* what was copied when it began, bytes; how long it took */
 };
 
 /* What the guest writes, in a short time (migrate_backlog.c). */
@@ -201,9 +211,9 @@ struct migrate {
 	    still_since_ms,  /* while the guest stands still: nothing was sent since */
 	    stands_since_ms, /* the switchover has begun */
 	    stands_left_ms;  /* what was left of the disks by then, at the line's rate */
-	uint64_t finish_us; /* FINISH was said; 0: by another process */
-	uint64_t word_ms; /* how long it had run there when the word of it came */
-	uint64_t share_ms; /* what QEMU was told of the downtime limit; 0: nothing yet */
+	uint64_t finish_us;  /* FINISH was said; 0: by another process */
+	uint64_t word_ms;    /* how long it had run there when the word of it came */
+	uint64_t share_ms;   /* what QEMU was told of the downtime limit; 0: nothing yet */
 	unsigned pace_level; /* how often the pace was halved */
 	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
 	uint64_t stall_asked_ms, stall_longest_ms;
@@ -332,8 +342,8 @@ void migrate_disks_due(evutil_socket_t fd, short what, void *ctx);
 void migrate_disks_silent(struct migrate *m);
 /* A JOB_STATUS_CHANGE event. */
 void migrate_disks_job_status(struct migrate *m, const json_t *data);
-/* buf-size of each of so many disks' mirrors, in bytes, on a path of that round trip; bytes_per_s is
- * the limit (0: there is none). */
+/* buf-size of each of so many disks' mirrors, in bytes, on a path of that round trip; bytes_per_s
+ * is the limit (0: there is none). */
 uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks);
 /* granularity of the mirror of a disk of that size, in bytes, to one whose smallest block has so
  * many (0: not known). */
@@ -430,15 +440,14 @@ void migrate_probe_silent(struct migrate *m);
 void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m));
 /* Holds the guest's writes to all disks that are copied together to so much a second. */
 void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops);
-/* Of that what the group has that d is in, which is enough for each disk in it (migrate_pace_least); 0:
- * there is no pace. */
+/* Of that what the group has that d is in, which is enough for each disk in it (MIGRATE_PACE_MIN,
+ * raised); 0: there is no pace. */
 void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
 			uint64_t *ops);
-/* What each disk may have at least, bytes a second. */
-uint64_t migrate_pace_least(const struct migrate *m);
 /* Each tick: whether the guest of a paced disk waits for too long. */
 void migrate_pace_tick(struct migrate *m);
-/* What query-blockstats gave. True where the guest has waited for so long that the pace is raised. */
+/* What query-blockstats gave. True where the guest has waited so long for the pace of a group that
+ * its bottom is raised. */
 bool migrate_pace_see_stats(struct migrate *m, const json_t *all);
 /* QEMU has been told to, or cannot be. */
 bool migrate_pace_holds(const struct migrate *m);
@@ -448,7 +457,8 @@ bool migrate_pace_is_set(const struct migrate *m);
  * gone by then, and the batch's end is to be told to migrate_pace_see_back. */
 bool migrate_pace_is_due_back(const struct migrate *m);
 void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b);
-/* A batch has ended, with e, as qmp_batch_end has it; of any other batch than that nothing follows. */
+/* A batch has ended, with e, as qmp_batch_end has it; of any other batch than that nothing follows.
+ */
 void migrate_pace_see_back(struct migrate *m, struct qmp_batch *b, const struct err *e);
 /* Of a record: what an earlier process has limited. */
 void migrate_pace_take_record(struct migrate *m, const json_t *record);
@@ -474,7 +484,8 @@ void migrate_drop_relays(struct migrate *m, const char *reason);
 
 /* migrate_watch.c */
 void migrate_watch_tick(struct migrate *m);
-/* Whether the switchover stands still, or takes too long; e says which. To be asked again and again. */
+/* Whether the switchover stands still, or takes too long; e says which. To be asked again and
+ * again. */
 bool migrate_watch_is_stuck(struct migrate *m, struct err *e);
 /* What query-block-jobs gave. */
 void migrate_watch_jobs(struct migrate *m, const json_t *result);

@@ -17,7 +17,8 @@
  *
  * How long a guest waits for a write is in QEMU's statistics: where it is near to what a guest
  * bears, as it has more on its way than MIGRATE_PACE_MIN is reckoned for (queues of 128 and more of
- * SCSI and NVMe), the bottom of the pace is raised, four-fold every two seconds, and stays so.
+ * SCSI and NVMe), the bottom of its group's pace is raised, four-fold every two seconds, and stays
+ * so; but not where the group's own limits are what it waits for.
  */
 #include "control/migrate_i.h"
 
@@ -34,6 +35,8 @@ enum {
 	LIFT_BITS = 2,	/* four-fold */
 	LIFT_EVERY_MS = 2000,
 	LIFT_MOST = 10, /* 640 MiB a second */
+	SMALL_WRITE = 4096,
+	BIG_WRITE = 1280 << 10, /* Linux's biggest, but for a disk that asks for more */
 };
 
 static const char *filter_of(const struct migrate *m, const struct vmdesc_disk *d)
@@ -71,7 +74,7 @@ static void group_of(const struct migrate *m, const struct vmdesc_disk *d, char 
 	if (*filter)
 		snprintf(buf, size, "adit-%.8s-%.255s", m->id, filter);
 	else if (m->pace.parted && bystander(m, d))
-		snprintf(buf, size, "adit-%.8s-%.255s", m->id, d->limits_group);
+		snprintf(buf, size, "adit-%.8s+%.241s", m->id, d->limits_group); /* pace.h */
 	else if (d->limits)
 		snprintf(buf, size, "%s", *d->limits_group ? d->limits_group : d->name);
 	else
@@ -103,18 +106,32 @@ static uint64_t count_groups(const struct migrate *m)
 	return n ? n : 1;
 }
 
-/* Disks in d's group, with it. */
-static uint64_t count_in_group(const struct migrate *m, const struct vmdesc_disk *d)
+/* d's group. */
+struct group {
+	uint64_t disks;
+	unsigned lift;
+	uint64_t lifted_ms;
+};
+
+static struct group see_group(const struct migrate *m, const struct vmdesc_disk *d)
 {
-	char mine[NAME_MAX_BYTES], other[NAME_MAX_BYTES];
-	uint64_t n = 0;
+	char mine[NAME_MAX_BYTES], name[NAME_MAX_BYTES];
+	struct group g = {0};
 
 	group_of(m, d, mine, sizeof(mine));
 	for (size_t i = 0; i < m->disk_count; i++) {
-		group_of(m, m->disks[i].desc, other, sizeof(other));
-		n += strcmp(mine, other) == 0;
+		const struct mig_disk *other = &m->disks[i];
+
+		group_of(m, other->desc, name, sizeof(name));
+		if (strcmp(mine, name) != 0)
+			continue;
+		g.disks++;
+		if (other->lift > g.lift)
+			g.lift = other->lift;
+		if (other->lifted_ms > g.lifted_ms)
+			g.lifted_ms = other->lifted_ms;
 	}
-	return n;
+	return g;
 }
 
 static uint64_t at_least(uint64_t v, uint64_t least)
@@ -122,15 +139,11 @@ static uint64_t at_least(uint64_t v, uint64_t least)
 	return v < least ? least : v;
 }
 
-uint64_t migrate_pace_least(const struct migrate *m)
-{
-	return (uint64_t)MIGRATE_PACE_MIN << m->pace.lift;
-}
-
 void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
 			uint64_t *ops)
 {
-	uint64_t n = count_groups(m), least = count_in_group(m, d) * migrate_pace_least(m);
+	const struct group g = see_group(m, d);
+	uint64_t n = count_groups(m), least = (g.disks * MIGRATE_PACE_MIN) << g.lift;
 
 	*bytes = m->pace.bytes ? at_least(m->pace.bytes / n, least) : 0;
 	*ops = m->pace.ops ? at_least(m->pace.ops / n + 1, least / MIGRATE_PACE_REQUEST) : 0;
@@ -254,8 +267,8 @@ void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b)
 }
 
 /* A device, or a group, that somebody has taken away since has no limits, nor has another one that
- * has its name by now. (QEMU's words in all versions; the class of its errors says no more.) A drive
- * without a medium has its own still, for the next one. */
+ * has its name by now. (QEMU's words in all versions; the class of its errors says no more.) A
+ * drive without a medium has its own still, for the next one. */
 static bool is_nobodys(const struct err *e)
 {
 	return strstr(e->text, "' not found") != NULL ||
@@ -369,7 +382,6 @@ static void on_paced(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct migrate *m = ctx;
 
 	(void)q;
-	(void)e;
 	m->pace.asked = false;
 	m->pace.holds = true;
 	for (unsigned i = 0; i < m->disk_count && !m->pace.told; i++)
@@ -381,6 +393,9 @@ static void on_paced(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 			    "the pause longer than --downtime-limit says",
 			    qmp_batch_err(b, i)->text);
 		}
+	if (m->pace.again && !err_is_set(e) && !m->pace.back_batch &&
+	    (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM))
+		migrate_pace_set(m, m->pace.next_bytes, m->pace.next_ops);
 }
 
 /* Not worth a word to QEMU. */
@@ -393,7 +408,11 @@ void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops)
 {
 	struct qmp_batch *b;
 
-	if (m->pace.asked || is_near(m->pace.bytes, bytes) || m->pace.refused)
+	m->pace.again = m->pace.asked;
+	m->pace.next_bytes = bytes;
+	m->pace.next_ops = ops;
+	if (m->pace.asked || m->pace.refused ||
+	    (is_near(m->pace.bytes, bytes) && m->pace.lifts == m->pace.lifts_sent))
 		return;
 	if (!is_written(m)) {
 		m->pace.refused = true;
@@ -402,6 +421,7 @@ void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops)
 	m->pace.back = false;
 	m->pace.bytes = bytes;
 	m->pace.ops = ops;
+	m->pace.lifts_sent = m->pace.lifts;
 	m->pace.asked = true;
 	log_info(&m->about, "the guest's writes are paced to %llu bytes and %llu requests a second",
 		 (unsigned long long)bytes, (unsigned long long)ops);
@@ -450,27 +470,69 @@ static uint64_t waited_ms(struct mig_disk *d, const json_t *stats)
 	return first || ended <= 0 || took < 0 ? 0 : (uint64_t)(took / ended / 1000000);
 }
 
+/* The lower of both, 0: none. */
+static uint64_t lower_of(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+static uint64_t limit_of(const json_t *limits, const char *total, const char *write)
+{
+	json_int_t all = json_integer_value(json_object_get(limits, total));
+	json_int_t v = json_integer_value(json_object_get(limits, write));
+
+	return lower_of(all > 0 ? (uint64_t)all : 0, v > 0 ? (uint64_t)v : 0);
+}
+
+/* Whether it may be the pace that d's guest waits for, and not the VM's own limits. */
+static bool is_paced(const struct migrate *m, const struct vmdesc_disk *d)
+{
+	const json_t *own = base_of(m, d);
+	uint64_t own_bytes = limit_of(own, "bps-total", "bps-write");
+	uint64_t own_ops = limit_of(own, "iops-total", "iops-write"), bytes, ops;
+	uint64_t size = limit_of(own, "iops-size", "iops-size");
+
+	migrate_pace_share(m, d, &bytes, &ops);
+	own_bytes = lower_of(own_bytes, own_ops * (size ? size : BIG_WRITE));
+	return (bytes && (!own_bytes || bytes < own_bytes)) ||
+	       (ops && (!own_ops || ops < own_ops) &&
+		(!own_bytes || ops * SMALL_WRITE < own_bytes));
+}
+
+/* A write to d has taken so long. Whether its group may have more from now on. */
+static bool lift(struct migrate *m, struct mig_disk *d, uint64_t ms)
+{
+	const struct group g = see_group(m, d->desc);
+	uint64_t bytes, ops;
+
+	if (g.lift >= LIFT_MOST || clock_ms() - g.lifted_ms < LIFT_EVERY_MS ||
+	    !is_paced(m, d->desc))
+		return false;
+	d->lifted_ms = clock_ms();
+	d->lift = g.lift + LIFT_BITS;
+	m->pace.lifts++;
+	migrate_pace_share(m, d->desc, &bytes, &ops);
+	log_info(
+	    &m->about,
+	    "the guest waits %llu ms for a write to disk %s: it may write %llu bytes a second to "
+	    "it, or to the %llu disks that share its limits",
+	    (unsigned long long)ms, d->desc->name, (unsigned long long)bytes,
+	    (unsigned long long)g.disks);
+	return true;
+}
+
 bool migrate_pace_see_stats(struct migrate *m, const json_t *all)
 {
-	uint64_t most_ms = 0;
+	bool lifted = false;
 
 	for (size_t i = 0; i < m->disk_count; i++) {
 		const json_t *stats = stats_of(all, m->disks[i].desc);
 		uint64_t ms = stats ? waited_ms(&m->disks[i], stats) : 0;
 
-		if (ms > most_ms)
-			most_ms = ms;
+		if (ms >= LATE_MS)
+			lifted |= lift(m, &m->disks[i], ms);
 	}
-	if (most_ms < LATE_MS || m->pace.lift >= LIFT_MOST ||
-	    clock_ms() - m->pace.lifted_ms < LIFT_EVERY_MS)
-		return false;
-	m->pace.lifted_ms = clock_ms();
-	m->pace.lift += LIFT_BITS;
-	log_info(&m->about,
-		 "the guest waits %llu ms for a write: it may write %llu bytes a second to each "
-		 "disk at least",
-		 (unsigned long long)most_ms, (unsigned long long)migrate_pace_least(m));
-	return true;
+	return lifted;
 }
 
 static void on_stats(void *ctx, struct qmp *q, json_t *result, const struct err *e)

@@ -50,6 +50,42 @@ static void split(json_t *o, const char *kind)
 	}
 }
 
+/* With `iops-size` a big request counts as several: so many requests of that size are so many
+ * bytes, which are a limit of their own from now on. what: reads, or writes. */
+static void weigh_in_bytes(json_t *o, const char *what, json_int_t size)
+{
+	json_int_t ops = get(o, "iops", what), bytes = get(o, "bps", what);
+	char max[24], length[24];
+
+	if (!ops || ops > MOST / size || (bytes && bytes <= ops * size))
+		return;
+	snprintf(max, sizeof(max), "%s-max", what);
+	snprintf(length, sizeof(length), "%s-max-length", what);
+	ops = get(o, "iops", max) > MOST / size ? 0 : get(o, "iops", max);
+	put(o, "bps", what, get(o, "iops", what) * size);
+	put(o, "bps", max, ops * size);
+	put(o, "bps", length, ops ? get(o, "iops", length) : 0);
+}
+
+/* Requests are held to fewer than by the limit that is there (of writes; 0: none), each whatever
+ * its size is: small ones cost the line as much, and are not to be counted as a part of one. */
+static void drop_size(json_t *o, json_int_t write)
+{
+	json_int_t size = json_integer_value(json_object_get(o, "iops-size"));
+	json_int_t total = get(o, "bps", "total");
+
+	if (size < 1)
+		return;
+	if (total || get(o, "bps", "total-max"))
+		split(o, "bps");
+	if (total)
+		put(o, "bps", "write", total);
+	put(o, "iops", "write", write);
+	weigh_in_bytes(o, "read", size);
+	weigh_in_bytes(o, "write", size);
+	json_object_del(o, "iops-size");
+}
+
 static void lower(json_t *o, const char *kind, uint64_t to)
 {
 	json_int_t total = get(o, kind, "total"), total_max = get(o, kind, "total-max");
@@ -60,6 +96,8 @@ static void lower(json_t *o, const char *kind, uint64_t to)
 	if (total || total_max)
 		split(o, kind);
 	write = total ? total : get(o, kind, "write");
+	if (strcmp(kind, "iops") == 0 && (!write || write > v))
+		drop_size(o, write);
 	put(o, kind, "write", write && write < v ? write : v);
 	put(o, kind, "write-max", 0);
 	put(o, kind, "write-max-length", 0);
@@ -69,8 +107,8 @@ json_t *pace_lower(const json_t *limits, uint64_t bytes, uint64_t ops)
 {
 	json_t *o = limits ? json_copy((json_t *)limits) : json_object();
 
+	lower(o, "iops", ops); /* first: it may make a limit of bytes */
 	lower(o, "bps", bytes);
-	lower(o, "iops", ops);
 	return o;
 }
 
@@ -90,15 +128,28 @@ const json_t *pace_group_limits(const json_t *vm, const char *id)
 	return NULL;
 }
 
-bool pace_is_group(const char *group)
+/* What follows the digits of a job; NULL where there are none. */
+static const char *after_job(const char *group)
 {
 	enum { ID = 8 };
-	const char *id = group;
 
-	if (strncmp(group, "adit-", 5) != 0)
-		return false;
-	id += 5;
-	return strspn(id, "0123456789abcdef") == ID && (!id[ID] || id[ID] == '-');
+	if (strncmp(group, "adit-", 5) != 0 || strspn(group + 5, "0123456789abcdef") != ID)
+		return NULL;
+	return group + 5 + ID;
+}
+
+bool pace_is_group(const char *group)
+{
+	const char *rest = after_job(group);
+
+	return rest && (!*rest || *rest == '-');
+}
+
+const char *pace_parted_from(const char *group)
+{
+	const char *rest = after_job(group);
+
+	return rest && rest[0] == '+' && rest[1] ? rest + 1 : NULL;
 }
 
 char *pace_group_of(const json_t *node, char *buf, size_t size)
@@ -161,7 +212,13 @@ static bool is_taken(const struct vmdesc_nodes *nodes, const json_t *disks, cons
 	char buf[256];
 	size_t i;
 
-	json_array_foreach(disks, i, o) if (strcmp(str(o, "limits_group"), group) == 0) return true;
+	json_array_foreach(disks, i, o)
+	{
+		const char *own = str(o, "limits_group"), *from = pace_parted_from(own);
+
+		if (strcmp(from ? from : own, group) == 0)
+			return true;
+	}
 	json_array_foreach(nodes->list, i, o) if (strcmp(str(o, "drv"), "throttle") == 0 &&
 						  !*pace_group_of(o, buf, sizeof(buf))) return true;
 	return false;

@@ -27,10 +27,15 @@ json_t *pace_filters(const struct vmdesc_nodes *nodes, const json_t *vm, const j
 /* The limits of the throttle group id in vm, borrowed; NULL without any. */
 const json_t *pace_group_limits(const json_t *vm, const char *id);
 
-/* Whether group, of a device's limits, is one that a migration makes for a time (migrate_pace.c).
- * When a VM is read there is none of its own job's yet: an earlier one could not take its limits
- * back. */
+/* Whether group, of a device's limits, is one that a migration makes for a time (migrate_pace.c)
+ * for devices that had none: `adit-`, eight digits of the job, and perhaps `-` and a throttle
+ * group's id. When a VM is read there is none of its own job's yet: an earlier one could not take
+ * its limits back. */
 bool pace_is_group(const char *group);
+
+/* Likewise for devices that had limits: `adit-`, eight digits, `+` and the name of the group that
+ * they were in. That name, within group; NULL of any other group. */
+const char *pace_parted_from(const char *group);
 
 /* The throttle group of a filter's node, into buf: "" of another node, or where QEMU does not tell.
  * Returns buf. */

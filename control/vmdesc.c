@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "control/pace.h"
+
 static const char *str(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
@@ -85,6 +87,8 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->format = str(o, "format");
 	k->limits = json_object_get(o, "limits");
 	k->limits_group = str(o, "limits_group");
+	if (pace_parted_from(k->limits_group))
+		k->limits_group = pace_parted_from(k->limits_group);
 	k->file = str(o, "file");
 	k->file_id = str(o, "file_id");
 	k->shared_with = str(o, "shared_with");
@@ -166,9 +170,8 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	strings(&d->cpu_lacks, json_object_get(vm, "cpu_lacks"));
 	d->disk_count = json_array_size(disks);
 	d->disks = calloc(d->disk_count + 1, sizeof(*d->disks));
-	if (parse_secrets(d, json_object_get(msg, "secrets")) < 0 || !d->disks || d->argv.failed || d->nodes.failed ||
-	    d->plugged.failed || d->unplugged.failed ||
-	    d->cpu_lacks.failed) {
+	if (parse_secrets(d, json_object_get(msg, "secrets")) < 0 || !d->disks || d->argv.failed ||
+	    d->nodes.failed || d->plugged.failed || d->unplugged.failed || d->cpu_lacks.failed) {
 		vmdesc_fini(d);
 		return err_set_sys(e, ENOMEM, "the VM's description");
 	}

@@ -170,7 +170,8 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 		set_str(d, "image_node", str(top, "node-name"));
 	limits = throttle_of_drive(inserted);
 	/* What an earlier migration has left is not the VM's own: a device in such a group had no
-	 * limits. The group alone is told (check_kept.c). */
+	 * limits. The group alone is told (check_kept.c). One that was parted from its group had:
+	 * its limits stay, a pace among them perhaps (take_old_limits). */
 	if (json_object_size(limits)) {
 		if (!pace_is_group(str(inserted, "group")))
 			json_object_set(d, "limits", limits);
@@ -264,6 +265,24 @@ static void add_idle_nodes(json_t *disks, const struct qargs *q, const struct vm
 	json_decref(used);
 }
 
+/* Of a device that an earlier migration has parted from its group and left there: where another one
+ * is in that group still, its limits are what they all had. */
+static void take_old_limits(json_t *disks)
+{
+	const json_t *other;
+	json_t *disk;
+	size_t i, k;
+
+	json_array_foreach(disks, i, disk)
+	{
+		const char *from = pace_parted_from(str(disk, "limits_group"));
+
+		json_array_foreach(disks, k,
+				   other) if (from && strcmp(str(other, "limits_group"), from) == 0)
+		    json_object_set(disk, "limits", json_object_get(other, "limits"));
+	}
+}
+
 json_t *vmdesc_read_disks(const json_t *blocks, const struct vmdesc_nodes *nodes,
 			  const struct qargs *q, const char *cwd)
 {
@@ -274,5 +293,6 @@ json_t *vmdesc_read_disks(const json_t *blocks, const struct vmdesc_nodes *nodes
 	json_array_foreach(blocks, i, info)
 	    add_disk(disks, info, json_object_get(info, "inserted"), nodes, cwd);
 	add_idle_nodes(disks, q, nodes, cwd);
+	take_old_limits(disks);
 	return disks;
 }

@@ -5,7 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "control/migrate_i.h"
 #include "control/pace.h"
@@ -41,6 +46,22 @@ static void test_a_limit_of_the_sum_stays_with_the_reads(void **state)
 	       1000, 10,
 	       "{\"bps-read\":5000,\"bps-read-max\":8000,\"bps-read-max-length\":2,"
 	       "\"bps-write\":1000,\"iops-read\":4,\"iops-write\":4,\"iops-size\":4096}");
+}
+
+/* A request of 64 KiB is to be one where adit counts them; what the VM's own count lets through in
+ * big ones is a limit of bytes then. */
+static void test_a_size_of_requests_does_not_divide_the_pace(void **state)
+{
+	(void)state;
+	lowers("{\"iops-write\":200,\"iops-size\":4096}", 5000000, 10,
+	       "{\"bps-write\":819200,\"iops-write\":10}");
+	lowers("{\"iops-total\":200,\"iops-total-max\":300,\"iops-size\":4096,"
+	       "\"bps-total\":9000000}",
+	       5000, 10,
+	       "{\"bps-read\":819200,\"bps-read-max\":1228800,\"bps-write\":5000,"
+	       "\"iops-read\":200,\"iops-read-max\":300,\"iops-write\":10}");
+	lowers("{\"iops-read\":200,\"iops-size\":4096,\"bps-read\":7}", 0, 10,
+	       "{\"bps-read\":7,\"iops-read\":200,\"iops-write\":10}");
 }
 
 /* ---- filters ---- */
@@ -185,6 +206,7 @@ static void test_a_record_of_before_has_nothing_to_be_put_back(void **state)
 
 /* ---- who is paced, and how far ---- */
 
+/* Writes have ended, each after so long; whether more is let through for it. */
 static void stats(struct migrate *m, uint64_t ops, uint64_t ms, bool raised)
 {
 	json_t *all =
@@ -197,32 +219,221 @@ static void stats(struct migrate *m, uint64_t ops, uint64_t ms, bool raised)
 	json_decref(all);
 }
 
+static uint64_t share(const struct migrate *m, const struct vmdesc_disk *d)
+{
+	uint64_t bytes, ops;
+
+	migrate_pace_share(m, d, &bytes, &ops);
+	assert_int_equal(ops, bytes / MIGRATE_PACE_REQUEST);
+	return bytes;
+}
+
 /* A queue that takes longer than a guest bears, whatever the device. */
 static void test_a_guest_that_waits_long_may_write_more(void **state)
 {
-	struct vmdesc_disk desc = {.device = "", .qdev = "/b", .limits_group = ""};
+	struct vmdesc_disk desc = {.name = "b", .device = "", .qdev = "/b", .limits_group = ""};
 	struct mig_disk disk = {.desc = &desc};
 	struct migrate m = {.disks = &disk, .disk_count = 1, .pace = {.bytes = 1, .ops = 1}};
-	uint64_t bytes, ops;
 
 	(void)state;
 	stats(&m, 1000, 90000000, false); /* of before */
 	stats(&m, 1010, 90010000, false); /* a second each */
 	stats(&m, 1010, 90010000, false);
-	migrate_pace_share(&m, &desc, &bytes, &ops);
-	assert_int_equal(bytes, MIGRATE_PACE_MIN);
+	assert_int_equal(share(&m, &desc), MIGRATE_PACE_MIN);
 	stats(&m, 1020, 90110000, true); /* ten */
-	migrate_pace_share(&m, &desc, &bytes, &ops);
-	assert_int_equal(bytes, 4 * MIGRATE_PACE_MIN);
-	assert_int_equal(ops, 4 * MIGRATE_PACE_MIN / MIGRATE_PACE_REQUEST);
+	assert_int_equal(share(&m, &desc), 4 * MIGRATE_PACE_MIN);
 	stats(&m, 1030, 90110100, false); /* and it stays */
-	assert_int_equal(migrate_pace_least(&m), 4 * MIGRATE_PACE_MIN);
+	assert_int_equal(share(&m, &desc), 4 * MIGRATE_PACE_MIN);
 	stats(&m, 1031, 90130100, false); /* the last is too short ago to tell */
 	for (unsigned i = 2; i < 10; i++) {
-		m.pace.lifted_ms = 0;
+		disk.lifted_ms = 0;
 		stats(&m, 1030 + i, 90110100 + i * 20000, i < 6);
 	}
-	assert_int_equal(migrate_pace_least(&m), 1024 * MIGRATE_PACE_MIN);
+	assert_int_equal(share(&m, &desc), 1024 * MIGRATE_PACE_MIN);
+}
+
+/* One that waits for limits of its own gets no more by a lift; nor do the disks of another group.
+ */
+static void test_a_lift_is_of_the_group_that_waits_for_its_pace(void **state)
+{
+	struct vmdesc_disk descs[2] = {
+	    {.name = "b", .device = "", .qdev = "/b", .limits_group = ""},
+	    {.name = "c", .device = "", .qdev = "/c", .limits_group = "own"}};
+	struct mig_disk disks[2] = {{.desc = &descs[0]}, {.desc = &descs[1]}};
+	json_t *wide = json_pack("{s:i}", "bps-total", 900000000);
+	json_t *tight = json_pack("{s:i}", "bps-write", 4096);
+	json_t *few = json_pack("{s:i,s:i}", "iops-total", 2, "iops-size", 4096);
+	struct migrate m = {.disks = disks, .disk_count = 2, .pace = {.bytes = 1, .ops = 1}};
+
+	(void)state;
+	descs[1].limits = wide;
+	stats(&m, 10, 1000, false);
+	stats(&m, 11, 21000, true);
+	assert_int_equal(share(&m, &descs[0]), 4 * MIGRATE_PACE_MIN);
+	assert_int_equal(share(&m, &descs[1]), MIGRATE_PACE_MIN);
+	disks[0].lifted_ms = disks[0].lift = 0;
+	descs[0].limits = tight;
+	stats(&m, 12, 41000, false);
+	descs[0].limits = few;
+	stats(&m, 13, 61000, false);
+	descs[0].limits = wide;
+	stats(&m, 14, 81000, true);
+	json_decref(wide);
+	json_decref(tight);
+	json_decref(few);
+}
+
+/* ---- what QEMU is told ---- */
+
+struct rig {
+	struct event_base *base;
+	struct migrate m;
+	struct vmdesc_disk descs[8];
+	struct mig_disk disks[8];
+	int peer;
+	unsigned told;
+	json_int_t last; /* bps_wr */
+	bool silent;
+};
+
+static void on_ready(void *ctx, struct qmp *q)
+{
+	(void)ctx;
+	(void)q;
+}
+
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	(void)ctx;
+	(void)q;
+	(void)why;
+}
+
+static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
+
+/* Until nothing more is said. */
+static void talk(struct rig *r)
+{
+	struct timeval tv;
+	char buf[8192], *text;
+	ssize_t n;
+
+	for (unsigned quiet = 0; quiet < 5;) {
+		tv = (struct timeval){0, 2000};
+		event_base_loopexit(r->base, &tv);
+		event_base_dispatch(r->base);
+		n = r->silent ? -1 : read(r->peer, buf, sizeof(buf) - 1);
+		quiet = n > 0 ? 0 : quiet + 1;
+		buf[n > 0 ? n : 0] = 0;
+		for (text = buf; *text;) {
+			size_t len = strcspn(text, "\n");
+			json_t *v = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL), *w;
+
+			text += len + (text[len] == '\n');
+			w = json_object_get(json_object_get(v, "arguments"), "bps_wr");
+			r->told += w != NULL;
+			if (w)
+				r->last = json_integer_value(w);
+			if (v)
+				assert_true(dprintf(r->peer, "{\"return\":{},\"id\":%lld}\r\n",
+						    (long long)json_integer_value(
+							json_object_get(v, "id"))) > 0);
+			json_decref(v);
+		}
+	}
+}
+
+static void up(struct rig *r)
+{
+	static const char names[] = "abcdefgh";
+	static const char greeting[] =
+	    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
+	    "\"package\": \"\"}, \"capabilities\": []}}\r\n";
+	static char name[8][2], qdev[8][3];
+	struct err e = ERR_INIT;
+	json_t *touched = json_array();
+	int pair[2];
+
+	memset(r, 0, sizeof(*r));
+	r->base = event_base_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	r->peer = pair[1];
+	fcntl(r->peer, F_SETFL, O_NONBLOCK);
+	r->m = (struct migrate){.state = MIGRATE_DISKS, .disks = r->disks, .disk_count = 8};
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(name[i], sizeof(name[i]), "%c", names[i]);
+		snprintf(qdev[i], sizeof(qdev[i]), "/%c", names[i]);
+		r->descs[i] = (struct vmdesc_disk){
+		    .name = name[i], .device = "", .qdev = qdev[i], .limits_group = ""};
+		r->disks[i].desc = &r->descs[i];
+		json_array_append_new(touched, json_string(name[i]));
+	}
+	/* it is written down already */
+	r->m.pace.touched = json_pack("{s:o,s:[]}", "disks", touched, "groups");
+	r->m.qmp = qmp_new(r->base, pair[0], "test", 0, &qmp_ops, r, &e);
+	assert_non_null(r->m.qmp);
+	assert_true(write(r->peer, greeting, strlen(greeting)) > 0);
+	talk(r);
+}
+
+static void down(struct rig *r)
+{
+	qmp_free(r->m.qmp);
+	migrate_pace_fini(&r->m);
+	close(r->peer);
+	event_base_free(r->base);
+}
+
+static void test_a_bottom_that_is_raised_reaches_qemu(void **state)
+{
+	const json_int_t least = 8 * MIGRATE_PACE_MIN;
+	struct rig r;
+
+	(void)state;
+	up(&r);
+	migrate_pace_set(&r.m, 3100000, 47);
+	talk(&r);
+	assert_int_equal(r.told, 8);
+	assert_int_equal(r.last, least);
+	migrate_pace_set(&r.m, 3100000, 47); /* the same */
+	talk(&r);
+	assert_int_equal(r.told, 8);
+	stats(&r.m, 10, 1000, false);
+	stats(&r.m, 11, 21000, true);
+	migrate_pace_set(&r.m, 3100000, 47); /* less than the bottom was, and is */
+	talk(&r);
+	assert_int_equal(r.told, 16);
+	assert_int_equal(r.last, 4 * least);
+	down(&r);
+}
+
+static void test_what_changes_while_qemu_is_told_is_told_too(void **state)
+{
+	const json_int_t least = 8 * MIGRATE_PACE_MIN;
+	struct rig r;
+
+	(void)state;
+	up(&r);
+	stats(&r.m, 10, 1000, false);
+	r.silent = true;
+	migrate_pace_set(&r.m, 3100000, 47);
+	talk(&r);
+	stats(&r.m, 11, 21000, true);
+	migrate_pace_set(&r.m, 3100000, 47);
+	r.silent = false;
+	talk(&r);
+	assert_true(r.told > 8);
+	assert_int_equal(r.last, 4 * least);
+	/* but not once the job is over */
+	r.silent = true;
+	migrate_pace_set(&r.m, 300000000, 4700);
+	talk(&r);
+	migrate_pace_set(&r.m, 900000000, 4700);
+	r.m.state = MIGRATE_SWITCHOVER;
+	r.silent = false;
+	talk(&r);
+	assert_int_equal(r.last, 300000000);
+	down(&r);
 }
 
 static void test_a_group_for_a_time_is_known_by_its_name(void **state)
@@ -234,6 +445,12 @@ static void test_a_group_for_a_time_is_known_by_its_name(void **state)
 	assert_false(pace_is_group("adit-0a1b2c3d4"));
 	assert_false(pace_is_group("adit-gold-1"));
 	assert_false(pace_is_group(""));
+	/* of devices that had limits, which are not to be lost with it */
+	assert_false(pace_is_group("adit-0a1b2c3d+g"));
+	assert_string_equal(pace_parted_from("adit-0a1b2c3d+g"), "g");
+	assert_null(pace_parted_from("adit-0a1b2c3d-g"));
+	assert_null(pace_parted_from("adit-0a1b2c3d+"));
+	assert_null(pace_parted_from("g+g"));
 }
 
 int main(void)
@@ -241,11 +458,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_the_lower_of_both_limits_holds_for_writes_alone),
 	    cmocka_unit_test(test_a_limit_of_the_sum_stays_with_the_reads),
+	    cmocka_unit_test(test_a_size_of_requests_does_not_divide_the_pace),
 	    cmocka_unit_test(test_filters_before_copied_disks_are_freed),
 	    cmocka_unit_test(test_a_group_that_somebody_else_is_in_is_left_alone),
 	    cmocka_unit_test(test_a_disk_without_a_device_or_with_limits_keeps_its_filter),
 	    cmocka_unit_test(test_what_a_record_names_is_put_back_once),
 	    cmocka_unit_test(test_a_guest_that_waits_long_may_write_more),
+	    cmocka_unit_test(test_a_lift_is_of_the_group_that_waits_for_its_pace),
+	    cmocka_unit_test(test_a_bottom_that_is_raised_reaches_qemu),
+	    cmocka_unit_test(test_what_changes_while_qemu_is_told_is_told_too),
 	    cmocka_unit_test(test_a_group_for_a_time_is_known_by_its_name),
 	    cmocka_unit_test(test_a_record_of_before_has_nothing_to_be_put_back),
 	};
