@@ -211,6 +211,20 @@ static void check_own_images(struct check *c, const struct vmdesc_report *r)
 	}
 }
 
+/* A backup that runs has put its filter there, and takes it away: check_block_jobs has told it. */
+static bool is_of_backup(const struct vmdesc_report *r, const json_t *node)
+{
+	const char *drv = str(node, "drv");
+	const json_t *job;
+	size_t i;
+
+	if (strcmp(drv, "copy-before-write") != 0 && strcmp(drv, "backup-top") != 0)
+		return false;
+	json_array_foreach(r->block_jobs, i,
+			   job) if (strcmp(str(job, "type"), "backup") == 0) return true;
+	return false;
+}
+
 /* QEMU copies a disk from the topmost of its nodes only. */
 static void check_roots(struct check *c, const struct vmdesc_report *r)
 {
@@ -223,7 +237,7 @@ static void check_roots(struct check *c, const struct vmdesc_report *r)
 		if (!json_is_true(json_object_get(disk, "copy")))
 			continue;
 		above = vmdesc_nodes_above(&n, str(disk, "node"));
-		if (!above)
+		if (!above || is_of_backup(r, above))
 			continue;
 		if (vmdesc_nodes_is_lost(&n, above))
 			check_add(

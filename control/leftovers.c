@@ -52,9 +52,13 @@ static enum fate gone_if(bool done)
 	return done ? GONE : STAYS;
 }
 
+/* An image of a VM is nothing to be left without a word; a folder with sockets, or a record, is. */
 static enum fate not_ours(const struct leftover *o, const char *why)
 {
-	log_info(NULL, "%s is left: %s", o->path, why);
+	log_write(o->kind == PLAIN ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, NULL,
+		  o->kind == PLAIN ? "%s is left: %s; if nobody needs it, remove it"
+				   : "%s is left: %s",
+		  o->path, why);
 	return NOT_OURS;
 }
 

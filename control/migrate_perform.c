@@ -135,7 +135,10 @@ static void on_broken(void *ctx, struct qmp *q, json_t *result, const struct err
 			status = json_string_value(json_object_get(job, "io-status"));
 	}
 	if (d->broken_reading)
-		err_set(&why, ERR_QEMU, "disk %s cannot be read here", d->desc->name);
+		err_set(&why, ERR_QEMU,
+			"copying disk %s failed: it cannot be read here; the kernel's log of this "
+			"host, or that of the storage, says why",
+			d->desc->name);
 	else if (status && strcmp(status, "nospace") == 0)
 		err_set(&why, ERR_SPACE,
 			"copying disk %s failed: no space left on the destination for it; make "
@@ -143,7 +146,9 @@ static void on_broken(void *ctx, struct qmp *q, json_t *result, const struct err
 			d->desc->name);
 	else
 		err_set(&why, ERR_QEMU,
-			"copying disk %s failed: it cannot be written on the destination",
+			"copying disk %s failed: it cannot be written on the destination; look "
+			"there at the log of its QEMU, and of the kernel (is the disk full, or "
+			"does it fail?)",
 			d->desc->name);
 	migrate_suspect(d->m, &why);
 }

@@ -129,8 +129,14 @@ static void source(struct check *c, const struct migrate_config *config, const c
 		in = json_object_get(all, head);
 		path = dot + 1;
 	}
-	if (path)
+	if (path && !*path) {
+		json_t *more = parse(value);
+
+		json_object_update(all, more);
+		json_decref(more);
+	} else if (path) {
 		json_object_set_new(in, path, parse(value));
+	}
 	r.vm = json_object_get(all, "vm");
 	r.disks = json_object_get(all, "disks");
 	r.migrate = json_object_get(all, "migrate");
@@ -210,6 +216,39 @@ static void test_check_source_sees_what_forbids_it(void **state)
 	expect(&c, "host-devices", CHECK_WARNING, "device[0] (vhost-user-fs-pci)");
 	source(&c, &wishes, NULL, NULL);
 	expect(&c, "capabilities", CHECK_ERROR, "no multifd, which is needed for --multifd");
+}
+
+/* A backup's filter goes with its job; one that somebody has put there does not. */
+static void test_check_source_tells_a_backup_once(void **state)
+{
+	const struct migrate_config config = {0};
+	struct check c = {0};
+
+	(void)state;
+	source(&c, &config, "",
+	       "{'nodes':[{'node-name':'free','drv':'copy-before-write'}],"
+	       "'block_jobs':[{'device':'job7','type':'backup'}]}");
+	assert_null(find(&c, "disks", CHECK_ERROR));
+	expect(&c, "block-jobs", CHECK_ERROR, "job7 (backup)");
+	source(&c, &config, "nodes", "[{'node-name':'free','drv':'copy-before-write'}]");
+	expect(&c, "disks", CHECK_ERROR, "node free (copy-before-write) stands on disk d0");
+}
+
+static void test_check_source_tells_of_a_group_that_is_parted(void **state)
+{
+	const struct migrate_config config = {0};
+	struct check c = {0};
+
+	(void)state;
+	source(&c, &config, "disks",
+	       "[{'name':'d0','node':'n0','copy':true,'limits':{'bps-write':5},"
+	       "'limits_group':'adit-0a1b2c3d+own'}]");
+	expect(&c, "limits", CHECK_WARNING, "in group own, and the pace of that migration may be");
+	source(&c, &config, "disks",
+	       "[{'name':'d0','node':'n0','copy':true,'limits':{'bps-write':5},"
+	       "'limits_group':'adit-0a1b2c3d+own'},{'name':'d1','node':'n1','copy':false,"
+	       "'limits':{'bps-write':5},'limits_group':'own'}]");
+	expect(&c, "limits", CHECK_WARNING, "gets the limits of group own");
 }
 
 static void test_check_source_knows_which_bitmaps_are_lost(void **state)
@@ -529,6 +568,8 @@ int main(void)
 	    cmocka_unit_test(test_check_source_passes_a_good_vm),
 	    cmocka_unit_test(test_check_source_sees_what_forbids_it),
 	    cmocka_unit_test(test_check_source_sees_what_stands_on_a_disk),
+	    cmocka_unit_test(test_check_source_tells_a_backup_once),
+	    cmocka_unit_test(test_check_source_tells_of_a_group_that_is_parted),
 	    cmocka_unit_test(test_check_source_knows_which_bitmaps_are_lost),
 	    cmocka_unit_test(test_check_source_loses_no_snapshot_unsaid),
 	    cmocka_unit_test(test_check_source_says_why_there_is_no_command_line),

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "control/leftovers.h"
 
 static char top[] = "/tmp/adit-leftovers-XXXXXX";
@@ -30,6 +31,16 @@ int __wrap_unlinkat(int at, const char *path, int flags)
 {
 	if (!read_only)
 		return __real_unlinkat(at, path, flags);
+	errno = EROFS;
+	return -1;
+}
+
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __wrap_unlink(const char *path)
+{
+	if (!read_only)
+		return __real_unlink(path);
 	errno = EROFS;
 	return -1;
 }
@@ -104,8 +115,37 @@ static void test_leftovers_tries_again(void **state)
 	leftovers_free(l);
 }
 
+/* With its lock. */
+static void test_leftovers_settles_a_record_as_soon_as_it_can(void **state)
+{
+	char lock[80];
+	struct err e = ERR_INIT;
+	struct leftovers *l = leftovers_new(base, &e);
+
+	(void)state;
+	snprintf(lock, sizeof(lock), "%s.lock", file);
+	touch(file, "{}");
+	touch(lock, "");
+	read_only = true;
+	leftovers_record(l, file);
+	turn(NULL);
+	assert_true(is_there(file));
+	read_only = false;
+	turn(file);
+	assert_false(is_there(file));
+	assert_false(is_there(lock));
+	leftovers_free(l);
+}
+
+static void on_line(void *ctx, enum log_level level, const char *line)
+{
+	if (strstr(line, "is left"))
+		*(enum log_level *)ctx = level;
+}
+
 static void test_leftovers_leaves_what_is_another_ones(void **state)
 {
+	enum log_level said = LOG_LEVEL_DEBUG;
 	struct err e = ERR_INIT;
 	struct leftovers *l = leftovers_new(base, &e);
 
@@ -121,9 +161,12 @@ static void test_leftovers_leaves_what_is_another_ones(void **state)
 	usleep(20000);
 	touch(file, "y");
 	/* needed again */
+	log_set_sink(on_line, &said);
 	leftovers_forget(l, dir);
 	assert_int_equal(rmdir(in_dir), 0);
 	turn(NULL);
+	log_set_sink(NULL, NULL);
+	assert_int_equal(said, LOG_LEVEL_WARN); /* an image of a VM, perhaps */
 	assert_true(is_there(file) && is_there(dir));
 	leftovers_free(l);
 	assert_true(is_there(file) && is_there(dir));
@@ -171,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_leftovers_removes_at_once),
 	    cmocka_unit_test(test_leftovers_tries_again),
+	    cmocka_unit_test(test_leftovers_settles_a_record_as_soon_as_it_can),
 	    cmocka_unit_test(test_leftovers_leaves_what_is_another_ones),
 	    cmocka_unit_test(test_leftovers_stays_in_its_folder),
 	};
