@@ -9,8 +9,9 @@ struct listener;
 
 struct listener_config {
 	struct session_config session;
-	uint32_t handshakes_max;   /* connections without a HELLO at once; the oldest
-				      gives way to a new one (256) */
+	uint32_t handshakes_max;   /* connections without a HELLO at once; of the address
+				      that has the most the oldest gives way to a new
+				      one, and one has a quarter at most (256) */
 	uint32_t sessions_max;	   /* sessions of one peer at once (64) */
 	uint32_t all_sessions_max; /* of all peers at once (1024) */
 	uint64_t memory_max_bytes; /* of all peers at once (account.h) */

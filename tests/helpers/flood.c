@@ -9,7 +9,9 @@
  *                                              the same, and resets them itself
  *     flood holds DEST KEYFILE SESSIONS CLASS TARGET COUNT
  *                                              opens COUNT streams in each, and says nothing
- *     flood connects FROM HOST PORT RATE       connects so many times a second, and says nothing
+ *     flood connects FROM HOST PORT RATE [FILE]
+ *                                              connects so many times a second, and says nothing,
+ *                                              or what FILE says
  *     flood delay FROM HOST PORT MS            carries one connection there, each byte MS later;
  *                                              prints "listening PORT", where it is awaited
  *     flood serve HOST:PORT KEYFILE TARGET     opens streams to whoever comes
@@ -44,7 +46,8 @@ enum {
 	ECHOES_MAX = 100000,
 	HELD = 800,
 	WAY = 64,
-	ECHO_CLIENTS = 900
+	ECHO_CLIENTS = 900,
+	SAY_AFTER = 4,
 };
 
 static struct event_base *base;
@@ -234,6 +237,9 @@ static int connect_from(const char *from, const struct sockaddr_in *to, int flag
 static void connects(char **argv)
 {
 	static int held[HELD];
+	char words[4096];
+	FILE *f = argv[6] ? fopen(argv[6], "r") : NULL;
+	size_t len = f ? fread(words, 1, sizeof(words), f) : 0;
 	struct sockaddr_in to = ip(argv[3], argv[4]);
 	uint64_t each_us = 1000000 / (uint64_t)atoi(argv[5]), next_us = clock_us();
 
@@ -243,6 +249,10 @@ static void connects(char **argv)
 	for (unsigned i = 0;; i = (i + 1) % HELD) {
 		uint64_t now_us = clock_us();
 
+		/* (a connection is there by then) */
+		if (len && held[(i + HELD - SAY_AFTER) % HELD] >= 0)
+			(void)!send(held[(i + HELD - SAY_AFTER) % HELD], words, len,
+				    MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (held[i] >= 0) {
 			/* no TIME_WAIT of ours: there are not so many ports */
 			setsockopt(held[i], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
@@ -396,9 +406,9 @@ int main(int argc, char **argv)
 	if (strcmp(what, "burn") == 0)
 		for (volatile unsigned i = 0;; i++)
 			;
-	else if (argc >= 7)
+	else if (argc >= 7 && strcmp(what, "connects") != 0)
 		attack(argv, argc);
-	else if (strcmp(what, "connects") == 0 && argc == 6)
+	else if (strcmp(what, "connects") == 0 && argc >= 6)
 		connects(argv);
 	else if (strcmp(what, "delay") == 0 && argc == 6)
 		delay(argv);

@@ -37,7 +37,8 @@ serve_hostile() {
     PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
 }
 
-# hostile_run NAME ATTACK...: a run of some seconds; DEST in ATTACK is the serving adit's address. Sets, for NAME,
+# hostile_run NAME ATTACK...: a run of some seconds; DEST and PORT in ATTACK are the serving adit's.
+# Sets, for NAME,
 # P99[NAME] and MAX[NAME] (us) of the good session's echo, NEWCOMER[NAME] (ms) until a new one is in, the median of
 # five, TERM_MS[NAME] from SIGTERM to the end, LOG[NAME] (bytes) and RSS[NAME] (KiB, the most that it was)
 declare -A P99 MAX NEWCOMER TERM_MS LOG RSS
@@ -46,9 +47,10 @@ hostile_run() {
     shift
     serve_hostile
     words=("${@//DEST/tls://127.0.0.1:$PORT}")
+    words=("${words[@]/#PORT/$PORT}")
     start_forward "tls://127.0.0.1:$PORT" --psk "$T/good" -L "unix:$T/near=unix:$T/echo"
     attack "${words[@]}"
-    at=$("$FLOOD" echo "$T/near" 5) || fail "$name: the good session has no echo"
+    at=$("$FLOOD" echo "$T/near" "${ECHO_S:-5}") || fail "$name: the good session has no echo"
     P99[$name]=$(awk '{ print $6 }' <<<"$at") MAX[$name]=$(awk '{ print $8 }' <<<"$at")
     for i in 1 2 3 4 5; do
         at=$(now_ms)
