@@ -59,8 +59,7 @@ struct api_conn {
 	ino_t inode;	       /* of the socket behind fd */
 	uint64_t due_ms;       /* a request has come by then; 0: it is being answered */
 	uint64_t bytes;	       /* that came in since the last request */
-	struct origin *origin; /* NULL: not known yet, or no matter */
-	bool proved;	       /* it has shown the token */
+	struct origin *origin; /* a stranger's; NULL: not known yet, or no matter */
 	bool going;	       /* it was hung up on, and counts no longer */
 };
 
@@ -173,8 +172,8 @@ static bool conn_lives(const struct api_conn *c)
 static void set_full(struct api_listener *l, bool full);
 
 /* Strangers on TCP do not shut out who has the token: of the address that has the most connections
- * the oldest without it gives way. */
-static void make_room(struct api_listener *l)
+ * without it the oldest gives way. newcomer, which may have it, waits where there is none. */
+static void make_room(struct api_listener *l, const struct api_conn *newcomer)
 {
 	struct api_conn *c, *next, *victim = NULL;
 
@@ -182,7 +181,7 @@ static void make_room(struct api_listener *l)
 		next = TAILQ_NEXT(c, link);
 		if (!conn_lives(c))
 			conn_free(c);
-		else if (c->listener == l && c->origin && !c->proved && !c->going &&
+		else if (c != newcomer && c->listener == l && c->origin && !c->going &&
 			 (!victim || c->origin->count > victim->origin->count))
 			victim = c;
 	}
@@ -208,7 +207,7 @@ static void learn_origin(struct api_conn *c)
 	if (getpeername(c->fd, (struct sockaddr *)&sa, &len) == 0)
 		c->origin = origins_enter(&c->api->origins, (struct sockaddr *)&sa, clock_us());
 	if (c->listener->conn_count > API_CONNECTIONS_MAX)
-		make_room(c->listener);
+		make_room(c->listener, c);
 }
 
 /* The socket is known a moment after bufferevent, before anything can happen to it. */
@@ -392,8 +391,10 @@ static void on_request(struct evhttp_request *req, void *ctx)
 				"of --api-token-file");
 		return;
 	}
-	if (c)
-		c->proved = true;
+	if (c && c->origin) { /* no stranger any more */
+		origins_leave(&c->api->origins, c->origin);
+		c->origin = NULL;
+	}
 	api_routes_handle(l->api, req);
 }
 

@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -373,6 +375,14 @@ static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_
 	make_room(l, p->origin);
 }
 
+/* Linux finds out that no descriptor is left before it looks whether anybody waits. */
+static bool somebody_waits(int lfd)
+{
+	struct pollfd p = {.fd = lfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 /* No descriptor is left. Who has not proved yet who it is gives one up; where there is no such
  * one, the newcomer is sent away with the one that was kept for it, rather than left to wait. 0 to
  * accept again. */
@@ -412,6 +422,8 @@ static void on_accept(evutil_socket_t lfd, short what, void *arg)
 		}
 		if (error == EINTR || error == ECONNABORTED)
 			continue;
+		if ((error == EMFILE || error == ENFILE) && !somebody_waits(lfd))
+			return;
 		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
 			if (error != ENOBUFS && error != ENOMEM &&
 			    find_descriptor(l, lfd, error) == 0)
@@ -431,6 +443,8 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (l->spare < 0)
+		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	for (unsigned i = 0; i < l->opening_count; i++)
 		event_add(l->openings[i].ev, NULL);
 }
