@@ -104,7 +104,8 @@ static int parse(struct run *r, int argc, char **argv)
 		return usage_error("forward", "-L LOCAL=REMOTE is missing");
 	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
 		return usage_fail("forward", &e);
-	creds_options_default(&r->tunnel.auth, argv[optind]);
+	if (creds_options_default(&r->tunnel.auth, argv[optind], &e) < 0)
+		return usage_fail("forward", &e);
 	return -1;
 }
 

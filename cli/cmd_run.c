@@ -250,7 +250,8 @@ static int parse(struct run *r, int argc, char **argv)
 		return usage_error("run", "\"-- COMMAND\" is missing");
 	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
 		return usage_fail("run", &e);
-	creds_options_default(&r->tunnel.auth, argv[optind]);
+	if (creds_options_default(&r->tunnel.auth, argv[optind], &e) < 0)
+		return usage_fail("run", &e);
 	if (optind + 1 == argc)
 		return usage_error("run", "COMMAND is missing behind --");
 	r->command = argv + optind + 1;

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/commands.h"
@@ -86,6 +87,12 @@ static int start_stdio(struct serve *v, struct err *e)
 	return v->session ? 0 : (int)e->code;
 }
 
+static void log_warning(void *ctx, const char *line)
+{
+	(void)ctx;
+	log_warn(NULL, "%s", line);
+}
+
 static int start(struct serve *v, struct err *e)
 {
 	struct config *c = v->config;
@@ -114,12 +121,13 @@ static int start(struct serve *v, struct err *e)
 	if (!v->router || !v->accounts || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
 	v->log_timer = log_timer_new(v->base);
+	config_warn(c, v->creds, log_warning, NULL);
 	serve_setup_rights(v, c);
 	rc = start_service(v, e);
 	if (rc == 0)
 		rc = serve_setup_caretaker(v, e);
 	if (rc == 0 && has_api)
-		rc = serve_api_start(&v->api, &c->api, v->base, v->router, v->accounts, &v->auth,
+		rc = serve_api_start(&v->api, &c->api, v->base, v->router, v->accounts, &v->client,
 				     v->run_dir, v->state_dir, e);
 	if (rc < 0)
 		return rc;
@@ -149,6 +157,9 @@ static void announce(const struct serve *v)
 	if (v->auth.insecure)
 		log_warn(NULL, "--insecure: whoever reaches the port may do all that is allowed");
 	creds_options_describe(&v->auth, text, sizeof(text));
+	if (!getenv("NOTIFY_SOCKET") && isatty(STDERR_FILENO))
+		log_info(NULL, "stays in the foreground until Ctrl-C (as a service: systemctl "
+			       "start adit)");
 	if (v->has_sockets || listen->kind == ADDR_FD)
 		log_info(NULL, "listening on %s (%s), handed over",
 			 listener_describe(v->listener, where, sizeof(where)), text);
@@ -216,6 +227,7 @@ int cmd_serve(int argc, char **argv)
 		goto out;
 	}
 	v.auth = v.config->auth;
+	v.client = config_client(v.config);
 	if (v.check_only) {
 		status = serve_options_check(&v, &e) < 0 ? usage_fail("serve", &e) : EXIT_SUCCESS;
 		goto out;

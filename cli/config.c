@@ -20,7 +20,7 @@
 
 struct reading;
 
-enum where { SERVE, PEER };
+enum where { SERVE, PEER, CLIENT };
 
 struct key {
 	const char *name; /* of the file's key; the option's, perhaps behind "allow-" */
@@ -38,7 +38,7 @@ struct reading {
 	struct rights *rights; /* of the section that is being read; the command line's at first */
 	char *peer;	       /* its pattern; NULL outside of one */
 	unsigned peer_line;
-	bool serve_seen, in_serve;
+	bool serve_seen, in_serve, client_seen, in_client;
 	bool others;	 /* the section is of peers that never come to this process (--stdio) */
 	bool peer_found; /* the one of its only peer was there */
 	bool from_file;
@@ -333,6 +333,23 @@ static int take_memory_of_peer(struct reading *g, const char *value, struct err 
 	return take_size(&g->rights->memory_max, 4 << 20, value, e);
 }
 
+/* ---- [client] ---- */
+
+static int take_client_psk(struct reading *g, const char *value, struct err *e)
+{
+	return client_conf_take(&g->c->client, "psk", value, e);
+}
+
+static int take_client_tls_creds(struct reading *g, const char *value, struct err *e)
+{
+	return client_conf_take(&g->c->client, "tls-creds", value, e);
+}
+
+static int take_client_identity(struct reading *g, const char *value, struct err *e)
+{
+	return client_conf_take(&g->c->client, "identity", value, e);
+}
+
 static const struct key keys[] = {
     {"listen", SERVE, false, take_listen},
     {"psk", SERVE, false, take_psk},
@@ -363,6 +380,9 @@ static const struct key keys[] = {
     {"bandwidth", PEER, false, take_bandwidth},
     {"sessions", PEER, false, take_sessions},
     {"memory", PEER, false, take_memory_of_peer},
+    {"psk", CLIENT, false, take_client_psk},
+    {"tls-creds", CLIENT, false, take_client_tls_creds},
+    {"identity", CLIENT, false, take_client_identity},
 };
 
 enum { KEY_COUNT = sizeof(keys) / sizeof(*keys) };
@@ -460,7 +480,13 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 		/* it is told with its own line */
 		return e->code;
 	}
+	g->in_client = strcmp(name, "client") == 0;
+	if (g->in_client && g->client_seen)
+		return err_set(e, ERR_CONFIG, "[client] is there already");
+	g->client_seen = g->client_seen || g->in_client;
 	g->in_serve = strcmp(name, "serve") == 0;
+	if (g->in_client)
+		return 0;
 	if (g->in_serve) {
 		if (g->serve_seen)
 			return err_set(e, ERR_CONFIG, "[serve] is there already");
@@ -469,8 +495,8 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 	}
 	pattern = name + strcspn(name, " \t");
 	if (strncmp(name, "peer", 4) != 0 || pattern != name + 4)
-		return err_set(e, ERR_CONFIG, "[%s] is no section: write [serve] or [peer NAME]",
-			       name);
+		return err_set(e, ERR_CONFIG,
+			       "[%s] is no section: write [serve], [client] or [peer NAME]", name);
 	pattern += strspn(pattern, " \t");
 	if (!*pattern || strchr(" \t", pattern[strlen(pattern) - 1]))
 		return err_set(e, ERR_CONFIG, "[%s]: write [peer NAME], with * for everybody",
@@ -530,6 +556,8 @@ static bool is_overridden(const struct reading *g, unsigned i)
 	return g->seen[i] == LINE_OPTION;
 }
 
+static const char *const section_names[] = {"[serve]", "[peer NAME]", "[client]"};
+
 static int no_key(const char *key, struct err *e)
 {
 	struct suggest s;
@@ -546,14 +574,14 @@ static int no_key(const char *key, struct err *e)
 static int on_key(void *ctx, const char *key, const char *value, unsigned line, struct err *e)
 {
 	struct reading *g = ctx;
-	enum where where = g->peer ? PEER : SERVE;
+	enum where where = g->peer ? PEER : g->in_client ? CLIENT : SERVE;
 	unsigned i;
 
-	for (i = 0; !g->peer && !g->in_serve && i < KEY_COUNT; i++)
+	for (i = 0; !g->peer && !g->in_serve && !g->in_client && i < KEY_COUNT; i++)
 		if (strcmp(keys[i].name, key) == 0)
 			return err_set(e, ERR_CONFIG, "%s stands in no section: write %s above it",
-				       key, keys[i].where == SERVE ? "[serve]" : "[peer NAME]");
-	if (!g->peer && !g->in_serve)
+				       key, section_names[keys[i].where]);
+	if (!g->peer && !g->in_serve && !g->in_client)
 		return no_key(key, e);
 	for (i = 0; i < KEY_COUNT; i++)
 		if (keys[i].where == where && strcmp(keys[i].name, key) == 0)
@@ -562,10 +590,10 @@ static int on_key(void *ctx, const char *key, const char *value, unsigned line, 
 		for (i = 0; i < KEY_COUNT; i++)
 			if (strcmp(keys[i].name, key) == 0)
 				return err_set(e, ERR_CONFIG, "%s belongs to a section %s", key,
-					       where == PEER ? "[serve]" : "[peer NAME]");
+					       section_names[keys[i].where]);
 		return no_key(key, e);
 	}
-	if (is_overridden(g, i))
+	if (where != CLIENT && is_overridden(g, i))
 		return 0;
 	if (g->seen[i] && !keys[i].many)
 		return err_set(e, ERR_CONFIG, "%s stands in line %u already", key, g->seen[i]);

@@ -16,6 +16,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "cli/client_conf.h"
 #include "cli/serve_api.h"
 #include "control/auth.h"
 #include "proxy/rights.h"
@@ -29,6 +30,8 @@
 struct config_option {
 	const char *name, *value;
 };
+
+struct creds;
 
 struct config_source {
 	const struct config_option *options;
@@ -56,6 +59,7 @@ struct config {
 	bool libvirt;		     /* likewise, to libvirt's daemon */
 	bool any;		     /* somebody may do something */
 	bool rights_given;	     /* by the command line */
+	struct client_conf client;   /* who the API's jobs are to others */
 };
 
 /* Reads and checks all of it but the credentials. What a file says wrongly is ERR_CONFIG with
@@ -73,5 +77,16 @@ bool config_same_creds(const struct auth *a, const struct auth *b);
 /* Names, with ", " between them, what of now differs in next and is fixed while the program
  * runs; empty when nothing does. Returns buf. */
 char *config_fixed(const struct config *now, const struct config *next, char *buf, size_t size);
+
+/* Gets one line; no newline. */
+typedef void config_warner(void *ctx, const char *line);
+
+/* What the file says that is no error and cannot be meant: a section of peers that nobody can be,
+ * as creds (the server's, just read) have it. Before the rights are given away. */
+void config_warn(const struct config *c, struct creds *creds, config_warner *fn, void *ctx);
+
+/* Who the jobs of the API are to others: [client]'s, where that says so, else the server's.
+ * Borrowed from c. */
+struct auth config_client(const struct config *c);
 
 #endif

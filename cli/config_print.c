@@ -65,6 +65,14 @@ static void print_serve(const struct config *c, const struct config_source *sour
 	line(out, "sessions", text);
 	line(out, "memory", size_format(c->limits.session.memory_max_bytes, text, sizeof(text)));
 	line(out, "memory-total", size_format(c->limits.memory_max_bytes, text, sizeof(text)));
+	if (c->client.psk[0] || c->client.tls_creds[0] || c->client.identity[0])
+		fprintf(out, "client\n");
+	if (c->client.psk[0])
+		line(out, "psk", c->client.psk);
+	if (c->client.tls_creds[0])
+		line(out, "tls-creds", c->client.tls_creds);
+	if (c->client.identity[0])
+		line(out, "identity", c->client.identity);
 }
 
 static void print_rules(FILE *out, const char *name, const struct rules *r, size_t skip)
@@ -125,6 +133,17 @@ void config_print(const struct config *c, const struct config_source *source, FI
 	}
 	if (!all)
 		fprintf(out, "everybody else\n  may do nothing\n");
+}
+
+struct auth config_client(const struct config *c)
+{
+	struct auth a = {0};
+
+	client_conf_fill(&c->client, &a);
+	if (!auth_given(&a))
+		a = c->auth;
+	client_conf_fill(&c->client, &a);
+	return a;
 }
 
 /* ---- reload ---- */

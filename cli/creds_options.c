@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/client_conf.h"
+#include "cli/config.h"
+
 static const char *given(const struct auth *a)
 {
 	return a->psk ? "--psk" : a->tls_creds ? "--tls-creds" : a->insecure ? "--insecure" : NULL;
@@ -21,6 +24,9 @@ int creds_options_take(struct auth *a, int option, const char *value, struct err
 		return 1;
 	case CREDS_OPTION_SSH_COMMAND:
 		a->ssh_command = value;
+		return 1;
+	case CREDS_OPTION_IDENTITY:
+		a->identity = value;
 		return 1;
 	case CREDS_OPTION_PSK:
 		now = "--psk";
@@ -47,19 +53,26 @@ int creds_options_take(struct auth *a, int option, const char *value, struct err
 	return 1;
 }
 
-void creds_options_default(struct auth *a, const char *dest)
+int creds_options_default(struct auth *a, const char *dest, struct err *e)
 {
+	static struct client_conf conf; /* for as long as the program runs */
 	const char *psk = getenv("ADIT_PSK"), *tls_creds = getenv("ADIT_TLS_CREDS");
 
-	if (auth_given(a) || strncmp(dest, "tls://", 6) != 0)
-		return;
-	if (psk && *psk)
+	if (strncmp(dest, "tls://", 6) != 0 || a->tls_creds || a->insecure)
+		return 0;
+	if (client_conf_read(&conf, CONFIG_FILE_DEFAULT, e) < 0)
+		return e->code;
+	if (!auth_given(a) && psk && *psk)
 		a->psk = psk;
-	else if (tls_creds && *tls_creds)
+	else if (!auth_given(a) && tls_creds && *tls_creds)
 		a->tls_creds = tls_creds;
+	client_conf_fill(&conf, a);
 	/* One that may not be read is told of, not passed over. */
-	else if (access(CREDS_OPTIONS_PSK_FILE, F_OK) == 0)
+	if (!auth_given(a) && access(CREDS_OPTIONS_PSK_FILE, F_OK) == 0) {
 		a->psk = CREDS_OPTIONS_PSK_FILE;
+		client_conf_fill(&conf, a);
+	}
+	return 0;
 }
 
 char *creds_options_describe(const struct auth *a, char *buf, size_t size)

@@ -12,6 +12,7 @@ enum {
 	CREDS_OPTION_PSK = OPTION_CREDS,
 	CREDS_OPTION_TLS_CREDS,
 	CREDS_OPTION_INSECURE,
+	CREDS_OPTION_IDENTITY,
 	CREDS_OPTION_SSH_CONFIG,
 	CREDS_OPTION_SSH_COMMAND,
 };
@@ -23,6 +24,7 @@ enum {
 #define CREDS_OPTIONS_LONG                                                                         \
 	{"psk", required_argument, NULL, CREDS_OPTION_PSK},                                        \
 	    {"tls-creds", required_argument, NULL, CREDS_OPTION_TLS_CREDS},                        \
+	    {"identity", required_argument, NULL, CREDS_OPTION_IDENTITY},                          \
 	{                                                                                          \
 		"insecure", no_argument, NULL, CREDS_OPTION_INSECURE                               \
 	}
@@ -42,12 +44,13 @@ enum {
 
 #define CREDS_OPTIONS_HELP_CLIENT                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it (identity:hexkey);\n"  \
-	"                      of several identities, DEST names one: tls://IDENTITY@HOST\n"       \
+	"                      of several identities, DEST names one, tls://IDENTITY@HOST, or\n"   \
+	"  --identity NAME     does, and else [client] of /etc/adit/adit.conf\n"                   \
 	"  --tls-creds DIR     X.509: ca-cert.pem, client-cert.pem and client-key.pem in DIR\n"    \
 	"  --insecure          neither encryption nor authentication; for tcp:// only\n"           \
 	"or, for tls://, none of them: then it is $ADIT_PSK's file or $ADIT_TLS_CREDS' folder,\n"  \
-	"and without these " CREDS_OPTIONS_PSK_FILE                                                \
-	" where that is there;\n" CREDS_OPTIONS_HELP_SSH
+	"without these what [client] of /etc/adit/adit.conf says, and without "                    \
+	"that\n" CREDS_OPTIONS_PSK_FILE " where that is there;\n" CREDS_OPTIONS_HELP_SSH
 
 #define CREDS_OPTIONS_HELP_SERVER                                                                  \
 	"  --psk FILE          key file as adit keygen and psktool write it: lines of\n"           \
@@ -62,8 +65,10 @@ enum {
 int creds_options_take(struct auth *a, int option, const char *value, struct err *e);
 
 /* A client's, when all options were taken: where none says, and dest (as it is written) begins
- * with tls://, the environment, else CREDS_OPTIONS_PSK_FILE if that can be read. Borrowed. */
-void creds_options_default(struct auth *a, const char *dest);
+ * with tls://, the environment, else [client] of adit.conf, else CREDS_OPTIONS_PSK_FILE if that is
+ * there; and of those keys the one that [client] names. Borrowed. ERR_CONFIG: that file is wrong.
+ */
+int creds_options_default(struct auth *a, const char *dest, struct err *e);
 
 /* "psk FILE", "tls-creds DIR" or "insecure", for the log. Returns buf. */
 char *creds_options_describe(const struct auth *a, char *buf, size_t size);

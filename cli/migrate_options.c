@@ -141,9 +141,8 @@ int migrate_options_end(struct migrate_config *c, const struct options *o, struc
 	if (o->argc - optind > 1)
 		return err_set(e, ERR_USAGE, "one DEST, not also \"%s\"", o->argv[optind + 1]);
 	c->dest = o->argv[optind];
-	creds_options_default(&c->auth, c->dest);
-	if (check_given(o, e) < 0 || migrate_config_check(c, e) < 0 ||
-	    addr_parse_dest(&dest, c->dest, e) < 0)
+	if (creds_options_default(&c->auth, c->dest, e) < 0 || check_given(o, e) < 0 ||
+	    migrate_config_check(c, e) < 0 || addr_parse_dest(&dest, c->dest, e) < 0)
 		return e->code;
 	return auth_check_client(&c->auth, &dest, e);
 }

@@ -38,7 +38,7 @@ struct serve {
 	int check_only;
 	struct config *config; /* in force, but for what is fixed: first is as it began */
 	struct config *first;
-	struct auth auth;
+	struct auth auth, client; /* client: of the API's jobs */
 	enum serve_state state;
 	char run_dir[ADDR_UNIX_MAX], state_dir[512];
 	struct serve_api api;

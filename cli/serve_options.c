@@ -22,7 +22,8 @@ static const char help[] =
     "                  [--api-listen HOST:PORT --api-token-file FILE]\n"
     "\n"
     "Accepts sessions from other adits on one TCP port. A peer that has proved who it is\n"
-    "may do what is named here, and nothing else.\n"
+    "may do what is named here, and nothing else. It stays in the foreground, until Ctrl-C or\n"
+    "SIGTERM; as a service of systemd it is adit.service.\n"
     "\n"
     "  --config FILE       what it says is in force, too: adit.conf(5). Options hold against its\n"
     "                      [serve]; the rights that they give are those of peers that no section\n"
@@ -172,6 +173,12 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	return -1;
 }
 
+static void print_warning(void *ctx, const char *line)
+{
+	(void)ctx;
+	fprintf(stderr, "warning: %s\n", line);
+}
+
 int serve_options_check(struct serve *v, struct err *e)
 {
 	struct creds *creds = v->source.stdio ? NULL : auth_load_server(&v->auth, e);
@@ -179,6 +186,7 @@ int serve_options_check(struct serve *v, struct err *e)
 
 	if (!creds && !v->source.stdio)
 		return e->code;
+	config_warn(v->config, creds, print_warning, NULL);
 	creds_free(creds);
 	if (v->config->migrate && run_dir_find(v->config->run_dir, text, sizeof(text), e) < 0)
 		return e->code;

@@ -57,6 +57,7 @@ static void use_config(struct serve *v, struct config *next, const struct fresh 
 
 	v->config = next;
 	v->auth = next->auth;
+	v->client = config_client(next);
 	log_set_level(next->log_level);
 	serve_setup_rights(v, next);
 	if (f->creds)
@@ -78,6 +79,12 @@ static void use_config(struct serve *v, struct config *next, const struct fresh 
 		config_free(old);
 }
 
+static void log_warning(void *ctx, const char *line)
+{
+	(void)ctx;
+	log_warn(NULL, "%s", line);
+}
+
 static int reload(struct serve *v, struct err *e)
 {
 	struct config *next = config_new(&v->source, e);
@@ -95,6 +102,7 @@ static int reload(struct serve *v, struct err *e)
 	if (*config_fixed(v->first, next, fixed, sizeof(fixed)))
 		log_warn(NULL, "%s: changed in %s, but not while adit serve runs: restart it",
 			 fixed, next->file ? next->file : "the command line");
+	config_warn(next, f.creds ? f.creds : v->creds, log_warning, NULL);
 	use_config(v, next, &f);
 	explicit_bzero(&f, sizeof(f));
 	return 0;

@@ -78,6 +78,12 @@ int auth_check_client(const struct auth *a, const struct addr_dest *dest, struct
 		return err_set(e, ERR_USAGE,
 			       "tcp:// neither encrypts nor authenticates: write tls://, or add "
 			       "--insecure here and on the other side");
+	if (a->identity && !a->psk)
+		return err_set(e, ERR_USAGE, "--identity goes with --psk only");
+	if (a->identity && dest->identity[0] && strcmp(a->identity, dest->identity) != 0)
+		return err_set(e, ERR_USAGE,
+			       "--identity %s and \"%s@\" in DEST cannot go together: say it once",
+			       a->identity, dest->identity);
 	if (!ssh && dest->identity[0] && !a->psk)
 		return err_set(e, ERR_USAGE, "an identity in DEST (\"%s@\") goes with --psk only",
 			       dest->identity);
@@ -98,13 +104,18 @@ static int check_ssh_config(const char *file, struct err *e)
 
 struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e)
 {
+	struct creds *creds;
+
 	if (auth_check_client(a, dest, e) < 0)
 		return NULL;
 	if (a->ssh_config && check_ssh_config(a->ssh_config, e) < 0)
 		return NULL;
 	if (is_ssh(dest))
 		return creds_new_ssh(a->ssh_config, a->ssh_command, e);
-	return load(a, CREDS_CLIENT, dest->identity, e);
+	if (dest->identity[0] || a->identity)
+		return load(a, CREDS_CLIENT, dest->identity[0] ? dest->identity : a->identity, e);
+	creds = a->psk && a->identity_hint ? load(a, CREDS_CLIENT, a->identity_hint, NULL) : NULL;
+	return creds ? creds : load(a, CREDS_CLIENT, NULL, e);
 }
 
 json_t *auth_to_json(const struct auth *a)
@@ -113,6 +124,10 @@ json_t *auth_to_json(const struct auth *a)
 
 	if (a->psk)
 		json_object_set_new(v, "psk", json_string(a->psk));
+	if (a->identity)
+		json_object_set_new(v, "identity", json_string(a->identity));
+	if (a->identity_hint)
+		json_object_set_new(v, "identity_hint", json_string(a->identity_hint));
 	if (a->tls_creds)
 		json_object_set_new(v, "tls_creds", json_string(a->tls_creds));
 	if (a->insecure)
@@ -128,6 +143,8 @@ int auth_from_json(struct auth *a, const json_t *v, struct err *e)
 {
 	memset(a, 0, sizeof(*a));
 	a->psk = json_string_value(json_object_get(v, "psk"));
+	a->identity = json_string_value(json_object_get(v, "identity"));
+	a->identity_hint = json_string_value(json_object_get(v, "identity_hint"));
 	a->tls_creds = json_string_value(json_object_get(v, "tls_creds"));
 	a->insecure = json_is_true(json_object_get(v, "insecure"));
 	a->ssh_config = json_string_value(json_object_get(v, "ssh_config"));

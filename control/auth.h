@@ -14,8 +14,10 @@
 
 /* Zeroed: none given. The strings are borrowed. */
 struct auth {
-	const char *psk;       /* a file of psktool's format */
-	const char *tls_creds; /* a folder of X.509 files */
+	const char *psk;	   /* a file of psktool's format */
+	const char *identity;	   /* a client's: which of its keys, where DEST names none; NULL */
+	const char *tls_creds;	   /* a folder of X.509 files */
+	const char *identity_hint; /* the same, if that file has it; else the only one is used */
 	bool insecure;
 	const char *ssh_config;	 /* ssh://: read instead of ssh's own configuration */
 	const char *ssh_command; /* ssh://: what is run there instead of adit serve --stdio */
@@ -39,7 +41,8 @@ int auth_check_client(const struct auth *a, const struct addr_dest *dest, struct
  * with ERR_USAGE, ERR_CONFIG or what creds_load_* says. */
 struct creds *auth_load_client(const struct auth *a, const struct addr_dest *dest, struct err *e);
 
-/* {"psk":FILE}, {"tls_creds":DIR} or {"insecure":true}; or what ssh is told,
+/* {"psk":FILE} (and "identity", "identity_hint"), {"tls_creds":DIR} or {"insecure":true}; or what
+ * ssh is told,
  * {"ssh_config":FILE,"ssh_command":TEXT}, both optional; and back (a borrows from v). */
 json_t *auth_to_json(const struct auth *a);
 int auth_from_json(struct auth *a, const json_t *v, struct err *e);

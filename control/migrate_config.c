@@ -207,7 +207,7 @@ static int put_auth(json_t *v, const char *name, const char *text, struct err *e
 		auth = json_object();
 		json_object_set_new(v, "auth", auth);
 	}
-	if (strncmp(name, "ssh_", 4) != 0 &&
+	if (strncmp(name, "ssh_", 4) != 0 && strcmp(name, "identity") != 0 &&
 	    (json_object_get(auth, "psk") || json_object_get(auth, "tls_creds") ||
 	     json_object_get(auth, "insecure")))
 		return err_set(e, ERR_USAGE, "one of psk, tls-creds and insecure, not two");
@@ -258,7 +258,8 @@ int migrate_config_put(json_t *v, const char *name, const char *text, struct err
 	for (i = 0; name[i] && i < sizeof(key) - 1; i++)
 		key[i] = (char)(name[i] == '-' ? '_' : name[i]);
 	if (strcmp(key, "psk") == 0 || strcmp(key, "tls_creds") == 0 ||
-	    strcmp(key, "insecure") == 0 || strcmp(key, "ssh_config") == 0)
+	    strcmp(key, "insecure") == 0 || strcmp(key, "ssh_config") == 0 ||
+	    strcmp(key, "identity") == 0)
 		return put_auth(v, key, text, e);
 	if (strcmp(key, "remote_command") == 0)
 		return put_auth(v, "ssh_command", text, e);

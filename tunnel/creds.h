@@ -6,6 +6,8 @@
 #ifndef ADIT_TUNNEL_CREDS_H
 #define ADIT_TUNNEL_CREDS_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 struct creds;
@@ -49,6 +51,10 @@ struct creds *creds_load_x509(enum creds_role role, const char *dir, struct err 
 
 /* Reads the same files again; on error the old ones stay in force. */
 int creds_reload(struct creds *c, struct err *e);
+
+/* The i-th identity of a file of keys in buf (of 128 bytes): 1; 0: there are no more, or no keys.
+ */
+int creds_identity(struct creds *c, size_t i, char *buf, size_t size);
 
 enum creds_kind creds_kind(const struct creds *c);
 

@@ -301,6 +301,17 @@ static char *list_identities(const struct creds_psk *psk, char *buf, size_t size
 	return buf;
 }
 
+int creds_identity(struct creds *c, size_t i, char *buf, size_t size)
+{
+	struct creds_set *set = creds_set_get(c);
+	int there = set->psk && i < set->psk->count;
+
+	if (there)
+		snprintf(buf, size, "%s", set->psk->keys[i].identity);
+	creds_set_unref(set);
+	return there;
+}
+
 /* The key that a client shows. */
 static const struct creds_psk_key *choose(const struct creds_psk *psk, const char *file,
 					  const char *identity, struct err *e)
@@ -317,7 +328,8 @@ static const struct creds_psk_key *choose(const struct creds_psk *psk, const cha
 	}
 	if (psk->count > 1) {
 		err_set(e, ERR_CONFIG,
-			"%s has several identities (%s): say which, as in tls://IDENTITY@HOST",
+			"%s has several identities (%s): say which, as in tls://IDENTITY@HOST, "
+			"with --identity, or in adit.conf, [client]",
 			file, list_identities(psk, names, sizeof(names)));
 		return NULL;
 	}

@@ -3,7 +3,7 @@
 # __adit_options COMMAND: all its long options
 __adit_options()
 {
-	local creds='--psk --tls-creds --insecure' ssh='--ssh-config --remote-command'
+	local creds='--psk --tls-creds --insecure' ssh='--identity --ssh-config --remote-command'
 	local how='--qmp --dest-address --dest-qmp --copy-storage --disks --drop-snapshots --rename --persistent --max-bandwidth
 		--downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
 		--postcopy'
@@ -81,7 +81,7 @@ __adit_value()
 	--dest-address) __adit_reply -A hostname ;;
 	--launch-user) __adit_reply -u ;;
 	--allow-forward | -L) __adit_beginnings unix:/ tcp: ;;
-	--remote-command | --rename | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
+	--identity | --remote-command | --rename | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
 		--listen | --api-listen) ;;
 	*) return 1 ;;
 	esac

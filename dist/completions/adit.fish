@@ -31,6 +31,7 @@ complete -c adit -n "$clients" -a 'tls:// ssh:// ssh+tls:// tcp://'
 complete -c adit -n "$creds" -l psk -rF -d 'Key file'
 complete -c adit -n "$creds" -l tls-creds -xa '(__fish_complete_directories)' -d 'Folder of certificates'
 complete -c adit -n "$creds" -l insecure -d 'Neither encryption nor authentication'
+complete -c adit -n "$clients" -l identity -x -d 'Which of the keys'
 complete -c adit -n "$clients" -l ssh-config -rF -d 'Read instead of ~/.ssh/config'
 complete -c adit -n "$clients" -l remote-command -x -d 'Run there instead of adit serve --stdio'
 

@@ -113,6 +113,8 @@ misuse 'cannot go together' migrate --qmp "$T/qmp" tls://h --insecure "${psk[@]}
 misuse "--rename: a VM's name has no '/'" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename ../a
 misuse '--rename: .*newline' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename $'a\nb'
 misuse '--rename needs a value' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename ''
+misuse 'not UTF-8' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --rename $'\xff'
+misuse 'not UTF-8' migrate --qmp "$T/"$'\xff' tls://h "${psk[@]}"
 misuse '--persistent and --dest-qmp cannot go together' migrate --qmp "$T/qmp" tls://h "${psk[@]}" --persistent --dest-qmp /q
 misuse "--dest-address.*host is missing" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address :1
 misuse "brackets" migrate --qmp "$T/qmp" tls://h "${psk[@]}" --dest-address ::1

@@ -59,12 +59,13 @@ while read -r name section; do
 done < <(sed -nE 's/^\.Xr (adit[a-z.-]*) ([1-8]).*/\1 \2/p' "$TOP"/docs/man/* | sort -u)
 
 say 'keys of adit.conf(5)'
-# conf_keys SERVE|PEER, in the table of the sources; page_keys SECTION, in the page
+# conf_keys SERVE|PEER|CLIENT, in the table of the sources; page_keys SECTION, in the page
 conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/config.c" | sort; }
 page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\1/p" "$TOP/docs/man/adit.conf.5" | sort; }
 [ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/config.c'
 differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
 differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
+differ 'adit.conf(5), [client]' "$(conf_keys CLIENT)" "$(page_keys client)"
 # its example is one, where the key, the program and the folder are there
 make_psk
 mkdir "$T/images"
