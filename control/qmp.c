@@ -521,6 +521,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	leave(q);
 }
 
+/* /var/lib/libvirt/qemu/domain-1-x/monitor.sock, a user's ~/.config/libvirt/qemu/lib/..., or a link
+ * to such a one. */
+static bool is_libvirts(const char *path)
+{
+	char *real = realpath(path, NULL);
+	bool found = strstr(real ? real : path, "/libvirt/") != NULL;
+
+	free(real);
+	return found;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct qmp *q = arg;
@@ -528,10 +539,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	err_set(&e, ERR_TIMEOUT,
-		"QMP socket %s: no greeting within %u s; a QMP socket serves one client at a "
-		"time: disconnect whatever else uses it, or give QEMU another -qmp socket",
-		q->path, (q->greeting_ms + 999) / 1000);
+	err_set(&e, ERR_TIMEOUT, "QMP socket %s: no greeting within %u s; %s", q->path,
+		(q->greeting_ms + 999) / 1000,
+		is_libvirts(q->path)
+		    ? "libvirt has that monitor, and no other: its VMs are moved by virsh migrate "
+		      "with adit run --libvirt (adit-run(1), docs/libvirt.md)"
+		    : "a QMP socket serves one client at a time: disconnect whatever else uses it, "
+		      "or give QEMU another -qmp socket");
 	q->depth++;
 	end(q, &e);
 	leave(q);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/user.h"
+#include "proxy/rights.h"
 
 enum {
 	UNDO_MS = 3000,	  /* for the guardians; they go on by themselves */
@@ -55,15 +56,19 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 {
 	struct service *s = ctx;
 	struct log_ctx about = {.peer = session_peer(session), .stream = stream_id(stream)};
+	char section[280], reason[STREAM_REASON_MAX];
 
 	(void)target;
 	if (!s->open || !router_rights(s->router, session)->migrate) {
-		log_warn(&about, "refused: a migration, which is not allowed here "
-				 "(--allow-migrate, or migrate = yes in adit.conf)");
-		stream_refuse(stream, CODE_REFUSED,
-			      "migrations are not allowed there: start the destination's adit "
-			      "serve with --allow-migrate, or with migrate = yes for this peer in "
-			      "its adit.conf");
+		log_warn(&about,
+			 "refused: a migration, which is not allowed here (--allow-migrate, or "
+			 "migrate = yes in adit.conf, %s)",
+			 rights_section(about.peer, section, sizeof(section)));
+		snprintf(reason, sizeof(reason),
+			 "migrations are not allowed there: start the destination's adit serve "
+			 "with --allow-migrate, or with migrate = yes in its adit.conf, %s",
+			 section);
+		stream_refuse(stream, CODE_REFUSED, reason);
 		return;
 	}
 	if (class != STREAM_CONTROL) {

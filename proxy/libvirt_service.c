@@ -513,16 +513,18 @@ static void on_stream(void *ctx, struct session *s, struct stream *stream, enum 
 {
 	struct libvirt_service *v = ctx;
 	struct visit *n = find_visit(v, s);
+	char section[280], reason[512];
 
 	(void)class;
 	if (!n)
 		stream_refuse(stream, CODE_INTERNAL, "memory is short");
-	else if (!router_rights(v->router, s)->libvirt)
-		refuse(
-		    n, stream, CODE_REFUSED,
-		    "the libvirt daemon there is not open to this peer: start the adit serve there "
-		    "with --allow-libvirt");
-	else if (strcmp(target, "libvirt") == 0)
+	else if (!router_rights(v->router, s)->libvirt) {
+		snprintf(reason, sizeof(reason),
+			 "the libvirt daemon there is not open to this peer: start the adit serve "
+			 "there with --allow-libvirt, or with libvirt = yes in its adit.conf, %s",
+			 rights_section(session_peer(s), section, sizeof(section)));
+		refuse(n, stream, CODE_REFUSED, reason);
+	} else if (strcmp(target, "libvirt") == 0)
 		open_daemon(n, stream);
 	else if (strncmp(target, "libvirt/hold/", 13) == 0)
 		open_hold(n, stream, target + 13);

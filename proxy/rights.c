@@ -202,6 +202,15 @@ bool rights_same_peer(const char *a, const char *b)
 	return at_a - a == at_b - b && strncmp(a, b, (size_t)(at_a - a)) == 0;
 }
 
+char *rights_section(const char *peer, char *buf, size_t size)
+{
+	const char *at = behind(peer, "ssh:") ? strrchr(peer, '@') : NULL;
+	int len = at && is_address_like(at + 1) ? (int)(at - peer) : (int)strlen(peer);
+
+	snprintf(buf, size, "[peer %.*s]", len, peer);
+	return buf;
+}
+
 struct rights_table *rights_table_new(void)
 {
 	return calloc(1, sizeof(struct rights_table));

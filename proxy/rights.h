@@ -65,6 +65,10 @@ bool rights_match(const char *pattern, const char *peer);
  * now. */
 bool rights_same_peer(const char *a, const char *b);
 
+/* "[peer ssh:USER]", "[peer psk:NAME]", ...: the section that the peer of that name would need, for
+ * a message. Returns buf. */
+char *rights_section(const char *peer, char *buf, size_t size);
+
 struct rights_table;
 
 struct rights_table *rights_table_new(void); /* NULL when memory is short */

@@ -295,20 +295,21 @@ static void refuse(struct entry *n, struct stream *stream, enum code code, const
 
 static void refuse_unnamed(struct entry *n, struct stream *stream, const char *target)
 {
-	char reason[STREAM_REASON_MAX], words[STREAM_TARGET_MAX + 64];
+	char reason[STREAM_REASON_MAX], words[STREAM_TARGET_MAX + 64], section[280];
 
 	snprintf(words, sizeof(words), "%s: no --allow-forward (forward = in adit.conf) names it",
 		 target);
+	rights_section(session_peer(n->session), section, sizeof(section));
 	if (strlen(target) < 60)
 		snprintf(reason, sizeof(reason),
 			 "%s is not allowed here: start the far adit with --allow-forward %s, or "
-			 "with forward = for this peer in its adit.conf",
-			 target, target);
+			 "with forward = in its adit.conf, %s",
+			 target, target, section);
 	else
 		snprintf(reason, sizeof(reason),
 			 "%.110s is not allowed here: start the far adit with --allow-forward, or "
-			 "with forward = for this peer in its adit.conf",
-			 target);
+			 "with forward = in its adit.conf, %s",
+			 target, section);
 	refuse(n, stream, CODE_REFUSED, words, reason);
 }
 

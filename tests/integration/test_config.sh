@@ -121,7 +121,7 @@ forward a alice || fail "alice: $(cat "$T/a.log")"
 forward b bob || fail "bob: $(cat "$T/b.log")"
 expect_equal 'what alice gets' fine "$(ask "$T/a")"
 expect_equal 'what bob gets' '' "$(ask "$T/b")"
-wait_until 5 'bob is told the mend' grep -q 'forward = for this peer' "$T/b.log"
+wait_until 5 'bob is told the mend' grep -qF 'forward = in its adit.conf, [peer psk:bob]' "$T/b.log"
 refused alice "alice's second session" 'too many sessions of this peer'
 
 api=$(sed -n 's|.*API on http://127\.0\.0\.1:\([0-9]*\).*|\1|p' "$T/serve.log")

@@ -213,6 +213,14 @@ run 1 --libvirt --libvirt-dir "$T/qemu" -- touch "$T/started"
 grep -q "both hosts seem to share that folder" "$T/run.log" || fail "a shared folder went unseen: $(cat "$T/run.log")"
 expect_equal "files in the folder" "" "$(ls -A "$T/qemu")"
 [ ! -e "$T/started" ] || fail "COMMAND was started without libvirt"
+# who may not write there is told so, and not that there is no such folder
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups env TMPDIR=/tmp "$@"; }
+if as_nobody "$ADIT" --version >"$T/said" 2>&1; then
+    as_nobody "$ADIT" run ssh://h --libvirt --libvirt-dir "$T/qemu" -- true 2>"$T/run.log" && fail 'nobody has got sockets of libvirt'
+    grep -q "^adit run: --libvirt: $T/qemu,.*run adit as root$" "$T/run.log" || fail "nobody is told: $(cat "$T/run.log")"
+else
+    skip_part '--libvirt as another user' "that user cannot run it: $(head -n 1 "$T/said")"
+fi
 kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
 ! grep -hE 'Sanitizer|runtime error' "$T"/*.log || fail "a sanitizer spoke"

@@ -18,6 +18,12 @@ disk_make "$(domain_image src guest 0 qcow2:virtio)" qcow2 20M
 domain_start guest src 'ram=16 rate=1000 sectors=256'
 firewall_reset
 
+say 'adit check at its monitor, which libvirt has'
+monitor=$(echo "$T"/src/lib/libvirt/qemu/domain-*-guest/monitor.sock)
+[ -S "$monitor" ] || fail "there is no $monitor"
+on_host src "$ADIT" check --qmp "$monitor" tls://destination --psk "$T/psk" >"$T/check.log" 2>&1 && fail 'two had that monitor'
+grep -q '^error  *monitor .*adit run --libvirt' "$T/check.log" || fail "the way is not shown: $(cat "$T/check.log")"
+
 boxes_take 'virsh and libvirt'
 for box in "$T"/boxes/*; do
     # adit serve is up when it says so

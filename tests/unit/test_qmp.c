@@ -302,6 +302,27 @@ static void test_qmp_tells_when_nobody_greets(void **state)
 	rig_down(&r);
 }
 
+static void test_qmp_knows_a_monitor_of_libvirts(void **state)
+{
+	struct seen s;
+	struct err e = ERR_INIT;
+	int pair[2];
+
+	(void)state;
+	memset(&s, 0, sizeof(s));
+	s.base = event_base_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	s.q = qmp_new(s.base, pair[0], "/var/lib/libvirt/qemu/domain-1-x/monitor.sock", 50, &ops,
+		      &s, &e);
+	assert_non_null(s.q);
+	turn_until(s.base, &s.ends);
+	assert_int_equal(s.why.code, ERR_TIMEOUT);
+	assert_non_null(strstr(s.why.text, "adit run --libvirt"));
+	qmp_free(s.q);
+	event_base_free(s.base);
+	close(pair[1]);
+}
+
 static void test_qmp_ends_what_waits_when_the_peer_goes(void **state)
 {
 	char buf[4096];
@@ -471,6 +492,7 @@ int main(void)
 	    cmocka_unit_test(test_qmp_lets_leftovers_of_another_client_pass),
 	    cmocka_unit_test(test_qmp_refuses_garbage),
 	    cmocka_unit_test(test_qmp_tells_when_nobody_greets),
+	    cmocka_unit_test(test_qmp_knows_a_monitor_of_libvirts),
 	    cmocka_unit_test(test_qmp_ends_what_waits_when_the_peer_goes),
 	    cmocka_unit_test(test_qmp_may_be_freed_in_a_reply),
 	    cmocka_unit_test(test_qmp_batch_stops_where_it_must),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -210,6 +211,27 @@ static void test_rights_outlive_their_table(void **state)
 	assert_false(rights_any(rights_ref(rights_none())));
 }
 
+static void test_rights_section_is_what_a_peer_needs(void **state)
+{
+	static const char *const cases[][2] = {
+	    {"psk:host-a", "[peer psk:host-a]"},
+	    {"ssh:vm@10.0.0.1", "[peer ssh:vm]"},
+	    {"ssh:vm@local", "[peer ssh:vm]"},
+	    {"ssh:vm@example.com@fd00::1", "[peer ssh:vm@example.com]"},
+	    {"ssh:vm", "[peer ssh:vm]"},
+	    {"x509:CN=a@b", "[peer x509:CN=a@b]"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[80], name[80];
+
+		assert_string_equal(rights_section(cases[i][0], text, sizeof(text)), cases[i][1]);
+		/* and it is one that would match */
+		snprintf(name, sizeof(name), "%.*s", (int)strlen(text) - 7, text + 6);
+		assert_true(rights_match(name, cases[i][0]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +240,7 @@ int main(void)
 	    cmocka_unit_test(test_rights_table_first_match_counts_alone),
 	    cmocka_unit_test(test_rights_table_refuses_what_never_counts),
 	    cmocka_unit_test(test_rights_outlive_their_table),
+	    cmocka_unit_test(test_rights_section_is_what_a_peer_needs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
