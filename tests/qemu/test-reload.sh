@@ -58,7 +58,7 @@ lifted
 move_succeeded a a-twin raw:virtio
 mv "$T/psk" "$T/psk-old"
 cp "$T/psk-serve" "$T/psk"
-next_is_refused other 'migrate = yes in its adit.conf, .peer psk:other.'
+next_is_refused other 'migrate = yes in its adit.conf, .peer psk:tester.'
 vm_end a-twin
 
 say 'SIGTERM while a VM comes'
