@@ -56,7 +56,7 @@ static void look_at_peer(const struct warner *w, const char *pattern)
 	const char *kind = kind_of(pattern);
 	const char *here = a->psk ? "psk:" : a->tls_creds ? "x509:" : "tcp:";
 	size_t len = strlen(pattern);
-	char names[NAMES_MAX], text[ERR_TEXT_MAX];
+	char names[NAMES_MAX], text[ERR_TEXT_MAX / 2];
 
 	if (len > 1 && strchr("\"'", pattern[0]) && pattern[len - 1] == pattern[0]) {
 		snprintf(text, sizeof(text),
