@@ -206,6 +206,29 @@ static void test_mux_takes_a_few_frames_at_a_time(void **state)
 	pair_fini(&pair);
 }
 
+/* A frame without a payload, at whose header the bound is reached, is not left for what comes next.
+ */
+static void test_mux_leaves_no_whole_frame(void **state)
+{
+	(void)state;
+	for (unsigned whole = 13; whole <= 17; whole++) {
+		uint8_t frames[20 * (FRAME_HEADER_LEN + 8)];
+		size_t len = put_frame(frames, FRAME_PONG, 0, 0, 8), half = len - 4;
+		struct err e = ERR_INIT;
+		struct pair pair;
+
+		for (unsigned i = 0; i < whole; i++)
+			len += put_frame(frames + len, FRAME_PONG, 0, 0, 8);
+		len += put_frame(frames + len, FRAME_EOF, 99, 0, 0); /* of no stream: a breach */
+		pair_init(&pair, NULL, NULL);
+		pair_run(&pair, 0, 10);
+		assert_int_equal(mux_input(pair.end[1].mux, frames, half, pair.now_us, &e), 0);
+		assert_int_not_equal(
+		    mux_input(pair.end[1].mux, frames + half, len - half, pair.now_us, &e), 0);
+		pair_fini(&pair);
+	}
+}
+
 /* One ACK of all that was kept: freed in pieces, and no memory is counted twice. */
 static void test_mux_frees_what_was_acknowledged_in_pieces(void **state)
 {
@@ -321,6 +344,7 @@ int main(void)
 	    cmocka_unit_test(test_mux_keeps_no_more_than_the_peer_may_have),
 	    cmocka_unit_test(test_mux_spreads_numbers_that_are_chosen),
 	    cmocka_unit_test(test_mux_takes_a_few_frames_at_a_time),
+	    cmocka_unit_test(test_mux_leaves_no_whole_frame),
 	    cmocka_unit_test(test_mux_frees_what_was_acknowledged_in_pieces),
 	    cmocka_unit_test(test_turns_are_few_and_fair),
 	};
