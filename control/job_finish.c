@@ -111,9 +111,11 @@ static void say_times(const struct job *j, json_t *msg)
 	uint64_t now_us = clock_us();
 
 	if (j->finish_us)
-		json_object_set_new(msg, "held_us", json_integer((json_int_t)(now_us - j->finish_us)));
+		json_object_set_new(msg, "held_us",
+				    json_integer((json_int_t)(now_us - j->finish_us)));
 	if (j->resumed_us)
-		json_object_set_new(msg, "ran_us", json_integer((json_int_t)(now_us - j->resumed_us)));
+		json_object_set_new(msg, "ran_us",
+				    json_integer((json_int_t)(now_us - j->resumed_us)));
 }
 
 static void say_finished(struct job *j, const char *status)

@@ -48,11 +48,11 @@ struct migrate_config {
 	const char *dest_qmp;  /* of a QEMU that waits there; NULL: have one launched */
 	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
 	enum migrate_storage storage;
-	const char *rename; /* the VM's name there */
-	bool offline;	    /* the guest is paused first, and resumed there */
+	const char *rename;  /* the VM's name there */
+	bool offline;	     /* the guest is paused first, and resumed there */
 	bool drop_snapshots; /* internal snapshots of the images stay behind */
-	bool persistent;    /* the destination keeps how to start it again */
-	bool keep_source;   /* the source QEMU is not ended; it stays paused for good */
+	bool persistent;     /* the destination keeps how to start it again */
+	bool keep_source;    /* the source QEMU is not ended; it stays paused for good */
 	struct migrate_limits limits;
 	unsigned multifd;	 /* channels; 0: off */
 	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */

@@ -229,27 +229,30 @@ void migrate_asked(struct migrate *m, const json_t *msg)
 		if (is_news(m, SAID_ANSWER, status ? status : "state unknown"))
 			migrate_note(m, "the destination says that the VM is its own (%s)",
 				     status ? status : "state unknown");
-		if (m->source_gone && !m->only_tell && !json_is_true(json_object_get(msg, "runs")) &&
+		if (m->source_gone && !m->only_tell &&
+		    !json_is_true(json_object_get(msg, "runs")) &&
 		    strcmp(status ? status : "", "gone") == 0) {
 			m->lost = true;
-			err_set(&m->err, ERR_QEMU,
-				"the VM had moved, and has ended on both hosts: its disks are on the "
-				"destination, as it left them there");
+			err_set(
+			    &m->err, ERR_QEMU,
+			    "the VM had moved, and has ended on both hosts: its disks are on the "
+			    "destination, as it left them there");
 		}
 		migrate_finished(m, msg);
 	} else if (strcmp(outcome, "never") == 0 && m->only_tell) {
 		m->settled = true; /* it has forgotten the job: there is nobody left to tell */
 		migrate_over(m, MIGRATE_MOVED);
 	} else if (strcmp(outcome, "never") == 0) {
-		err_set(&e, ERR_CLOSED, "the VM does not run on the destination and never will%s%s%s",
+		err_set(&e, ERR_CLOSED,
+			"the VM does not run on the destination and never will%s%s%s",
 			reason ? ": " : "", reason ? reason : "",
 			m->source_gone ? "; its QEMU has gone from here, too" : "");
 		m->lost = m->source_gone;
 		m->aborted_there = true;
 		migrate_fail(m, &e);
 	} else if (reason && json_is_true(json_object_get(msg, "postcopy"))) {
-		/* It is there, and its RAM cannot be taken now: asked for as long as it takes, unless
-		 * its QEMU has given up. */
+		/* It is there, and its RAM cannot be taken now: asked for as long as it takes,
+		 * unless its QEMU has given up. */
 		bool lost = strcmp(status ? status : "", "failed") == 0;
 
 		m->in_postcopy = true;

@@ -290,8 +290,8 @@ static void test_x509_foreign_ca_of_our_name(void **state)
 	(void)state;
 	fixture_cert_new(&twin, &server_spec, &cert, &key);
 	/* its key's identifier alone would tell */
-	X509_EXTENSION_free(X509_delete_ext(
-	    cert, X509_get_ext_by_NID(cert, NID_authority_key_identifier, -1)));
+	X509_EXTENSION_free(
+	    X509_delete_ext(cert, X509_get_ext_by_NID(cert, NID_authority_key_identifier, -1)));
 	assert_true(X509_sign(cert, twin.key, EVP_sha256()));
 	fixture_swap_cert(server, cert, key);
 	fixture_meet(&p, client_x509(), server, "dst.example");
