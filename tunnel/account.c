@@ -238,15 +238,19 @@ void account_charge(struct account *p, int64_t bytes)
 uint64_t account_room(const struct account *p)
 {
 	const struct accounts *a;
-	uint64_t limit;
+	uint64_t limit, room = 0;
 
 	if (!p)
 		return UINT64_MAX;
 	a = p->all;
 	limit = a->max_bytes > a->held_bytes ? FAIR * (a->max_bytes - a->held_bytes) : 0;
-	if (p->max_bytes && limit > p->max_bytes)
-		limit = p->max_bytes;
-	return limit > p->held_bytes ? limit - p->held_bytes : 0;
+	/* What it takes is not left of all any more, which counts FAIR times. */
+	if (limit > p->held_bytes)
+		room = (limit - p->held_bytes) / (FAIR + 1);
+	if (!p->max_bytes)
+		return room;
+	limit = p->max_bytes > p->held_bytes ? p->max_bytes - p->held_bytes : 0;
+	return room < limit ? room : limit;
 }
 
 struct account *account_get(struct accounts *a, const char *peer)

@@ -59,6 +59,8 @@ static void test_account_leaves_something_for_who_comes(void **state)
 	same = account_get(a, "psk:a");
 	second = account_get(a, "psk:b");
 	assert_ptr_equal(first, same);
+	/* In one go as in steps. */
+	assert_int_equal(account_room(first), 200 * MIB);
 	one = fill(first);
 	assert_in_range(one, 199 * MIB, 200 * MIB);
 	two = fill(second);
@@ -136,6 +138,49 @@ static void test_mux_keeps_no_more_than_the_peer_may_have(void **state)
 	stream_free(mine.s);
 	pair_fini(&pair);
 	assert_int_equal(accounts_held(a), 0);
+	account_put(p);
+	accounts_free(a);
+}
+
+static void on_open_to_take(struct pair_end *end, struct stream *s, enum stream_class c,
+			    const char *target)
+{
+	(void)end;
+	(void)c;
+	(void)target;
+	sink[0] = (struct pair_stream){.s = s, .take_max = SIZE_MAX};
+	stream_accept(s, &pair_stream_ops, &sink[0]);
+}
+
+/* However fast one stream is: its window leaves room for the peer's next stream, and session. */
+static void test_window_leaves_room_for_the_next_session(void **state)
+{
+	struct accounts *a = accounts_new(base);
+	struct account *p = account_get(a, "psk:a");
+	struct pair_stream mine = {.take_max = SIZE_MAX, .want = (uint64_t)1 << 32};
+	struct session_stats st;
+	struct err e = ERR_INIT;
+	struct pair pair;
+
+	(void)state;
+	accounts_set_max(a, 6 * MIB);
+	pair_init(&pair, NULL, NULL);
+	mux_set_account(pair.end[1].mux, p);
+	mux_set_rtt(pair.end[1].mux, 100000);
+	pair.end[1].on_open = on_open_to_take;
+	pair_run(&pair, 0, 10);
+	mine.s = mux_open(pair.end[0].mux, STREAM_OTHER, "unix:/x", &pair_stream_ops, &mine, &e);
+	assert_non_null(mine.s);
+	stream_ready(mine.s);
+	pair_run(&pair, 0, 200);
+	mux_stats(pair.end[1].mux, &st);
+	assert_true(st.granted_bytes > MIB);
+	assert_true(account_room(p) >= MUX_COST);
+	mux_detach_streams(pair.end[1].mux, "end");
+	stream_free(sink[0].s);
+	mux_detach_streams(pair.end[0].mux, "end");
+	stream_free(mine.s);
+	pair_fini(&pair);
 	account_put(p);
 	accounts_free(a);
 }
@@ -344,6 +389,7 @@ int main(void)
 	    cmocka_unit_test(test_mux_keeps_no_more_than_the_peer_may_have),
 	    cmocka_unit_test(test_mux_spreads_numbers_that_are_chosen),
 	    cmocka_unit_test(test_mux_takes_a_few_frames_at_a_time),
+	    cmocka_unit_test(test_window_leaves_room_for_the_next_session),
 	    cmocka_unit_test(test_mux_leaves_no_whole_frame),
 	    cmocka_unit_test(test_mux_frees_what_was_acknowledged_in_pieces),
 	    cmocka_unit_test(test_turns_are_few_and_fair),
