@@ -176,11 +176,14 @@ static void set_full(struct api_listener *l, bool full);
 static void make_room(struct api_listener *l, const struct api_conn *newcomer)
 {
 	struct api_conn *c, *next, *victim = NULL;
+	bool unknown = false; /* somebody's address is not known yet: that comes in this turn */
 
 	for (c = TAILQ_FIRST(&l->api->conns); c; c = next) {
 		next = TAILQ_NEXT(c, link);
 		if (!conn_lives(c))
 			conn_free(c);
+		else if (c->listener == l && c->fd < 0)
+			unknown = true;
 		else if (c != newcomer && c->listener == l && c->origin && !c->going &&
 			 (!victim || c->origin->count > victim->origin->count))
 			victim = c;
@@ -188,7 +191,8 @@ static void make_room(struct api_listener *l, const struct api_conn *newcomer)
 	if (l->conn_count <= API_CONNECTIONS_MAX)
 		return;
 	if (!victim) {
-		set_full(l, true);
+		if (!unknown)
+			set_full(l, true);
 		return;
 	}
 	log_warn(NULL, "the API has %u connections: one that has not shown the token gives way",
