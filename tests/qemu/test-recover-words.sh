@@ -205,7 +205,7 @@ say '... and so is --drop-here; but one that runs may be the VM, or not: it is l
 lost_there h
 vm_qmp h '{"execute":"cont"}' >/dev/null
 apart
-recover_says 1 'still unfinished' "a QEMU runs at .*/h/qmp.sock.*: end it by hand if it is this VM" -- "$JOB" --drop-here
+recover_says 3 'still unfinished' "a QEMU runs at .*/h/qmp.sock.*: end it by hand if it is this VM" -- "$JOB" --drop-here
 guest_beats_on h 4
 [ -n "$(kill_journal src)" ] || fail 'the job has been forgotten'
 say '... which another VM that has got its monitor is not'
@@ -223,7 +223,7 @@ wait_until 5 'the holder of the monitor' grep -q QMP "$T/holder.log"
 # a process that it cannot see at all
 RECOVER_BY=(unshare --pid --mount-proc --fork --kill-child)
 for word in '' --run-here --drop-here; do
-    recover_says 1 'still unfinished' 'whether the source QEMU has gone cannot be told: .*no greeting' -- "$JOB" $word
+    recover_says 3 'still unfinished' 'whether the source QEMU has gone cannot be told: .*no greeting' -- "$JOB" $word
 done
 proc_end holder
 recover_says 0 'settled' -- "$JOB" --drop-here
@@ -251,7 +251,7 @@ proc_wait j 5
 vm_start j src incoming=1
 apart
 for word in --run-here --drop-here; do
-    recover_says 1 'still unfinished' 'is in state inmigrate' -- "$JOB" $word
+    recover_says 3 'still unfinished' 'is in state inmigrate' -- "$JOB" $word
     expect_equal 'the state of the one that waits' inmigrate "$(vm_status j)"
 done
 RECOVER_BY=()
