@@ -637,6 +637,12 @@ struct link *link_new(struct event_base *base, struct transport *t, const struct
 	return l;
 }
 
+void link_set_deadline(struct link *l, uint64_t at_us)
+{
+	l->deadline_us = at_us;
+	arm_timer(l, clock_us());
+}
+
 void link_set_account(struct link *l, struct account *p)
 {
 	l->turn.account = p;

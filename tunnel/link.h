@@ -25,6 +25,9 @@ struct link_ops {
 struct link *link_new(struct event_base *base, struct transport *t, const struct mux_config *config,
 		      const struct link_ops *ops, void *ctx, struct err *e);
 
+/* HELLO is to have come by then (clock_us), for one whose connection is older than the link. */
+void link_set_deadline(struct link *l, uint64_t at_us);
+
 /* From now on p's turns are l's, too; l puts it back. Once. */
 void link_set_account(struct link *l, struct account *p);
 

@@ -45,8 +45,8 @@ struct probation {
 	struct origin *origin;
 	struct link *link; /* NULL: it has not begun, */
 	int fd;		   /* with this */
-	struct event *ev;  /* of its first byte; NULL: that came, and it waits for its budget, */
-	uint64_t until_us; /* no longer than until then */
+	struct event *ev;  /* of its first byte; NULL: that came, and it waits for its budget */
+	uint64_t until_us; /* all of it, HELLO too, has to be done by then */
 	char address[96];
 };
 
@@ -280,7 +280,9 @@ static void begin(struct probation *p)
 	if (!p->link) {
 		log_failure(p->address, e.text);
 		probation_free(p);
+		return;
 	}
+	link_set_deadline(p->link, p->until_us);
 }
 
 /* Those that wait and may begin by now; the newest first. */
@@ -329,7 +331,6 @@ static void on_first(evutil_socket_t fd, short what, void *arg)
 		begin(p);
 		return;
 	}
-	p->until_us = clock_us() + (uint64_t)l->config.session.handshake_ms * 1000;
 	l->waiting++;
 	if (!evtimer_pending(l->ev_budget, NULL))
 		event_add(l->ev_budget, &(struct timeval){.tv_usec = BUDGET_MS * 1000});
@@ -368,6 +369,7 @@ static void take(struct listener *l, int fd, const struct sockaddr *sa, socklen_
 	}
 	p->listener = l;
 	p->fd = fd;
+	p->until_us = clock_us() + (uint64_t)l->config.session.handshake_ms * 1000;
 	addr_format_sockaddr(sa, len, p->address, sizeof(p->address));
 	session_prepare_socket(fd, l->config.session.dead_ms);
 	TAILQ_INSERT_TAIL(&l->probations, p, link_entry);

@@ -379,6 +379,53 @@ static void test_session_foreign_protocol_is_named(void **state)
 	meet("", "no handshake within 1 second");
 }
 
+static int connect_to(struct bench *b)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	sin.sin_port = htons(listener_port(b->listener));
+	assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0);
+	return fd;
+}
+
+static int is_over(int fd)
+{
+	char buf[256];
+	ssize_t n;
+
+	do
+		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	while (n > 0);
+	return n == 0 || errno != EAGAIN;
+}
+
+/* One that says its first word late has no longer for the rest than who came after it. */
+static void test_listener_counts_the_time_from_the_connection(void **state)
+{
+	struct listener_config lc;
+	int early, late;
+	struct bench b;
+
+	(void)state;
+	listener_config_default(&lc);
+	lc.session.handshake_ms = 2000;
+	bench_start(&b, &lc);
+	early = connect_to(&b);
+	run(&b, NULL, 700);
+	late = connect_to(&b);
+	assert_int_equal(write(late, "", 1), 1);
+	run(&b, NULL, 800);
+	assert_int_equal(write(early, "", 1), 1);
+	for (int i = 0; i < 1000 && !is_over(early) && !is_over(late); i++)
+		run(&b, NULL, 10);
+	assert_true(is_over(early));
+	assert_false(is_over(late));
+	close(early);
+	close(late);
+	bench_end(&b);
+}
+
 static void test_listener_silent_connections_do_not_shut_others_out(void **state)
 {
 	enum { SILENT = 200 };
@@ -494,6 +541,7 @@ int main(void)
 	    cmocka_unit_test(test_session_tries_the_next_address_of_a_name),
 	    cmocka_unit_test(test_session_unknown_name_is_told_from_the_loop),
 	    cmocka_unit_test(test_session_foreign_protocol_is_named),
+	    cmocka_unit_test(test_listener_counts_the_time_from_the_connection),
 	    cmocka_unit_test(test_listener_silent_connections_do_not_shut_others_out),
 	    cmocka_unit_test(test_listener_counts_the_sessions_of_a_peer),
 	};
