@@ -87,12 +87,6 @@ static int start_stdio(struct serve *v, struct err *e)
 	return v->session ? 0 : (int)e->code;
 }
 
-static void log_warning(void *ctx, const char *line)
-{
-	(void)ctx;
-	log_warn(NULL, "%s", line);
-}
-
 static int start(struct serve *v, struct err *e)
 {
 	struct config *c = v->config;
@@ -121,7 +115,7 @@ static int start(struct serve *v, struct err *e)
 	if (!v->router || !v->accounts || watch_signals(v) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
 	v->log_timer = log_timer_new(v->base);
-	config_warn(c, v->creds, log_warning, NULL);
+	serve_setup_warn(c, v->creds);
 	serve_setup_rights(v, c);
 	rc = start_service(v, e);
 	if (rc == 0)

@@ -78,6 +78,9 @@ struct listener_config serve_setup_limits(struct serve *v);
 /* c's rights hold from now on; the router owns them. */
 void serve_setup_rights(struct serve *v, struct config *c);
 
+/* Logs what config_warn says. */
+void serve_setup_warn(const struct config *c, struct creds *creds);
+
 /* Where this process keeps its own things: the configuration's folder, or NULL for the user's
  * where that is only for the host's adit serve, since --stdio runs as any user. */
 const char *serve_setup_own_folder(const struct serve *v, const char *option,

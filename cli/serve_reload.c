@@ -79,12 +79,6 @@ static void use_config(struct serve *v, struct config *next, const struct fresh 
 		config_free(old);
 }
 
-static void log_warning(void *ctx, const char *line)
-{
-	(void)ctx;
-	log_warn(NULL, "%s", line);
-}
-
 static int reload(struct serve *v, struct err *e)
 {
 	struct config *next = config_new(&v->source, e);
@@ -102,7 +96,7 @@ static int reload(struct serve *v, struct err *e)
 	if (*config_fixed(v->first, next, fixed, sizeof(fixed)))
 		log_warn(NULL, "%s: changed in %s, but not while adit serve runs: restart it",
 			 fixed, next->file ? next->file : "the command line");
-	config_warn(next, f.creds ? f.creds : v->creds, log_warning, NULL);
+	serve_setup_warn(next, f.creds ? f.creds : v->creds);
 	use_config(v, next, &f);
 	explicit_bzero(&f, sizeof(f));
 	return 0;

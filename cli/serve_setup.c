@@ -36,6 +36,17 @@ struct listener_config serve_setup_limits(struct serve *v)
 	return c;
 }
 
+static void log_warning(void *ctx, const char *line)
+{
+	(void)ctx;
+	log_warn(NULL, "%s", line);
+}
+
+void serve_setup_warn(const struct config *c, struct creds *creds)
+{
+	config_warn(c, creds, log_warning, NULL);
+}
+
 void serve_setup_rights(struct serve *v, struct config *c)
 {
 	v->rights = c->rights;

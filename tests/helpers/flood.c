@@ -16,6 +16,7 @@
  *                                              prints "listening PORT", where it is awaited
  *     flood serve HOST:PORT KEYFILE TARGET     opens streams to whoever comes
  *     flood echo-listen PATH                   sends back what comes to a unix socket
+ *     flood pour PATH                          says as much as each takes who comes there
  *     flood echo PATH SECONDS                  asks it, one byte a millisecond, and prints
  *                                              "echo N p50 US p99 US max US"
  *
@@ -337,8 +338,10 @@ static int unix_socket(const char *path, struct sockaddr_un *un)
 	return socket(AF_UNIX, SOCK_STREAM, 0);
 }
 
-static void echo_listen(const char *path)
+/* pours: it says as much as is taken, and hears nothing. */
+static void echo_listen(const char *path, int pours)
 {
+	static char much[65536];
 	struct sockaddr_un un;
 	static struct pollfd fds[1 + ECHO_CLIENTS];
 	int n = 1;
@@ -349,15 +352,17 @@ static void echo_listen(const char *path)
 	for (;;) {
 		poll(fds, (nfds_t)n, -1);
 		if ((fds[0].revents & POLLIN) && n < 1 + ECHO_CLIENTS)
-			fds[n++] =
-			    (struct pollfd){.fd = accept(fds[0].fd, NULL, NULL), .events = POLLIN};
+			fds[n++] = (struct pollfd){.fd = accept(fds[0].fd, NULL, NULL),
+						   .events = pours ? POLLOUT : POLLIN};
 		for (int i = 1; i < n; i++) {
 			char buf[256];
-			ssize_t len = fds[i].revents ? read(fds[i].fd, buf, sizeof(buf)) : 1;
+			ssize_t len = 1;
 
-			if (fds[i].revents && len > 0)
+			if (fds[i].revents & POLLOUT)
+				len = send(fds[i].fd, much, sizeof(much), MSG_DONTWAIT);
+			else if (fds[i].revents && (len = read(fds[i].fd, buf, sizeof(buf))) > 0)
 				len = write(fds[i].fd, buf, (size_t)len);
-			if (len <= 0) {
+			if (len == 0 || (len < 0 && errno != EAGAIN)) {
 				close(fds[i].fd);
 				fds[i--] = fds[--n];
 			}
@@ -415,7 +420,9 @@ int main(int argc, char **argv)
 	else if (strcmp(what, "serve") == 0 && argc == 5)
 		serve(argv);
 	else if (strcmp(what, "echo-listen") == 0 && argc == 3)
-		echo_listen(argv[2]);
+		echo_listen(argv[2], 0);
+	else if (strcmp(what, "pour") == 0 && argc == 3)
+		echo_listen(argv[2], 1);
 	else if (strcmp(what, "echo") == 0 && argc == 4)
 		echo(argv[2], atof(argv[3]));
 	else

@@ -10,9 +10,8 @@
  *   open      OPENs that are refused, and acknowledged, without a pause
  *   hoard     4 streams to TARGET, which has much to say; with all the credit that they can
  *             have and not one ACK
- *   burn      nothing: it only uses the processor as much as it can
  *
- * Prints "begun" when all is set up (burn: at once), and at the end how many bytes it sent and
+ * Prints "begun" when all is set up, and at the end how many bytes it sent and
  * got. A session that the other side ends stays so. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -222,13 +221,6 @@ int main(int argc, char **argv)
 	if (argc > 6)
 		target = argv[6];
 	until = now() + atof(argv[5]);
-	if (strcmp(what, "burn") == 0) {
-		puts("begun");
-		fflush(stdout);
-		while (now() < until)
-			;
-		return 0;
-	}
 	for (int i = 0; i < count; i++) {
 		struct session *s = &sessions[i];
 

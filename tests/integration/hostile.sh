@@ -28,14 +28,7 @@ hostile_keys() {
     started $!
     wait_until 10 "the echo" test -S "$T/echo"
 }
-serve_hostile() {
-    : >"$T/serve.log"
-    "$ADIT" serve --config "$T/adit.conf" 2>"$T/serve.log" &
-    SERVE=$!
-    started "$SERVE"
-    wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
-    PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
-}
+serve_hostile() { serve_with --config "$T/adit.conf"; }
 
 # hostile_run NAME ATTACK...: a run of some seconds; DEST and PORT in ATTACK are the serving adit's.
 # Sets, for NAME,

@@ -39,9 +39,13 @@ ADIT_SCHEME=${ADIT_SCHEME:-tls}
 
 # start_serve ARG...: a serving adit on a free port of 127.0.0.1; sets SERVE and PORT; its log is $T/serve.log
 start_serve() {
-    : >"$T/serve.log"
     [ "$ADIT_SCHEME" = tls ] || { serve_over_ssh "$@"; return; }
-    "$ADIT" serve --listen 127.0.0.1:0 "$@" 2>"$T/serve.log" &
+    serve_with --listen 127.0.0.1:0 "$@"
+}
+# serve_with ARG...: with these words alone, which have it listen at a port of 127.0.0.1
+serve_with() {
+    : >"$T/serve.log"
+    "$ADIT" serve "$@" 2>"$T/serve.log" &
     SERVE=$!
     started "$SERVE"
     wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
@@ -52,6 +56,7 @@ start_serve() {
 serve_over_ssh() {
     local words=()
     [ "$1" != --psk ] || shift 2
+    : >"$T/serve.log"
     words=(adit serve --stdio --run-dir "$T/run-far" "$@")
     FAR="$(printf '%q ' "${words[@]}") 2>>$T/serve.log"
     PORT=0

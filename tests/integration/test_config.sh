@@ -111,12 +111,7 @@ chmod 600 "$T/adit.conf"
 grep -q "$T/nothing" "$T/said" || fail "an option does not hold against the file: $(cat "$T/said")"
 
 say 'two peers'
-: >"$T/serve.log"
-"$ADIT" serve --config "$T/adit.conf" 2>"$T/serve.log" &
-SERVE=$!
-started "$SERVE"
-wait_until 10 'adit serve listens' grep -q 'listening on' "$T/serve.log"
-PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
+serve_with --config "$T/adit.conf"
 forward a alice || fail "alice: $(cat "$T/a.log")"
 forward b bob || fail "bob: $(cat "$T/b.log")"
 expect_equal 'what alice gets' fine "$(ask "$T/a")"

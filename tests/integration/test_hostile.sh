@@ -8,30 +8,37 @@ need socat taskset curl
 
 SESSIONS=16 SECONDS_EACH=4
 cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[,-].*//')
-echo_tool=$HELPERS/echo
+FLOOD=$HELPERS/../flood
 slow=1 # times what is allowed
 [ -z "$SANITIZE" ] || slow=10
 
 ms_since() { echo $((($(date +%s%N) - $1) / 1000000)); }
 
+# echo_times SOCKET SECONDS: sets P99 and MAX of the echo there, in milliseconds
+echo_times() {
+    local said
+    said=$(timeout $(($2 + 30)) "$FLOOD" echo "$1" "$2") || return 1
+    P99=$(awk '{ print int($6 / 1000) }' <<<"$said") MAX=$(awk '{ print int($8 / 1000) }' <<<"$said")
+}
+
 # beside WHAT: sets P99, MAX (of the echo), NEWCOMER and END, in milliseconds
 beside() {
     local began hostile
-    "$echo_tool" serve "$T/echo-$1" &
+    "$FLOOD" echo-listen "$T/echo-$1" &
     started $!
     wait_until 10 "the echo's socket is there" test -S "$T/echo-$1"
     local scheme=tcp with=(--insecure) attack=("$HELPERS/hostile" 127.0.0.1 PORT "$1" "$SESSIONS")
     [ "$1" != rekey ] || scheme=tls with=(--psk "$PSK") attack=("$HELPERS/rekey" 127.0.0.1 PORT "$PSK" 30)
     start_serve "${with[@]}" --allow-forward "unix:$T/echo-$1"
     start_forward "$scheme://127.0.0.1:$PORT" "${with[@]}" -L "unix:$T/near-$1=unix:$T/echo-$1"
-    "${attack[@]/#PORT/$PORT}" $((SECONDS_EACH + 30)) >"$T/hostile.log" &
+    attack+=($((SECONDS_EACH + 30)))
+    [ "$1" != burn ] || attack=("$FLOOD" burn)
+    "${attack[@]/#PORT/$PORT}" >"$T/hostile.log" &
     hostile=$!
     started "$hostile"
-    wait_until 20 "the sessions are there" grep -q begun "$T/hostile.log"
+    [ "$1" = burn ] || wait_until 20 "the sessions are there" grep -q begun "$T/hostile.log"
     sleep 1
-    read -r _ _ P99 MAX <<<"$("$echo_tool" ping "$T/near-$1" "$SECONDS_EACH")"
-    [ -n "$MAX" ] || fail "beside $1: the good session is dead"
-    P99=$((P99 / 1000)) MAX=$((MAX / 1000))
+    echo_times "$T/near-$1" "$SECONDS_EACH" || fail "beside $1: the good session is dead"
     began=$(date +%s%N)
     timeout 60 "$ADIT" forward "$scheme://127.0.0.1:$PORT" "${with[@]}" -L "unix:$T/new-$1=unix:$T/echo-$1" --background \
         --pid-file "$T/new.pid" 2>"$T/new.log" || fail "beside $1 a newcomer does not get in: $(cat "$T/new.log")"
@@ -70,9 +77,9 @@ done
 # Memory: what a peer that acknowledges nothing has us keep is bounded over all its sessions, is no hindrance to a good
 # one, and goes back when it has gone.
 TOTAL_MIB=64
-"$echo_tool" pour "$T/pour" &
+"$FLOOD" pour "$T/pour" &
 started $!
-"$echo_tool" serve "$T/echo" &
+"$FLOOD" echo-listen "$T/echo" &
 started $!
 wait_until 10 "the sockets are there" test -S "$T/pour" -a -S "$T/echo"
 cat >"$T/hoard.conf" <<END
@@ -95,12 +102,11 @@ held() { curl -s --unix-socket "$T/api.sock" http://adit/metrics | sed -n "s/^ad
 wait_until 20 "the peer holds what it may" eval '[ "$(held held)" -ge $((TOTAL_MIB / 2)) ]'
 expect_equal "adit_memory_limit_bytes, in MiB" "$TOTAL_MIB" "$(held limit)"
 start_forward "tcp://127.0.0.1:$PORT" --insecure -L "unix:$T/near=unix:$T/echo"
-read -r _ _ P99 MAX <<<"$("$echo_tool" ping "$T/near" 3)"
-[ -n "$MAX" ] || fail "beside hoard: the good session is dead"
+echo_times "$T/near" 3 || fail "beside hoard: the good session is dead"
 most=$(held held)
 [ "$most" -le "$TOTAL_MIB" ] || fail "$most MiB are held, of $TOTAL_MIB"
 peak=$((($(peak_kib "$SERVE") - before) / 1024))
-say "beside hoard: echo p99 $((P99 / 1000)) ms, max $((MAX / 1000)) ms; $most MiB held, $peak MiB more than before at most"
+say "beside hoard: echo p99 $P99 ms, max $MAX ms; $most MiB held, $peak MiB more than before at most"
 [ -n "$SANITIZE" ] || [ "$peak" -le $((TOTAL_MIB * 3 / 2)) ] || fail "it took $peak MiB for $TOTAL_MIB"
 kill "$hostile"
 wait "$hostile" 2>/dev/null

@@ -24,12 +24,7 @@ issue server /CN=server
 serve_names() {
     printf '[serve]\nlisten = 127.0.0.1:0\ntls-creds = %s\n[peer %s]\nforward = unix:%s/to\n' "$T/server" "$1" "$T" \
         >"$T/adit.conf"
-    : >"$T/serve.log"
-    "$ADIT" serve --config "$T/adit.conf" 2>"$T/serve.log" &
-    SERVE=$!
-    started "$SERVE"
-    wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
-    PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
+    serve_with --config "$T/adit.conf"
 }
 end_serve() {
     kill "$SERVE"
@@ -80,12 +75,7 @@ end_serve
 [ -e /proc/net/if_inet6 ] || { skip_part 'addresses' 'no IPv6 here'; exit 0; }
 printf '[serve]\nlisten = :0\ninsecure = yes\nrun-dir = %s/run\nstate-dir = %s/state\n[peer tcp:127.0.0.1]\nforward = unix:%s/to\n' \
     "$T" "$T" "$T" >"$T/adit.conf"
-: >"$T/serve.log"
-"$ADIT" serve --config "$T/adit.conf" 2>"$T/serve.log" &
-SERVE=$!
-started "$SERVE"
-wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
-PORT=$(sed -n 's/.*listening on \*:\([0-9]*\) .*/\1/p' "$T/serve.log")
+serve_with --config "$T/adit.conf"
 [ -n "$PORT" ] || fail "no port: $(cat "$T/serve.log")"
 asks 127.0.0.1 yes "tcp://127.0.0.1:$PORT" --insecure
 grep -q 'session from 127\.0\.0\.1:' "$T/serve.log" || fail "the log has another address: $(cat "$T/serve.log")"

@@ -153,26 +153,6 @@ move_checked f-twin
 vm_end f-twin
 rm -rf "$T/run-dst/vms/"*
 
-say '--run-here: the destination is gone for good'
-proc_end serve
-kill_serve d-finish
-kill_boot c
-adit_start c
-wait_until 20 'adit serve to stop' kill_is_stopped serve
-proc_kill migrate KILL
-proc_kill serve KILL
-adit_wait 5
-proc_end serve
-wait_until 10 'the end of the QEMU on dst' kill_no_twin
-JOB=$(job)
-stays_paused c
-recover_says 0 'settled' 'person' -- "$JOB" --run-here
-wait_until 5 'c running on src' vm_is c running
-guest_beats_on c 4
-fault_whole c
-recover_says 0 'nothing'
-vm_end c
-
 # lost_there VM: both adits, and the QEMU there, are killed after FINISH
 lost_there() {
     kill_serve d-finish
@@ -187,6 +167,16 @@ lost_there() {
     JOB=$(job)
     stays_paused "$1"
 }
+
+say '--run-here: the destination is gone for good'
+proc_end serve
+lost_there c
+recover_says 0 'settled' 'person' -- "$JOB" --run-here
+wait_until 5 'c running on src' vm_is c running
+guest_beats_on c 4
+fault_whole c
+recover_says 0 'nothing'
+vm_end c
 
 say 'which process its QEMU was cannot be told, in another pid namespace: --run-here is the word of a person, and it runs'
 lost_there g

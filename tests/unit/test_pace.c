@@ -6,14 +6,12 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "control/migrate_i.h"
 #include "control/pace.h"
+#include "tests/unit/scripted_qemu.h"
 
 static void lowers(const char *limits, uint64_t bytes, uint64_t ops, const char *expected)
 {
@@ -286,79 +284,43 @@ static void test_a_lift_is_of_the_group_that_waits_for_its_pace(void **state)
 /* ---- what QEMU is told ---- */
 
 struct rig {
-	struct event_base *base;
+	struct scripted_qemu qemu;
 	struct migrate m;
 	struct vmdesc_disk descs[8];
 	struct mig_disk disks[8];
-	int peer;
 	unsigned told;
 	json_int_t last; /* bps_wr */
-	bool silent;
 };
 
-static void on_ready(void *ctx, struct qmp *q)
+static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 {
-	(void)ctx;
-	(void)q;
-}
+	const json_t *rate = json_object_get(arguments, "bps_wr");
+	struct rig *r = ctx;
 
-static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
-{
-	(void)ctx;
-	(void)q;
-	(void)why;
+	(void)command;
+	r->told += rate != NULL;
+	if (rate)
+		r->last = json_integer_value(rate);
+	return json_pack("{s:{}}", "return");
 }
-
-static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
 
 /* Until nothing more is said. */
 static void talk(struct rig *r)
 {
-	struct timeval tv;
-	char buf[8192], *text;
-	ssize_t n;
-
-	for (unsigned quiet = 0; quiet < 5;) {
-		tv = (struct timeval){0, 2000};
-		event_base_loopexit(r->base, &tv);
-		event_base_dispatch(r->base);
-		n = r->silent ? -1 : read(r->peer, buf, sizeof(buf) - 1);
-		quiet = n > 0 ? 0 : quiet + 1;
-		buf[n > 0 ? n : 0] = 0;
-		for (text = buf; *text;) {
-			size_t len = strcspn(text, "\n");
-			json_t *v = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL), *w;
-
-			text += len + (text[len] == '\n');
-			w = json_object_get(json_object_get(v, "arguments"), "bps_wr");
-			r->told += w != NULL;
-			if (w)
-				r->last = json_integer_value(w);
-			if (v)
-				assert_true(dprintf(r->peer, "{\"return\":{},\"id\":%lld}\r\n",
-						    (long long)json_integer_value(
-							json_object_get(v, "id"))) > 0);
-			json_decref(v);
-		}
-	}
+	for (unsigned quiet = 0; quiet < 5;)
+		quiet = scripted_qemu_turn(&r->qemu) ? 0 : quiet + 1;
 }
 
 static void up(struct rig *r)
 {
 	static const char names[] = "abcdefgh";
-	static const char greeting[] =
-	    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
-	    "\"package\": \"\"}, \"capabilities\": []}}\r\n";
 	static char name[8][2], qdev[8][3];
-	struct err e = ERR_INIT;
 	json_t *touched = json_array();
-	int pair[2];
 
 	memset(r, 0, sizeof(*r));
-	r->base = event_base_new();
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	r->peer = pair[1];
-	fcntl(r->peer, F_SETFL, O_NONBLOCK);
+	r->qemu.answer = answer;
+	r->qemu.ctx = r;
+	scripted_qemu_up(&r->qemu);
 	r->m = (struct migrate){.state = MIGRATE_DISKS, .disks = r->disks, .disk_count = 8};
 	for (unsigned i = 0; i < 8; i++) {
 		snprintf(name[i], sizeof(name[i]), "%c", names[i]);
@@ -370,9 +332,7 @@ static void up(struct rig *r)
 	}
 	/* it is written down already */
 	r->m.pace.touched = json_pack("{s:o,s:[]}", "disks", touched, "groups");
-	r->m.qmp = qmp_new(r->base, pair[0], "test", 0, &qmp_ops, r, &e);
-	assert_non_null(r->m.qmp);
-	assert_true(write(r->peer, greeting, strlen(greeting)) > 0);
+	r->m.qmp = r->qemu.qmp;
 	talk(r);
 }
 
@@ -380,8 +340,7 @@ static void down(struct rig *r)
 {
 	qmp_free(r->m.qmp);
 	migrate_pace_fini(&r->m);
-	close(r->peer);
-	event_base_free(r->base);
+	scripted_qemu_down(&r->qemu);
 }
 
 static void test_a_bottom_that_is_raised_reaches_qemu(void **state)
@@ -415,22 +374,22 @@ static void test_what_changes_while_qemu_is_told_is_told_too(void **state)
 	(void)state;
 	up(&r);
 	stats(&r.m, 10, 1000, false);
-	r.silent = true;
+	r.qemu.silent = true;
 	migrate_pace_set(&r.m, 3100000, 47);
 	talk(&r);
 	stats(&r.m, 11, 21000, true);
 	migrate_pace_set(&r.m, 3100000, 47);
-	r.silent = false;
+	r.qemu.silent = false;
 	talk(&r);
 	assert_true(r.told > 8);
 	assert_int_equal(r.last, 4 * least);
 	/* but not once the job is over */
-	r.silent = true;
+	r.qemu.silent = true;
 	migrate_pace_set(&r.m, 300000000, 4700);
 	talk(&r);
 	migrate_pace_set(&r.m, 900000000, 4700);
 	r.m.state = MIGRATE_SWITCHOVER;
-	r.silent = false;
+	r.qemu.silent = false;
 	talk(&r);
 	assert_int_equal(r.last, 300000000);
 	down(&r);

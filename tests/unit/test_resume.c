@@ -7,25 +7,18 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/process.h"
 #include "control/migrate_i.h"
-
-static const char greeting[] =
-    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
-    "\"package\": \"\"}, \"capabilities\": []}}\r\n";
+#include "tests/unit/scripted_qemu.h"
 
 struct rig {
-	struct event_base *base;
+	struct scripted_qemu qemu;
 	struct migrate m;
-	int peer;
-	bool over, ready;
+	bool over;
 	const char *status; /* NULL: QEMU refuses to say it */
 	const char *name;
 	unsigned others; /* commands that are no questions */
@@ -48,21 +41,6 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	((struct rig *)ctx)->over = true;
 }
 
-static void on_ready(void *ctx, struct qmp *q)
-{
-	(void)q;
-	((struct rig *)ctx)->ready = true;
-}
-
-static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
-{
-	(void)ctx;
-	(void)q;
-	(void)why;
-}
-
-static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
-
 static void on_nothing(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
@@ -70,8 +48,11 @@ static void on_nothing(evutil_socket_t fd, short what, void *ctx)
 	(void)ctx;
 }
 
-static json_t *answer(struct rig *r, const char *command)
+static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 {
+	struct rig *r = ctx;
+
+	(void)arguments;
 	if (strcmp(command, "query-name") == 0)
 		return json_pack("{s:{s:s}}", "return", "name", r->name);
 	if (strcmp(command, "query-uuid") == 0)
@@ -81,40 +62,8 @@ static json_t *answer(struct rig *r, const char *command)
 				 strcmp(r->status, "running") == 0);
 	if (strcmp(command, "query-status") == 0)
 		return json_pack("{s:{s:s,s:s}}", "error", "class", "GenericError", "desc", "no");
-	r->others += strcmp(command, "qmp_capabilities") != 0;
+	r->others++;
 	return json_pack("{s:{}}", "return");
-}
-
-static void serve(struct rig *r)
-{
-	char buf[8192], *text = buf;
-	ssize_t n = read(r->peer, buf, sizeof(buf) - 1);
-
-	for (buf[n > 0 ? n : 0] = 0; *text;) {
-		size_t len = strcspn(text, "\n");
-		json_t *v = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL), *said;
-		char *line;
-
-		text += len + (text[len] == '\n');
-		if (!v)
-			continue;
-		said = answer(r, json_string_value(json_object_get(v, "execute")));
-		json_object_set(said, "id", json_object_get(v, "id"));
-		line = json_dumps(said, 0);
-		assert_true(dprintf(r->peer, "%s\r\n", line) > 0);
-		free(line);
-		json_decref(said);
-		json_decref(v);
-	}
-}
-
-static void turn(struct rig *r)
-{
-	struct timeval tv = {0, 5000};
-
-	event_base_loopexit(r->base, &tv);
-	event_base_dispatch(r->base);
-	serve(r);
 }
 
 /* A job that was found in that state, and its monitor. */
@@ -122,16 +71,13 @@ static void up(struct rig *r, const char *found, enum migrate_decision decision)
 {
 	struct event **idle[] = {&r->m.ev_tick, &r->m.ev_timeout, &r->m.ev_suspect, &r->m.ev_undo,
 				 &r->m.ev_ask,	&r->m.ev_disks,	  &r->m.ev_stall};
-	struct err e = ERR_INIT;
-	int pair[2];
 
 	memset(r, 0, sizeof(*r));
 	r->status = "postmigrate";
 	r->name = "vm";
-	r->base = event_base_new();
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	r->peer = pair[1];
-	fcntl(r->peer, F_SETFL, O_NONBLOCK);
+	r->qemu.answer = answer;
+	r->qemu.ctx = r;
+	scripted_qemu_up(&r->qemu);
 	r->m = (struct migrate){.state = MIGRATE_BEGIN,
 				.decision = decision,
 				.was_running = true,
@@ -143,14 +89,10 @@ static void up(struct rig *r, const char *found, enum migrate_decision decision)
 	r->m.desc.uuid = "0-0";
 	r->m.config.qmp = "test";
 	for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++)
-		*idle[i] = evtimer_new(r->base, on_nothing, r);
-	r->m.ev_answer = evtimer_new(r->base, migrate_answer_due, &r->m);
-	r->m.ev_end = event_new(r->base, -1, 0, on_end, r);
-	r->m.qmp = qmp_new(r->base, pair[0], "test", 0, &qmp_ops, r, &e);
-	assert_true(write(r->peer, greeting, strlen(greeting)) > 0);
-	for (unsigned i = 0; i < 100 && !r->ready; i++)
-		turn(r);
-	assert_true(r->ready);
+		*idle[i] = evtimer_new(r->qemu.base, on_nothing, r);
+	r->m.ev_answer = evtimer_new(r->qemu.base, migrate_answer_due, &r->m);
+	r->m.ev_end = event_new(r->qemu.base, -1, 0, on_end, r);
+	r->m.qmp = r->qemu.qmp;
 }
 
 /* Until something has become of it. */
@@ -158,7 +100,7 @@ static void look(struct rig *r)
 {
 	migrate_resume_ready(&r->m);
 	for (unsigned i = 0; i < 100 && r->m.state == MIGRATE_BEGIN; i++)
-		turn(r);
+		scripted_qemu_turn(&r->qemu);
 	assert_int_not_equal(r->m.state, MIGRATE_BEGIN);
 }
 
@@ -172,8 +114,7 @@ static void down(struct rig *r)
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		event_free(events[i]);
 	migrate_pace_fini(&r->m);
-	close(r->peer);
-	event_base_free(r->base);
+	scripted_qemu_down(&r->qemu);
 }
 
 static void is_left(struct rig *r, const char *word)

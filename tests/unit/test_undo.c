@@ -7,19 +7,12 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "control/migrate_i.h"
-
-static const char greeting[] =
-    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
-    "\"package\": \"\"}, \"capabilities\": []}}\r\n";
+#include "tests/unit/scripted_qemu.h"
 
 static uint64_t later_ms; /* the clock goes so much before */
 
@@ -33,10 +26,10 @@ uint64_t __wrap_clock_ms(void)
 enum limits { TAKES, REFUSES, LACKS, RENAMED, HANGS };
 
 struct rig {
-	struct event_base *base;
+	struct scripted_qemu qemu;
 	struct migrate m;
 	struct vmdesc_disk disk;
-	int peer, over;
+	int over;
 	enum limits limits;
 	bool running;
 	unsigned asked; /* to take the limits back */
@@ -59,24 +52,11 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	((struct rig *)ctx)->over = 1;
 }
 
-static void on_ready(void *ctx, struct qmp *q)
+static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 {
-	(void)ctx;
-	(void)q;
-}
+	struct rig *r = ctx;
 
-static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
-{
-	(void)ctx;
-	(void)q;
-	(void)why;
-}
-
-static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
-
-/* What QEMU answers; NULL: nothing. */
-static json_t *answer(struct rig *r, const char *command)
-{
+	(void)arguments;
 	if (strcmp(command, "query-status") == 0)
 		return json_pack("{s:{s:s,s:b}}", "return", "status",
 				 r->running ? "running" : "paused", "running", r->running);
@@ -96,54 +76,17 @@ static json_t *answer(struct rig *r, const char *command)
 						: "Device is busy");
 }
 
-static void serve(struct rig *r)
-{
-	char buf[8192], *text = buf;
-	ssize_t n = read(r->peer, buf, sizeof(buf) - 1);
-
-	for (buf[n > 0 ? n : 0] = 0; *text;) {
-		size_t len = strcspn(text, "\n");
-		json_t *v = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL), *said;
-		char *line;
-
-		text += len + (text[len] == '\n');
-		if (!v)
-			continue;
-		said = answer(r, json_string_value(json_object_get(v, "execute")));
-		if (said) {
-			json_object_set(said, "id", json_object_get(v, "id"));
-			line = json_dumps(said, 0);
-			assert_true(dprintf(r->peer, "%s\r\n", line) > 0);
-			free(line);
-		}
-		json_decref(said);
-		json_decref(v);
-	}
-}
-
-static void turn(struct rig *r)
-{
-	struct timeval tv = {0, 5000};
-
-	event_base_loopexit(r->base, &tv);
-	event_base_dispatch(r->base);
-	serve(r);
-}
-
 static void up(struct rig *r, enum limits limits, bool running)
 {
 	json_t *record = json_loads("{\"limits\":{\"disks\":[\"vd0\"],\"groups\":[]}}", 0, NULL);
-	struct err e = ERR_INIT;
-	int pair[2];
 
 	memset(r, 0, sizeof(*r));
 	later_ms = 0;
 	r->limits = limits;
 	r->running = running;
-	r->base = event_base_new();
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	r->peer = pair[1];
-	fcntl(r->peer, F_SETFL, O_NONBLOCK);
+	r->qemu.answer = answer;
+	r->qemu.ctx = r;
+	scripted_qemu_up(&r->qemu);
 	r->disk =
 	    (struct vmdesc_disk){.name = "vd0", .device = "vd0", .qdev = "", .limits_group = ""};
 	r->m = (struct migrate){.state = MIGRATE_DISKS,
@@ -154,14 +97,11 @@ static void up(struct rig *r, enum limits limits, bool running)
 				.ram_fd = -1};
 	r->m.desc.disks = &r->disk;
 	r->m.desc.disk_count = 1;
-	r->m.ev_undo = evtimer_new(r->base, migrate_undo_due, &r->m);
-	r->m.ev_answer = evtimer_new(r->base, migrate_answer_due, &r->m);
-	r->m.ev_end = event_new(r->base, -1, 0, on_end, r);
-	r->m.qmp = qmp_new(r->base, pair[0], "test", 0, &qmp_ops, r, &e);
+	r->m.ev_undo = evtimer_new(r->qemu.base, migrate_undo_due, &r->m);
+	r->m.ev_answer = evtimer_new(r->qemu.base, migrate_answer_due, &r->m);
+	r->m.ev_end = event_new(r->qemu.base, -1, 0, on_end, r);
+	r->m.qmp = r->qemu.qmp;
 	migrate_pace_take_record(&r->m, record);
-	assert_true(write(r->peer, greeting, strlen(greeting)) > 0);
-	turn(r);
-	turn(r);
 	json_decref(record);
 }
 
@@ -172,7 +112,7 @@ static void undo_as(struct rig *r, enum limits limits, bool running, enum migrat
 	err_set(&r->m.err, ERR_CANCELLED, "cancelled");
 	migrate_undo(&r->m);
 	for (unsigned i = 0; i < 1000 && !r->over; i++) {
-		turn(r);
+		scripted_qemu_turn(&r->qemu);
 		if (limits == HANGS && r->asked)
 			later_ms = 60000;
 	}
@@ -191,8 +131,7 @@ static void down(struct rig *r)
 	event_free(r->m.ev_answer);
 	event_free(r->m.ev_end);
 	migrate_pace_fini(&r->m);
-	close(r->peer);
-	event_base_free(r->base);
+	scripted_qemu_down(&r->qemu);
 }
 
 static void test_undo_settles_when_the_limits_are_back(void **state)
@@ -278,7 +217,7 @@ static void kept(struct rig *r, enum limits limits)
 	r->m.config.keep_source = true;
 	migrate_end_source(&r->m);
 	for (unsigned i = 0; i < 20 && !r->over; i++)
-		turn(r);
+		scripted_qemu_turn(&r->qemu);
 	assert_int_equal(r->asked, 1);
 }
 
@@ -306,7 +245,7 @@ static void test_a_kept_source_that_does_not_answer_is_not_waited_for(void **sta
 	assert_false(r.over);
 	assert_true(evtimer_pending(r.m.ev_answer, NULL));
 	migrate_answer_due(-1, EV_TIMEOUT, &r.m);
-	turn(&r);
+	scripted_qemu_turn(&r.qemu);
 	assert_true(r.over);
 	assert_non_null(strstr(r.note, "limits"));
 	assert_null(strstr(r.note, "has not ended"));
