@@ -42,14 +42,14 @@ start_serve() {
     [ "$ADIT_SCHEME" = tls ] || { serve_over_ssh "$@"; return; }
     serve_with --listen 127.0.0.1:0 "$@"
 }
-# serve_with ARG...: with these words alone, which have it listen at a port of 127.0.0.1
+# serve_with ARG...: with these words alone, which have it listen somewhere
 serve_with() {
     : >"$T/serve.log"
     "$ADIT" serve "$@" 2>"$T/serve.log" &
     SERVE=$!
     started "$SERVE"
     wait_until 10 "adit serve listens" grep -q 'listening on' "$T/serve.log"
-    PORT=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$T/serve.log")
+    PORT=$(sed -n 's/.*listening on [^ ]*:\([0-9]*\) .*/\1/p' "$T/serve.log")
 }
 
 # the same over ssh: what sshd is to run; SERVE is known once there is a forwarding adit

@@ -5,7 +5,9 @@ guest_lines() { if [ -e "${VM_LOG[$1]}" ]; then wc -l <"${VM_LOG[$1]}"; else ech
 
 # guest_find NAME REGEX [AFTER]: the last whole line that matches, of those after the first AFTER lines
 guest_find() {
-    { tail -n "+$((${3:-0} + 1))" "${VM_LOG[$1]}" 2>/dev/null || true; } | tr -d '\r' | grep -aE -- "$2" | tail -n 1
+    # (one that is still being printed counts as none: it may match now, and no more in a moment)
+    { tail -n "+$((${3:-0} + 1))" "${VM_LOG[$1]}" 2>/dev/null || true; echo .; } | sed '$d' | tr -d '\r' |
+        grep -aE -- "$2" | tail -n 1
 }
 guest_said() { guest_find "$@" >/dev/null; }
 
