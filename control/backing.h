@@ -7,7 +7,7 @@
 #define ADIT_CONTROL_BACKING_H
 
 #include "base/err.h"
-#include "control/strvec.h"
+#include "base/strvec.h"
 #include "control/vmdesc.h"
 
 /* The folder of dirs (NULL at the end) that has a file of the same last name as what the

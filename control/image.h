@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "control/strvec.h"
+#include "base/strvec.h"
 #include "control/vmdesc.h"
 
 /* Looks at path for disk d. *exists says whether it is there. same_host: the source runs

@@ -20,7 +20,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "control/strvec.h"
+#include "base/strvec.h"
 
 enum journal_side { JOURNAL_SOURCE, JOURNAL_DESTINATION };
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "control/strvec.h"
+#include "base/strvec.h"
 #include "control/vmdesc.h"
 #include "proxy/rights.h"
 

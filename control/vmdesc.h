@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "control/strvec.h"
+#include "base/strvec.h"
 
 struct qmp;
 

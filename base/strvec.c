@@ -1,5 +1,5 @@
 /* Lists of strings: see strvec.h. */
-#include "control/strvec.h"
+#include "base/strvec.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A growing list of strings, ended by NULL: argument vectors and notes. */
-#ifndef ADIT_CONTROL_STRVEC_H
-#define ADIT_CONTROL_STRVEC_H
+#ifndef ADIT_BASE_STRVEC_H
+#define ADIT_BASE_STRVEC_H
 
 #include <stddef.h>
 
