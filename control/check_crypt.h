@@ -3,7 +3,7 @@
 #define ADIT_CONTROL_CHECK_CRYPT_H
 
 #include "control/check.h"
-#include "control/migrate.h"
+#include "control/migrate_config.h"
 #include "control/vmdesc.h"
 
 /* Appends the findings called `encryption`. r's secrets have been described (secret_source.h). */

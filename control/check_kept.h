@@ -6,7 +6,7 @@
 #define ADIT_CONTROL_CHECK_KEPT_H
 
 #include "control/check.h"
-#include "control/migrate.h"
+#include "control/migrate_config.h"
 #include "control/vmdesc.h"
 
 /* Appends to c what would be lost of the images that are copied. Checks: snapshots (an error

@@ -16,7 +16,6 @@
 #include "control/check_rate.h"
 #include "control/check_source.h"
 #include "control/cookie.h"
-#include "control/migrate_config.h"
 #include "control/migrate_wish.h"
 #include "control/qmp.h"
 #include "control/secret_source.h"
@@ -56,7 +55,7 @@ struct check_run {
 	bool session_ready;
 	struct talk *talk;
 	uint64_t read_ms, measure_until_ms;
-	uint64_t rtt_us; /* of the session; 0: not known */
+	uint64_t rtt_us;  /* of the session; 0: not known */
 	struct event *ev; /* a limit, the next look, or the end: by step */
 };
 

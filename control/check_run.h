@@ -6,7 +6,7 @@
 #define ADIT_CONTROL_CHECK_RUN_H
 
 #include "control/check.h"
-#include "control/migrate.h"
+#include "control/migrate_config.h"
 
 struct event_base;
 struct check_run;

@@ -5,7 +5,7 @@
 #define ADIT_CONTROL_CHECK_SOURCE_H
 
 #include "control/check.h"
-#include "control/migrate.h"
+#include "control/migrate_config.h"
 #include "control/vmdesc.h"
 
 /* Appends to c what the report r says of a migration as config wants it; vmdesc_select has

@@ -9,56 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/addr.h"
 #include "base/err.h"
-#include "control/auth.h"
+#include "control/migrate_config.h"
 #include "tunnel/stream.h"
 
 struct event_base;
 struct migrate;
 struct vmdesc;
-
-enum migrate_on_timeout {
-	MIGRATE_ABORT,	  /* give up: the VM runs on here */
-	MIGRATE_SUSPEND,  /* pause the guest, so that it converges; it is resumed there */
-	MIGRATE_POSTCOPY, /* let it run there at once, and fetch the rest (needs postcopy) */
-};
-
-enum migrate_storage {
-	MIGRATE_STORAGE_ALL,  /* whole disks */
-	MIGRATE_STORAGE_INC,  /* the top image of each, over a backing file that both have */
-	MIGRATE_STORAGE_NONE, /* shared storage: nothing is copied */
-};
-
-/* What may be changed while it runs. */
-struct migrate_limits {
-	uint64_t max_bandwidth; /* bytes a second over RAM and disks together; 0: no limit */
-	uint64_t downtime_ms;	/* QEMU's downtime-limit; 0: as it is */
-	unsigned timeout_s;	/* for the whole job, from its start; 0: none */
-	enum migrate_on_timeout on_timeout;
-};
-
-/* All strings are copied by migrate_start. Zeroed members are the defaults. */
-struct migrate_config {
-	const char *qmp;	  /* the source QEMU's monitor, a unix socket */
-	const char *dest;	  /* the destination as the user wrote it: tls://[ID@]HOST[:PORT] */
-	const char *dest_address; /* HOST[:PORT] to connect to instead; dest still names it */
-	struct auth auth;
-	const char *state_dir; /* journal_prepare's; needed */
-	const char *dest_qmp;  /* of a QEMU that waits there; NULL: have one launched */
-	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
-	enum migrate_storage storage;
-	const char *rename;  /* the VM's name there */
-	bool offline;	     /* the guest is paused first, and resumed there */
-	bool drop_snapshots; /* internal snapshots of the images stay behind */
-	bool persistent;     /* the destination keeps how to start it again */
-	bool keep_source;    /* the source QEMU is not ended; it stays paused for good */
-	struct migrate_limits limits;
-	unsigned multifd;	 /* channels; 0: off */
-	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */
-	bool auto_converge, xbzrle;
-	bool postcopy; /* allowed: begun by migrate_change or on_timeout */
-};
 
 struct migrate_progress {
 	const char *phase; /* "begin", "prepare", "disks", "ram", "switchover", ... */

@@ -1,14 +1,59 @@
 /*
- * What a migration is asked for, as JSON: the body of the API's requests and the record
- * of the journal. The members are the command line's options with `_` for `-`; docs/api.md
- * and docs/openapi.json list them.
+ * What a migration is asked for; and as JSON, in the body of the API's requests and the record of
+ * the journal. The members are the command line's options with `_` for `-`; docs/api.md and
+ * docs/openapi.json list them.
  */
 #ifndef ADIT_CONTROL_MIGRATE_CONFIG_H
 #define ADIT_CONTROL_MIGRATE_CONFIG_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#include "control/migrate.h"
+#include "base/err.h"
+#include "control/auth.h"
+
+enum migrate_on_timeout {
+	MIGRATE_ABORT,	  /* give up: the VM runs on here */
+	MIGRATE_SUSPEND,  /* pause the guest, so that it converges; it is resumed there */
+	MIGRATE_POSTCOPY, /* let it run there at once, and fetch the rest (needs postcopy) */
+};
+
+enum migrate_storage {
+	MIGRATE_STORAGE_ALL,  /* whole disks */
+	MIGRATE_STORAGE_INC,  /* the top image of each, over a backing file that both have */
+	MIGRATE_STORAGE_NONE, /* shared storage: nothing is copied */
+};
+
+/* What may be changed while it runs. */
+struct migrate_limits {
+	uint64_t max_bandwidth; /* bytes a second over RAM and disks together; 0: no limit */
+	uint64_t downtime_ms;	/* QEMU's downtime-limit; 0: as it is */
+	unsigned timeout_s;	/* for the whole job, from its start; 0: none */
+	enum migrate_on_timeout on_timeout;
+};
+
+/* All strings are copied by migrate_start. Zeroed members are the defaults. */
+struct migrate_config {
+	const char *qmp;	  /* the source QEMU's monitor, a unix socket */
+	const char *dest;	  /* the destination as the user wrote it: tls://[ID@]HOST[:PORT] */
+	const char *dest_address; /* HOST[:PORT] to connect to instead; dest still names it */
+	struct auth auth;
+	const char *state_dir; /* journal_prepare's; needed */
+	const char *dest_qmp;  /* of a QEMU that waits there; NULL: have one launched */
+	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
+	enum migrate_storage storage;
+	const char *rename;  /* the VM's name there */
+	bool offline;	     /* the guest is paused first, and resumed there */
+	bool drop_snapshots; /* internal snapshots of the images stay behind */
+	bool persistent;     /* the destination keeps how to start it again */
+	bool keep_source;    /* the source QEMU is not ended; it stays paused for good */
+	struct migrate_limits limits;
+	unsigned multifd;	 /* channels; 0: off */
+	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */
+	bool auto_converge, xbzrle;
+	bool postcopy; /* allowed: begun by migrate_change or on_timeout */
+};
 
 enum { MIGRATE_DOWNTIME_MAX_MS = 2000000, MIGRATE_TIMEOUT_MAX_S = 10000000 };
 

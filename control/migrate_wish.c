@@ -1,7 +1,6 @@
 /* A migration's wishes in its first cookie, and the choice of disks: see migrate_wish.h. */
 #include "control/migrate_wish.h"
 
-#include "control/migrate_config.h"
 #include "control/vmdesc.h"
 
 int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct err *e)

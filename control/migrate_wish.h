@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "control/migrate.h"
+#include "control/migrate_config.h"
 
 /* Chooses among the disks (vmdesc_select) as c has it. ERR_USAGE, or ERR_REFUSED for what
  * cannot be copied incrementally. */
