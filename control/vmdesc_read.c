@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/cookie.h"
 #include "control/qargs.h"
 #include "control/qmp.h"
 #include "control/secret_source.h"
