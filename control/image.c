@@ -13,7 +13,7 @@
 
 #include "base/fd.h"
 #include "base/size.h"
-#include "control/twin.h"
+#include "control/proc.h"
 
 /* QEMU's image locking: a byte for each permission in use from 100, and for each that is
  * not shared from 200 (QEMU, block/file-posix.c). */
@@ -336,6 +336,18 @@ static void add_options(char *options, size_t size, const struct vmdesc_disk *d,
 		add(options, size, "cluster_size=%" PRIu64, d->cluster_size);
 }
 
+void image_secret_words(struct strvec *w, const char *option, const struct vmdesc *d)
+{
+	for (size_t i = 0; i < d->secret_count; i++) {
+		const struct vmdesc_secret *s = &d->secrets[i];
+
+		strvec_push(w, option);
+		strvec_pushf(w, "secret,id=%s,format=%s,file=/proc/self/fd/%zu%s%s%s%s", s->id,
+			     s->format, PROC_KEEP_FIRST + i, *s->keyid ? ",keyid=" : "", s->keyid,
+			     *s->iv ? ",iv=" : "", s->iv);
+	}
+}
+
 void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
 			const char *backing, const struct vmdesc *vm, bool full)
 {
@@ -345,7 +357,7 @@ void image_create_words(struct strvec *w, const char *path, const struct vmdesc_
 	strvec_push(w, "create");
 	strvec_push(w, "-q");
 	if (d->encryption.known && vm)
-		twin_secret_words(w, "--object", vm);
+		image_secret_words(w, "--object", vm);
 	strvec_push(w, "-f");
 	strvec_push(w, vmdesc_image_format(d));
 	add_options(options, sizeof(options), d, full && !backing);

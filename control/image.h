@@ -49,6 +49,10 @@ void image_info_words(struct strvec *w, const char *path, const struct vmdesc_di
 void image_create_words(struct strvec *w, const char *path, const struct vmdesc_disk *d,
 			const char *backing, const struct vmdesc *vm, bool full);
 
+/* Adds what makes each of d's secrets in QEMU or qemu-img ("-object" or "--object"), from the
+ * descriptors that these inherit. */
+void image_secret_words(struct strvec *w, const char *option, const struct vmdesc *d);
+
 /* The bytes that a copy of d takes at least, as an image stays as sparse as it is: 0 where that is
  * not known. inc: of its top image alone. */
 uint64_t image_least(const struct vmdesc_disk *d, bool inc);

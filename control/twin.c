@@ -9,6 +9,7 @@
 
 #include "base/addr.h"
 #include "base/user.h"
+#include "control/image.h"
 
 void twin_add(struct twin_plan *p, const char *option, const char *value)
 {
@@ -376,7 +377,7 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	if (r == 0)
 		r = twin_block_read(&p);
 	strvec_push(&t->argv, binary);
-	twin_secret_words(&t->argv, "-object", d);
+	image_secret_words(&t->argv, "-object", d);
 	strvec_push(&p.used, "qmp.sock");
 	strvec_push(&p.used, "qemu.log");
 	for (size_t i = 0; r == 0 && i < args.count; i++)

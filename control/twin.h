@@ -22,10 +22,10 @@ enum { TWIN_DIR_MAX = 100 };
 struct twin_image {
 	char *path;
 	const struct vmdesc_disk *disk;
-	bool created;  /* by this job */
-	bool full;     /* its space is taken as it is made */
+	bool created;	/* by this job */
+	bool full;	/* its space is taken as it is made */
 	unsigned tries; /* to make it, that failed */
-	char *backing; /* what it is made over, with --copy-storage inc; else NULL */
+	char *backing;	/* what it is made over, with --copy-storage inc; else NULL */
 	/* the file that the twin has open; 0 where it is not a regular one, or not known */
 	unsigned long long dev, ino;
 };
@@ -69,10 +69,6 @@ int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, cons
  * images and files, and reach what is to be made. One that is not given may. ERR_REFUSED with the
  * file and the user. */
 int twin_check_user(const struct twin *t, const struct user *u, struct err *e);
-
-/* Adds what makes each of d's secrets in QEMU or qemu-img ("-object" or "--object"), from the
- * descriptors that these inherit. */
-void twin_secret_words(struct strvec *w, const char *option, const struct vmdesc *d);
 
 void twin_fini(struct twin *t);
 

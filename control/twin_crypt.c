@@ -10,23 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/proc.h"
-
 #define WORD_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define MEND                                                                                       \
 	"leave it out with --disks, or use --copy-storage none with an image that both hosts see"
-
-void twin_secret_words(struct strvec *w, const char *option, const struct vmdesc *d)
-{
-	for (size_t i = 0; i < d->secret_count; i++) {
-		const struct vmdesc_secret *s = &d->secrets[i];
-
-		strvec_push(w, option);
-		strvec_pushf(w, "secret,id=%s,format=%s,file=/proc/self/fd/%zu%s%s%s%s", s->id,
-			     s->format, PROC_KEEP_FIRST + i, *s->keyid ? ",keyid=" : "", s->keyid,
-			     *s->iv ? ",iv=" : "", s->iv);
-	}
-}
 
 /* What is put into other words must not end them. */
 static int check_secrets(struct twin_plan *p)
