@@ -10,10 +10,10 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/usage.h"
-#include "control/journal.h"
-#include "control/migrate.h"
-#include "control/migrate_config.h"
-#include "control/tasks.h"
+#include "control/api/tasks.h"
+#include "control/source/migrate.h"
+#include "control/talk/journal.h"
+#include "control/wish/migrate_config.h"
 #include "tunnel/session.h"
 
 static const char help[] =

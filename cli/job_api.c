@@ -8,8 +8,8 @@
 
 #include "base/addr.h"
 #include "cli/run_dir.h"
-#include "control/api.h"
-#include "control/task.h"
+#include "control/api/api.h"
+#include "control/api/task.h"
 
 struct job_api {
 	struct api *api;

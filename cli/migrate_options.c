@@ -7,8 +7,8 @@
 
 #include "base/duration.h"
 #include "base/size.h"
-#include "control/migrate_config.h"
-#include "control/vmdesc.h"
+#include "control/vm/vmdesc.h"
+#include "control/wish/migrate_config.h"
 
 const char *const migrate_options_apart[] = {"live", "offline", NULL};
 

@@ -5,7 +5,7 @@
 #ifndef ADIT_CLI_PROGRESS_H
 #define ADIT_CLI_PROGRESS_H
 
-#include "control/migrate.h"
+#include "control/source/migrate.h"
 
 /* Embedded; zeroed and json set. */
 struct progress {

@@ -9,10 +9,10 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "cli/usage.h"
-#include "control/api.h"
-#include "control/auth.h"
-#include "control/tasks.h"
-#include "control/vms_found.h"
+#include "control/api/api.h"
+#include "control/api/tasks.h"
+#include "control/api/vms_found.h"
+#include "control/wish/auth.h"
 
 struct accounts;
 

@@ -13,10 +13,10 @@
 
 #include <jansson.h>
 
-#include "control/journal.h"
-#include "control/migrate.h"
-#include "control/migrate_config.h"
-#include "control/migrate_json.h"
+#include "control/source/migrate.h"
+#include "control/source/migrate_json.h"
+#include "control/talk/journal.h"
+#include "control/wish/migrate_config.h"
 
 struct adit_job {
 	LIST_ENTRY(adit_job) link;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/cookie.h"
-#include "control/twin.h"
-#include "control/vmdesc.h"
+#include "control/talk/cookie.h"
+#include "control/twin/twin.h"
+#include "control/vm/vmdesc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

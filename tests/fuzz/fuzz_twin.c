@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/twin.h"
-#include "control/vmdesc.h"
+#include "control/twin/twin.h"
+#include "control/vm/vmdesc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

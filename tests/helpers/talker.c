@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/auth.h"
-#include "control/cookie.h"
-#include "control/talk.h"
+#include "control/talk/cookie.h"
+#include "control/talk/talk.h"
+#include "control/wish/auth.h"
 #include "tunnel/session.h"
 
 static struct event_base *base;

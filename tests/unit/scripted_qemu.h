@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "control/qmp.h"
+#include "control/qmp/qmp.h"
 
 /* Embedded. answer, ctx and silent are the test's; the rest is set by scripted_qemu_up. */
 struct scripted_qemu {

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control/backing.h"
+#include "control/host/backing.h"
 
 static char top[] = "/tmp/adit-backing-XXXXXX", dir[64], path[128];
 static const char *dirs[] = {dir, NULL};

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "control/migrate_i.h"
+#include "control/source/migrate_i.h"
 
 static uint64_t later_ms; /* the clock goes so much before */
 

@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
-#include "control/check_destination.h"
-#include "control/check_names.h"
-#include "control/check_probe.h"
-#include "control/check_rate.h"
-#include "control/check_source.h"
-#include "control/cookie.h"
+#include "control/check/check_destination.h"
+#include "control/check/check_probe.h"
+#include "control/check/check_rate.h"
+#include "control/check/check_source.h"
+#include "control/host/check_names.h"
+#include "control/talk/cookie.h"
 
 /* ---- the list ---- */
 

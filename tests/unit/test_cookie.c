@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/cookie.h"
+#include "control/talk/cookie.h"
 
 #define JOB "0123456789abcdef0123456789abcdef"
 

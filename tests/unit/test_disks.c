@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "control/migrate_i.h"
+#include "control/source/migrate_i.h"
 
 #define MIB ((uint64_t)1 << 20)
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "control/job_i.h"
+#include "control/destination/job_i.h"
 #include "tests/unit/scripted_qemu.h"
 
 static uint64_t later_ms; /* the clock goes so much before */

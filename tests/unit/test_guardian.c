@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "control/guardian.h"
-#include "control/journal.h"
+#include "control/host/guardian.h"
+#include "control/talk/journal.h"
 
 enum { GONE_MS = 2000, STAYS_MS = 300 };
 

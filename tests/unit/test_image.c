@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/image.h"
+#include "control/host/image.h"
 
 enum { MIB = 1024 * 1024 };
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/process.h"
-#include "control/job_i.h"
+#include "control/destination/job_i.h"
 
 static char top[] = "/tmp/adit-record-XXXXXX";
 static struct service here; /* without leftovers: what cannot be removed is tried once */

@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/leftovers.h"
+#include "control/host/leftovers.h"
 
 static char top[] = "/tmp/adit-leftovers-XXXXXX";
 static char dir[64], in_dir[80], file[64];

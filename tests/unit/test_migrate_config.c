@@ -5,7 +5,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "control/migrate_config.h"
+#include "control/wish/migrate_config.h"
 
 static const struct migrate_config full = {
     .qmp = "/run/vm.qmp",

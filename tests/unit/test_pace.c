@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/migrate_i.h"
-#include "control/pace.h"
+#include "control/source/migrate_i.h"
+#include "control/vm/pace.h"
 #include "tests/unit/scripted_qemu.h"
 
 static void lowers(const char *limits, uint64_t bytes, uint64_t ops, const char *expected)

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "control/guardian.h"
-#include "control/proc.h"
+#include "control/host/guardian.h"
+#include "control/host/proc.h"
 
 enum { WAIT_MS = 5000 };
 

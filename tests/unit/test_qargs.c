@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "control/qargs.h"
+#include "control/vm/qargs.h"
 
 static bool left_out;
 

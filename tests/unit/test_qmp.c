@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/qmp.h"
-#include "control/qmp_scan.h"
+#include "control/qmp/qmp.h"
+#include "control/qmp/qmp_scan.h"
 
 static const char greeting[] =
     "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "

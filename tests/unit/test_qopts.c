@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/qopts.h"
+#include "control/vm/qopts.h"
 
 static void test_qopts_writes_what_it_reads(void **state)
 {

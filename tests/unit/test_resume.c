@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/process.h"
-#include "control/migrate_i.h"
+#include "control/source/migrate_i.h"
 #include "tests/unit/scripted_qemu.h"
 
 struct rig {

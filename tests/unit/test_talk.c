@@ -14,7 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "control/talk.h"
+#include "control/talk/talk.h"
 #include "tunnel/listener.h"
 
 #define JOB "0123456789abcdef0123456789abcdef"

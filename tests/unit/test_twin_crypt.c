@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/image.h"
-#include "control/secret_file.h"
-#include "control/secret_source.h"
+#include "control/host/image.h"
+#include "control/vm/secret_file.h"
+#include "control/vm/secret_source.h"
 #include "test_twin_fixture.h"
 
 /* A VM with one disk, d0. */

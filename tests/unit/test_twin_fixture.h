@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "control/twin.h"
+#include "control/twin/twin.h"
 
 /* The folder of images; a test program's main makes and removes it. */
 extern char twin_fixture_images[];

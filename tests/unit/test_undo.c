@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "control/migrate_i.h"
+#include "control/source/migrate_i.h"
 #include "tests/unit/scripted_qemu.h"
 
 static uint64_t later_ms; /* the clock goes so much before */

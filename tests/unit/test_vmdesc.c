@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/cookie.h"
-#include "control/qmp.h"
-#include "control/vmdesc.h"
+#include "control/qmp/qmp.h"
+#include "control/talk/cookie.h"
+#include "control/vm/vmdesc.h"
 
 #define JOB "0123456789abcdef0123456789abcdef"
 

@@ -1,0 +1,283 @@
+/*
+ * The checks on the destination, first in every Prepare and alone in a talk that begins with
+ * CHECK. Rights come first; then QEMU is asked what it can do, which takes a moment; then all
+ * is judged. Nothing is made. An error refuses the job, a warning goes to the source as a note
+ * of PREPARED.
+ */
+#include "control/destination/job_i.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/check/check_destination.h"
+#include "control/host/backing.h"
+#include "control/host/check_names.h"
+#include "control/vm/vmdesc_cpu.h"
+
+/* Owned by its job, while the checks run. */
+struct job_check {
+	struct check found;
+	struct check_probe *probe;
+	struct twin plan; /* not the job's: nobody else is to see it */
+	bool planned;
+};
+
+void job_check_drop(struct job *j)
+{
+	struct job_check *k = j->check;
+
+	if (!k)
+		return;
+	j->check = NULL;
+	check_probe_free(k->probe);
+	check_fini(&k->found);
+	twin_fini(&k->plan);
+	free(k);
+}
+
+static void say_checked(struct job *j, const struct check *found)
+{
+	const size_t errors = check_count(found, CHECK_ERROR);
+	const size_t warnings = check_count(found, CHECK_WARNING);
+	struct err e = ERR_INIT;
+	json_t *msg = cookie_new(COOKIE_CHECKED, j->id);
+
+	json_object_set_new(msg, "findings", check_to_json(found));
+	if (talk_send(j->talk, msg, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	log_info(&j->about, "checked: %zu error%s, %zu warning%s", errors, errors == 1 ? "" : "s",
+		 warnings, warnings == 1 ? "" : "s");
+	job_over(j);
+}
+
+/* The findings are the caller's from now on. */
+static void go_on(struct job *j, struct check *found)
+{
+	struct err e = ERR_INIT;
+	char line[CHECK_LINE_MAX];
+
+	if (j->only_check) {
+		say_checked(j, found);
+		return;
+	}
+	if (check_refuse(found, &e) < 0) {
+		job_fail(j, &e);
+		return;
+	}
+	for (size_t i = 0; i < found->count; i++)
+		/* Prepare tells of these itself, with what came of them. */
+		if (found->at[i].level == CHECK_WARNING &&
+		    strcmp(found->at[i].check, "launch") != 0 &&
+		    strcmp(found->at[i].check, "images") != 0 &&
+		    strcmp(found->at[i].check, "disk-space") != 0)
+			strvec_push(&j->twin.notes, check_line(&found->at[i], line, sizeof(line)));
+	job_begin(j);
+}
+
+static void end(struct job *j)
+{
+	struct check found = j->check->found;
+
+	memset(&j->check->found, 0, sizeof(found));
+	job_check_drop(j);
+	go_on(j, &found);
+	check_fini(&found);
+}
+
+/* ---- what QEMU can do ---- */
+
+static struct check_wish wish_of(const struct job *j)
+{
+	return (struct check_wish){
+	    .multifd = j->ram.multifd > 0, .xbzrle = j->ram.xbzrle, .postcopy = j->ram.postcopy};
+}
+
+static void on_probed(void *ctx, const json_t *answers, const struct err *why)
+{
+	struct job *j = ctx;
+	struct job_check *k = j->check;
+	char flags[16384];
+	struct check_there t = {
+	    .vm = &j->desc,
+	    .wish = wish_of(j),
+	    .compression = j->ram.compression,
+	    .qemu = answers,
+	    .waits = !j->launched,
+	    .plan = k->planned ? &k->plan : NULL,
+	    .user = &j->rights->launch_user,
+	    .overwrite_images = j->rights->overwrite_images,
+	    .cpu_flags = vmdesc_cpu_flags(flags, sizeof(flags)),
+	};
+	struct err e = *why;
+
+	if (answers) {
+		check_memory(&t.memory_available, &t.memory_most);
+		check_destination(&k->found, &t);
+	} else if (j->launched) {
+		/* A wrapper, perhaps, that starts QEMU in its own way: the twin will show. */
+		check_add_err(&k->found, CHECK_WARNING, "qemu-version", &e);
+	} else {
+		err_prefix(&e, "the destination");
+		check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
+	}
+	end(j);
+}
+
+/* ---- rights ---- */
+
+static bool may_take(struct job *j, struct check *c)
+{
+	struct err e = ERR_INIT;
+
+	if (job_check_dest_qmp(j, &e) < 0) {
+		check_add_err(c, CHECK_ERROR, "right-dest-qmp", &e);
+		return false;
+	}
+	check_add(c, CHECK_OK, "right-dest-qmp", NULL, "--dest-qmp %s is allowed there",
+		  j->dest_qmp);
+	return true;
+}
+
+/* The binary that may be launched for the VM, NULL when none may. */
+static const char *may_launch(struct job *j, struct check *c)
+{
+	const char *binary = NULL;
+	struct err e = ERR_INIT;
+
+	if (!j->rights->launch)
+		check_add(c, CHECK_ERROR, "right-launch",
+			  "start the destination's adit serve with --allow-launch and the QEMU "
+			  "binary (launch = in adit.conf), or start a QEMU there yourself and use "
+			  "--dest-qmp",
+			  "VMs are not launched there");
+	else if (*j->desc.exe && !(binary = twin_binary(&j->desc, j->rights, &e)))
+		check_add_err(c, CHECK_ERROR, "right-launch", &e);
+	if (binary)
+		check_add(c, CHECK_OK, "right-launch", NULL, "%s may be launched there", binary);
+	return binary;
+}
+
+static bool may_use_images(const struct job *j, struct check *c)
+{
+	const char *const *dirs = j->rights->images;
+	bool needs = false;
+
+	for (size_t i = 0; i < j->desc.disk_count; i++)
+		needs = needs || !j->desc.disks[i].empty;
+	if (dirs && dirs[0])
+		check_add(c, CHECK_OK, "right-images", NULL, "images may be in %s there", dirs[0]);
+	else if (needs)
+		check_add(c, CHECK_ERROR, "right-images",
+			  "start the destination's adit serve with --images DIR (images = in "
+			  "adit.conf)",
+			  "there is no folder for the VM's images");
+	return !needs || (dirs && dirs[0]);
+}
+
+/* Nobody but adit keeps to adit's names: a QEMU that libvirt has started may be the same VM. */
+static void check_names(const struct job *j, struct check *c)
+{
+	const struct vmdesc *d = &j->desc;
+	const char *uuid = strspn(d->uuid, "0-") == strlen(d->uuid) ? "" : d->uuid;
+	/* The source itself, where both are one host. */
+	size_t known = vmdesc_is_here(d) && (*uuid || !d->renamed);
+	struct err e = ERR_INIT;
+	pid_t pid = 0;
+
+	if (job_check_name(j, &e) < 0)
+		check_add_err(c, CHECK_ERROR, "names", &e);
+	else if (check_names_count(d->name, uuid, &pid) > known)
+		check_add(c, CHECK_WARNING, "names",
+			  "see that it is not the same VM, or give this one another name there "
+			  "with --rename",
+			  "a QEMU that adit did not launch has the name \"%s\" or its UUID on the "
+			  "destination (pid %d)",
+			  d->name, (int)pid);
+	else
+		check_add(c, CHECK_OK, "names", NULL, "no VM there is named \"%s\"", d->name);
+}
+
+/* Whether the command line can be made for this host, and who else wants its images. */
+static void plan(struct job *j)
+{
+	struct job_check *k = j->check;
+	struct err e = ERR_INIT;
+
+	check_names(j, &k->found);
+	if (!j->desc.argv.count)
+		return; /* the source knows why */
+	err_set(&e, ERR_NONE, "%s", "");
+	if (twin_plan(&k->plan, &j->desc, j->rights, j->service->config.run_dir, j->id, &e) < 0) {
+		check_add_err(&k->found, CHECK_ERROR, "launch", &e);
+		return;
+	}
+	k->planned = true;
+	for (size_t i = 0; i < k->plan.backing_count; i++) {
+		const struct twin_backing *below = &k->plan.backings[i];
+
+		if (backing_look(j->rights->images, below->path, below->from, &k->plan.chain, &e) <
+		    0)
+			check_add_err(&k->found, CHECK_ERROR, "images", &e);
+		else
+			check_add(&k->found, CHECK_OK, "images", NULL, "%s is there", below->path);
+	}
+	if (twin_check_user(&k->plan, &j->rights->launch_user, &e) < 0)
+		check_add_err(&k->found, CHECK_ERROR, "launch-user", &e);
+	else if (user_is_given(&j->rights->launch_user))
+		check_add(&k->found, CHECK_OK, "launch-user", NULL,
+			  "it is started as user %s there, who may reach its files",
+			  j->rights->launch_user.name);
+	check_add(&k->found, CHECK_OK, "launch", NULL,
+		  "its command line can be made for the destination");
+	for (size_t i = 0; i < k->plan.notes.count; i++)
+		check_add(&k->found, CHECK_WARNING, "launch", NULL, "%s", k->plan.notes.at[i]);
+	for (size_t i = 0; i < k->plan.image_count; i++) {
+		err_set(&e, ERR_NONE, "%s", "");
+		if (job_check_image(j, &k->plan, i, &e) < 0)
+			check_add_err(&k->found, CHECK_ERROR, "images", &e);
+	}
+}
+
+void job_check_start(struct job *j)
+{
+	struct job_check *k = j->check = calloc(1, sizeof(*k));
+	const char *binary;
+	struct err e = ERR_INIT;
+
+	if (!k) {
+		err_set(&e, ERR_SPACE, "no memory for a job");
+		job_fail(j, &e);
+		return;
+	}
+	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", j->peer);
+	if (j->hook.used) {
+		/* What it starts is asked when it is there. */
+		check_add(&k->found, CHECK_OK, "right-launch", NULL,
+			  "the launch hook there starts the VM");
+		if (job_check_name(j, &e) < 0)
+			check_add_err(&k->found, CHECK_ERROR, "names", &e);
+		job_secrets_check(j, &k->found);
+	} else if (!j->launched) {
+		if (may_take(j, &k->found))
+			k->probe =
+			    check_probe_monitor(j->service->base, j->dest_qmp, on_probed, j, &e);
+		if (err_is_set(&e))
+			check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
+	} else {
+		job_secrets_check(j, &k->found);
+		binary = may_launch(j, &k->found);
+		if (may_use_images(j, &k->found) && binary)
+			plan(j);
+		if (binary)
+			k->probe =
+			    check_probe_binary(j->service->base, binary, &j->rights->launch_user,
+					       strcmp(j->desc.accel, "kvm") == 0,
+					       &j->service->probes, on_probed, j, &e);
+		if (err_is_set(&e))
+			check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);
+	}
+	if (!k->probe)
+		end(j);
+}

@@ -1,0 +1,66 @@
+/*
+ * The VM's I/O limits on the destination, as they are at the source: what its command line says of
+ * them may be of yesterday. They are set while the twin waits; the copy of the disks, which is
+ * written below them (job_streams.c), is not held up. A limit that cannot be set stops nothing: it
+ * is told.
+ */
+#include "control/destination/job_i.h"
+
+#include <string.h>
+
+#include "control/vm/throttle.h"
+
+static const char *id_of(const json_t *group)
+{
+	return json_string_value(json_object_get(group, "id"));
+}
+
+void job_limits_add(struct job *j, struct qmp_batch *b)
+{
+	size_t i;
+	json_t *group;
+
+	/* (job_limits_tell counts on this order.) */
+	json_array_foreach(j->desc.throttle_groups, i, group)
+	    qmp_batch_add(b, QMP_MAY, "qom-set",
+			  throttle_group_args(json_object_get(group, "limits"), id_of(group)));
+	for (i = 0; i < j->desc.disk_count; i++) {
+		const struct vmdesc_disk *d = &j->desc.disks[i];
+
+		/* Limits go with a medium; a group's own are not said twice. */
+		if (d->empty || (!*d->device && !*d->qdev))
+			continue;
+		qmp_batch_add(
+		    b, QMP_MAY, "block_set_io_throttle",
+		    throttle_drive_args(d->limits, d->device, d->qdev, d->limits_group));
+	}
+}
+
+void job_limits_tell(struct job *j, const struct qmp_batch *b)
+{
+	unsigned at = 0;
+	size_t i;
+	json_t *group;
+
+	json_array_foreach(j->desc.throttle_groups, i, group)
+	{
+		const struct err *e = qmp_batch_err(b, at++);
+
+		if (err_is_set(e))
+			strvec_pushf(&j->twin.notes,
+				     "the I/O limits of throttle group %.200s are not set there: "
+				     "%.300s",
+				     id_of(group), e->text);
+	}
+	for (i = 0; i < j->desc.disk_count; i++) {
+		const struct vmdesc_disk *d = &j->desc.disks[i];
+
+		if (d->empty || (!*d->device && !*d->qdev))
+			continue;
+		if (err_is_set(qmp_batch_err(b, at)) && d->limits)
+			strvec_pushf(&j->twin.notes,
+				     "the I/O limits of drive %s are not set there: %.300s", d->name,
+				     qmp_batch_err(b, at)->text);
+		at++;
+	}
+}

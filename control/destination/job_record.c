@@ -1,0 +1,401 @@
+/*
+ * The destination's record of a job in the journal (journal.h): docs/phases.md says what
+ * is in it and who removes it. Owned by the job. What is read here was written by this
+ * host into a folder of its own.
+ */
+#include "control/destination/job_i.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/dir.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "control/host/image.h"
+
+enum {
+	KEPT_S = 600, /* a VM that wrote to its disks so long after the decision has a life here */
+	KILL_MS = 3000,
+	SAVE_EVERY_MS = 500, /* between tries to write a record that cannot be written */
+};
+
+static const char *text_of(const json_t *record, const char *key)
+{
+	const char *s = json_string_value(json_object_get(record, key));
+
+	return s ? s : "";
+}
+
+static json_t *process_of(pid_t pid, unsigned long long started)
+{
+	return json_pack("{s:I,s:I}", "pid", (json_int_t)pid, "started", (json_int_t)started);
+}
+
+/* ---- writing ---- */
+
+/* kind F: a file, D: a folder; only what is not there yet will be of the job's making. */
+static void list_made(json_t *made, char kind, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 && errno == ENOENT)
+		json_array_append_new(made, json_sprintf("%c%s", kind, path));
+}
+
+/* Whether the guest writes to what the source uses, too. */
+static bool has_shared(const struct vmdesc *d)
+{
+	for (size_t i = 0; i < d->disk_count; i++) {
+		const struct vmdesc_disk *disk = &d->disks[i];
+
+		if (!disk->copy && !disk->read_only && !disk->empty && !*disk->shared_with)
+			return true;
+	}
+	return false;
+}
+
+static json_t *make_record(struct job *j)
+{
+	json_t *made = json_array(), *images = json_array();
+	char boot[64], dir[sizeof(j->nbd_dir)];
+
+	for (size_t i = 0; i < j->twin.image_count; i++) {
+		list_made(made, 'F', j->twin.images[i].path);
+		json_array_append_new(images, json_string(j->twin.images[i].path));
+	}
+	if (j->launched || j->hook.used)
+		list_made(made, 'D', j->twin.dir);
+	for (unsigned i = 0; j->persistent && i < 4; i++) {
+		char path[4096];
+
+		job_keep_path(j, i / 2, i % 2, path, sizeof(path));
+		list_made(made, 'F', path);
+	}
+	job_name_nbd(j->service, j->id, dir, sizeof(dir));
+	list_made(made, 'D', dir);
+	job_ram_name(j->service, j->id, dir, sizeof(dir));
+	list_made(made, 'D', dir);
+	return json_pack(
+	    "{s:i,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:s,s:b,s:o,s:o,s:o}", "adit", COOKIE_VERSION, "job",
+	    j->id, "state", "preparing", "peer", j->peer, "name", j->desc.name, "boot",
+	    vmdesc_host(boot, sizeof(boot)), "launched", j->launched ? 1 : 0, "qmp", j->twin.qmp,
+	    "dir", j->twin.dir, "shared", has_shared(&j->desc) ? 1 : 0, "made", made, "images",
+	    images, "guardian",
+	    process_of(guardian_pid(j->guardian), process_started(guardian_pid(j->guardian))));
+}
+
+int job_record_begin(struct job *j, struct err *e)
+{
+	json_t *old;
+
+	j->journal = journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
+	if (!j->journal)
+		return err_prefix(e, "on the destination");
+	old = journal_read(j->journal, e);
+	if (old || err_is_set(e)) {
+		/* Somebody's, whose record stays. */
+		json_decref(old);
+		journal_close(j->journal);
+		j->journal = NULL;
+		return err_set(e, ERR_REFUSED,
+			       "a job of that id was here before and is not settled: adit recover "
+			       "on its source does that");
+	}
+	j->guardian = guardian_new(e);
+	if (!j->guardian || guardian_add_record(j->guardian, journal_path(j->journal), e) < 0)
+		return e->code;
+	/* A host that has lost its folder is another one from now on: it knows nothing of the jobs
+	 * before, and its "never" must not count for them. */
+	if (journal_host_id(j->service->config.state_dir, j->service->host, e) < 0)
+		return err_prefix(e, "on the destination");
+	/* What a job before could not remove is this one's now. */
+	for (size_t i = 0; i < j->twin.image_count; i++)
+		leftovers_forget(j->service->leftovers, j->twin.images[i].path);
+	j->record = make_record(j);
+	if (!j->record)
+		return err_set(e, ERR_SPACE, "no memory for the journal");
+	json_object_set_new(j->record, "host", json_string(j->service->host));
+	if (journal_write(j->journal, j->record, e) < 0)
+		return err_prefix(e, "on the destination");
+	return 0;
+}
+
+int job_record_write(struct job *j, const char *state, struct err *e)
+{
+	if (!j->journal || !j->record)
+		return err_set(e, ERR_INTERNAL, "the job has no journal: report this bug");
+	if (!job_record_is(j->record, state) && strcmp(state, "decided") == 0)
+		json_object_set_new(j->record, "decided_at", json_integer(time(NULL)));
+	json_object_set_new(j->record, "state", json_string(state));
+	json_object_set_new(j->record, "run", json_boolean(j->run));
+	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
+	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
+	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
+	if (journal_write(j->journal, j->record, e) < 0)
+		return e->code;
+	if (j->unsaved)
+		log_info(&j->about, "the journal is written: the VM is in state %s there", state);
+	j->unsaved = NULL;
+	if (j->ev_save)
+		event_del(j->ev_save);
+	return 0;
+}
+
+void job_record_keep(struct job *j, const char *state)
+{
+	struct err e = ERR_INIT;
+	struct timeval tv = {.tv_usec = SAVE_EVERY_MS * 1000};
+
+	if (job_record_write(j, state, &e) == 0)
+		return;
+	if (!j->unsaved)
+		log_error(&j->about,
+			  "%s. The VM can live here only, so nothing is undone, and it is tried "
+			  "again every half second; until then do not end this adit serve",
+			  e.text);
+	j->unsaved = state;
+	event_add(j->ev_save, &tv);
+}
+
+void job_wait_save(struct job *j)
+{
+	event_add(j->ev_save, &(struct timeval){.tv_usec = SAVE_EVERY_MS * 1000});
+}
+
+void job_record_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct job *j = ctx;
+
+	(void)fd;
+	(void)what;
+	if (j->unsaved)
+		job_record_keep(j, j->unsaved);
+}
+
+void job_record_clean_sockets(const struct service *s, const json_t *record)
+{
+	char ram[160], nbd[160];
+	const json_t *made;
+	size_t i;
+
+	job_ram_name(s, text_of(record, "job"), ram, sizeof(ram));
+	job_name_nbd(s, text_of(record, "job"), nbd, sizeof(nbd));
+	json_array_foreach(json_object_get(record, "made"), i, made)
+	{
+		const char *path = json_string_value(made);
+
+		if (path && path[0] == 'D' &&
+		    (strcmp(path + 1, ram) == 0 || strcmp(path + 1, nbd) == 0))
+			leftovers_dir(s->leftovers, path + 1);
+	}
+}
+
+const char *job_record_host(const struct job *j)
+{
+	const char *host = text_of(j->record, "host");
+
+	return *host ? host : j->service->host;
+}
+
+void job_record_remove(struct job *j)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", j->journal ? journal_path(j->journal) : "");
+	if (journal_remove(j->journal) < 0)
+		leftovers_record(j->service->leftovers, path);
+	j->journal = NULL;
+	json_decref(j->record);
+	j->record = NULL;
+	j->unsaved = NULL;
+}
+
+/* ---- reading ---- */
+
+bool job_record_read(struct job *j, struct err *e)
+{
+	if (!j->journal)
+		j->journal =
+		    journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
+	if (!j->journal)
+		return false;
+	json_decref(j->record);
+	j->record = journal_read(j->journal, e);
+	return j->record != NULL;
+}
+
+void job_record_take(struct job *j)
+{
+	const json_t *twin = json_object_get(j->record, "twin");
+
+	j->run = json_is_true(json_object_get(j->record, "run"));
+	j->launched = json_is_true(json_object_get(j->record, "launched"));
+	j->twin_pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
+	j->twin_started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
+	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
+}
+
+bool job_record_is(const json_t *record, const char *state)
+{
+	return strcmp(text_of(record, "state"), state) == 0;
+}
+
+/* Of this boot: the numbers of processes mean nothing in another one. */
+static bool is_of_this_boot(const json_t *record)
+{
+	char boot[64];
+
+	return strcmp(vmdesc_host(boot, sizeof(boot)), text_of(record, "boot")) == 0;
+}
+
+static enum job_twin_life look(const json_t *record, const char *who)
+{
+	const json_t *p = json_object_get(record, who);
+	json_int_t pid = json_integer_value(json_object_get(p, "pid"));
+	json_int_t when = json_integer_value(json_object_get(p, "started"));
+
+	if (!is_of_this_boot(record))
+		return JOB_TWIN_GONE;
+	if (pid <= 0 || when <= 0)
+		return JOB_TWIN_UNKNOWN;
+	return process_started((pid_t)pid) == (unsigned long long)when ? JOB_TWIN_LIVES
+								       : JOB_TWIN_GONE;
+}
+
+bool job_record_guarded(const json_t *record)
+{
+	return look(record, "guardian") == JOB_TWIN_LIVES;
+}
+
+/* The number of a twin that somebody else has started is that of whoever made its monitor's
+ * socket: a manager, perhaps, that handed it to QEMU and has ended since. */
+static bool has_heir(const json_t *record)
+{
+	const json_t *twin = json_object_get(record, "twin");
+	json_int_t pid = json_integer_value(json_object_get(twin, "pid"));
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	pid_t listens;
+	bool has;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", text_of(record, "qmp"));
+	/* Full: it listens, and does not accept at the moment. */
+	has = fd < 0 || (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0
+			     ? fd_peer(fd, NULL, &listens) == 0 && listens == pid
+			     : errno == EAGAIN);
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+enum job_twin_life job_record_twin(const json_t *record)
+{
+	enum job_twin_life life = look(record, "twin");
+
+	if (life == JOB_TWIN_GONE && is_of_this_boot(record) &&
+	    !json_is_true(json_object_get(record, "launched")) && *text_of(record, "qmp") &&
+	    has_heir(record))
+		return JOB_TWIN_UNKNOWN;
+	return life;
+}
+
+bool job_record_may_drop(const json_t *record, struct err *e)
+{
+	json_int_t decided = json_integer_value(json_object_get(record, "decided_at"));
+	const json_t *image;
+	struct stat st;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "images"), i, image)
+	{
+		if (!image_in_use(json_string_value(image)))
+			continue;
+		err_set(e, ERR_REFUSED,
+			"the VM's QEMU has ended on the destination, and another process there "
+			"uses its disk %s now",
+			json_string_value(image));
+		return false;
+	}
+	if (!json_is_true(json_object_get(record, "run")))
+		return true;
+	if (json_is_true(json_object_get(record, "shared"))) {
+		err_set(e, ERR_QEMU,
+			"the VM has run on the destination, on disks that both hosts use, and its "
+			"QEMU has ended there: the guest's memory at the source may not fit its "
+			"disks any more, so better start it anew than resume it");
+		return false;
+	}
+	if (json_is_true(json_object_get(record, "postcopy")) && job_record_is(record, "decided")) {
+		err_set(e, ERR_QEMU,
+			"the VM had gone over to the destination before all of its memory was there "
+			"(postcopy), and its QEMU has ended there: neither host has all of it any "
+			"more; its disks are on the destination");
+		return false;
+	}
+	json_array_foreach(json_object_get(record, "images"), i, image)
+	{
+		if (stat(json_string_value(image), &st) < 0 || st.st_mtime <= decided + KEPT_S)
+			continue;
+		err_set(e, ERR_QEMU,
+			"the VM has run on the destination for a time and its QEMU has ended "
+			"there: what it wrote is in %s, newer than what the source has",
+			json_string_value(image));
+		return false;
+	}
+	return true;
+}
+
+/* A twin of the job that waits although its guardian was killed: whoever listens there, in
+ * a folder that only we can enter, or only the twin's user: then it is to be that user's, whatever
+ * that user has linked there. */
+static void kill_listener(const char *path, const char *dir_path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	uint64_t until_ms = clock_ms() + KILL_MS;
+	unsigned long long when;
+	struct stat dir;
+	uid_t uid;
+	pid_t pid;
+
+	if (fd < 0)
+		return;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && fd_peer(fd, &uid, &pid) == 0 &&
+	    pid > 1 && stat(dir_path, &dir) == 0 && dir.st_uid == uid) {
+		when = process_started(pid);
+		kill(pid, SIGKILL);
+		while (when && process_started(pid) == when && clock_ms() < until_ms)
+			usleep(10000);
+	}
+	close(fd);
+}
+
+void job_record_clean(const struct service *s, const json_t *record)
+{
+	const json_t *made;
+	size_t i;
+
+	if (json_is_true(json_object_get(record, "launched")) && *text_of(record, "dir"))
+		kill_listener(text_of(record, "qmp"), text_of(record, "dir"));
+	json_array_foreach(json_object_get(record, "made"), i, made)
+	{
+		const char *path = json_string_value(made);
+
+		if (path && path[0] == 'F')
+			leftovers_file(s->leftovers, path + 1);
+		else if (path && path[0] == 'D')
+			leftovers_dir(s->leftovers, path + 1);
+	}
+}

@@ -1,0 +1,81 @@
+/* The cutter of QMP's byte stream: see qmp_scan.h. It counts braces outside of
+ * strings, and leaves it to jansson whether what lies between is JSON. */
+#include "control/qmp/qmp_scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/qmp/qmp.h"
+
+int qmp_scan_append(struct qmp_scan *s, const char *data, size_t len)
+{
+	if (s->from > 0) {
+		memmove(s->buf, s->buf + s->from, s->len - s->from);
+		s->len -= s->from;
+		s->at -= s->from;
+		s->from = 0;
+	}
+	if (len > QMP_REPLY_MAX - s->len)
+		return -1;
+	if (s->len + len > s->size) {
+		size_t size = s->size ? s->size : 16384;
+		char *buf;
+
+		while (size < s->len + len)
+			size *= 2;
+		buf = realloc(s->buf, size);
+		if (!buf)
+			return -1;
+		s->buf = buf;
+		s->size = size;
+	}
+	memcpy(s->buf + s->len, data, len);
+	s->len += len;
+	return 0;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+int qmp_scan_next(struct qmp_scan *s, json_t **msg)
+{
+	for (; s->at < s->len; s->at++) {
+		char c = s->buf[s->at];
+
+		if (s->depth == 0) {
+			if (is_space(c)) {
+				s->from = s->at + 1;
+				continue;
+			}
+			if (c != '{')
+				return -1;
+			s->depth = 1;
+			s->from = s->at;
+		} else if (s->in_string) {
+			if (s->escaped)
+				s->escaped = false;
+			else if (c == '\\')
+				s->escaped = true;
+			else if (c == '"')
+				s->in_string = false;
+		} else if (c == '"') {
+			s->in_string = true;
+		} else if (c == '{') {
+			s->depth++;
+		} else if (c == '}' && --s->depth == 0) {
+			s->at++;
+			*msg = json_loadb(s->buf + s->from, s->at - s->from, 0, NULL);
+			s->from = s->at;
+			return *msg ? 1 : -1;
+		}
+	}
+	return 0;
+}
+
+void qmp_scan_fini(struct qmp_scan *s)
+{
+	free(s->buf);
+	memset(s, 0, sizeof(*s));
+}

@@ -1,0 +1,495 @@
+/*
+ * What the files of the source's side of a migration share; nobody else includes it.
+ *
+ *   migrate.c          life, states, failure
+ *   migrate_begin.c    Begin and Prepare
+ *   migrate_talk.c     the session and the talk with the destination
+ *   migrate_perform.c  Perform: the mirrors' events, the switchover
+ *   migrate_disks.c    Perform: the mirrors begin
+ *   migrate_ram.c      Perform: RAM's channels, what QEMU says of its migration
+ *   migrate_settings.c QEMU's capabilities and parameters, set and put back
+ *   migrate_limits.c   limits that change while it runs; pausing, postcopy, the time limit
+ *   migrate_finish.c   Finish and Confirm
+ *   migrate_undo.c     what is undone when it fails
+ *   migrate_journal.c  what is on the disk before it is done
+ *   migrate_resume.c   asking again, and a job that another process began
+ *   migrate_watch.c    progress
+ *   migrate_backlog.c  what is left of the disks, and the downtime limit
+ *   migrate_pace.c     limits of the disks for a time
+ *   migrate_probe.c    what a guest that writes has on its way, before RAM begins
+ *   migrate_stall.c    how long QEMU's main loop stands still
+ */
+#ifndef ADIT_CONTROL_MIGRATE_I_H
+#define ADIT_CONTROL_MIGRATE_I_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "base/log.h"
+#include "control/qmp/qmp.h"
+#include "control/source/migrate.h"
+#include "control/talk/cookie.h"
+#include "control/talk/journal.h"
+#include "control/talk/talk.h"
+#include "control/vm/vmdesc.h"
+#include "control/wish/migrate_config.h"
+#include "proxy/nbd_join.h"
+#include "proxy/relay.h"
+#include "tunnel/session.h"
+
+/* What is allowed in each: docs/phases.md has the picture. */
+enum migrate_state {
+	MIGRATE_BEGIN,	    /* the VM is being read; nothing has happened */
+	MIGRATE_PREPARE,    /* the destination checks, makes disks and twin; source untouched */
+	MIGRATE_DISKS,	    /* mirrors copy; the guest runs */
+	MIGRATE_RAM,	    /* RAM goes over, mirrors follow; the guest runs */
+	MIGRATE_SWITCHOVER, /* the guest stands still; mirrors end, exports close */
+	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
+	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
+	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
+	/* postcopy: it runs there while the rest of RAM flows; both are needed. It has no limit:
+	 * the VM lives there by what is here, and giving up would only end it. */
+	MIGRATE_PAGING,
+	MIGRATE_CONFIRM, /* it runs there, and is told that we know; our VM could still go on */
+	MIGRATE_END,	 /* both know: the source VM ends */
+	MIGRATE_UNDO,	 /* failed: the source is put back, the destination told */
+	MIGRATE_OVER,	 /* on_end was called, or is about to be */
+};
+
+struct mig_disk {
+	struct migrate *m;
+	const struct vmdesc_disk *desc;
+	char node[40], job[40], fd[40]; /* names in QEMU, ours alone */
+	struct nbd_join *join;		/* its server is greeted, and QEMU answered */
+	bool greeted;
+	struct relay *relay;	  /* from then on */
+	struct stream_stats last; /* when the relay has gone */
+	uint64_t begun_ms, ended_ms;
+	uint64_t done, total;			   /* of the mirror, bytes */
+	uint64_t round_ms, round_left, round_done; /* when a round began, and with what */
+	unsigned rounds;			   /* without getting less */
+	bool told;				   /* that it does not converge */
+	uint64_t block;	      /* the smallest at the destination, bytes; 0: not known */
+	uint64_t grain;	      /* what its mirror copies at least, bytes */
+	bool started, stands; /* the mirror: QEMU has it; it is paused, nothing on its way */
+	bool ready;	      /* BLOCK_JOB_READY */
+	bool writes_known;    /* of the guest's: */
+	json_int_t writes, writes_ns; /* how many have ended, and how long all of them took */
+	unsigned lift;		      /* bits by which MIGRATE_PACE_MIN is raised for its group */
+	uint64_t lifted_ms;	      /* the last time */
+	bool broken, broken_reading;  /* BLOCK_JOB_ERROR: it stands; it was the source's disk */
+	bool over;		      /* BLOCK_JOB_COMPLETED in the switchover, without an error */
+};
+
+/* Limits for a time (migrate_pace.c). */
+struct mig_pace {
+	json_t *touched; /* as in the record: names of `disks`, ids of `groups`; NULL: none */
+	json_t *filters; /* whose limits are a device's now: group by disk */
+	bool parted;	 /* disks that share limits with a drive that is not copied: from that */
+	unsigned lifts, lifts_sent; /* how often a bottom was raised; as QEMU was told it */
+	uint64_t bytes, ops;	    /* a second: what the guest's writes are held to; 0: nothing */
+	bool asked, holds;	    /* QEMU is being told; has been */
+	bool again;		    /* and is to be told something else as soon as it has been: */
+	uint64_t next_bytes, next_ops;
+	bool refused, told; /* it cannot be written down; a device refused it, which was told */
+	const struct qmp_batch *back_batch; /* that puts all of it back, under way; compared only */
+	unsigned back_first, back_count;    /* its commands in that */
+	unsigned refusals;		    /* of it */
+	bool back;			    /* all of it is back, as QEMU said */
+	struct err back_err;		    /* or what it said against it */
+	void (*then)(struct migrate *m);
+	enum migrate_state begun_in;
+};
+
+/* Bytes a second, of each disk that is copied: so that a queue of 32 requests of 512 KiB is through
+ * in 26 s (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s. For
+ * one that has more on its way it is raised (migrate_pace_tick). */
+enum { MIGRATE_PACE_MIN = 640 << 10 };
+
+/* Requests are paced too: as many as fit into the bytes with so much in each, at least. */
+enum { MIGRATE_PACE_REQUEST = 64 << 10 };
+
+/* A stop of the guest, for a look (migrate_probe.c). */
+struct mig_probe {
+	enum {
+		MIG_PROBE_NONE,
+		MIG_PROBE_WAITS,
+		MIG_PROBE_STOPS,
+		MIG_PROBE_LOOKS,
+		MIG_PROBE_OVER
+	} state;
+	unsigned tries;
+	bool runs;	   /* the guest, as QEMU said just before */
+	uint64_t since_ms; /* it waits for a good moment */
+	uint64_t gone_on_ms;
+	uint64_t stop_ms,
+	    left_ms;		 /* when it began; what was left of the disks, at the line's rate */
+	uint64_t done, stood_ms; /* what was copied when it began, bytes; how long it took */
+};
+
+/* What the guest writes, in a short time (migrate_backlog.c). */
+struct mig_writes {
+	uint64_t since_ms; /* when that time began; 0: none yet */
+	uint64_t total;	   /* the mirrors' bytes then */
+	bool known;	   /* such a time is over */
+	uint64_t bytes;	   /* written in it */
+};
+
+/* A connection of QEMU's for RAM, and its stream. Plain RAM has one, multifd and preempt
+ * have several, in the order in which QEMU made them. */
+struct mig_channel {
+	struct migrate *m;
+	struct relay *relay;
+	struct stream_stats last; /* when the relay has gone */
+	uint64_t before_bytes;	  /* what relays before this one carried (a mended postcopy) */
+	uint64_t begun_ms, ended_ms;
+};
+
+enum { MIG_CHANNELS_MAX = 256 + 1 };
+
+struct migrate {
+	struct event_base *base;
+	json_t *wish; /* what config's strings are borrowed from */
+	struct migrate_config config;
+	struct addr_dest dest;
+	struct addr address; /* --dest-address, where it is given */
+	struct creds *creds;
+	const struct migrate_ops *ops; /* NULL once on_end was called */
+	void *ctx;
+	enum migrate_state state;
+	char id[COOKIE_JOB_LEN + 1];
+	struct log_ctx about;
+
+	struct journal *journal;
+	char found[16]; /* the record's state, in a job that is resumed */
+	enum migrate_decision decision;
+	pid_t pid; /* the source QEMU, and when it started */
+	unsigned long long started;
+
+	struct qmp *qmp;
+	struct session *session;
+	struct talk *talk;
+	bool session_ready;
+	struct err session_end; /* why it ended, once it has */
+
+	struct vmdesc_report report;
+	struct vmdesc desc;
+	bool described, was_running, touched; /* touched: QEMU was told something */
+	json_t *prepared;		      /* the destination's cookie */
+
+	struct mig_pace pace;
+	struct mig_probe probe;
+	struct mig_writes writes;
+	struct mig_disk *disks;
+	size_t disk_count, disk_next; /* whose turn it is to begin */
+	unsigned clear_looks;	      /* for the end of an earlier job's mirrors */
+	bool disks_open;	      /* all mirrors run, with no limit */
+	struct mig_channel *channels;
+	size_t channel_count;	/* that have ever been open */
+	size_t channels_opened; /* of this connection's round */
+	int ram_fd;		/* where QEMU connects, when a descriptor cannot be handed to it */
+	char ram_dir[108], ram_path[108];
+	struct event *ev_ram;
+	struct rate *rate;
+	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
+	bool settings_changed, migrating;
+	void (*after_try)(struct migrate *m), (*after_pause)(struct migrate *m);
+	bool pause_first, paused;    /* the guest is to stand still; we have paused it */
+	bool postcopy_due, postcopy; /* to be begun once it can be; QEMU was told to */
+	bool in_postcopy, ram_done;  /* it has begun: there is no way back; all of RAM is there */
+	bool told_slow;		     /* that the destination is, with FINISHED, in postcopy */
+	unsigned unsure;	     /* such answers, one after the other */
+	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
+	bool mend_asked;	     /* QEMU how far it is with that */
+	bool resumed;		     /* QEMU was told to */
+
+	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask,
+	    *ev_disks, *ev_stall;
+	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
+	uint64_t ticks, last_sent, last_sent_ms;
+	uint64_t still_sent,
+	    still_since_ms,  /* while the guest stands still: nothing was sent since */
+	    stands_since_ms, /* the switchover has begun */
+	    stands_left_ms;  /* what was left of the disks by then, at the line's rate */
+	uint64_t finish_us;  /* FINISH was said; 0: by another process */
+	uint64_t word_ms;    /* how long it had run there when the word of it came */
+	uint64_t share_ms;   /* what QEMU was told of the downtime limit; 0: nothing yet */
+	unsigned pace_level; /* how often the pace was halved */
+	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
+	uint64_t stall_asked_ms, stall_longest_ms;
+	struct migrate_progress progress;
+	double smooth_rate, line_rate; /* of late; the most that the line carried */
+
+	struct err err;	    /* the first failure */
+	struct err suspect; /* a failure for which a better reason may still come */
+	bool cancelled, told_abort, aborted_there, undo_done_here, source_gone;
+	bool looking; /* a look at QEMU's state is under way */
+	uint64_t undo_until_ms;
+	enum migrate_outcome outcome;
+	bool only_tell;	       /* asking only to say ENDED: the VM has moved */
+	bool unanswered;       /* QEMU did not say in the undo what it is in */
+	bool settled;	       /* nothing is left to be done: the record goes */
+	bool lost;	       /* no host has all of the VM any more */
+	unsigned qmp_tries;    /* of a job that is resumed */
+	const char *ask_state; /* the state in which the word was lost */
+	uint64_t ask_since_ms; /* the first question, as long as no answer has brought the job on */
+	uint64_t ask_until_ms, flush_until_ms;
+	uint64_t end_until_ms;	    /* "ended" cannot be written: it is tried again */
+	struct err ask_err;	    /* why the last question had no answer */
+	struct err ram_err;	    /* why RAM's streams ended in postcopy */
+	char said[3][ERR_TEXT_MAX]; /* what was told last: once a change, not once a try */
+	char undo_seen[32];	    /* QEMU's state, as the undo saw it last */
+	bool undo_runs;		    /* likewise, when the last was tried */
+	struct migrate_stream *result_streams;
+};
+
+/* migrate.c */
+void migrate_set_state(struct migrate *m, enum migrate_state state);
+const char *migrate_state_name(enum migrate_state state);
+/* The job has failed: e is told, everything is undone. In and past MIGRATE_END it is only
+ * logged. */
+void migrate_fail(struct migrate *m, const struct err *e);
+/* The same, a moment later: the other side may tell the reason behind it. */
+void migrate_suspect(struct migrate *m, const struct err *e);
+/* The end: tells the owner from the loop. */
+void migrate_over(struct migrate *m, enum migrate_outcome outcome);
+void migrate_note(struct migrate *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds ev with so many milliseconds. */
+void migrate_arm(struct event *ev, uint64_t ms);
+/* A job with its events, without anything begun. config is copied. */
+struct migrate *migrate_new(struct event_base *base, const struct migrate_config *config,
+			    const struct migrate_ops *ops, void *ctx, struct err *e);
+
+/* migrate_begin.c: QEMU's callbacks in every state, and Begin. */
+extern const struct qmp_ops migrate_qmp_ops;
+/* The destination has checked and waits: Perform begins. */
+void migrate_prepared(struct migrate *m, const json_t *msg);
+/* ev_disks', in BEGIN: whether the mirrors that an earlier job left have ended. */
+void migrate_begin_due(struct migrate *m);
+
+/* migrate_talk.c */
+int migrate_connect(struct migrate *m, struct err *e);
+/* Ends the session and the talk; not to be called in one of their callbacks. */
+void migrate_disconnect(struct migrate *m);
+int migrate_open_talk(struct migrate *m, struct err *e);
+/* Sends msg (stolen); what goes wrong ends the job or has it asked again. 0 or -1. */
+int migrate_say(struct migrate *m, json_t *msg);
+
+/* migrate_finish.c */
+/* Sends FINISH, once that is in the journal. */
+void migrate_finish(struct migrate *m);
+/* The destination's word that it runs there: CONFIRM is sent. */
+void migrate_finished(struct migrate *m, const json_t *msg);
+/* Postcopy, and the source QEMU has gone: the job ends, with that as its error. */
+void migrate_pages_lost(struct migrate *m);
+/* It runs there, with all of its RAM: CONFIRM. */
+void migrate_confirm(struct migrate *m);
+/* CONFIRMED, or a record that says so: the source VM ends. */
+void migrate_end_source(struct migrate *m);
+/* The source QEMU has ended, in state MIGRATE_END. */
+void migrate_source_ended(struct migrate *m);
+/* ev_answer's. */
+void migrate_answer_due(evutil_socket_t fd, short what, void *ctx);
+
+/* migrate_journal.c */
+/* Writes the record with this state. 0, or the error of journal_write. */
+int migrate_record(struct migrate *m, const char *state, struct err *e);
+/* The same where the act need not wait for it: a failure is logged only. */
+void migrate_record_if_can(struct migrate *m, const char *state);
+/* Takes over what a record says. ERR_CONFIG when it cannot be understood. */
+int migrate_take_record(struct migrate *m, const json_t *record, struct err *e);
+/* ERR_REFUSED when an earlier job of the same QEMU waits for recovery. */
+int migrate_check_unfinished(const struct migrate *m, struct err *e);
+
+/* migrate_resume.c */
+/* The destination's word was lost: from now on it is asked for. */
+void migrate_ask(struct migrate *m, const char *why);
+/* An answer has brought the job on: a later loss is another one. */
+void migrate_ask_settled(struct migrate *m);
+/* An attempt to ask has failed. final: asking again would not change it. */
+void migrate_ask_failed(struct migrate *m, const struct err *why, bool final);
+/* The source QEMU has ended and nobody has told the destination: that is done now. */
+void migrate_tell_ended(struct migrate *m);
+/* The session is there: asks. */
+void migrate_ask_now(struct migrate *m);
+/* RECOVERED came. */
+void migrate_asked(struct migrate *m, const json_t *msg);
+/* A job that is resumed: its QEMU answers, or does not. */
+void migrate_resume_ready(struct migrate *m);
+void migrate_resume_no_qmp(struct migrate *m, const struct err *why);
+/* The QEMU that a person means does not say what it is in. */
+void migrate_resume_due(struct migrate *m);
+/* ev_ask's. */
+void migrate_ask_due(evutil_socket_t fd, short what, void *ctx);
+
+/* migrate_perform.c */
+/* The disks that are copied, with the names of what they need in QEMU. */
+int migrate_list_disks(struct migrate *m, struct err *e);
+void migrate_perform(struct migrate *m);
+void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
+void migrate_disks_closed(struct migrate *m);
+/* Goes on to RAM once all mirrors run and are ready. */
+void migrate_disks_ready(struct migrate *m);
+/* The guest stands still for the switchover: the mirrors end. */
+void migrate_pre_switchover(struct migrate *m);
+
+/* migrate_disks.c */
+/* The nodes, then the mirrors. The state is MIGRATE_DISKS. */
+void migrate_disks_begin(struct migrate *m);
+/* ev_disks'. */
+void migrate_disks_due(evutil_socket_t fd, short what, void *ctx);
+/* ev_answer's, in DISKS. */
+void migrate_disks_silent(struct migrate *m);
+/* A JOB_STATUS_CHANGE event. */
+void migrate_disks_job_status(struct migrate *m, const json_t *data);
+/* buf-size of each of so many disks' mirrors, in bytes, on a path of that round trip; bytes_per_s
+ * is the limit (0: there is none). */
+uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks);
+/* granularity of the mirror of a disk of that size, in bytes, to one whose smallest block has so
+ * many (0: not known). */
+uint64_t migrate_disks_grain(uint64_t rtt_us, uint64_t bytes_per_s, uint64_t size, uint64_t block);
+/* Ends the streams, keeping what they carried. */
+void migrate_disks_drop(struct migrate *m, const char *reason);
+
+/* migrate_backlog.c */
+/* The disks' progress was read. */
+void migrate_backlog_seen(struct migrate *m);
+/* The downtime limit that QEMU was told, or has of its own, in ms. */
+uint64_t migrate_limit_ms(const struct migrate *m);
+/* Looks at the mirrors, and divides the downtime limit; again every 100 ms, in MIGRATE_RAM. */
+void migrate_backlog_due(struct migrate *m);
+/* Whether what is left of the disks fits into the downtime limit. */
+bool migrate_backlog_fits(const struct migrate *m);
+/* RAM is about to begin. True where QEMU is not to stop the guest before it is told that it may:
+ * share_ms is what it is to be told now. */
+bool migrate_backlog_begins_ram(struct migrate *m);
+/* It does not, and postcopy waits for it; not for ever. */
+bool migrate_backlog_holds_postcopy(struct migrate *m);
+
+/* migrate_stall.c */
+void migrate_stall_begin(struct migrate *m);
+/* ev_stall's. */
+void migrate_stall_due(evutil_socket_t fd, short what, void *ctx);
+
+/* migrate_ram.c */
+/* RAM's channels open, QEMU begins. The state is MIGRATE_RAM. */
+void migrate_ram_begin(struct migrate *m);
+/* A MIGRATION or MIGRATION_PASS event. */
+void migrate_ram_event(struct migrate *m, const char *name, const json_t *data);
+/* Ends the channels' relays, keeping what they carried, and the listening socket. */
+void migrate_ram_drop(struct migrate *m, const char *reason);
+/* Whether all of them still carry what QEMU says. */
+bool migrate_ram_holds(const struct migrate *m);
+void migrate_ram_fini(struct migrate *m);
+
+/* Postcopy that broke goes on over a new session, in which the destination has said that it
+ * runs there. The state is MIGRATE_PAGING. */
+void migrate_ram_mend(struct migrate *m);
+/* ev_answer's, in MIGRATE_PAGING. */
+void migrate_ram_mend_due(struct migrate *m);
+
+/* migrate_settings.c */
+/* Holds what is asked for to what the source's QEMU can do, which only QEMU itself knows:
+ * the settings are made and put back at once. Calls then, or fails the job. */
+void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m));
+/* Adds what QEMU has to be told before it migrates. */
+void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
+/* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */
+void migrate_settings_restore(struct migrate *m, struct qmp_batch *b);
+
+/* So many bytes a second were sent of late: what that says of the line. */
+void migrate_backlog_line(struct migrate *m, double rate);
+/* How long what is left of the disks takes at the line's rate, ms. */
+uint64_t migrate_backlog_left_ms(const struct migrate *m);
+/* Whether the guest may stand still for so much of the disks, and RAM beside it. */
+bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms);
+/* What was left when the guest was stopped for a look, ms: it has run for since_ms again, and
+ * m->probe.done was copied when it was stopped. */
+uint64_t migrate_backlog_at_stop_ms(const struct migrate *m, uint64_t since_ms);
+/* How much longer than the downtime limit allows, three round trips apart, a stop's flushes take;
+ * ms. */
+uint64_t migrate_backlog_flushes_ms(uint64_t stood_ms, uint64_t rtt_us);
+/* Bytes of all disks that the mirrors have copied. */
+uint64_t migrate_backlog_done(const struct migrate *m);
+/* Whether the guest, unpaced, has written so little of late that a stop for a look would tell
+ * nothing. */
+bool migrate_backlog_is_quiet(const struct migrate *m);
+/* It is to be watched from now on, anew. */
+void migrate_backlog_watch_writes(struct migrate *m);
+/* Whether RAM may come to its end before the next looks. */
+bool migrate_backlog_ram_is_near(const struct migrate *m);
+/* Paces the guest's writes to what the line and the limit allow. */
+void migrate_backlog_pace(struct migrate *m);
+/* Requests a second that go with a pace of so many bytes. */
+uint64_t migrate_backlog_pace_ops(const struct migrate *m, uint64_t bytes);
+/* Tells, once, that the disk with the most left does not converge. */
+void migrate_backlog_tell(struct migrate *m);
+
+/* migrate_probe.c */
+/* All disks are copied but for what is written anew: whether RAM may begin. Begins to look where it
+ * has not; migrate_disks_ready is called when it is over. */
+bool migrate_probe_is_over(struct migrate *m);
+/* ev_disks', in DISKS once all mirrors run. */
+void migrate_probe_due(struct migrate *m);
+/* ev_answer's, while the guest stands still for a look. */
+void migrate_probe_silent(struct migrate *m);
+
+/* migrate_pace.c */
+/* Before the disks begin: throttle filters give their limits to the devices before them. then is
+ * called when that is done, or cannot be done (a note says so). */
+void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m));
+/* Holds the guest's writes to all disks that are copied together to so much a second. */
+void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops);
+/* Of that what the group has that d is in, which is enough for each disk in it (MIGRATE_PACE_MIN,
+ * raised); 0: there is no pace. */
+void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
+			uint64_t *ops);
+/* Each tick: whether the guest of a paced disk waits for too long. */
+void migrate_pace_tick(struct migrate *m);
+/* What query-blockstats gave. True where the guest has waited so long for the pace of a group that
+ * its bottom is raised. */
+bool migrate_pace_see_stats(struct migrate *m, const json_t *all);
+/* QEMU has been told to, or cannot be. */
+bool migrate_pace_holds(const struct migrate *m);
+/* Whether a limit for a time may still be set: until QEMU has said that all are back. */
+bool migrate_pace_is_set(const struct migrate *m);
+/* Whether there is anything to be put back that is not on its way; adds it. The mirrors are to be
+ * gone by then, and the batch's end is to be told to migrate_pace_see_back. */
+bool migrate_pace_is_due_back(const struct migrate *m);
+void migrate_pace_put_back(struct migrate *m, struct qmp_batch *b);
+/* A batch has ended, with e, as qmp_batch_end has it; of any other batch than that nothing follows.
+ */
+void migrate_pace_see_back(struct migrate *m, struct qmp_batch *b, const struct err *e);
+/* Of a record: what an earlier process has limited. */
+void migrate_pace_take_record(struct migrate *m, const json_t *record);
+void migrate_pace_fini(struct migrate *m);
+
+/* migrate_limits.c */
+/* Arms ev_timeout by the limits in force, from the job's start. */
+void migrate_timeout_arm(struct migrate *m);
+void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx);
+/* Pauses the guest, which is to run there again; then (may be NULL) is called. */
+void migrate_pause(struct migrate *m, void (*then)(struct migrate *m));
+/* Begins postcopy if it is due and can be. */
+void migrate_postcopy_try(struct migrate *m);
+
+/* migrate_undo.c */
+void migrate_undo(struct migrate *m);
+/* The destination has said that it is clean, or will say nothing any more. */
+void migrate_undo_there_done(struct migrate *m);
+/* ev_undo's. */
+void migrate_undo_due(evutil_socket_t fd, short what, void *ctx);
+/* Ends the relays, keeping what they carried. */
+void migrate_drop_relays(struct migrate *m, const char *reason);
+
+/* migrate_watch.c */
+void migrate_watch_tick(struct migrate *m);
+/* Whether the switchover stands still, or takes too long; e says which. To be asked again and
+ * again. */
+bool migrate_watch_is_stuck(struct migrate *m, struct err *e);
+/* What query-block-jobs gave. */
+void migrate_watch_jobs(struct migrate *m, const json_t *result);
+void migrate_watch_streams(struct migrate *m, struct migrate_result *r);
+uint64_t migrate_sent_bytes(const struct migrate *m);
+
+#endif

@@ -1,0 +1,343 @@
+/*
+ * What is undone when a migration fails before the destination may run the VM:
+ * the destination is told; QEMU's migration is cancelled, the streams are closed,
+ * the mirrors are ended, their nodes removed, the settings and the disks' limits put back;
+ * and the VM is seen to run again if it ran before.
+ *
+ * QEMU takes its time over each of these, and refuses some while others are under
+ * way, so the steps are repeated, each time from what QEMU says it is in, until it
+ * is clean or UNDO_MS have passed.
+ */
+#include "control/source/migrate_i.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum {
+	UNDO_EVERY_MS = 100,
+	UNDO_MS = 12000, /* of QEMU's own */
+	LOOK_MS = 2000,	 /* between looks at the clock while QEMU does not answer */
+	PACE_TRIES = 3,	 /* to put limits back that QEMU refuses */
+	THERE_MS = 5000, /* for the destination's word that it is clean */
+};
+
+enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS };
+
+static void look(struct migrate *m);
+
+void migrate_drop_relays(struct migrate *m, const char *reason)
+{
+	migrate_disks_drop(m, reason);
+	migrate_ram_drop(m, reason);
+}
+
+/* Both sides are done, or will not be. */
+static void maybe_over(struct migrate *m)
+{
+	if (m->state != MIGRATE_UNDO || !m->undo_done_here)
+		return;
+	if (!m->aborted_there && m->told_abort && m->session_ready &&
+	    clock_ms() - m->talk_begun_ms < THERE_MS)
+		return; /* ev_undo comes again */
+	event_del(m->ev_undo);
+	migrate_over(m, MIGRATE_STAYED);
+}
+
+void migrate_undo_there_done(struct migrate *m)
+{
+	if (m->source_gone)
+		m->undo_done_here = true;
+	if (!m->session_ready)
+		m->aborted_there = true; /* or it never will be: nobody is left to ask */
+	maybe_over(m);
+}
+
+static void tell_limits(struct migrate *m, bool let_be)
+{
+	const char *why =
+	    err_is_set(&m->pace.back_err) ? m->pace.back_err.text : "QEMU was busy until now";
+
+	if (let_be)
+		migrate_note(m,
+			     "the VM's disks may still have I/O limits that were for the time of "
+			     "the migration (%s): look at them in QEMU's monitor (query-block)",
+			     why);
+	else
+		migrate_note(m,
+			     "the VM's disks may still have I/O limits that were for the time of "
+			     "the migration (%s): `adit recover %.8s` takes them back%s",
+			     why, m->id,
+			     m->pace.refusals ? ", and with --run-here lets them be" : "");
+}
+
+/* The end of the undo here: the sentence says where the VM is. */
+static void done_here(struct migrate *m, const char *status, bool running)
+{
+	struct err e = m->err;
+	bool limited = !m->source_gone && migrate_pace_is_set(m);
+	/* Those that QEMU refuses to take back are not waited for for ever: a person can say so. */
+	bool let_be = m->decision == MIGRATE_DECIDE_RUN_HERE && m->pace.refusals;
+
+	m->undo_done_here = true;
+	/* Where the VM could not be put back, `adit recover` may try again. */
+	m->settled = m->source_gone ||
+		     ((running || (!m->was_running && !m->unanswered)) && (!limited || let_be));
+	if (limited)
+		tell_limits(m, m->settled);
+	if (m->source_gone)
+		err_set(&m->err, e.code, "%s", e.text);
+	else if (running)
+		err_set(&m->err, e.code, "%s; the VM runs on here", e.text);
+	else if (!m->was_running)
+		err_set(&m->err, e.code, "%s; the VM is %s here, as before", e.text, status);
+	else
+		err_set(&m->err, e.code, "%s; the VM is in state %s here: look at its monitor",
+			e.text, status);
+	maybe_over(m);
+	if (m->state == MIGRATE_UNDO)
+		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+}
+
+static bool migration_busy(const json_t *migrate)
+{
+	static const char *const over[] = {"none", "completed", "failed", "cancelled"};
+	const char *status = json_string_value(json_object_get(migrate, "status"));
+
+	for (size_t i = 0; status && i < sizeof(over) / sizeof(over[0]); i++)
+		if (strcmp(status, over[i]) == 0)
+			return false;
+	return status != NULL;
+}
+
+/* (One that is being cancelled does not say any more what it was.) */
+static bool is_postcopy(const struct migrate *m, const json_t *migrate)
+{
+	const char *status = json_string_value(json_object_get(migrate, "status"));
+
+	return status && (strncmp(status, "postcopy-", 9) == 0 ||
+			  (m->in_postcopy && strncmp(status, "cancel", 6) == 0));
+}
+
+/* QEMU takes no postcopy back, also where the other side never got what it needs to run. The
+ * record stays, and the memory with it, until a person has had a look. */
+static void postcopy_begun(struct migrate *m)
+{
+	struct err e = m->err;
+
+	m->undo_done_here = true;
+	if (m->running_there_ms)
+		err_set(&m->err, e.code,
+			"%s; it had begun to run there (postcopy), and QEMU does not let it go on "
+			"here: it stands still for good (`adit recover %.8s --drop-here` ends it)",
+			e.text, m->id);
+	else
+		err_set(&m->err, e.code,
+			"%s; but postcopy had begun, which QEMU cannot take back: the VM stands "
+			"still here for good (`adit recover %.8s --drop-here` ends it)",
+			e.text, m->id);
+	maybe_over(m);
+	if (m->state == MIGRATE_UNDO)
+		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+}
+
+/* Ends what is left of our mirrors; returns how many there were. */
+static unsigned end_jobs(struct migrate *m, struct qmp_batch *b, const json_t *jobs)
+{
+	unsigned n = 0;
+	size_t i;
+	json_t *job;
+
+	json_array_foreach(jobs, i, job)
+	{
+		const char *id = json_string_value(json_object_get(job, "device"));
+
+		for (size_t k = 0; id && k < m->disk_count; k++) {
+			if (strcmp(id, m->disks[k].job) != 0)
+				continue;
+			n++;
+			qmp_batch_add(b, QMP_MAY, "block-job-cancel",
+				      json_pack("{s:s,s:b}", "device", id, "force", 1));
+		}
+	}
+	return n;
+}
+
+static unsigned delete_nodes(struct migrate *m, struct qmp_batch *b, const json_t *nodes)
+{
+	unsigned n = 0;
+	size_t i;
+	json_t *node;
+
+	json_array_foreach(nodes, i, node)
+	{
+		const char *name = json_string_value(json_object_get(node, "node-name"));
+
+		for (size_t k = 0; name && k < m->disk_count; k++) {
+			if (strcmp(name, m->disks[k].node) != 0)
+				continue;
+			n++;
+			qmp_batch_add(b, QMP_MAY, "blockdev-del",
+				      json_pack("{s:s}", "node-name", name));
+		}
+	}
+	return n;
+}
+
+static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	migrate_pace_see_back(m, b, e);
+	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
+		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+}
+
+/* The last that is tried. */
+static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	migrate_pace_see_back(m, b, e);
+	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
+		done_here(m, m->undo_seen, m->undo_runs);
+}
+
+/* What QEMU is in now says what is to be done next. */
+static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const json_t *state = qmp_batch_result(b, Q_STATUS);
+	const char *status = json_string_value(json_object_get(state, "status"));
+	bool running = json_is_true(json_object_get(state, "running"));
+	struct qmp_batch *act;
+	unsigned left, jobs;
+
+	m->looking = false;
+	if (m->state != MIGRATE_UNDO || m->undo_done_here)
+		return;
+	if (err_is_set(e) || !status) {
+		m->unanswered = true;
+		done_here(m, "unknown", false);
+		return;
+	}
+	snprintf(m->undo_seen, sizeof(m->undo_seen), "%s", status);
+	m->undo_runs = running;
+	if (is_postcopy(m, qmp_batch_result(b, Q_MIGRATE))) {
+		postcopy_begun(m);
+		return;
+	}
+	act = qmp_batch_new();
+	left = jobs = end_jobs(m, act, qmp_batch_result(b, Q_JOBS));
+	if (migration_busy(qmp_batch_result(b, Q_MIGRATE))) {
+		left++;
+		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
+	} else {
+		if (!left)
+			left += delete_nodes(m, act, qmp_batch_result(b, Q_NODES));
+		/* A guest that was stopped for the switchover, and nobody else may run. */
+		if (m->was_running && !running) {
+			left++;
+			qmp_batch_add(act, QMP_MAY, "cont", NULL);
+		}
+		if (m->settings_changed)
+			left++; /* once more, so that they are back before the job ends */
+		migrate_settings_restore(m, act);
+		m->settings_changed = false;
+		/* Until QEMU has said that they are back, or has refused it often enough. */
+		if (migrate_pace_is_set(m) && m->pace.refusals < PACE_TRIES) {
+			left++;
+			if (!jobs)
+				migrate_pace_put_back(m, act);
+		}
+	}
+	if (!left || clock_ms() > m->undo_until_ms) {
+		migrate_pace_put_back(m, act);
+		migrate_arm(m->ev_undo, LOOK_MS);
+		qmp_batch_run(act, q, on_tried, m);
+		return;
+	}
+	qmp_batch_run(act, q, on_acted, m);
+}
+
+static void look(struct migrate *m)
+{
+	struct qmp_batch *b = qmp_batch_new();
+
+	if (!b) {
+		done_here(m, "unknown", false);
+		return;
+	}
+	m->looking = true;
+	migrate_arm(m->ev_undo, LOOK_MS);
+	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_run(b, m->qmp, on_looked, m);
+}
+
+void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct migrate *m = ctx;
+
+	(void)fd;
+	(void)what;
+	if (m->undo_done_here) {
+		maybe_over(m);
+		if (m->state == MIGRATE_UNDO)
+			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+	} else if (clock_ms() > m->undo_until_ms) {
+		/* (Its commands may take as long, while it answers.) */
+		m->unanswered = m->looking || !*m->undo_seen;
+		done_here(m, m->unanswered ? "unknown (its monitor does not answer)" : m->undo_seen,
+			  !m->unanswered && m->undo_runs);
+	} else if (m->looking) {
+		migrate_arm(m->ev_undo, LOOK_MS);
+	} else {
+		look(m);
+	}
+}
+
+static void tell_there(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	m->talk_begun_ms = clock_ms();
+	if (!m->talk || !m->session_ready || m->aborted_there || m->told_abort)
+		return;
+	if (talk_send(m->talk, cookie_new_abort(m->id, &m->err), &e) == 0)
+		m->told_abort = true;
+}
+
+void migrate_undo(struct migrate *m)
+{
+	bool begun = *m->found || m->state >= MIGRATE_PREPARE;
+
+	migrate_set_state(m, MIGRATE_UNDO);
+	tell_there(m);
+	m->undo_until_ms = clock_ms() + UNDO_MS;
+	if (m->source_gone || !m->touched) {
+		m->undo_done_here = m->settled = true;
+		if (!m->source_gone && begun) {
+			struct err e = m->err;
+
+			err_set(&m->err, e.code, "%s; the VM %s here", e.text,
+				m->was_running ? "runs on" : "is as it was");
+		}
+		maybe_over(m);
+		if (m->state == MIGRATE_UNDO)
+			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+		return;
+	}
+	qmp_forget(m->qmp);
+	m->pace.back_batch = NULL;
+	/* In postcopy QEMU says at a look what it is in, and not after a cancel. */
+	if (m->migrating && !m->postcopy)
+		qmp_command(m->qmp, "migrate_cancel", NULL, NULL, NULL);
+	migrate_drop_relays(m, m->err.text);
+	look(m);
+}

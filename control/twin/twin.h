@@ -1,0 +1,75 @@
+/*
+ * The twin: how the source's QEMU is started anew on the destination. The source sends
+ * its command line; every option is looked up in a table (qargs) and kept, written
+ * anew for this host, left out, or refused by name. Nothing that the source says
+ * names a file here: images and what the guest boots are taken from the listed
+ * folders by their base name, and sockets and logs are made in a private folder.
+ */
+#ifndef ADIT_CONTROL_TWIN_H
+#define ADIT_CONTROL_TWIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/strvec.h"
+#include "control/vm/vmdesc.h"
+#include "proxy/rights.h"
+
+enum { TWIN_DIR_MAX = 100 };
+
+/* An image that the twin opens, each once. */
+struct twin_image {
+	char *path;
+	const struct vmdesc_disk *disk;
+	bool created;	/* by this job */
+	bool full;	/* its space is taken as it is made */
+	unsigned tries; /* to make it, that failed */
+	char *backing;	/* what it is made over, with --copy-storage inc; else NULL */
+	/* the file that the twin has open; 0 where it is not a regular one, or not known */
+	unsigned long long dev, ino;
+};
+
+/* A file below images that are made over it: it is only read. */
+struct twin_backing {
+	char *path;
+	const struct vmdesc_backing *from;
+};
+
+/* Embedded; zeroed is empty. */
+struct twin {
+	struct strvec argv;
+	char dir[TWIN_DIR_MAX]; /* its private folder, which is not made here */
+	bool dir_made;
+	char qmp[4096];	       /* its monitor */
+	char qemu_version[32]; /* as it says itself */
+	struct twin_image *images;
+	size_t image_count;
+	struct twin_backing *backings;
+	size_t backing_count;
+	struct strvec chain; /* all files that stand below an image, found by the job */
+	struct strvec files; /* what else it reads: what the guest boots */
+	struct strvec notes; /* what is different from the source, for a person */
+};
+
+/* The listed binary of the same name as the source's, the same path first; one of rights'.
+ * NULL with ERR_REFUSED. */
+const char *twin_binary(const struct vmdesc *d, const struct rights *rights, struct err *e);
+
+/* Plans the twin of d under a peer's rights, with its folder in run_dir. job is the job's id.
+ * ERR_REFUSED names the option and the mend; nothing is made. */
+int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *rights,
+	      const char *run_dir, const char *job, struct err *e);
+
+/* Sets t->dir and t->qmp only: the private folder of a VM that somebody else starts. */
+int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, const char *job,
+	       struct err *e);
+
+/* Whether u, as whom the twin is to be started, may run it, open what is there already of its
+ * images and files, and reach what is to be made. One that is not given may. ERR_REFUSED with the
+ * file and the user. */
+int twin_check_user(const struct twin *t, const struct user *u, struct err *e);
+
+void twin_fini(struct twin *t);
+
+#endif

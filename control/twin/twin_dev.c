@@ -1,0 +1,230 @@
+/* The twin's machine, devices, objects and networks: what is of the source host only is
+ * refused by name. */
+#include "control/twin/twin_i.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(struct twin_plan *p)
+{
+	return err_set(p->e, ERR_SPACE, "no memory for the command line");
+}
+
+static int add_options(struct twin_plan *p, const char *option, const struct qopts *o)
+{
+	char *text = qopts_text(o);
+
+	if (!text)
+		return no_memory(p);
+	twin_add(p, option, text);
+	free(text);
+	return 0;
+}
+
+int twin_machine(struct twin_plan *p, const char *value)
+{
+	static const char *const files[] = {"kernel",	"initrd", "dtb",      "dumpdtb",
+					    "firmware", "append", "igvm-cfg", "boot.splash"};
+	struct qopts o = {0};
+	int r = 0;
+
+	p->has_machine = true;
+	if (qopts_parse(&o, value, "type") < 0)
+		return no_memory(p);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !r; i++)
+		if (qopts_get(&o, files[i]))
+			r = twin_refuse(p, "machine", value,
+					"it names a file of the source host: "
+					"write it as an option of its own");
+	/* An alias ("pc") may stand for another version there. */
+	if (r == 0 && *p->d->machine && qopts_set(&o, "type", p->d->machine) < 0)
+		r = no_memory(p);
+	if (r == 0)
+		r = add_options(p, "machine", &o);
+	qopts_fini(&o);
+	return r;
+}
+
+/* Devices behind which is something of the source host. */
+static const char *const host_devices[] = {
+    "vfio",	    "usb-host",	    "vhost",	 "ivshmem",
+    "pci-assign",   "usb-mtp",	    "virtio-9p", "usb-redir",
+    "u2f-passthru", "u2f-emulated", "ccid-card", "virtio-input-host",
+    "scsi-generic", "scsi-block",   "loader",	 "guest-loader",
+    "tpm-",	    "xen-",	    "rdma",	 "pvrdma",
+    "cxl-",	    "iommufd",	    "ap-",	 "virtio-gpu-rutabaga",
+};
+
+static int check_driver(struct twin_plan *p, const char *driver, const char *value)
+{
+	if (!driver)
+		return twin_refuse(p, "device", value, "it names no driver");
+	for (size_t i = 0; i < sizeof(host_devices) / sizeof(host_devices[0]); i++)
+		if (strncmp(driver, host_devices[i], strlen(host_devices[i])) == 0)
+			return twin_refuse(p, "device", value,
+					   "what is behind it is of the source "
+					   "host, and does not move; " TWIN_ATTACH);
+	return 0;
+}
+
+/* romfile, evdev, mdev, ...: whatever names a file would read one of this host. */
+static int check_property(struct twin_plan *p, const char *key, const char *s, const char *value)
+{
+	size_t len = strlen(key);
+	bool file = len >= 4 && strcmp(key + len - 4, "file") == 0; /* romfile, sdrfile, ... */
+
+	if (!s || !(twin_is_host_path(s) || (file && strchr(s, '/'))))
+		return 0;
+	return twin_refuse(p, "device", value,
+			   "a property of it names a file of the source host; " TWIN_ATTACH);
+}
+
+int twin_device(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	json_t *json, *v;
+	const char *key;
+	char *now;
+	int r;
+
+	if (*value == '{') {
+		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+		r = check_driver(p, json_string_value(json_object_get(json, "driver")), value);
+		json_object_foreach(json, key, v) if (r == 0) r =
+		    check_property(p, key, json_string_value(v), value);
+		json_decref(json);
+	} else {
+		if (qopts_parse(&o, value, "driver") < 0)
+			return no_memory(p);
+		r = check_driver(p, qopts_get(&o, "driver"), value);
+		for (size_t i = 0; i < o.count && r == 0; i++)
+			r = check_property(p, o.at[i].key ? o.at[i].key : "", o.at[i].value, value);
+		qopts_fini(&o);
+	}
+	if (r == 0)
+		r = twin_block_device(p, value, &now);
+	if (r == 0) {
+		twin_add(p, "device", now ? now : value);
+		free(now);
+	}
+	return r;
+}
+
+static bool object_kept(const char *type)
+{
+	static const char *const kept[] = {
+	    "iothread",	      "memory-backend-ram", "memory-backend-memfd",
+	    "throttle-group", "rng-builtin",	    "rng-random",
+	    "thread-context", "main-loop",
+	    "can-bus",	      "cryptodev-backend",  "cryptodev-backend-builtin",
+	    "authz-simple",   "authz-list"};
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (strcmp(type, kept[i]) == 0)
+			return true;
+	return false;
+}
+
+static int check_object(struct twin_plan *p, const char *type, const char *file, const char *name)
+{
+	/* The value may be a secret: the type alone is told. */
+	if (!type)
+		return twin_refuse(p, "object", "", "it names no type");
+	if (!object_kept(type))
+		return twin_refuse(p, "object", type, "it is of the source host; " TWIN_ATTACH);
+	if (file)
+		return twin_refuse(p, "object", type, "it reads a file of the source host");
+	if (name && strcmp(name, "/dev/urandom") != 0 && strcmp(name, "/dev/random") != 0)
+		return twin_refuse(p, "object", type,
+				   "random bytes are taken from /dev/urandom or "
+				   "/dev/random only");
+	return 0;
+}
+
+/* A secret: it was made of what the source has handed over, at the beginning. */
+static int check_secret(struct twin_plan *p, const char *id, bool has_data, bool has_file)
+{
+	if (has_file)
+		return twin_refuse(p, "object", "secret", "it reads a file of the source host");
+	if (has_data)
+		return twin_refuse(p, "object", "secret",
+				   "what is in it stands in the command line, where everybody sees "
+				   "it: the source's adit is to hand it over apart");
+	if (!id || !vmdesc_secret_by_id(p->d, id))
+		return twin_refuse(p, "object", "secret", "the source has not handed it over");
+	return 0;
+}
+
+int twin_object(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	bool secret = false;
+	json_t *json;
+	int r;
+
+	if (*value == '{') {
+		const char *type;
+
+		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+		type = json_string_value(json_object_get(json, "qom-type"));
+		secret = type && strcmp(type, "secret") == 0;
+		if (secret)
+			r = check_secret(p, json_string_value(json_object_get(json, "id")),
+					 json_object_get(json, "data"),
+					 json_object_get(json, "file"));
+		else
+			r = check_object(p, type, json_string_value(json_object_get(json, "file")),
+					 json_string_value(json_object_get(json, "filename")));
+		json_decref(json);
+	} else {
+		if (qopts_parse(&o, value, "qom-type") < 0)
+			return no_memory(p);
+		secret = qopts_get(&o, "qom-type") && !strcmp(qopts_get(&o, "qom-type"), "secret");
+		if (secret)
+			r = check_secret(p, qopts_get(&o, "id"),
+					 qopts_get(&o, "data"), qopts_get(&o, "file"));
+		else
+			r = check_object(p, qopts_get(&o, "qom-type"), qopts_get(&o, "file"),
+					 qopts_get(&o, "filename"));
+		qopts_fini(&o);
+	}
+	if (r == 0 && !secret)
+		twin_add(p, "object", value);
+	return r;
+}
+
+int twin_net(struct twin_plan *p, const char *option, const char *value)
+{
+	static const char *const ports[] = {"hostfwd", "guestfwd"};
+	static const char *const files[] = {"smb", "tftp", "bootfile"};
+	struct qopts o = {0};
+	const char *type;
+	int r = 0;
+
+	if (*value == '{')
+		return twin_refuse(p, option, value, "adit does not read it as JSON; " TWIN_ATTACH);
+	if (qopts_parse(&o, value, "type") < 0)
+		return no_memory(p);
+	type = qopts_get(&o, "type");
+	if (!type || (strcmp(type, "user") != 0 && strcmp(type, "none") != 0 &&
+		      strcmp(type, "nic") != 0 && strcmp(type, "hubport") != 0)) {
+		r = twin_refuse(p, option, value,
+				"this network is of the source host; " TWIN_ATTACH);
+		goto out;
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !r; i++)
+		if (qopts_get(&o, files[i]))
+			r = twin_refuse(p, option, value,
+					"it reads files of the source host; " TWIN_ATTACH);
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && !r; i++)
+		if (qopts_remove(&o, ports[i]))
+			strvec_pushf(&p->t->notes, "-%s: %s is left out: QEMU opens no port there",
+				     option, ports[i]);
+	if (r == 0)
+		r = add_options(p, option, &o);
+out:
+	qopts_fini(&o);
+	return r;
+}

@@ -1,0 +1,459 @@
+/*
+ * The twin's images and files: what -drive and -blockdev name, -kernel, -bios. A
+ * path of the source becomes the file of that name in one of the listed folders.
+ */
+#include "control/twin/twin_i.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/host/backing.h"
+
+/* What may stand behind an image: files, and filters before them. Not vmdk, whose
+ * contents name any other files as its parts. */
+static const char *const drivers[] = {
+    "raw",	   "qcow2",    "qed",	       "luks",	       "vdi",	  "vpc",      "vhdx",	     "file",
+    "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
+};
+
+static bool driver_known(const char *driver)
+{
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+		if (strcmp(drivers[i], driver) == 0)
+			return true;
+	return false;
+}
+
+static const char *plain(const char *path)
+{
+	return strncmp(path, "file:", 5) == 0 ? path + 5 : path;
+}
+
+bool twin_is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path)
+{
+	char full[4096];
+
+	path = plain(path);
+	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
+		 path);
+	return strcmp(disk->file, path) == 0 || strcmp(disk->file, full) == 0;
+}
+
+const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path)
+{
+	for (size_t i = 0; i < d->disk_count; i++)
+		if (twin_is_image_of(d, &d->disks[i], path))
+			return &d->disks[i];
+	return NULL;
+}
+
+/* The file here that stands for b, below disk: its path goes to path. */
+static int add_backing(struct twin_plan *p, const struct vmdesc_disk *disk,
+		       const struct vmdesc_backing *b, char *path, size_t size)
+{
+	struct twin *t = p->t;
+	struct twin_backing *more;
+
+	if (backing_find(p->rights->images, disk, b, path, size, p->e) < 0)
+		return p->e->code;
+	more = realloc(t->backings, (t->backing_count + 1) * sizeof(*more));
+	if (!more)
+		return err_set(p->e, ERR_SPACE, "no memory for the images");
+	t->backings = more;
+	more[t->backing_count] = (struct twin_backing){.path = strdup(path), .from = b};
+	if (!more[t->backing_count].path)
+		return err_set(p->e, ERR_SPACE, "no memory for the images");
+	t->backing_count++;
+	return 0;
+}
+
+static int add_image(struct twin_plan *p, const char *path, const struct vmdesc_disk *disk)
+{
+	struct twin_image *more;
+	struct twin *t = p->t;
+	struct err *e = p->e;
+	char backing[4096];
+	bool over = p->d->inc && disk->copy;
+
+	for (size_t i = 0; i < t->image_count; i++)
+		if (strcmp(t->images[i].path, path) == 0)
+			return 0; /* one file behind two drives */
+	if (over && !disk->backing_count)
+		return err_set(e, ERR_REFUSED, "disk %s has no backing file (--copy-storage inc)",
+			       disk->name);
+	if (over && add_backing(p, disk, &disk->backing[0], backing, sizeof(backing)) < 0)
+		return e->code;
+	more = realloc(t->images, (t->image_count + 1) * sizeof(*more));
+	if (!more)
+		return err_set(e, ERR_SPACE, "no memory for the images");
+	t->images = more;
+	more[t->image_count] = (struct twin_image){
+	    .path = strdup(path), .disk = disk, .backing = over ? strdup(backing) : NULL};
+	if (!more[t->image_count].path || (over && !more[t->image_count].backing))
+		return err_set(e, ERR_SPACE, "no memory for the images");
+	t->image_count++;
+	return 0;
+}
+
+static bool taken(const struct twin *t, const char *path, const struct vmdesc_disk *disk)
+{
+	for (size_t i = 0; i < t->image_count; i++)
+		if (strcmp(t->images[i].path, path) == 0 &&
+		    strcmp(t->images[i].disk->file, disk->file) != 0)
+			return true;
+	return false;
+}
+
+/* Where the image of disk is to be: where a file of that name is, else the first
+ * folder. A name that another disk has got is told apart by the disk's. */
+static int place(struct twin_plan *p, const char *source, const struct vmdesc_disk *disk, char *out,
+		 size_t size)
+{
+	const char *name = twin_base_name(p, source);
+	const char *const *dirs = p->rights->images;
+	const char *dir = dirs ? dirs[0] : NULL;
+
+	if (!name)
+		return p->e->code;
+	/* A source may call a drive empty whose image it names all the same. */
+	if (!dir)
+		return err_set(p->e, ERR_REFUSED,
+			       "there is no folder for the VM's images: start "
+			       "the destination's adit serve with --images DIR (images = in "
+			       "adit.conf)");
+	for (int again = 0; again < 2; again++) {
+		for (; *dirs; dirs++) {
+			snprintf(out, size, "%s/%s%s%s", *dirs, again ? disk->name : "",
+				 again ? "-" : "", name);
+			if (access(out, F_OK) == 0)
+				dir = *dirs;
+		}
+		snprintf(out, size, "%s/%s%s%s", dir, again ? disk->name : "", again ? "-" : "",
+			 name);
+		if (!taken(p->t, out, disk))
+			break;
+		dirs = p->rights->images;
+	}
+	if (taken(p->t, out, disk))
+		return err_set(p->e, ERR_REFUSED,
+			       "the image of drive %s would be %.200s, which is "
+			       "another drive's already; " TWIN_ATTACH,
+			       disk->name, out);
+	return add_image(p, out, disk);
+}
+
+bool twin_is_firmware(const char *path)
+{
+	static const char *const folders[] = {"/usr/share/qemu/", "/usr/share/seabios/",
+					      "/usr/share/OVMF/", "/usr/share/AAVMF/",
+					      "/usr/share/edk2/", "/usr/share/edk2-ovmf/",
+					      "/usr/share/ovmf/", "/usr/share/qemu-efi-aarch64/"};
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strncmp(path, folders[i], strlen(folders[i])) == 0 && !strstr(path, "/.."))
+			return true;
+	return false;
+}
+
+/* Storage that is not a file: "nbd://...", "rbd:...", "json:...". */
+static bool is_remote(const char *path)
+{
+	return path[strcspn(path, ":/")] == ':';
+}
+
+/* What stands below a disk that is copied without it, by the path of its image; NULL. */
+static const struct vmdesc_backing *backing_of(const struct vmdesc *d, const char *path,
+					       const struct vmdesc_disk **disk)
+{
+	char full[4096];
+
+	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
+		 path);
+	for (size_t i = 0; d->inc && i < d->disk_count; i++)
+		for (size_t k = 0; d->disks[i].copy && k < d->disks[i].backing_count; k++) {
+			*disk = &d->disks[i];
+			if (strcmp(d->disks[i].backing[k].file, path) == 0 ||
+			    strcmp(d->disks[i].backing[k].file, full) == 0)
+				return &d->disks[i].backing[k];
+		}
+	return NULL;
+}
+
+/* Rewrites the path of an image, which option names. disk: whose it is; NULL: found by
+ * the path. *below says that it is a backing file's, which is to be read only. */
+static int move(struct twin_plan *p, const char *option, const char *path,
+		const struct vmdesc_disk *disk, char *out, size_t size, bool *below)
+{
+	const struct vmdesc_backing *backing;
+
+	path = plain(path);
+	if (is_remote(path))
+		return twin_refuse(p, option, path,
+				   "storage that is not a file is reached from "
+				   "each host; " TWIN_ATTACH);
+	*below = false;
+	if (!disk)
+		disk = twin_disk_of(p->d, path);
+	if (!disk && (backing = backing_of(p->d, path, &disk)) != NULL) {
+		*below = true;
+		return add_backing(p, disk, backing, out, size);
+	}
+	if (!disk)
+		return twin_refuse(p, option, path,
+				   "no drive of the running VM has this image any "
+				   "more; " TWIN_ATTACH);
+	if (disk->read_only && twin_is_firmware(path)) {
+		snprintf(out, size, "%s", path);
+		return 0;
+	}
+	return place(p, path, disk, out, size);
+}
+
+int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
+		    char *out, size_t size)
+{
+	bool below;
+
+	return move(p, option, disk->file, disk, out, size, &below);
+}
+
+static bool is_filename(const char *key)
+{
+	size_t len = strlen(key);
+
+	return strcmp(key, "filename") == 0 || (len > 9 && !strcmp(key + len - 9, ".filename"));
+}
+
+static bool is_driver(const char *key)
+{
+	size_t len = strlen(key);
+
+	return strcmp(key, "driver") == 0 || (len > 7 && !strcmp(key + len - 7, ".driver"));
+}
+
+/* What would open an image that is locked. */
+static const char *const lock_keys[] = {"locking", "file.locking", "force-share",
+					"file.force-share"};
+
+static bool is_lock_key(const char *key)
+{
+	return strcmp(key, "locking") == 0 || strcmp(key, "force-share") == 0;
+}
+
+/* ---- key=value ---- */
+
+int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
+		      const struct vmdesc_disk *disk, const char *text)
+{
+	const bool drive = strcmp(option, "drive") == 0;
+	const char *node = qopts_get(o, "node-name");
+	bool read_only = node && strvec_has(&p->below, node), below;
+	char path[4096];
+
+	for (size_t i = 0; i < o->count; i++) {
+		const char *key = o->at[i].key;
+		char *value;
+
+		/* A copy that holds everything has nothing below it; an overlay that is made
+		 * names its backing file itself. */
+		if (!key || ((drive || !p->d->inc) && strncmp(key, "backing.", 8) == 0))
+			continue;
+		if (is_driver(key) && strcmp(o->at[i].value, "host_device") == 0)
+			memcpy(o->at[i].value, "file", sizeof("file")); /* its copy is one */
+		if (is_driver(key) && !driver_known(o->at[i].value))
+			return twin_refuse(p, option, text,
+					   "storage of this kind is not moved by "
+					   "adit; " TWIN_ATTACH);
+		if (strcmp(key, "format") == 0 && !driver_known(o->at[i].value))
+			return twin_refuse(p, option, text,
+					   "an image of this format is not moved "
+					   "by adit; " TWIN_ATTACH);
+		if (!is_filename(key) && strcmp(key, "file") != 0)
+			continue;
+		/* "file" of -blockdev is a node; of -drive a path, or empty. */
+		if (strcmp(key, "file") == 0 &&
+		    (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
+			continue;
+		if (move(p, option, o->at[i].value, strncmp(key, "backing.", 8) == 0 ? NULL : disk,
+			 path, sizeof(path), &below) < 0)
+			return p->e->code;
+		read_only = read_only || (below && strncmp(key, "backing.", 8) != 0);
+		value = strdup(path);
+		if (!value)
+			return err_set(p->e, ERR_SPACE, "no memory for the command line");
+		free(o->at[i].value);
+		o->at[i].value = value;
+	}
+	/* An image that another QEMU writes to is not to be opened beside it. */
+	for (size_t i = 0; i < sizeof(lock_keys) / sizeof(lock_keys[0]); i++)
+		qopts_remove(o, lock_keys[i]);
+	if (read_only && qopts_set(o, "read-only", "on") < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (p->d->inc && !drive)
+		return 0;
+	/* The copy holds everything: no backing file is needed. */
+	qopts_remove_prefix(o, "backing.");
+	if (p->d->inc)
+		qopts_remove(o, "backing");
+	else if (qopts_get(o, "backing"))
+		qopts_set(o, "backing", "");
+	return 0;
+}
+
+int twin_add_options(struct twin_plan *p, const char *option, const struct qopts *o)
+{
+	char *text = qopts_text(o);
+
+	if (!text)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	twin_add(p, option, text);
+	free(text);
+	return 0;
+}
+
+/* ---- JSON ---- */
+
+/* *read_only: o is, or is right above, a backing file. */
+static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsigned depth,
+			bool *read_only)
+{
+	const char *key, *node = json_string_value(json_object_get(o, "node-name"));
+	bool is_below = node && strvec_has(&p->below, node), under;
+	json_t *v;
+	void *next;
+	char path[4096];
+
+	if (depth > 16)
+		return twin_refuse(p, "blockdev", text, "it is nested too deeply");
+	json_object_foreach_safe(o, next, key, v)
+	{
+		const char *s = json_string_value(v);
+
+		if (is_lock_key(key)) {
+			json_object_del(o, key);
+		} else if (strcmp(key, "backing") == 0 && !p->d->inc) {
+			json_object_set_new(o, key, json_null());
+		} else if (json_is_object(v)) {
+			if (rewrite_json(p, v, text, depth + 1, &under) < 0)
+				return p->e->code;
+			is_below = is_below || (under && strcmp(key, "backing") != 0);
+		} else if (s && strcmp(key, "driver") == 0 && strcmp(s, "host_device") == 0) {
+			json_object_set_new(o, key, json_string("file")); /* its copy is one */
+		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
+			return twin_refuse(p, "blockdev", text,
+					   "storage of this kind is not moved "
+					   "by adit; " TWIN_ATTACH);
+		} else if (s && strcmp(key, "filename") == 0) {
+			if (move(p, "blockdev", s, NULL, path, sizeof(path), &under) < 0)
+				return p->e->code;
+			is_below = is_below || under;
+			json_object_set_new(o, key, json_string(path));
+		}
+	}
+	if (is_below)
+		json_object_set_new(o, "read-only", json_true());
+	*read_only = is_below;
+	return 0;
+}
+
+int twin_find_below(struct twin_plan *p)
+{
+	for (size_t i = 0; p->d->inc && i < p->args->count; i++) {
+		const struct qargs_item *it = &p->args->at[i];
+		const char *node = NULL;
+		struct qopts o = {0};
+		json_t *json = NULL;
+
+		if (!it->option || it->option->rule != QARGS_BLOCKDEV)
+			continue;
+		if (*it->value == '{') {
+			json = json_loads(it->value, 0, NULL);
+			node = json_string_value(json_object_get(json, "backing"));
+		} else if (qopts_parse(&o, it->value, "driver") < 0) {
+			return err_set(p->e, ERR_SPACE, "no memory for the command line");
+		} else {
+			node = qopts_get(&o, "backing");
+		}
+		if (node && *node)
+			strvec_push(&p->below, node);
+		json_decref(json);
+		qopts_fini(&o);
+	}
+	return 0;
+}
+
+static int blockdev_json(struct twin_plan *p, const char *value)
+{
+	json_t *o = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+	char *text = NULL;
+	bool read_only;
+	int r;
+
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return twin_refuse(p, "blockdev", value, "it is not a JSON object");
+	}
+	r = rewrite_json(p, o, value, 0, &read_only);
+	if (r == 0 && !(text = json_dumps(o, JSON_COMPACT)))
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (r == 0)
+		twin_add(p, "blockdev", text);
+	free(text);
+	json_decref(o);
+	return r;
+}
+
+int twin_blockdev(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	int r;
+
+	if (twin_block_left_out(p, value))
+		return 0;
+	if (twin_crypt_option(p, "blockdev", NULL, value) < 0)
+		return p->e->code;
+	if (*value == '{')
+		return blockdev_json(p, value);
+	if (qopts_parse(&o, value, "driver") < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	r = twin_rewrite_keys(p, "blockdev", &o, NULL, value);
+	if (r == 0)
+		r = twin_add_options(p, "blockdev", &o);
+	qopts_fini(&o);
+	return r;
+}
+
+/* ---- what the guest boots ---- */
+
+int twin_host_file(struct twin_plan *p, const char *option, const char *value)
+{
+	const char *name = twin_base_name(p, value);
+	char path[4096];
+
+	if (!name)
+		return p->e->code;
+	for (const char *const *dir = p->rights->images; dir && *dir; dir++) {
+		snprintf(path, sizeof(path), "%s/%s", *dir, name);
+		if (access(path, R_OK) == 0) {
+			twin_add(p, option, path);
+			strvec_push(&p->t->files, path);
+			return 0;
+		}
+	}
+	return twin_refuse(p, option, value,
+			   "that file is taken from the destination's --images "
+			   "folder, and is not there: copy it there");
+}
+
+int twin_firmware(struct twin_plan *p, const char *option, const char *value)
+{
+	/* without '/': in QEMU's own data folder */
+	if (strchr(value, '/') && !twin_is_firmware(value))
+		return twin_host_file(p, option, value);
+	twin_add(p, option, value);
+	return 0;
+}

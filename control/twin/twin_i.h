@@ -1,0 +1,98 @@
+/* What the files of the twin share: twin.c (the whole), twin_disk.c (images and
+ * files), twin_char.c (sockets, logs, displays), twin_dev.c (devices, objects, networks).
+ * Nobody else includes it. */
+#ifndef ADIT_CONTROL_TWIN_I_H
+#define ADIT_CONTROL_TWIN_I_H
+
+#include <jansson.h>
+
+#include "control/twin/twin.h"
+#include "control/vm/qargs.h"
+#include "control/vm/qopts.h"
+
+#define TWIN_ATTACH                                                                                \
+	"start the VM on the destination yourself with -incoming defer, and use --dest-qmp"
+
+struct twin_plan {
+	struct twin *t;
+	const struct vmdesc *d;
+	const struct rights *rights;
+	const char *run_dir;
+	const struct qargs *args;
+	unsigned serials, parallels; /* -serial, -parallel options so far */
+	bool has_display, has_machine, has_name;
+	struct strvec below; /* nodes that other -blockdev options have as their backing */
+	struct strvec used;  /* names given in the private folder */
+	struct strvec places; /* "ide 1 0": what -drive and its like have taken so far */
+	json_t *nodes;	      /* of each -blockdev, by its name, its options as a tree */
+	json_t *needed;	      /* the names of those that the twin is to have */
+	bool *seen;	      /* of each drive: an option was taken that stands for it */
+	struct err *e;
+};
+
+/* Each adds to t->argv what becomes of the option; 0 or e's code. */
+int twin_drive(struct twin_plan *p, const char *value);
+int twin_blockdev(struct twin_plan *p, const char *value);
+/* Looks through all -blockdev options for nodes that others have as their backing. */
+int twin_find_below(struct twin_plan *p);
+int twin_image_option(struct twin_plan *p, const struct qargs_item *it);
+/* Rewrites the options of disk (NULL: found by the path) that name an image or a driver. */
+int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
+		      const struct vmdesc_disk *disk, const char *text);
+int twin_add_options(struct twin_plan *p, const char *option, const struct qopts *o);
+/* Whether path is the image that disk has now, both as the source names them; the disk
+ * whose image it is, or NULL. */
+bool twin_is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path);
+const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path);
+/* Where disk's image is to be; it is the plan's from then on. */
+int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
+		    char *out, size_t size);
+/* Reads all -blockdev and -device options: which nodes the twin needs. */
+int twin_block_read(struct twin_plan *p);
+void twin_block_fini(struct twin_plan *p);
+/* Whether nobody needs the node of this -blockdev there. */
+bool twin_block_left_out(const struct twin_plan *p, const char *value);
+/* Whether d is a drive without an image: null-co, null-aio. */
+bool twin_block_is_nothing(const struct vmdesc_disk *d);
+/* An option was taken that stands for the drive d (NULL: none). */
+void twin_block_saw(struct twin_plan *p, const struct vmdesc_disk *d);
+/* Holds a -device to what it has now. *out is what becomes of it (the caller frees it), NULL
+ * when it stays as it is. */
+int twin_block_device(struct twin_plan *p, const char *value, char **out);
+/* After all options: every drive that has something has its option, every disk that is
+ * copied its own image. */
+int twin_block_end(struct twin_plan *p);
+int twin_host_file(struct twin_plan *p, const char *option, const char *value);
+int twin_firmware(struct twin_plan *p, const char *option, const char *value);
+int twin_chardev(struct twin_plan *p, const char *value);
+int twin_char(struct twin_plan *p, const char *option, const char *value);
+int twin_monitor(struct twin_plan *p, const char *value);
+int twin_display(struct twin_plan *p, const char *value);
+int twin_nographic(struct twin_plan *p);
+int twin_vnc(struct twin_plan *p, const char *value);
+int twin_device(struct twin_plan *p, const char *value);
+int twin_object(struct twin_plan *p, const char *value);
+/* Whether the description's disks and secrets are such that no disk lies in plaintext here that does
+ * not at the source; and, where a -drive (of disk, if that is known) or -blockdev speaks of
+ * encryption, whether the description does. ERR_REFUSED. */
+int twin_crypt_check(struct twin_plan *p);
+int twin_crypt_option(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
+		      const char *value);
+int twin_net(struct twin_plan *p, const char *option, const char *value);
+int twin_machine(struct twin_plan *p, const char *value);
+
+/* Adds -option value. */
+void twin_add(struct twin_plan *p, const char *option, const char *value);
+/* Refuses -option value with why; returns the code. */
+int twin_refuse(struct twin_plan *p, const char *option, const char *value, const char *why);
+/* DIR/NAME in buf, where NAME was not used before in this plan; else DIR/NAME-2 and so on
+ * (before the suffix). */
+void twin_private_path(struct twin_plan *p, const char *name, char *buf, size_t size);
+/* Whether path is a file of the distribution's firmware, which is the same on every host. */
+bool twin_is_firmware(const char *path);
+/* Whether value names a file of the host as it stands: /path, or one with .. in it. */
+bool twin_is_host_path(const char *value);
+/* The part behind the last '/'; ERR_REFUSED (in p->e) for what is no file's name. */
+const char *twin_base_name(struct twin_plan *p, const char *path);
+
+#endif

@@ -1,0 +1,439 @@
+/* The description as the destination reads it, and the choice of disks: see
+ * vmdesc.h. Believes nothing about the strings but what the cookie's schema says. */
+#include "control/vm/vmdesc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "control/vm/pace.h"
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static uint64_t num(const json_t *o, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(o, key));
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static bool flag(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+static void strings(struct strvec *v, const json_t *array)
+{
+	size_t i;
+	const json_t *item;
+
+	json_array_foreach(array, i, item) strvec_push(v, json_string_value(item));
+}
+
+static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
+{
+	const json_t *o;
+	size_t i;
+
+	k->backing_count = json_array_size(chain);
+	if (!k->backing_count)
+		return 0;
+	k->backing = calloc(k->backing_count, sizeof(*k->backing));
+	if (!k->backing)
+		return -1;
+	json_array_foreach(chain, i, o)
+	{
+		k->backing[i].file = str(o, "file");
+		k->backing[i].format = str(o, "format");
+		k->backing[i].size = num(o, "size");
+		k->backing[i].encrypted = flag(o, "encrypted");
+		k->backing[i].allocated = num(o, "allocated");
+	}
+	return 0;
+}
+
+static void parse_encryption(struct vmdesc_disk *k, const json_t *o)
+{
+	k->encryption.known = o != NULL;
+	k->encryption.format = str(o, "format");
+	k->encryption.driver = str(o, "driver");
+	k->encryption.secret = str(o, "secret");
+	k->encryption.cipher_alg = str(o, "cipher_alg");
+	k->encryption.cipher_mode = str(o, "cipher_mode");
+	k->encryption.ivgen_alg = str(o, "ivgen_alg");
+	k->encryption.ivgen_hash_alg = str(o, "ivgen_hash_alg");
+	k->encryption.hash_alg = str(o, "hash_alg");
+	k->encryption.slots = num(o, "slots");
+	k->encryption.iters = num(o, "iters");
+	k->encryption.detached = flag(o, "detached");
+}
+
+static int parse_disk(struct vmdesc_disk *k, const json_t *o)
+{
+	const json_t *q = json_object_get(o, "qcow2");
+
+	k->name = str(o, "name");
+	k->device = str(o, "device");
+	k->qdev = str(o, "qdev");
+	k->node = str(o, "node");
+	k->image_node = *str(o, "image_node") ? str(o, "image_node") : k->node;
+	k->format = str(o, "format");
+	k->limits = json_object_get(o, "limits");
+	k->limits_group = str(o, "limits_group");
+	if (pace_parted_from(k->limits_group))
+		k->limits_group = pace_parted_from(k->limits_group);
+	k->file = str(o, "file");
+	k->file_id = str(o, "file_id");
+	k->shared_with = str(o, "shared_with");
+	k->size = num(o, "size");
+	k->allocated = num(o, "allocated");
+	k->cluster_size = num(o, "cluster_size");
+	k->snapshots = flag(o, "snapshots");
+	k->read_only = flag(o, "read_only");
+	k->empty = flag(o, "empty");
+	k->removable = flag(o, "removable");
+	k->copy = flag(o, "copy");
+	k->qcow2.known = q != NULL;
+	k->qcow2.compat = str(q, "compat");
+	k->qcow2.cluster_size = num(q, "cluster_size");
+	k->qcow2.compression_type = str(q, "compression_type");
+	k->qcow2.refcount_bits = num(q, "refcount_bits");
+	k->qcow2.extended_l2 = flag(q, "extended_l2");
+	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");
+	parse_encryption(k, json_object_get(o, "encryption"));
+	return parse_backing(k, json_object_get(o, "backing"));
+}
+
+static int parse_secrets(struct vmdesc *d, const json_t *secrets)
+{
+	const json_t *o;
+	size_t i;
+
+	d->secret_count = json_array_size(secrets);
+	d->secrets = calloc(d->secret_count + 1, sizeof(*d->secrets));
+	if (!d->secrets)
+		return -1;
+	json_array_foreach(secrets, i, o)
+	{
+		d->secrets[i].id = str(o, "id");
+		d->secrets[i].format = *str(o, "format") ? str(o, "format") : "raw";
+		d->secrets[i].keyid = str(o, "keyid");
+		d->secrets[i].iv = str(o, "iv");
+		d->secrets[i].problem = str(o, "problem");
+	}
+	return 0;
+}
+
+int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
+{
+	const json_t *vm = json_object_get(msg, "vm"), *disks = json_object_get(msg, "disks"),
+		     *item;
+	size_t i;
+
+	memset(d, 0, sizeof(*d));
+	d->msg = json_incref(msg);
+	d->qemu = str(vm, "qemu");
+	d->package = str(vm, "package");
+	d->arch = str(vm, "arch");
+	d->machine = str(vm, "machine");
+	d->name = str(msg, "rename");
+	d->renamed = *d->name;
+	d->inc = strcmp(str(msg, "storage"), "inc") == 0;
+	if (!d->renamed)
+		d->name = str(vm, "name");
+	d->uuid = str(vm, "uuid");
+	d->throttle_groups = json_object_get(vm, "throttle_groups");
+	d->status = str(vm, "status");
+	d->host = str(vm, "host");
+	d->exe = str(vm, "exe");
+	d->cwd = str(vm, "cwd");
+	d->accel = str(vm, "accel");
+	d->cpu = str(vm, "cpu");
+	d->cpu_flags = str(vm, "cpu_flags");
+	d->running = flag(vm, "running");
+	d->memory = num(vm, "memory");
+	d->cpus = num(vm, "cpus");
+	d->fixed_memory = num(vm, "fixed_memory");
+	d->virtio_mem = num(vm, "virtio_mem");
+	strings(&d->argv, json_object_get(vm, "argv"));
+	strings(&d->nodes, json_object_get(vm, "nodes"));
+	d->nodes_known = json_object_get(vm, "nodes") != NULL;
+	strings(&d->plugged, json_object_get(vm, "plugged"));
+	strings(&d->unplugged, json_object_get(vm, "unplugged"));
+	strings(&d->cpu_lacks, json_object_get(vm, "cpu_lacks"));
+	d->disk_count = json_array_size(disks);
+	d->disks = calloc(d->disk_count + 1, sizeof(*d->disks));
+	if (parse_secrets(d, json_object_get(msg, "secrets")) < 0 || !d->disks || d->argv.failed ||
+	    d->nodes.failed || d->plugged.failed || d->unplugged.failed || d->cpu_lacks.failed) {
+		vmdesc_fini(d);
+		return err_set_sys(e, ENOMEM, "the VM's description");
+	}
+	json_array_foreach(disks, i, item) if (parse_disk(&d->disks[i], item) < 0)
+	{
+		vmdesc_fini(d);
+		return err_set_sys(e, ENOMEM, "the VM's description");
+	}
+	return 0;
+}
+
+void vmdesc_fini(struct vmdesc *d)
+{
+	strvec_fini(&d->argv);
+	strvec_fini(&d->nodes);
+	strvec_fini(&d->plugged);
+	strvec_fini(&d->unplugged);
+	strvec_fini(&d->cpu_lacks);
+	for (size_t i = 0; d->disks && i < d->disk_count; i++)
+		free(d->disks[i].backing);
+	free(d->disks);
+	free(d->secrets);
+	json_decref(d->msg);
+	memset(d, 0, sizeof(*d));
+}
+
+const struct vmdesc_disk *vmdesc_by_device(const struct vmdesc *d, const char *device)
+{
+	for (size_t i = 0; *device && i < d->disk_count; i++)
+		if (strcmp(d->disks[i].device, device) == 0)
+			return &d->disks[i];
+	return NULL;
+}
+
+const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const char *id)
+{
+	for (size_t i = 0; *id && i < d->secret_count; i++)
+		if (strcmp(d->secrets[i].id, id) == 0)
+			return &d->secrets[i];
+	return NULL;
+}
+
+const char *vmdesc_image_format(const struct vmdesc_disk *d)
+{
+	if (d->encryption.known && strcmp(d->encryption.driver, "luks") == 0)
+		return "luks";
+	/* the file's own node, and no other: how newer libvirt has a raw image */
+	if (strcmp(d->format, "file") == 0 || strcmp(d->format, "host_device") == 0)
+		return "raw";
+	return d->format;
+}
+
+const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *node)
+{
+	for (size_t i = 0; *node && i < d->disk_count; i++)
+		if (strcmp(d->disks[i].node, node) == 0)
+			return &d->disks[i];
+	return NULL;
+}
+
+/* "id" of "/machine/peripheral/id/virtio-backend", as QEMU has it for some devices; the
+ * whole of anything else. */
+static const char *device_id(const char *qdev, size_t *len)
+{
+	static const char named[] = "/machine/peripheral/";
+
+	if (strncmp(qdev, named, sizeof(named) - 1) == 0)
+		qdev += sizeof(named) - 1;
+	else if (*qdev == '/')
+		qdev = "";
+	*len = strcspn(qdev, "/");
+	return qdev;
+}
+
+static bool is_word(const char *s, size_t s_len, const char *word, size_t len)
+{
+	return len && s_len == len && strncmp(s, word, len) == 0;
+}
+
+static bool is_called(const json_t *disk, const char *word, size_t len)
+{
+	static const char *const keys[] = {"name", "node", "device", "qdev"};
+	const char *id;
+	size_t id_len;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		const char *s = str(disk, keys[i]);
+
+		if (is_word(s, strlen(s), word, len))
+			return true;
+	}
+	id = device_id(str(disk, "qdev"), &id_len);
+	return is_word(id, id_len, word, len);
+}
+
+/* Whether its image is called so: the whole path, or the last part of it. */
+static bool has_image(const json_t *disk, const char *word, size_t len)
+{
+	const char *file = str(disk, "file"), *slash = strrchr(file, '/');
+	const char *base = slash ? slash + 1 : file;
+
+	return is_word(file, strlen(file), word, len) || is_word(base, strlen(base), word, len);
+}
+
+/* The disk that word names. More than one has the same image's name: NULL, as with none. */
+static json_t *find_disk(const json_t *disks, const char *word, size_t len)
+{
+	json_t *disk, *found = NULL;
+	size_t i;
+
+	json_array_foreach(disks, i, disk) if (is_called(disk, word, len)) return disk;
+	json_array_foreach(disks, i, disk)
+	{
+		if (!has_image(disk, word, len))
+			continue;
+		if (found)
+			return NULL;
+		found = disk;
+	}
+	return found;
+}
+
+/* "a, b (node b0, device dev1)" of all disks, as far as there is room. */
+static void list_disks(const json_t *disks, char *buf, size_t size)
+{
+	const json_t *disk;
+	size_t i, at = 0;
+
+	buf[0] = 0;
+	json_array_foreach(disks, i, disk)
+	{
+		const char *name = str(disk, "name"), *node = str(disk, "node"), *id;
+		size_t id_len;
+		int n;
+
+		id = device_id(str(disk, "qdev"), &id_len);
+		if (*node == '#' || strcmp(node, name) == 0)
+			node = "";
+		if (is_word(id, id_len, name, strlen(name)) || !id_len)
+			id_len = 0;
+		n = snprintf(buf + at, size - at, "%s%s%s%s%s%s%s%.*s%s", at ? ", " : "", name,
+			     *node || id_len ? " (" : "", *node ? "node " : "", node,
+			     *node && id_len ? ", " : "", id_len ? "device " : "", (int)id_len, id,
+			     *node || id_len ? ")" : "");
+		if (n < 0 || (size_t)n >= size - at) {
+			snprintf(buf + at, size - at, "%s", at ? ", ..." : "...");
+			return;
+		}
+		at += (size_t)n;
+	}
+}
+
+static bool can_copy(const json_t *disk)
+{
+	return !flag(disk, "empty") && !flag(disk, "read_only") && !*str(disk, "shared_with");
+}
+
+static int select_one(const json_t *disks, const char *word, size_t len, struct err *e)
+{
+	json_t *disk = find_disk(disks, word, len);
+	char all[300];
+
+	if (!disk) {
+		list_disks(disks, all, sizeof(all));
+		return err_set(e, ERR_USAGE,
+			       "--disks %.*s: the VM has no such disk; it has %s (an image's file "
+			       "name will do where only one has it)",
+			       len > 100 ? 100 : (int)len, word, *all ? all : "none");
+	}
+	if (!can_copy(disk))
+		return err_set(e, ERR_USAGE, "--disks %.*s: this drive is %s, it cannot be copied",
+			       len > 100 ? 100 : (int)len, word,
+			       flag(disk, "empty")	 ? "empty"
+			       : flag(disk, "read_only") ? "read-only"
+							 : "the same node as another");
+	json_object_set_new(disk, "copy", json_true());
+	return 0;
+}
+
+int vmdesc_select(json_t *disks, const char *spec, struct err *e)
+{
+	bool all = strcmp(spec, "all") == 0, none = strcmp(spec, "none") == 0;
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+	    json_object_set_new(disk, "copy", json_boolean(all && can_copy(disk)));
+	while (!all && !none && *spec) {
+		size_t len = strcspn(spec, ",");
+
+		if (select_one(disks, spec, len, e) < 0)
+			return e->code;
+		spec += len + (spec[len] == ',');
+	}
+	return 0;
+}
+
+int vmdesc_check_inc(const json_t *disks, struct err *e)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+	{
+		if (!flag(disk, "copy"))
+			continue;
+		if (!json_array_size(json_object_get(disk, "backing")))
+			return err_set(e, ERR_USAGE,
+				       "--copy-storage inc: disk %s has no backing file: use "
+				       "--copy-storage all, or name the other disks with --disks",
+				       str(disk, "name"));
+		if (strcmp(str(disk, "format"), "qcow2") != 0)
+			return err_set(e, ERR_USAGE,
+				       "--copy-storage inc: disk %s is of format %s; only a qcow2 "
+				       "image over a backing file can be copied so",
+				       str(disk, "name"), str(disk, "format"));
+	}
+	return 0;
+}
+
+int vmdesc_check_name(const char *name, struct err *e)
+{
+	if (!*name || strlen(name) > 200)
+		return err_set(e, ERR_USAGE, "a VM's name has 1 to 200 bytes");
+	for (const char *p = name; *p; p++)
+		if (*p == '/' || (unsigned char)*p < 0x20 || *p == 0x7f)
+			return err_set(e, ERR_USAGE, "a VM's name has no %s in it",
+				       *p == '/' ? "'/'" : "newline or other control character");
+	return 0;
+}
+
+const char *vmdesc_host(char *buf, size_t size)
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	buf[0] = 0;
+	if (f) {
+		if (fgets(buf, (int)size, f))
+			buf[strcspn(buf, "\n")] = 0;
+		fclose(f);
+	}
+	return buf;
+}
+
+bool vmdesc_is_here(const struct vmdesc *d)
+{
+	char here[64];
+
+	vmdesc_host(here, sizeof(here));
+	return *here && strcmp(here, d->host) == 0;
+}
+
+int vmdesc_file_id(const char *dir, const char *path, char *buf, size_t size)
+{
+	char full[8192];
+	struct stat st;
+
+	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : dir, *path == '/' ? "" : "/",
+		 path);
+	if (stat(full, &st) < 0)
+		return -1;
+	snprintf(buf, size, "%llx:%llx", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return 0;
+}

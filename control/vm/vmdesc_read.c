@@ -1,0 +1,406 @@
+/*
+ * Reads a VM on the source: see vmdesc.h. QEMU is asked over QMP for what it is,
+ * and /proc for how it was started. What only /proc can say may be missing (another
+ * PID namespace, no right to look): then a VM can still go to a QEMU that waits on
+ * the destination, and argv_err says why it cannot be launched there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/qmp/qmp.h"
+#include "control/vm/qargs.h"
+#include "control/vm/secret_source.h"
+#include "control/vm/throttle.h"
+#include "control/vm/vmdesc.h"
+#include "control/vm/vmdesc_cpu.h"
+#include "control/vm/vmdesc_devices.h"
+#include "control/vm/vmdesc_disks.h"
+#include "control/vm/vmdesc_memory.h"
+
+enum { CMDLINE_MAX = 900 * 1024, GROUPS_MAX = 256 };
+
+enum query {
+	Q_VERSION,
+	Q_NAME,
+	Q_UUID,
+	Q_STATUS,
+	Q_TARGET,
+	Q_MACHINE,
+	Q_BLOCK,
+	Q_NODES,
+	Q_BLOCK_JOBS,
+	Q_MEMORY,
+	Q_MEMORY_DEVICES,
+	Q_CPUS,
+	Q_PERIPHERAL,
+	Q_ANON,
+	Q_MIGRATE,
+	Q_CAPABILITIES,
+	Q_PARAMETERS,
+	Q_KVM,
+	Q_CPU_TYPE,
+	Q_CPU_MODELS,
+	Q_GRAPH,
+	QUERIES, /* behind them: the limits of each throttle group */
+};
+
+struct reader {
+	vmdesc_on_read *fn;
+	void *ctx;
+	unsigned group_count;
+	char groups[GROUPS_MAX][256]; /* throttle-group objects */
+};
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static void set_str(json_t *o, const char *key, const char *s)
+{
+	if (s && *s)
+		json_object_set_new(o, key, json_string(s));
+}
+
+/* ---- /proc ---- */
+
+static char *read_file(const char *path, size_t max, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *buf = fd >= 0 ? malloc(max + 1) : NULL;
+	ssize_t n = 1;
+
+	*len = 0;
+	while (buf && n > 0 && *len < max) {
+		n = read(fd, buf + *len, max - *len);
+		*len += n > 0 ? (size_t)n : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (buf && n < 0) {
+		free(buf);
+		buf = NULL;
+	}
+	if (buf)
+		buf[*len] = 0;
+	return buf;
+}
+
+static void read_link(pid_t pid, const char *what, json_t *vm)
+{
+	char path[64], target[4096];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, what);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return;
+	target[n] = 0;
+	/* a package was updated under the running QEMU */
+	if (n > 10 && strcmp(target + n - 10, " (deleted)") == 0)
+		target[n - 10] = 0;
+	set_str(vm, what, target);
+}
+
+static int read_argv(pid_t pid, json_t *vm, struct err *e)
+{
+	json_t *argv = json_array();
+	char path[64], *text;
+	size_t len, at;
+
+	snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long)pid);
+	text = pid > 0 ? read_file(path, CMDLINE_MAX, &len) : NULL;
+	if (!text || len == 0) {
+		err_set(e, ERR_SYSTEM,
+			"the command line of the source's QEMU (pid %ld) cannot be read%s%s; start "
+			"the VM on the destination with -incoming defer, and use --dest-qmp",
+			(long)pid, errno ? ": " : "", errno ? strerror(errno) : "");
+		goto fail;
+	}
+	if (len == CMDLINE_MAX) {
+		err_set(e, ERR_LIMIT, "the command line of the source's QEMU is too long");
+		goto fail;
+	}
+	for (at = 0; at < len; at += strlen(text + at) + 1) {
+		json_t *s = json_string(text + at);
+
+		if (!s) {
+			err_set(e, ERR_REFUSED,
+				"argument %zu of the source's QEMU is not UTF-8; start the VM on "
+				"the destination with -incoming defer, and use --dest-qmp",
+				json_array_size(argv));
+			goto fail;
+		}
+		json_array_append_new(argv, s);
+	}
+	explicit_bzero(text, len); /* secrets may be among its words */
+	free(text);
+	json_object_set_new(vm, "argv", argv);
+	return 0;
+fail:
+	if (text)
+		explicit_bzero(text, len);
+	free(text);
+	json_decref(argv);
+	return (int)e->code;
+}
+
+/* ---- all together ---- */
+
+static void read_basics(struct qmp_batch *b, json_t *vm)
+{
+	const json_t *v = json_object_get(qmp_batch_result(b, Q_VERSION), "qemu");
+	const char *machine = json_string_value(qmp_batch_result(b, Q_MACHINE));
+	char text[64];
+	size_t len;
+
+	snprintf(text, sizeof(text), "%d.%d.%d",
+		 (int)json_integer_value(json_object_get(v, "major")),
+		 (int)json_integer_value(json_object_get(v, "minor")),
+		 (int)json_integer_value(json_object_get(v, "micro")));
+	json_object_set_new(vm, "qemu", json_string(text));
+	set_str(vm, "package", str(qmp_batch_result(b, Q_VERSION), "package"));
+	json_object_set_new(vm, "arch", json_string(str(qmp_batch_result(b, Q_TARGET), "arch")));
+	/* the QOM type is the machine's name with "-machine" behind it */
+	len = machine ? strlen(machine) : 0;
+	if (len > 8 && strcmp(machine + len - 8, "-machine") == 0)
+		len -= 8;
+	json_object_set_new(vm, "machine", json_stringn(machine ? machine : "", len));
+	set_str(vm, "name", str(qmp_batch_result(b, Q_NAME), "name"));
+	set_str(vm, "uuid", str(qmp_batch_result(b, Q_UUID), "UUID"));
+	json_object_set_new(vm, "status",
+			    json_string(str(qmp_batch_result(b, Q_STATUS), "status")));
+	json_object_set_new(
+	    vm, "running",
+	    json_boolean(json_is_true(json_object_get(qmp_batch_result(b, Q_STATUS), "running"))));
+	json_object_set_new(vm, "memory",
+			    json_integer(json_integer_value(json_object_get(
+					     qmp_batch_result(b, Q_MEMORY), "base-memory")) +
+					 json_integer_value(json_object_get(
+					     qmp_batch_result(b, Q_MEMORY), "plugged-memory"))));
+	json_object_set_new(vm, "cpus",
+			    json_integer((json_int_t)json_array_size(qmp_batch_result(b, Q_CPUS))));
+	set_str(vm, "host", vmdesc_host(text, sizeof(text)));
+}
+
+/* secrets: what there are, from argv, in which nothing of them stays. */
+static void read_process(struct qmp *q, json_t *vm, json_t *secrets, struct qargs *args,
+			 struct err *e)
+{
+	pid_t pid = qmp_peer_pid(q);
+	const json_t *array, *item;
+	char **argv;
+	size_t i;
+
+	if (read_argv(pid, vm, e) < 0)
+		return;
+	read_link(pid, "exe", vm);
+	read_link(pid, "cwd", vm);
+	array = json_object_get(vm, "argv");
+	secret_scrub(json_object_get(vm, "argv"), secrets);
+	argv = calloc(json_array_size(array) + 1, sizeof(*argv));
+	if (!argv) {
+		err_set_sys(e, ENOMEM, "the source's command line");
+		return;
+	}
+	json_array_foreach(array, i, item) argv[i] =
+	    (char *)json_string_value(item); /* vm outlives args */
+	if (qargs_parse(args, argv, json_array_size(array), e) < 0)
+		json_object_del(vm, "argv");
+	free(argv);
+}
+
+static void read_memory(json_t *vm, const json_t *summary, const json_t *devices)
+{
+	uint64_t elastic, fixed = vmdesc_memory_fixed(summary, devices, &elastic);
+
+	if (!summary)
+		return;
+	json_object_set_new(vm, "fixed_memory", json_integer((json_int_t)fixed));
+	if (elastic)
+		json_object_set_new(vm, "virtio_mem", json_integer((json_int_t)elastic));
+}
+
+/* The nodes that somebody has given a name. */
+static void read_nodes(json_t *vm, const json_t *nodes)
+{
+	json_t *names = json_array();
+	const json_t *node;
+	size_t i;
+
+	json_array_foreach(nodes, i, node) if (*str(node, "node-name") &&
+					       *str(node, "node-name") != '#')
+	    json_array_append(names, json_object_get(node, "node-name"));
+	json_object_set_new(vm, "nodes", names);
+}
+
+/* The limits of throttle-group objects, which may have been changed since the start. */
+static void read_groups(const struct reader *r, const struct qmp_batch *b, json_t *vm)
+{
+	json_t *groups = json_array();
+
+	for (unsigned i = 0; i < r->group_count; i++) {
+		const json_t *limits = qmp_batch_result(b, QUERIES + i);
+
+		if (limits)
+			json_array_append_new(groups,
+					      json_pack("{s:s,s:o}", "id", r->groups[i], "limits",
+							throttle_of_group(limits)));
+	}
+	if (json_array_size(groups))
+		json_object_set(vm, "throttle_groups", groups);
+	json_decref(groups);
+}
+
+static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct reader *r = ctx;
+	struct vmdesc_report rep = {.argv_err = ERR_INIT};
+	struct qargs args = {0};
+	struct vmdesc_nodes nodes;
+
+	if (err_is_set(e)) {
+		r->fn(r->ctx, NULL, e);
+		return;
+	}
+	rep.vm = json_object();
+	read_basics(b, rep.vm);
+	vmdesc_read_cpu(rep.vm, qmp_batch_result(b, Q_KVM), qmp_batch_result(b, Q_CPU_TYPE),
+			qmp_batch_result(b, Q_CPU_MODELS));
+	read_memory(rep.vm, qmp_batch_result(b, Q_MEMORY), qmp_batch_result(b, Q_MEMORY_DEVICES));
+	read_nodes(rep.vm, qmp_batch_result(b, Q_NODES));
+	rep.secrets = json_array();
+	read_process(q, rep.vm, rep.secrets, &args, &rep.argv_err);
+	if (!err_is_set(&rep.argv_err))
+		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
+				       qmp_batch_result(b, Q_ANON));
+	nodes.list = qmp_batch_result(b, Q_NODES);
+	nodes.graph = qmp_batch_result(b, Q_GRAPH);
+	rep.disks =
+	    vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), &nodes, &args, str(rep.vm, "cwd"));
+	qargs_fini(&args);
+	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
+	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
+	rep.parameters = json_incref(qmp_batch_result(b, Q_PARAMETERS));
+	rep.block_jobs = json_incref(qmp_batch_result(b, Q_BLOCK_JOBS));
+	rep.nodes = json_incref(qmp_batch_result(b, Q_NODES));
+	rep.graph = json_incref(qmp_batch_result(b, Q_GRAPH));
+	rep.devices = json_array();
+	json_array_extend(rep.devices, qmp_batch_result(b, Q_PERIPHERAL));
+	json_array_extend(rep.devices, qmp_batch_result(b, Q_ANON));
+	read_groups(r, b, rep.vm);
+	r->fn(r->ctx, &rep, e);
+}
+
+static void ask(struct qmp *q, const struct reader *first)
+{
+	struct qmp_batch *b = qmp_batch_new();
+	struct reader *r = malloc(sizeof(*r));
+	struct err e = ERR_INIT;
+	char path[300];
+
+	if (!b || !r) {
+		qmp_batch_free(b);
+		free(r);
+		err_set_sys(&e, ENOMEM, "the VM's description");
+		first->fn(first->ctx, NULL, &e);
+		return;
+	}
+	*r = *first;
+	qmp_batch_own(b, r);
+	/* in the order of enum query */
+	qmp_batch_add(b, QMP_MUST, "query-version", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-name", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-uuid", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-target", NULL);
+	qmp_batch_add(b, QMP_MUST, "qom-get",
+		      json_pack("{s:s,s:s}", "path", "/machine", "property", "type"));
+	qmp_batch_add(b, QMP_MUST, "query-block", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
+	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-memory-size-summary", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-memory-devices", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-cpus-fast", NULL);
+	qmp_batch_add(b, QMP_MAY, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"));
+	qmp_batch_add(b, QMP_MAY, "qom-list",
+		      json_pack("{s:s}", "path", "/machine/peripheral-anon"));
+	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-migrate-capabilities", NULL);
+	qmp_batch_add(b, QMP_MUST, "query-migrate-parameters", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-kvm", NULL);
+	/* what is made first of all that has no other place is the first CPU */
+	qmp_batch_add(
+	    b, QMP_MAY, "qom-get",
+	    json_pack("{s:s,s:s}", "path", "/machine/unattached/device[0]", "property", "type"));
+	qmp_batch_add(b, QMP_MAY, "query-cpu-definitions", NULL);
+	qmp_batch_add(b, QMP_MAY, "x-debug-query-block-graph", NULL);
+	for (unsigned i = 0; i < r->group_count; i++) {
+		snprintf(path, sizeof(path), "/objects/%s", r->groups[i]);
+		qmp_batch_add(b, QMP_MAY, "qom-get",
+			      json_pack("{s:s,s:s}", "path", path, "property", "limits"));
+	}
+	qmp_batch_run(b, q, on_batch, r);
+}
+
+static void on_objects(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+{
+	struct reader *r = ctx;
+	const json_t *o;
+	size_t i;
+
+	if (err_is_set(e)) {
+		r->fn(r->ctx, NULL, e);
+		return;
+	}
+	json_array_foreach(qmp_batch_result(b, 0), i, o)
+	{
+		if (strcmp(str(o, "type"), "child<throttle-group>") != 0 ||
+		    r->group_count == GROUPS_MAX ||
+		    strlen(str(o, "name")) >= sizeof(r->groups[0]))
+			continue;
+		snprintf(r->groups[r->group_count++], sizeof(r->groups[0]), "%s", str(o, "name"));
+	}
+	ask(q, r);
+}
+
+void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
+{
+	struct qmp_batch *b = qmp_batch_new();
+	struct reader *r = calloc(1, sizeof(*r));
+	struct err e = ERR_INIT;
+
+	if (!b || !r) {
+		qmp_batch_free(b);
+		free(r);
+		err_set_sys(&e, ENOMEM, "the VM's description");
+		fn(ctx, NULL, &e);
+		return;
+	}
+	r->fn = fn;
+	r->ctx = ctx;
+	qmp_batch_own(b, r);
+	qmp_batch_add(b, QMP_MAY, "qom-list", json_pack("{s:s}", "path", "/objects"));
+	qmp_batch_run(b, q, on_objects, r);
+}
+
+void vmdesc_report_fini(struct vmdesc_report *r)
+{
+	json_decref(r->vm);
+	json_decref(r->disks);
+	json_decref(r->migrate);
+	json_decref(r->capabilities);
+	json_decref(r->parameters);
+	json_decref(r->block_jobs);
+	json_decref(r->nodes);
+	json_decref(r->graph);
+	json_decref(r->devices);
+	json_decref(r->secrets);
+	memset(r, 0, sizeof(*r));
+}
