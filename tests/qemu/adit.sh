@@ -102,11 +102,11 @@ adit_last() { tail -n 1 "$T/$MIGRATE.json" 2>/dev/null | jq -r "[$1 // empty | t
 
 # adit_adopt_twin NAME: the VM that adit launched on dst, as its last words tell
 adit_adopt_twin() {
-    local to dir
-    to=$(tail -n 1 "$T/$MIGRATE.json" | jq -c 'select(.event == "completed").destination // empty')
-    [ -n "$to" ] || fail "adit's last line does not tell of a destination: $(tail -n 1 "$T/$MIGRATE.json")"
-    dir=$(jq -r .dir <<<"$to")
-    vm_adopt "$1" dst "$(jq -r .qmp <<<"$to")" "$dir/serial0.sock" "$dir/serial.log" "$(jq -r .pid <<<"$to")"
+    local dir qmp pid
+    IFS=$'\t' read -r dir qmp pid < <(tail -n 1 "$T/$MIGRATE.json" |
+        jq -r 'select(.event == "completed").destination // empty | [.dir, .qmp, .pid] | @tsv') ||
+        fail "adit's last line does not tell of a destination: $(tail -n 1 "$T/$MIGRATE.json")"
+    vm_adopt "$1" dst "$qmp" "$dir/serial0.sock" "$dir/serial.log" "$pid"
 }
 
 # adit_recover [OPTION]...: adit recover on src; its exit status; what it said is in $T/recover.out and recover.err

@@ -153,36 +153,43 @@ row_moved() {
 
 # each drive of the source, by its device's name, is on the twin what it was
 row_drives() {
-    local key file format there said
+    local what key file format there there_format said
     vm_query "$1" query-block >"$T/row.there"
-    while IFS=$'\t' read -r key file format; do
-        there=$(jq -r --arg key "$key" '[.[] | select(.device == $key or .qdev == $key) | .inserted.file // "empty"] | .[0] // "missing"' "$T/row.there")
-        if [[ " ${lost[*]-} " == *" $key "* ]]; then
+    while IFS=$'\t' read -r what key file format there there_format; do
+        if [ "$what" = both ]; then
+            # nothing is there that was not here, and no file is behind two drives that was not
+            expect_equal "$key" "$file" "$there"
+        elif [[ " ${lost[*]-} " == *" $key "* ]]; then
             say "  drive $key: its contents were said to be lost"
         elif [ "$file" = empty ] || [ "$there" = empty ] || [ "$there" = missing ]; then
             expect_equal "the medium of drive $key there" "$file" "$there"
             say "  drive $key: empty"
         elif [[ $file == null-* || $format == null-* ]]; then
-            expect_equal "what is behind drive $key there" "$format" "$(row_format "$key")"
+            expect_equal "what is behind drive $key there" "$format" "$there_format"
         elif [ "$file" != "$there" ]; then
             # (the source's files are another host's: no two drives may have come from one)
-            said=$(qemu-img compare -U ${AGREES_SECRET:+--object "$AGREES_SECRET"} "$(row_image "$file" "$format")" "$(row_image "$there" "$(row_format "$key")")" 2>&1) ||
+            said=$(qemu-img compare -U ${AGREES_SECRET:+--object "$AGREES_SECRET"} "$(row_image "$file" "$format")" "$(row_image "$there" "$there_format")" 2>&1) ||
                 fail "the contents of drive $key: $file and $there: $said"
             say "  drive $key: $there has its contents"
         else
             say "  drive $key: $there is on both"
         fi
-    done < <(jq -r "$ROW_FORMAT"' .[] | [(if .device != "" then .device else .qdev end), .inserted.file // "empty", format] | @tsv' "$T/row.block")
-    # nothing is there that was not here, and no file is behind two drives that was not
-    expect_equal 'the drives there' "$(jq -r '.[] | if .device != "" then .device else .qdev end' "$T/row.block" | sort | paste -sd' ')" \
-        "$(jq -r '.[] | if .device != "" then .device else .qdev end' "$T/row.there" | sort | paste -sd' ')"
-    expect_equal 'the number of files behind them' "$(row_files "$T/row.block")" "$(row_files "$T/row.there")"
+    done < <(jq -rn --slurpfile here "$T/row.block" --slurpfile there "$T/row.there" "$ROW_DRIVES")
 }
-row_files() { jq '[.[].inserted.file // empty] | unique | length' "$1"; }
-row_format() { jq -r --arg key "$1" "$ROW_FORMAT"' [.[] | select(.device == $key or .qdev == $key) | format] | .[0]' "$T/row.there"; }
-# of the image below filters
-ROW_FORMAT='def image: if (.format // "") | IN("throttle", "copy-on-read") then ."backing-image" | image else . end;
-    def format: .inserted.image | image | .format // "";'
+# (an image's format is that below filters; jq, since each start of it costs more than all it does)
+ROW_DRIVES='
+    def name: if .device != "" then .device else .qdev end;
+    def image: if (.format // "") | IN("throttle", "copy-on-read") then ."backing-image" | image else . end;
+    def format: .inserted.image | image | .format // "";
+    def file: .inserted.file // "empty";
+    def names: map(name) | sort | join(" ");
+    def files: map(file) | unique | length;
+    $here[0] as $here | $there[0] as $there |
+    ($here[] | name as $key | first(($there[] | select(.device == $key or .qdev == $key)), null) as $other |
+        ["drive", $key, file, format, if $other then ($other | file, format) else "missing", "" end]),
+    ["both", "the drives there", ($here | names), "", ($there | names), ""],
+    ["both", "the number of files behind them", ($here | files), "", ($there | files), ""] |
+    map(if . == "" then "-" else . end) | @tsv'
 # row_image FILE FORMAT: as qemu-img is to open it. A driver is named, as contents are not to be guessed at; a throttle filter
 # is left out, as its group is the VM's.
 row_image() {

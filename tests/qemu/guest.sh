@@ -4,25 +4,27 @@
 guest_lines() { if [ -e "${VM_LOG[$1]}" ]; then wc -l <"${VM_LOG[$1]}"; else echo 0; fi; }
 
 # guest_find NAME REGEX [AFTER]: the last whole line that matches, of those after the first AFTER lines
-guest_find() {
-    # (one that is still being printed counts as none: it may match now, and no more in a moment)
-    { tail -n "+$((${3:-0} + 1))" "${VM_LOG[$1]}" 2>/dev/null || true; echo .; } | sed '$d' | tr -d '\r' |
-        grep -aE -- "$2" | tail -n 1
-}
+guest_find() { "$HEARS" "${VM_LOG[$1]}" "${3:-0}" "$2"; }
 guest_said() { guest_find "$@" >/dev/null; }
 
-# guest_wait NAME REGEX SECONDS [AFTER]: waits for such a line and prints it; the guest may not say BAD meanwhile
-guest_wait() {
-    wait_until "$3" "'$2' from the guest $1" guest_said_or_bad "$1" "$2" "${4:-0}"
-    guest_find "$1" "$2" "${4:-0}"
+# guest_hears NAME REGEX SECONDS AFTER [COUNT]: waits for so many such lines (1) and prints the last one; status 1 if they
+# do not come; the guest may not say BAD meanwhile
+guest_hears() {
+    local said status=0
+    said=$("$HEARS" -b -w "$3" -n "${5:-1}" "${VM_LOG[$1]}" "$4" "$2") || status=$?
+    [ "$status" != 2 ] || fail "the guest $1 says: $said"
+    [ "$status" -le 1 ] || fail "guest_hears $*: status $status"
+    printf '%s\n' "$said"
+    return "$status"
 }
-guest_said_or_bad() { guest_said "$@" || { guest_good "$1" && false; }; }
+
+# guest_wait NAME REGEX SECONDS [AFTER]: waits for such a line and prints it; the guest may not say BAD meanwhile
+guest_wait() { guest_hears "$1" "$2" "$3" "${4:-0}" || fail "'$2' from the guest $1: not within $3 s"; }
 
 # guest_good NAME: fails if it ever found a bad page or sector
 guest_good() {
     local bad
-    bad=$(grep -a -m 1 -o 'BAD.*' "${VM_LOG[$1]}" 2>/dev/null || true)
-    [ -z "$bad" ] || fail "the guest $1 says: $bad"
+    ! bad=$(grep -a -m 1 -o 'BAD.*' "${VM_LOG[$1]}" 2>/dev/null) || fail "the guest $1 says: $bad"
 }
 
 # guest_ready NAME [SECONDS]: up, and at work on every disk that its VM has for it
@@ -42,22 +44,18 @@ guest_has_disks() {
 
 # guest_value NAME KEY: from its last heartbeat: beat, pass, pages, disk0 ...
 guest_value() {
-    local line
+    local line regex=".* $2=([0-9]+)"
     line=$(guest_find "$1" '^HB .* (ok|BAD.*)$') || fail "no heartbeat of the guest $1"
-    case $2 in
-    beat) sed -E 's/^HB ([0-9]+).*/\1/' <<<"$line" ;;
-    *) sed -nE "s/.* $2=([0-9]+).*/\1/p" <<<"$line" ;;
-    esac
+    [ "$2" != beat ] || regex='^HB ([0-9]+)'
+    [[ ! $line =~ $regex ]] || printf '%s\n' "${BASH_REMATCH[1]}"
 }
 
 # guest_beats_on NAME [BEATS]: it counts on (8 beats, about a second), nothing bad found
 guest_beats_on() {
-    local lines
-    lines=$(guest_lines "$1")
-    wait_until 20 "${2:-8} more heartbeats of the guest $1" guest_has_beats "$1" "$lines" "${2:-8}"
+    guest_hears "$1" '^HB .*[k0-9]' 20 "$(guest_lines "$1")" "${2:-8}" >/dev/null ||
+        fail "${2:-8} more heartbeats of the guest $1: not within 20 s"
     guest_good "$1"
 }
-guest_has_beats() { [ "$(tail -n "+$(($2 + 1))" "${VM_LOG[$1]}" | grep -ac '^HB .*[k0-9]')" -ge "$3" ]; }
 
 # guest_reaches NAME KEY N SECONDS: waits until that value of the heartbeat is N or more
 guest_reaches() { wait_until "$4" "$2=$3 of the guest $1" guest_is_at "$1" "$2" "$3"; }

@@ -5,7 +5,8 @@
 #
 # Only those whose names match one of the NAMEs, or all but the whole kill table, which takes hours (-a: that too). Each test has a log in build/check/, a folder of its own for
 # temporary files, and a time limit. -l lists them. -r appends the results to FILE: a line each, with tabs between:
-# passed, failed or skipped; the name; seconds; the reason.
+# passed, failed or skipped; the name; seconds; the reason. What ran on another release already (RELEASE:NAME stands there,
+# with the same QEMU) does not run again.
 #
 # A test says in comments at its head what the runner has to know:
 #     # On: each QEMU        run once on every version (its name then ends with @VERSION); else on the system's
@@ -90,7 +91,7 @@ run_one() {
 # they wait for guests, rates and time limits more than they work
 slots=$(($(nproc) + 1))
 running=0
-left_out=()
+left_out=() ran_there=()
 pids=()
 await() {
     while [ "$running" -gt "$1" ]; do
@@ -132,6 +133,11 @@ for file in "${files[@]}"; do
         esac
         wanted "$full" || continue
         [ -z "$list" ] || { echo "$full"; continue; }
+        if ran=$(awk -F '\t' -v name="$full" '$1 != "skipped" && $2 ~ /:/ { at = index($2, ":")
+            if (substr($2, at + 1) == name && name ~ /@/) { print substr($2, 1, at - 1); exit } }' "$results") && [ -n "$ran" ]; then
+            ran_there+=("$ran:$full")
+            continue
+        fi
         qemu=$(if [ -n "$version" ]; then qemu_for "$version"; else command -v qemu-system-x86_64; fi)
         if [ -z "$qemu" ]; then
             report skipped "$full" 0 "QEMU $version is not to be had here${QEMU_MISSING:+: $QEMU_MISSING}"
@@ -146,4 +152,5 @@ for file in "${files[@]}"; do
 done
 await 0
 [ ${#left_out[@]} = 0 ] || [ -n "$list" ] || printf 'left out, as they take long (-a): %s\n' "${left_out[*]}"
+[ ${#ran_there[@]} = 0 ] || printf 'not again, as they ran on another release: %s\n' "${ran_there[*]}"
 exit $status
