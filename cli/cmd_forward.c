@@ -20,7 +20,7 @@ static const char help[] =
     "\n"
     "Listens on each LOCAL and carries every connection to REMOTE, as the far adit reaches\n"
     "it, all of them over one encrypted TCP connection. The far adit (adit serve) must allow\n"
-    "REMOTE with --allow-forward. Ends with status 1 when the session is lost.\n"
+    "REMOTE with --allow-forward. Ends with status 1 when it does not, or the session is lost.\n"
     "\n" TUNNEL_HELP_DEST
     "  -L LOCAL=REMOTE     each of them unix:/path or tcp:HOST:PORT. May be repeated.\n"
     "                      A unix socket is made with mode 0600; a TCP port is open to all\n"
@@ -28,8 +28,9 @@ static const char help[] =
     "                      adit is started with\n"
     "\n"
     "how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT "\n"
-    "  --background        return once everything listens and the session is up, and go on\n"
-    "                      in the background. Standard error is kept if it is a plain file\n"
+    "  --background        return once everything listens, and the session is up and allows it,\n"
+    "                      and go on in the background. Standard error is kept if it is a plain\n"
+    "                      file\n"
     "  --pid-file FILE     write the process id to FILE, and remove it at the end\n"
     "  --log-level LEVEL   error, warning, info (what it is without this) or debug\n"
     "  -h, --help          this text\n";

@@ -17,6 +17,7 @@
 #include "cli/suggest.h"
 #include "cli/usage.h"
 #include "proxy/libvirt_path.h"
+#include "proxy/router.h"
 
 struct reading;
 
@@ -759,6 +760,7 @@ struct config *config_new(const struct config_source *source, struct err *e)
 	c->listen = (struct addr){.kind = ADDR_TCP, .port = ADDR_PORT_DEFAULT};
 	c->log_level = LOG_LEVEL_INFO;
 	listener_config_default(&c->limits);
+	c->limits.session.features = ROUTER_FEATURES;
 	if (take_options(&g, e) < 0)
 		goto out;
 	line = g.rights;

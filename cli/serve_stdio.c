@@ -157,6 +157,7 @@ static void start_over(struct serve_stdio *v, struct transport *t, struct err *e
 	struct session_config config;
 
 	session_config_default(&config);
+	config.features = ROUTER_FEATURES;
 	if (t)
 		v->session = session_serve(v->config.base, t, v->address, &config, &ops, v, e);
 	if (!v->session) {
@@ -320,6 +321,7 @@ static int open_port(struct serve_stdio *v, struct err *e)
 	char more[64];
 
 	listener_config_default(&config);
+	config.session.features = ROUTER_FEATURES;
 	errno = 0;
 	v->listener =
 	    listener_new(v->config.base, v->config.listen, v->creds, &config, on_session, v, e);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/log_timer.h"
+#include "proxy/allowed.h"
 #include "proxy/forward.h"
 
 int tunnel_init(struct tunnel *t, const char *command, size_t room, struct err *e)
@@ -111,11 +112,20 @@ int tunnel_listen(struct tunnel *t, struct event_base *base, const char *dir, st
 	return 0;
 }
 
-static void on_ready(void *ctx, struct session *s)
+static void on_allowed(void *ctx, const struct err *why)
 {
 	struct tunnel *t = ctx;
+	struct session *s = t->session;
 	struct log_ctx about = {.peer = session_peer(s)};
+	struct err e = *why;
 
+	allowed_free(t->allowed);
+	t->allowed = NULL;
+	if (err_is_set(&e)) {
+		err_prefix(&e, "-L");
+		t->on_end(t->ctx, &e);
+		return;
+	}
 	t->ready = 1;
 	for (size_t i = 0; i < t->pair_count; i++) {
 		const struct tunnel_pair *p = &t->pairs[i];
@@ -129,6 +139,28 @@ static void on_ready(void *ctx, struct session *s)
 	t->on_ready(t->ctx);
 }
 
+/* Connections wait until it is known that the far adit takes them. */
+static void on_ready(void *ctx, struct session *s)
+{
+	struct tunnel *t = ctx;
+	char(*texts)[320] = calloc(t->pair_count + 1, sizeof(*texts));
+	const char **targets = calloc(t->pair_count + 1, sizeof(*targets));
+	struct err e = ERR_INIT;
+
+	t->up = 1;
+	if (texts && targets) {
+		for (size_t i = 0; i < t->pair_count; i++)
+			targets[i] = addr_format(&t->pairs[i].remote, texts[i], sizeof(texts[i]));
+		t->allowed = allowed_ask(t->base, s, targets, t->pair_count, on_allowed, t, &e);
+	} else {
+		err_set(&e, ERR_SPACE, "memory is short");
+	}
+	free(texts);
+	free(targets);
+	if (!t->allowed)
+		t->on_end(t->ctx, &e);
+}
+
 static void on_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct tunnel *t = ctx;
@@ -138,10 +170,12 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 	t->lost = 1;
 	if (!err_is_set(&e))
 		err_set(&e, ERR_CLOSED,
-			t->ready ? "the far adit ended it"
-				 : "the far adit ended the session before it began");
+			t->up ? "the far adit ended it"
+			      : "the far adit ended the session before it began");
 	if (t->ready)
 		log_error(&about, "session lost: %s", e.text);
+	else if (t->up)
+		err_prefix(&e, "session lost");
 	t->on_end(t->ctx, &e);
 }
 
@@ -193,10 +227,12 @@ void tunnel_close_pairs(struct tunnel *t)
 void tunnel_stop(struct tunnel *t)
 {
 	tunnel_close_pairs(t);
+	allowed_free(t->allowed);
+	t->allowed = NULL;
 	if (t->log_timer)
 		event_free(t->log_timer);
 	t->log_timer = NULL;
-	if (t->session && t->ready && !t->lost)
+	if (t->session && t->up && !t->lost)
 		session_close(t->session, CODE_NONE, "");
 	else
 		session_free(t->session);

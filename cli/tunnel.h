@@ -10,6 +10,7 @@
 #include "control/wish/auth.h"
 #include "tunnel/session.h"
 
+struct allowed;
 struct event;
 struct event_base;
 struct forward;
@@ -42,10 +43,11 @@ struct tunnel {
 	struct tunnel_pair *pairs;
 	size_t pair_count;
 
-	/* Comes once, when connections are carried. */
+	/* Comes once, when connections are carried: the far adit has said that it allows them,
+	 * where it is one that says so. */
 	void (*on_ready)(void *ctx);
-	/* Comes once, when the session is over by itself. t->ready says whether it had begun, why
-	 * (never empty) what happened; that a session was lost has been logged. */
+	/* Comes once, when the session is over by itself, or of no use. t->ready says whether it
+	 * had begun, why (never empty) what happened; that a session was lost has been logged. */
 	void (*on_end)(void *ctx, const struct err *why);
 	void *ctx;
 
@@ -53,7 +55,8 @@ struct tunnel {
 	struct creds *creds;
 	struct session *session;
 	struct event *log_timer;
-	int ready, lost;
+	struct allowed *allowed; /* asks whether the far adit takes the pairs; NULL */
+	int up, ready, lost;	 /* up: there is a session; ready: and it carries the pairs */
 };
 
 /* room: how many pairs there may be. */

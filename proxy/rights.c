@@ -107,6 +107,72 @@ bool rights_any(const struct rights *r)
 	return r->forwards.first || r->migrate || r->libvirt;
 }
 
+struct lost {
+	char *buf;
+	size_t size;
+	unsigned count;
+};
+
+static void lose(struct lost *l, const char *key, const char *value)
+{
+	if (l->count++ == 0)
+		snprintf(l->buf, l->size, "%s = %.200s", key, value);
+}
+
+static bool has_rule(const struct rules *rules, const char *pattern)
+{
+	const char *at;
+
+	for (unsigned i = 0; (at = rules_at(rules, i)) != NULL; i++)
+		if (strcmp(at, pattern) == 0)
+			return true;
+	return false;
+}
+
+static void lose_rules(struct lost *l, const char *key, const struct rules *old,
+		       const struct rules *now)
+{
+	const char *at;
+
+	for (unsigned i = 0; (at = rules_at(old, i)) != NULL; i++)
+		if (!has_rule(now, at))
+			lose(l, key, at);
+}
+
+static void lose_words(struct lost *l, const char *key, const char **old, const char **now)
+{
+	for (const char **w = old; w && *w; w++) {
+		const char **has = now;
+
+		while (has && *has && strcmp(*has, *w) != 0)
+			has++;
+		if (!has || !*has)
+			lose(l, key, *w);
+	}
+}
+
+char *rights_lost(const struct rights *r, const struct rights *now, char *buf, size_t size)
+{
+	struct lost l = {buf, size, 0};
+	size_t len;
+
+	*buf = '\0';
+	if (r->migrate && !now->migrate)
+		lose(&l, "migrate", "yes");
+	if (r->libvirt && !now->libvirt)
+		lose(&l, "libvirt", "yes");
+	lose_rules(&l, "forward", &r->forwards, &now->forwards);
+	lose_rules(&l, "dest-qmp", &r->dest_qmp, &now->dest_qmp);
+	lose_words(&l, "launch", r->launch, now->launch);
+	lose_words(&l, "images", r->images, now->images);
+	if (r->overwrite_images && !now->overwrite_images)
+		lose(&l, "overwrite-images", "yes");
+	len = strlen(buf);
+	if (l.count > 1)
+		snprintf(buf + len, size - len, ", and %u more", l.count - 1);
+	return buf;
+}
+
 /* The part of name behind "KIND:" when it begins so; NULL. */
 static const char *behind(const char *name, const char *kind)
 {

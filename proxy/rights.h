@@ -48,6 +48,10 @@ int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e);
 /* Whether it may do anything at all. */
 bool rights_any(const struct rights *r);
 
+/* What r has and now has not, as adit.conf has it, for a message: the first of it, and how many
+ * more there are. Returns buf; empty when it is all there. */
+char *rights_lost(const struct rights *r, const struct rights *now, char *buf, size_t size);
+
 /*
  * Whether pattern is for the peer called peer (as session_peer has it), with the shell's
  * wildcards:

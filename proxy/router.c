@@ -8,6 +8,7 @@
  */
 #include "proxy/router.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,8 +222,25 @@ void router_free(struct router *r)
 	free(r);
 }
 
+/* Who has taken a right away is to know where it is still used. */
+static void log_kept(const struct entry *n, const struct rights *now)
+{
+	struct log_ctx ctx = about(n, 0);
+	char lost[280];
+
+	if (n->ended || !*rights_lost(n->rights, now, lost, sizeof(lost)))
+		return;
+	log_warn(&ctx,
+		 "its session keeps, until it ends, what the peer is not allowed any more: %s",
+		 lost);
+}
+
 void router_set_rights(struct router *r, struct rights_table *t)
 {
+	const struct entry *n;
+
+	LIST_FOREACH(n, &r->sessions, link)
+	log_kept(n, rights_table_find(t, n->peer));
 	rights_table_free(r->rights);
 	r->rights = t;
 }
@@ -313,26 +331,33 @@ static void refuse_unnamed(struct entry *n, struct stream *stream, const char *t
 	refuse(n, stream, CODE_REFUSED, words, reason);
 }
 
+/* Whether target, read into *a, may be forwarded to; else the stream has been refused. */
+static bool admit_forward(struct entry *n, struct stream *stream, const char *target,
+			  struct addr *a)
+{
+	const struct router *r = n->router;
+	struct err e = ERR_INIT;
+
+	if (addr_parse(a, target, &e) < 0)
+		refuse(n, stream, CODE_REFUSED, e.text, e.text);
+	else if (r->draining)
+		refuse(n, stream, CODE_DRAINING, r->draining, r->draining);
+	else if (!rules_match(&n->rights->forwards, a))
+		refuse_unnamed(n, stream, target);
+	else
+		return true;
+	return false;
+}
+
 static void open_forward(struct entry *n, struct stream *stream, const char *target)
 {
 	struct router *r = n->router;
-	struct err e = ERR_INIT;
 	struct log_ctx ctx;
 	struct routed *f;
 	struct addr a;
 
-	if (addr_parse(&a, target, &e) < 0) {
-		refuse(n, stream, CODE_REFUSED, e.text, e.text);
+	if (!admit_forward(n, stream, target, &a))
 		return;
-	}
-	if (r->draining) {
-		refuse(n, stream, CODE_DRAINING, r->draining, r->draining);
-		return;
-	}
-	if (!rules_match(&n->rights->forwards, &a)) {
-		refuse_unnamed(n, stream, target);
-		return;
-	}
 	f = calloc(1, sizeof(*f) + strlen(target) + 1);
 	if (!f) {
 		refuse(n, stream, CODE_INTERNAL, "memory is short", "memory is short");
@@ -352,6 +377,26 @@ static void open_forward(struct entry *n, struct stream *stream, const char *tar
 	LIST_INSERT_HEAD(&n->forwards, f, link);
 }
 
+static bool is_forward(const char *target)
+{
+	return strncmp(target, "unix:", 5) == 0 || strncmp(target, "tcp:", 4) == 0;
+}
+
+/* Says whether a forward to target would be taken. There is nothing else to say, so that the stream
+ * ends with it. */
+static void say_allowed(struct entry *n, struct stream *stream, const char *target)
+{
+	struct addr a;
+
+	if (!is_forward(target)) {
+		refuse(n, stream, CODE_PROTOCOL, "asked for what is no forward",
+		       "only of unix:/path and tcp:HOST:PORT it is said whether they are allowed");
+		return;
+	}
+	if (admit_forward(n, stream, target, &a))
+		stream_refuse(stream, CODE_NONE, "");
+}
+
 static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
 		    const char *target)
 {
@@ -359,7 +404,11 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	struct service_entry *v;
 	char reason[STREAM_REASON_MAX];
 
-	if (strncmp(target, "unix:", 5) == 0 || strncmp(target, "tcp:", 4) == 0) {
+	if (strncmp(target, ROUTER_ALLOWED, strlen(ROUTER_ALLOWED)) == 0) {
+		say_allowed(n, stream, target + strlen(ROUTER_ALLOWED));
+		return;
+	}
+	if (is_forward(target)) {
 		if (class == STREAM_CONTROL) /* it has priority, and no limit */
 			refuse(n, stream, CODE_PROTOCOL, "a forward of class control",
 			       "a forward is not of class control");

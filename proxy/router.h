@@ -5,11 +5,20 @@
  * Targets: `unix:/path` and `tcp:HOST:PORT` are forwards and need a rule.
  * Anything else is a service registered by name: the target `NAME` or
  * `NAME/...`, e.g. "migrate" or "job:1f3a.../ram".
+ *
+ * A stream to `allowed/TARGET` asks whether a forward to TARGET would be taken: it is answered as
+ * that would be, but that nothing is connected to (allowed.h asks).
  */
 #ifndef ADIT_PROXY_ROUTER_H
 #define ADIT_PROXY_ROUTER_H
 
+#include "tunnel/frame.h"
 #include "tunnel/session.h"
+
+/* What the sessions that a router is given are to say of themselves (session_config). */
+enum { ROUTER_FEATURES = FRAME_FEATURE_ALLOWED };
+
+#define ROUTER_ALLOWED "allowed/"
 
 struct rights;
 struct rights_table;
@@ -25,7 +34,8 @@ struct router *router_new(struct event_base *base);
 void router_free(struct router *r);
 
 /* Who may do what from now on; the table is taken over, the one before it freed. Sessions
- * that are there keep the rights that they have. Without a table nobody may do anything. */
+ * that are there keep the rights that they have: what of it is more than they would get now, is
+ * logged. Without a table nobody may do anything. */
 void router_set_rights(struct router *r, struct rights_table *t);
 
 /* Those of s, good as long as s is (rights_ref keeps them); rights_none for a session that

@@ -46,9 +46,11 @@ enum frame_type {
 	FRAME_OPTIONAL_LAST = 127,
 };
 
-/* Feature bits of HELLO. None is defined in version 1 beyond the reconnect's place. */
+/* Feature bits of HELLO. */
 enum {
-	FRAME_FEATURE_RESUME = 1u << 0, /* can take a session up again at next_seq */
+	FRAME_FEATURE_RESUME =
+	    1u << 0, /* can take a session up again at next_seq: the place of it */
+	FRAME_FEATURE_ALLOWED = 1u << 1, /* says whether a target is allowed (proxy/allowed.h) */
 };
 
 struct frame_header {

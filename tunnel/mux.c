@@ -274,6 +274,7 @@ static int give_hello(struct mux *m, const uint8_t **data, size_t *len)
 {
 	struct frame_hello h = {.version_min = FRAME_VERSION,
 				.version_max = FRAME_VERSION,
+				.features = m->config.session.features,
 				.required = m->config.required,
 				.lanes = 1,
 				.window_bytes = m->window_initial,
@@ -440,6 +441,11 @@ int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len)
 		return give_session_frame(m, data, len);
 	m->woken = 0;
 	return 0;
+}
+
+uint32_t mux_peer_features(const struct mux *m)
+{
+	return m->peer.features;
 }
 
 int mux_silent(const struct mux *m, uint64_t now_us)

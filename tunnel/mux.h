@@ -52,6 +52,9 @@ int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len);
  * when the peer is dead. */
 int mux_tick(struct mux *m, uint64_t now_us, struct err *e);
 
+/* Those of the peer's HELLO. */
+uint32_t mux_peer_features(const struct mux *m);
+
 /* Whether the peer has said nothing for as long as the keepalive's interval. */
 int mux_silent(const struct mux *m, uint64_t now_us);
 

@@ -449,6 +449,11 @@ const char *session_peer(const struct session *s)
 	return *s->peer ? s->peer : s->dest;
 }
 
+uint32_t session_peer_features(const struct session *s)
+{
+	return s->link ? mux_peer_features(link_mux(s->link)) : 0;
+}
+
 const char *session_peer_address(const struct session *s)
 {
 	return s->address;

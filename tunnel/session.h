@@ -24,6 +24,7 @@ struct session_config {
 	uint32_t keepalive_ms;	   /* a PING after this much silence (5000) */
 	uint32_t dead_ms;	   /* the peer is dead after this much silence (15000) */
 	uint32_t handshake_ms;	   /* from connect or accept to HELLO (10000) */
+	uint32_t features;	   /* what its owner does beyond version 1: bits of frame.h (0) */
 	/* Where to connect to instead of the destination's own address, which still is the
 	 * name that the peer has to prove; NULL. Borrowed for the call only. */
 	const struct addr *connect_to;
@@ -94,6 +95,9 @@ void session_free(struct session *s);
 
 /* Who the peer is: psk:IDENTITY, x509:SUBJECT, tcp:ADDRESS, ssh:USER@HOST. */
 const char *session_peer(const struct session *s);
+
+/* What the peer does beyond version 1, by its HELLO: bits of frame.h. */
+uint32_t session_peer_features(const struct session *s);
 
 /* The peer's network address, "10.0.0.1:16516". */
 const char *session_peer_address(const struct session *s);

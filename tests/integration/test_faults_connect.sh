@@ -35,7 +35,7 @@ cp "$PSK" "$T/open"
 chmod 644 "$T/open"
 echo 'good:xyz' >"$T/broken"
 chmod 600 "$T/broken"
-start_serve --psk "$PSK"
+start_serve --psk "$PSK" --allow-forward "unix:$T/target"
 dest=tls://127.0.0.1:$PORT
 works "$dest" --psk "$PSK"
 attempt "a wrong key" 'key|psk|decrypt' "$dest" --psk "$T/other-key"
@@ -110,7 +110,7 @@ SHORT=$!
 started "$SHORT"
 wait_until 3 "adit serve listens" grep -q 'listening on' "$T/short.log"
 
-start_serve --tls-creds "$T/server"
+start_serve --tls-creds "$T/server" --allow-forward "unix:$T/target"
 dest=tls://127.0.0.1:$PORT
 works "$dest" --tls-creds "$T/client"
 works "tls://localhost:$PORT" --tls-creds "$T/client"
@@ -127,12 +127,12 @@ works "$dest" --tls-creds "$T/client"
 kill "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
 
-start_serve --tls-creds "$T/elsewhere"
+start_serve --tls-creds "$T/elsewhere" --allow-forward "unix:$T/target"
 attempt "a wrong host name" 'name|127.0.0.1' "tls://127.0.0.1:$PORT" --tls-creds "$T/client"
 kill "$SERVE"
 wait "$SERVE"
 
-start_serve --insecure
+start_serve --insecure --allow-forward "unix:$T/target"
 attempt "TLS against plain" 'tls' "tls://127.0.0.1:$PORT" --psk "$PSK"
 works "tcp://127.0.0.1:$PORT" --insecure
 kill "$SERVE"

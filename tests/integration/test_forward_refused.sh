@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Goal: a target that nobody allowed is refused, by its name in the logs of both sides, however its path is written; one
-# that cannot be reached is told apart from it; and the session goes on.
+# Goal: a target that nobody allowed is refused before adit forward says that it forwards, by one line that names it and
+# the mend, however its path is written, and adit run does not begin its command; one that cannot be reached is told apart
+# from it, at the connection, in the logs of both sides; and the session goes on. What a reload takes away is named in the
+# log of adit serve, and who comes anew has it no more.
 . "$(dirname "$0")/lib.sh"
 need socat
 
@@ -17,20 +19,33 @@ wait_until 10 "the servers listen" test -S "$T/ok/fine" -a -S "$T/secret"
 targets=("unix:$T/secret" "unix:$T/ok/../secret" "unix:$T/ok/./fine" "unix:$T/ok//fine" "unix:$T/ok/.hidden"
     tcp:127.0.0.1:2 tcp:localhost:1 tcp:[::1]:1)
 unreachable=("unix:$T/ok/nothing" tcp:127.0.0.1:1 tcp:name.invalid:1)
+# refuses TARGET WAY WORD...: not begun, over the listener in the way of it, nor in the background
+refuses() {
+    local target=$1 way=$2 code
+    shift 2
+    timeout 20 "$ADIT" "${@//DEST/tls://127.0.0.1:$PORT}" >"$T/said" 2>&1
+    code=$?
+    expect_equal "status of $way to $target: $(cat "$T/said")" 1 "$code"
+    expect_equal "lines of $way to $target: $(cat "$T/said")" 1 "$(wc -l <"$T/said")"
+    grep -qF "adit ${way%% *}: -L: refused by the far adit: $target is not allowed here: start the far adit with --allow-forward $target, or" \
+        "$T/said" || fail "what $way to $target says: $(cat "$T/said")"
+    [ ! -e "$T/refused" ] || fail "$way to $target: a socket is left"
+}
+for target in "${targets[@]}"; do
+    refuses "$target" forward forward DEST --psk "$PSK" -L "unix:$T/near=unix:$T/ok/fine" -L "unix:$T/refused=$target"
+    expect_equal "$target in the log of serve" 1 "$(grep -cF "refused: $target: no --allow-forward" "$T/serve.log")"
+done
+refuses "$target" 'forward --background' forward --background --pid-file "$T/forward.pid" DEST --psk "$PSK" -L "unix:$T/refused=$target"
+[ ! -e "$T/forward.pid" ] || fail "a pid file is left"
+refuses "$target" run run DEST --psk "$PSK" -L "refused=$target" -- touch "$T/begun"
+[ ! -e "$T/begun" ] || fail "adit run began its command"
+
 options=()
-for i in "${!targets[@]}"; do options+=(-L "unix:$T/refused$i=${targets[i]}"); done
 for i in "${!unreachable[@]}"; do options+=(-L "unix:$T/unreachable$i=${unreachable[i]}"); done
 start_forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "unix:$T/near=unix:$T/ok/fine" "${options[@]}"
 
 ask() { printf hello | timeout 20 socat -t20 - "UNIX:$1" 2>/dev/null; }
 
-for i in "${!targets[@]}"; do
-    target=${targets[i]}
-    expect_equal "from $target" "" "$(ask "$T/refused$i")"
-    wait_until 5 "$target in the log of serve" grep -qF "peer=psk:tester stream=$((2 * i + 1)) refused: $target: no --allow-forward" "$T/serve.log"
-    wait_until 5 "$target in the log of forward" grep -qF "$target: refused by the peer: $target is not allowed here" "$T/forward.log"
-    grep -qF -- "start the far adit with --allow-forward $target" "$T/forward.log" || fail "the mend for $target is not told"
-done
 for i in "${!unreachable[@]}"; do
     target=${unreachable[i]}
     expect_equal "from $target" "" "$(ask "$T/unreachable$i")"
@@ -40,13 +55,13 @@ for i in "${!unreachable[@]}"; do
     done
 done
 expect_equal "the session goes on" fine "$(ask "$T/near")"
-expect_equal "sessions" 1 "$(grep -c 'session from' "$T/serve.log")"
+expect_equal "sessions" $((${#targets[@]} + 3)) "$(grep -c 'session from' "$T/serve.log")"
 end_adits
 
 # nothing is allowed that is not named, and that is said at once
 start_serve --psk "$PSK"
 grep -q 'nothing is allowed' "$T/serve.log" || fail "no warning that nothing is allowed"
-start_forward "tls://127.0.0.1:$PORT" --psk "$PSK" -L "unix:$T/near=unix:$T/ok/fine"
-expect_equal "from a target without rules" "" "$(ask "$T/near")"
+refuses "unix:$T/ok/fine" forward forward DEST --psk "$PSK" -L "unix:$T/refused=unix:$T/ok/fine"
 grep -qF "refused: unix:$T/ok/fine" "$T/serve.log" || fail "the target is not named in the log"
-end_adits
+kill -TERM "$SERVE"
+wait "$SERVE" || fail "adit serve ended with status $?"

@@ -204,7 +204,7 @@ grep -q 'adit run: libvirt at the destination: .*--allow-libvirt' "$T/run.log" |
 grep -q "refused: libvirt/hold/" "$T/serve.log" || fail "the destination does not tell"
 kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
-start_serve --psk "$PSK" --run-dir "$T/run" --allow-libvirt --libvirt-dir "$T/qemu"
+start_serve --psk "$PSK" --run-dir "$T/run" --allow-libvirt --libvirt-dir "$T/qemu" --allow-forward "unix:$T/*"
 dest=("tls://127.0.0.1:$PORT" --psk "$PSK")
 run 1 --libvirt --libvirt-dir "$T/vms" -- touch "$T/started"
 grep -q "are to be in $T/qemu there.*--libvirt-dir" "$T/run.log" || fail "the folder is not named: $(cat "$T/run.log")"

@@ -9,6 +9,7 @@
 need socat ssh
 
 pair="unix:$T/near=unix:$T/target"
+far=(--remote-command "adit serve --stdio --allow-forward unix:$T/target")
 make_ssh_keys
 start_sshd "MaxSessions 1"
 # over this shell's mounts only
@@ -24,7 +25,7 @@ knows() { printf '%s %s\n' "$1" "$host_key" >"$dot/known_hosts"; }
 works() { # WHAT [DEST] [OPTION]...
     local what=$1 dest=${2:-ssh://far}
     shift $(($# > 1 ? 2 : 1))
-    start_forward "$dest" -L "$pair" "$@"
+    start_forward "$dest" "${far[@]}" -L "$pair" "$@"
     end_forward
     say "works: $what"
 }
@@ -35,10 +36,10 @@ fails() { # WHAT PATTERN [DEST]
     grep -qE "$2" "$T/said" || fail "$1: not what was expected ($2)"
 }
 
-far=("Host far f*r2" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)")
+host=("Host far f*r2" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)")
 say_config "Include more/*.conf" "Host far" "Port 1" "Host *" "User nobody-here"
 mkdir "$dot/more"
-printf '%s\n' "${far[@]}" >"$dot/more/far.conf"
+printf '%s\n' "${host[@]}" >"$dot/more/far.conf"
 knows "[127.0.0.1]:$SSHD_PORT"
 works "Host, HostName, Port, User, Include and the key where ssh has it"
 works "a Host pattern" ssh://far2
@@ -49,37 +50,37 @@ rm -f "$dot/known_hosts.old"
 works "a hashed known_hosts"
 mv "$dot/id_ed25519" "$dot/other-key"
 fails "no key" 'takes none of the keys'
-say_config "${far[@]}" "IdentityFile ~/.ssh/other-key" "UserKnownHostsFile ~/.ssh/hosts"
+say_config "${host[@]}" "IdentityFile ~/.ssh/other-key" "UserKnownHostsFile ~/.ssh/hosts"
 fails "an empty UserKnownHostsFile" "is not in .*/.ssh/hosts"
 mv "$dot/known_hosts" "$dot/hosts"
 works "IdentityFile and UserKnownHostsFile"
 
 # by way of a program, and of another sshd (which here is the same)
-far+=("IdentityFile ~/.ssh/other-key")
+host+=("IdentityFile ~/.ssh/other-key")
 knows "[127.0.0.1]:$SSHD_PORT"
-say_config "${far[@]}" "ProxyCommand socat -d -d -lf $T/socat.log STDIO TCP4:%h:%p"
+say_config "${host[@]}" "ProxyCommand socat -d -d -lf $T/socat.log STDIO TCP4:%h:%p"
 works "ProxyCommand"
 grep -q "$SSHD_PORT" "$T/socat.log" || fail 'the ProxyCommand was not run'
 # Ctrl-C is for whoever started the tunnel, not for that program (socat sets a handler, ignored or not)
 # shellcheck disable=SC2016
-timeout -s KILL 20 setsid env --default-signal=INT,QUIT "$ADIT" run ssh://far -L "near=unix:$T/target" -- \
+timeout -s KILL 20 setsid env --default-signal=INT,QUIT "$ADIT" run ssh://far "${far[@]}" -L "near=unix:$T/target" -- \
     bash -c 'trap "echo INT" INT; kill -INT 0; sleep 0.3; [ -S "$ADIT_NEAR" ]' >"$T/said" 2>&1
 expect_equal "a Ctrl-C with a ProxyCommand" "0 INT" "$? $(cat "$T/said")"
-say_config "${far[@]}" "ProxyCommand exit 1"
+say_config "${host[@]}" "ProxyCommand exit 1"
 fails "a ProxyCommand that fails" 'ssh'
 say_config "Host jump" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)" "IdentityFile ~/.ssh/other-key" \
-    "${far[@]}" "ProxyJump jump"
+    "${host[@]}" "ProxyJump jump"
 works "ProxyJump"
 
 # the name in known_hosts
 knows alias-of-far
-say_config "${far[@]}"
+say_config "${host[@]}"
 fails "a name that known_hosts does not have" "of \[127.0.0.1\]:$SSHD_PORT .* is not in"
-say_config "${far[@]}" "HostKeyAlias alias-of-far"
+say_config "${host[@]}" "HostKeyAlias alias-of-far"
 works "HostKeyAlias"
-say_config "${far[@]}" "HostKeyAlias alias-of-far" "ProxyCommand socat STDIO TCP4:%h:%p"
+say_config "${host[@]}" "HostKeyAlias alias-of-far" "ProxyCommand socat STDIO TCP4:%h:%p"
 works "HostKeyAlias behind a ProxyCommand"
-say_config "${far[@]}" "HostKeyAlias another-alias"
+say_config "${host[@]}" "HostKeyAlias another-alias"
 fails "an alias that known_hosts does not have" "of another-alias .* is not in"
 
 # so long a path that several channels would be had
@@ -88,7 +89,7 @@ far_port=$(free_port)
 started $!
 wait_until 5 "the long path" port_listens "$far_port"
 say_config "Host far" "HostName 127.0.0.1" "Port $far_port" "User $(id -un)" "IdentityFile ~/.ssh/other-key" "HostKeyAlias alias-of-far"
-start_forward ssh://far --remote-command "adit serve --stdio --allow-forward unix:$T/target" -L "$pair" --log-level debug
+start_forward ssh://far "${far[@]}" -L "$pair" --log-level debug
 "$HELPERS/streams" "$T/target" "$T/near" 20 131072 || fail '20 streams in the one channel'
 end_forward
 grep -q 'ssh: 1 channels, not' "$T/forward.log" || fail 'sshd gave more than one channel'

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/ssh.sh"
 
 pair="unix:$T/near=unix:$T/target"
+far="adit serve --stdio --allow-forward unix:$T/target"
 make_ssh_keys
 start_sshd
 
@@ -22,7 +23,7 @@ attempt() {
     [ ! -e "$T/near" ] || fail "$what: the socket is left"
 }
 works() {
-    start_forward ssh://far --ssh-config "$T/ssh/config" -L "$pair" "$@"
+    start_forward ssh://far --ssh-config "$T/ssh/config" -L "$pair" "${@:---remote-command=$far}"
     end_forward
 }
 
@@ -102,7 +103,7 @@ kill -KILL "$(far_pid)" || fail "no far adit waited for its key"
 session_ends() { # WHAT PATTERN COMMAND...
     local what=$1 pattern=$2
     shift 2
-    start_forward ssh://far --ssh-config "$T/ssh/config" --remote-command "adit serve --stdio --run-dir $T/run" -L "$pair"
+    start_forward ssh://far --ssh-config "$T/ssh/config" --remote-command "adit serve --stdio --run-dir $T/run ${far##*stdio}" -L "$pair"
     "$@" || fail "$what: nothing was killed"
     wait_until 10 "$what ends the session" gone "$FORWARD"
     say "$what: $(grep 'session lost' "$T/forward.log")"

@@ -67,11 +67,11 @@ expect_equal "a command's input, and the sockets of ours that it has" "line 0" "
 wait_until 10 "the far adit ends" none_left
 
 # what is not allowed there is refused, by name, on both sides
-start_forward ssh://far "${as[@]}" -L "unix:$T/near=unix:$T/elsewhere"
-timeout 10 socat -u "UNIX:$T/near" - >/dev/null 2>&1
-wait_until 5 "the refusal is told" grep -q "warning: .*refused.*$T/elsewhere" "$T/forward.log"
-grep -q "the far side says: .*$T/elsewhere" "$T/forward.log" || fail "the far side's log is silent"
-end_forward
+timeout 50 "$ADIT" forward ssh://far "${as[@]}" -L "unix:$T/near=unix:$T/elsewhere" 2>"$T/said"
+expect_equal "status of a forward that is not allowed" 1 $?
+grep -q "^adit forward: -L: refused by the far adit: unix:$T/elsewhere is not allowed here" "$T/said" || fail "the refusal: $(cat "$T/said")"
+grep -q "the far side says: .*refused: unix:$T/elsewhere" "$T/said" || fail "the far side's log is silent"
+wait_until 10 "the far adit ends" none_left
 
 # the data over TLS; ssh carries the key, and is closed
 mkdir -m 700 "$T/run"
@@ -118,7 +118,7 @@ hand_in() { # NAME: a one-time key, as ssh+tls does it; the answer to $T/answer
 with_serve() {
     start_serve "$@" --run-dir "$T/run" --allow-forward "unix:$T/target"
     start_forward ssh+tls://far "${as[@]}" -L "unix:$T/near=unix:$T/target"
-    expect_equal "far adits beside the serving one" 0 "$(far_adits)"
+    wait_until 5 "no far adit is left beside the serving one" none_left
     "$HELPERS/streams" "$T/target" "$T/near" 20 131072 || fail "20 streams through a serving adit"
     end_forward
     grep -q "peer=ssh:$(id -un)@127.0.0.1 session from" "$T/serve.log" || fail "the serving adit does not name the peer"

@@ -232,6 +232,34 @@ static void test_rights_section_is_what_a_peer_needs(void **state)
 	}
 }
 
+static void test_rights_lost_are_named(void **state)
+{
+	struct rights *old = rights_new(), *now = rights_new();
+	struct err e = ERR_INIT;
+	char text[128];
+
+	(void)state;
+	assert_int_equal(rules_add(&old->forwards, "unix:/a", &e), 0);
+	assert_int_equal(rules_add(&old->forwards, "tcp:h:1", &e), 0);
+	assert_int_equal(rights_add_dest_qmp(old, "/m", &e), 0);
+	assert_int_equal(rights_add_images(old, "/i", &e), 0);
+	assert_int_equal(rights_add_launch(old, "/q", &e), 0);
+	old->migrate = old->libvirt = old->overwrite_images = true;
+	assert_string_equal(rights_lost(old, old, text, sizeof(text)), "");
+	assert_string_equal(rights_lost(now, old, text, sizeof(text)), "");
+	assert_string_equal(rights_lost(old, rights_none(), text, sizeof(text)),
+			    "migrate = yes, and 7 more");
+	now->migrate = now->libvirt = now->overwrite_images = true;
+	assert_int_equal(rules_add(&now->forwards, "tcp:h:1", &e), 0);
+	assert_int_equal(rights_add_dest_qmp(now, "/m", &e), 0);
+	assert_int_equal(rights_add_images(now, "/j", &e), 0);
+	assert_int_equal(rights_add_images(now, "/i", &e), 0);
+	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "forward = unix:/a");
+	rights_unref(old);
+	rights_unref(now);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +269,7 @@ int main(void)
 	    cmocka_unit_test(test_rights_table_refuses_what_never_counts),
 	    cmocka_unit_test(test_rights_outlive_their_table),
 	    cmocka_unit_test(test_rights_section_is_what_a_peer_needs),
+	    cmocka_unit_test(test_rights_lost_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

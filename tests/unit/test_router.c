@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "proxy/allowed.h"
 #include "proxy/relay.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"
@@ -107,7 +108,8 @@ struct ends {
 	struct session *s;
 };
 
-static void begin(struct ends *k)
+/* What the router's side says of itself, and how many streams it takes. */
+static void begin_with(struct ends *k, uint32_t features, uint32_t streams_max)
 {
 	struct rights_table *table = rights_table_new();
 	struct addr_dest d = {.scheme = "tcp", .host = "127.0.0.1"};
@@ -124,11 +126,14 @@ static void begin(struct ends *k)
 	k->server = creds_new_insecure(CREDS_SERVER);
 	k->router = router_new(k->base);
 	assert_int_equal(rules_add(&all->forwards, "unix:/*", &e), 0);
+	assert_int_equal(rules_add(&all->forwards, "unix:/many/*", &e), 0);
 	assert_int_equal(rules_add(&all->forwards, "tcp:*:*", &e), 0);
 	all->migrate = true;
 	assert_int_equal(rights_table_add(table, "*", all, &e), 0);
 	router_set_rights(k->router, table);
 	listener_config_default(&lc);
+	lc.session.features = features;
+	lc.session.streams_max = streams_max;
 	session_config_default(&sc);
 	assert_int_equal(addr_parse_listen(&a, "127.0.0.1:0", &e), 0);
 	k->listener = listener_new(k->base, &a, k->server, &lc, on_session, k->router, &e);
@@ -137,6 +142,11 @@ static void begin(struct ends *k)
 	k->s = session_connect(k->base, &d, k->client, &sc, &session_ops, NULL, &e);
 	assert_non_null(k->s);
 	run(k->base, &ready, 1);
+}
+
+static void begin(struct ends *k)
+{
+	begin_with(k, 0, 4096);
 }
 
 /* The client hears that it is over. */
@@ -190,6 +200,89 @@ static void test_router_takes_no_descriptor_for_a_target(void **state)
 		assert_int_equal(answer, i ? CODE_UNREACHABLE : CODE_PROTOCOL);
 		stream_free(t);
 	}
+	finish(&k);
+}
+
+/* ---- whether a forward is allowed ---- */
+
+static int said;
+static struct err said_why;
+static struct allowed *asking;
+
+static void on_said(void *ctx, const struct err *why)
+{
+	(void)ctx;
+	said++;
+	said_why = *why;
+	allowed_free(asking);
+	asking = NULL;
+}
+
+/* What a peer says to these. */
+static const char *ask(struct ends *k, const char *const *targets, size_t count)
+{
+	struct err e = ERR_INIT;
+
+	said = 0;
+	asking = allowed_ask(k->base, k->s, targets, count, on_said, NULL, &e);
+	assert_non_null(asking);
+	assert_int_equal(said, 0);
+	run(k->base, &said, 1);
+	return said_why.text;
+}
+
+static void test_router_says_which_forward_is_not_allowed(void **state)
+{
+	enum { MANY = 100 };
+	const char *targets[MANY + 1];
+	char texts[MANY][32];
+	struct session_stats stats;
+	struct err e = ERR_INIT;
+	struct stream *t;
+	struct ends k;
+
+	(void)state;
+	/* more than there may be streams */
+	begin_with(&k, ROUTER_FEATURES, 4);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "unix:/many/%d", i);
+		targets[i] = texts[i];
+	}
+	assert_string_equal(ask(&k, targets, MANY), "");
+	assert_string_equal(ask(&k, targets, 1), "");
+	assert_string_equal(ask(&k, targets, 0), "");
+	targets[MANY] = "unix:/many/../else";
+	assert_non_null(strstr(ask(&k, targets, MANY + 1),
+			       "far adit: unix:/many/../else is not allowed here: start"));
+	assert_string_equal(ask(&k, targets + 1, MANY - 1), "");
+	/* None of it is connected to, and nothing is left. */
+	for (int i = 0; i < 50; i++) {
+		event_base_loop(k.base, EVLOOP_NONBLOCK);
+		usleep(500);
+	}
+	session_stats(k.s, &stats);
+	assert_int_equal(stats.streams, 0);
+	/* Of what is no forward nothing is said. */
+	t = session_open(k.s, STREAM_CONTROL, "allowed/migrate", &stream_ops, NULL, &e);
+	run(k.base, &answers, 1);
+	assert_int_equal(answer, CODE_PROTOCOL);
+	stream_free(t);
+	router_drain(k.router, "this adit ends");
+	assert_non_null(strstr(ask(&k, targets, 1), "this adit ends"));
+	finish(&k);
+}
+
+static void test_router_is_not_asked_by_who_may_not_ask(void **state)
+{
+	const char *target = "unix:/many/../else";
+	struct session_stats stats;
+	struct ends k;
+
+	(void)state;
+	begin_with(&k, 0, 4096); /* as one of an older release says it */
+	assert_string_equal(ask(&k, &target, 1), "");
+	session_stats(k.s, &stats);
+	assert_int_equal(stats.streams, 0);
 	finish(&k);
 }
 
@@ -347,6 +440,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_router_takes_no_descriptor_for_a_target),
+	    cmocka_unit_test(test_router_says_which_forward_is_not_allowed),
+	    cmocka_unit_test(test_router_is_not_asked_by_who_may_not_ask),
 	    cmocka_unit_test(test_router_says_when_a_session_cannot_be_watched),
 	    cmocka_unit_test(test_router_relay_gives_nothing_to_a_wrong_endpoint),
 	};

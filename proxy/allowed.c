@@ -1,0 +1,144 @@
+/*
+ * Asks whether forwards are allowed: see allowed.h. Owned by its caller; owns the streams that are
+ * not answered yet. Each is answered by its end (docs/protocol.md, section 12).
+ */
+#include "proxy/allowed.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/router.h"
+
+enum {
+	AT_ONCE = 16,  /* streams: the session may allow few */
+	LATER_MS = 10, /* where it allows none, as those that were answered are not acknowledged */
+	LATER_MAX = 500,
+};
+
+struct allowed {
+	struct session *session;
+	allowed_answer *fn;
+	void *ctx;
+	struct event next; /* goes on from the loop, where no stream is in a call */
+	unsigned waited;
+	struct err why;
+	char **targets;
+	size_t count, asked, left; /* left: of those that were asked */
+	struct stream *streams[AT_ONCE];
+};
+
+/* No bytes pass. */
+static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t len)
+{
+	(void)ctx;
+	(void)s;
+	(void)data;
+	return len;
+}
+
+static void on_reset(void *ctx, struct stream *s, enum code code, const char *reason)
+{
+	struct allowed *a = ctx;
+
+	if (code == CODE_SESSION)
+		return; /* the session's owner tells why */
+	if (code != CODE_NONE && !err_is_set(&a->why))
+		err_set(&a->why, ERR_REFUSED, "refused by the far adit: %s",
+			*reason ? reason : code_name(code));
+	for (size_t i = 0; i < AT_ONCE; i++)
+		if (a->streams[i] == s)
+			a->streams[i] = NULL;
+	stream_free(s);
+	a->left--;
+	event_active(&a->next, EV_TIMEOUT, 0);
+}
+
+static void on_eof(void *ctx, struct stream *s)
+{
+	on_reset(ctx, s, CODE_PROTOCOL,
+		 "its answer to whether a forward is allowed is not understood");
+}
+
+static const struct stream_ops ops = {.push = on_push, .on_eof = on_eof, .on_reset = on_reset};
+
+/* Asks for as many more as the session allows. */
+static void ask_more(struct allowed *a, struct err *e)
+{
+	for (size_t i = 0; i < AT_ONCE && a->asked < a->count; i++) {
+		if (a->streams[i])
+			continue;
+		a->streams[i] =
+		    session_open(a->session, STREAM_CONTROL, a->targets[a->asked], &ops, a, e);
+		if (!a->streams[i])
+			return;
+		a->asked++;
+		a->left++;
+	}
+}
+
+static void on_next(evutil_socket_t fd, short what, void *ctx)
+{
+	static const struct timeval later = {0, LATER_MS * 1000};
+	struct allowed *a = ctx;
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	if (!err_is_set(&a->why))
+		ask_more(a, &e);
+	if (!err_is_set(&a->why) && a->left > 0)
+		return; /* with the next answer */
+	if (e.code == ERR_LIMIT && a->waited++ < LATER_MAX) {
+		event_add(&a->next, &later);
+		return;
+	}
+	e = err_is_set(&a->why) ? a->why : e;
+	a->fn(a->ctx, &e);
+}
+
+static void free_all(struct allowed *a)
+{
+	for (size_t i = 0; a && i < a->count; i++)
+		free(a->targets[i]);
+	if (a)
+		free(a->targets);
+	free(a);
+}
+
+struct allowed *allowed_ask(struct event_base *base, struct session *s, const char *const *targets,
+			    size_t count, allowed_answer *fn, void *ctx, struct err *e)
+{
+	struct allowed *a = calloc(1, sizeof(*a));
+
+	if (a)
+		a->targets = calloc(count + 1, sizeof(*a->targets));
+	if (!a || !a->targets)
+		goto fail;
+	a->session = s;
+	a->fn = fn;
+	a->ctx = ctx;
+	if (!(session_peer_features(s) & FRAME_FEATURE_ALLOWED))
+		count = 0; /* an older one: the first connection will tell */
+	for (; a->count < count; a->count++)
+		if (asprintf(&a->targets[a->count], ROUTER_ALLOWED "%s", targets[a->count]) < 0)
+			goto fail;
+	event_assign(&a->next, base, -1, 0, on_next, a);
+	event_active(&a->next, EV_TIMEOUT, 0);
+	return a;
+fail:
+	free_all(a);
+	err_set(e, ERR_SPACE, "memory is short");
+	return NULL;
+}
+
+void allowed_free(struct allowed *a)
+{
+	if (!a)
+		return;
+	event_del(&a->next);
+	for (size_t i = 0; i < AT_ONCE; i++)
+		stream_free(a->streams[i]);
+	free_all(a);
+}
