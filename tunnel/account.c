@@ -14,9 +14,8 @@
 #include "base/memory.h"
 
 enum {
-	HALF_LIFE_US = 65536, /* of what was used */
-	FAIR = 2,	      /* a peer may hold so many times of what is left */
-	MAX_PART = 4,	      /* of the host's memory */
+	FAIR = 2,     /* a peer may hold so many times of what is left */
+	MAX_PART = 4, /* of the host's memory */
 	MAX_LEAST = 64 << 20,
 	TRIM_BYTES = 32 << 20,
 	TRIM_EVERY_S = 1,
@@ -44,20 +43,20 @@ struct accounts {
 	struct turn *running; /* NULL: none, or it has gone */
 };
 
-static uint64_t usage(const struct usage *u, uint64_t now_us)
+uint64_t usage_left(const struct usage *u, uint64_t now_us)
 {
-	uint64_t lives = now_us > u->at_us ? (now_us - u->at_us) / HALF_LIFE_US : 0;
+	uint64_t lives = now_us > u->at_us ? (now_us - u->at_us) / USAGE_HALF_LIFE_US : 0;
 
 	return lives < 63 ? u->us >> lives : 0;
 }
 
-static void use(struct usage *u, uint64_t now_us, uint64_t us)
+void usage_add(struct usage *u, uint64_t now_us, uint64_t us)
 {
-	uint64_t lives = now_us > u->at_us ? (now_us - u->at_us) / HALF_LIFE_US : 0;
+	uint64_t lives = now_us > u->at_us ? (now_us - u->at_us) / USAGE_HALF_LIFE_US : 0;
 
 	/* What is left of a half-life counts on, or who is never idle would have all kept. */
-	u->us = usage(u, now_us) + us;
-	u->at_us = u->at_us ? u->at_us + lives * HALF_LIFE_US : now_us;
+	u->us = usage_left(u, now_us) + us;
+	u->at_us = u->at_us ? u->at_us + lives * USAGE_HALF_LIFE_US : now_us;
 }
 
 static struct turn *pick(const struct accounts *a, uint64_t now_us)
@@ -67,7 +66,8 @@ static struct turn *pick(const struct accounts *a, uint64_t now_us)
 
 	TAILQ_FOREACH(t, &a->waiting, link)
 	{
-		uint64_t peer = usage(&t->account->used, now_us), own = usage(&t->used, now_us);
+		uint64_t peer = usage_left(&t->account->used, now_us),
+			 own = usage_left(&t->used, now_us);
 
 		if (best && (peer > best_peer || (peer == best_peer && own >= best_own)))
 			continue;
@@ -94,9 +94,9 @@ static uint64_t run(struct turn *t, uint64_t began_us)
 	if (took_us > TURN_MAX_US)
 		took_us = TURN_MAX_US;
 	if (a->running)
-		use(&t->used, now_us, took_us);
+		usage_add(&t->used, now_us, took_us);
 	a->running = NULL;
-	use(&p->used, now_us, took_us);
+	usage_add(&p->used, now_us, took_us);
 	account_put(p);
 	return now_us;
 }

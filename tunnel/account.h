@@ -65,6 +65,11 @@ struct usage {
 	uint64_t us, at_us;
 };
 
+/* So much more of it, now; what it still counts: half as much after each USAGE_HALF_LIFE_US. */
+enum { USAGE_HALF_LIFE_US = 65536 };
+void usage_add(struct usage *u, uint64_t now_us, uint64_t us);
+uint64_t usage_left(const struct usage *u, uint64_t now_us);
+
 /* A link's place in the queue. Embedded; not to be moved while it waits. */
 struct turn {
 	TAILQ_ENTRY(turn) link;

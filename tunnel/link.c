@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,7 +34,8 @@ enum {
 	TURN_US = ACCOUNT_RUN_US,	/* before others have theirs */
 	OUTPUT_FRAMES = 32,		/* between two looks at the clock */
 	RTT_EVERY_US = 1000000,		/* the kernel is asked for the path's round trip */
-	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets */
+	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets, */
+	DISCARD_LEAVING = 1024 * 1024,	/* and behind its farewell, where the process ends */
 };
 
 enum link_state {
@@ -47,6 +49,7 @@ enum link_state {
 static const char *const state_names[] = {"handshake", "hello", "up", "linger", "over"};
 
 struct link {
+	TAILQ_ENTRY(link) lingers;
 	struct event_base *base;
 	struct transport *transport;
 	struct mux *mux;
@@ -54,10 +57,10 @@ struct link {
 	void *ctx;
 	enum link_state state;
 	struct event *ev_read, *ev_write, *ev_timer, *ev_run, *ev_more;
-	uint64_t deadline_us; /* of the handshake, or of lingering */
-	uint64_t timer_at_us; /* when ev_timer is armed for; 0: not armed */
-	uint64_t rtt_next_us; /* when to ask the kernel again */
-	uint64_t discarded;
+	uint64_t deadline_us;		      /* of the handshake, or of lingering */
+	uint64_t timer_at_us;		      /* when ev_timer is armed for; 0: not armed */
+	uint64_t rtt_next_us;		      /* when to ask the kernel again */
+	uint64_t discarded, discarded_before; /* all, and until the farewell was sent */
 	uint32_t handshake_ms;
 	int farewell; /* transport's shutdown was queued */
 	struct turn turn;
@@ -69,7 +72,22 @@ struct link {
 	int free_due;
 };
 
+/* Those of this thread. The head is made with the first: it holds its own address. */
+static _Thread_local TAILQ_HEAD(, link) lingering_links;
 static _Thread_local unsigned lingering;
+
+static void linger_begins(struct link *l)
+{
+	if (!lingering++)
+		TAILQ_INIT(&lingering_links);
+	TAILQ_INSERT_TAIL(&lingering_links, l, lingers);
+}
+
+static void linger_ends(struct link *l)
+{
+	TAILQ_REMOVE(&lingering_links, l, lingers);
+	lingering--;
+}
 
 static void set_state(struct link *l, enum link_state state)
 {
@@ -78,9 +96,9 @@ static void set_state(struct link *l, enum link_state state)
 			  state_names[state]);
 	log_debug(NULL, "link: %s -> %s", state_names[l->state], state_names[state]);
 	if (state == LINK_LINGER)
-		lingering++;
+		linger_begins(l);
 	else if (l->state == LINK_LINGER)
-		lingering--;
+		linger_ends(l);
 	l->state = state;
 }
 
@@ -92,7 +110,7 @@ unsigned link_lingering(void)
 static void destroy(struct link *l)
 {
 	if (l->state == LINK_LINGER)
-		lingering--;
+		linger_ends(l);
 	if (l->ev_read)
 		event_free(l->ev_read);
 	if (l->ev_write)
@@ -279,6 +297,7 @@ static void linger(struct link *l)
 		return;
 	if (!l->farewell) {
 		l->farewell = 1;
+		l->discarded_before = l->discarded;
 		t->ops->shutdown(t);
 		if (flush(l, &e) < 0)
 			linger_over(l);
@@ -339,17 +358,37 @@ static void handshake(struct link *l)
 /* A buffer's worth in a turn: a peer that goes on sending holds up nobody. */
 static void discard(struct link *l, uint8_t *buf)
 {
+	struct transport *t = l->transport;
 	struct err e = ERR_INIT;
 	ssize_t n;
 
-	n = l->transport->ops->read(l->transport, buf, INPUT_BUFFER, &e);
+	if (l->farewell && !t->unsent && t->ops->forget)
+		n = t->ops->forget(t, buf, INPUT_BUFFER);
+	else
+		n = t->ops->read(t, buf, INPUT_BUFFER, &e);
 	if (n > 0)
 		l->discarded += (uint64_t)n;
 	if (l->discarded > DISCARD_MAX ||
 	    (n <= 0 && n != TRANSPORT_WANT_READ && n != TRANSPORT_WANT_WRITE))
 		linger_over(l);
-	else if (n > 0 && l->transport->ops->pending(l->transport))
+	else if (n > 0 && t->ops->pending(t))
 		l->has_input = 1;
+}
+
+void link_see_off(void)
+{
+	struct link *l, *next;
+
+	for (l = lingering ? TAILQ_FIRST(&lingering_links) : NULL; l; l = next) {
+		int waiting = 0;
+
+		next = TAILQ_NEXT(l, lingers);
+		if (l->busy || !l->farewell || !tcpinfo_end_arrived(l->transport->fd))
+			continue;
+		ioctl(l->transport->fd, FIONREAD, &waiting);
+		if (!waiting || l->discarded - l->discarded_before > DISCARD_LEAVING)
+			destroy(l);
+	}
 }
 
 /* What is read is used up, or kept, before the next link has its turn: one buffer a thread,

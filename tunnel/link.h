@@ -44,6 +44,10 @@ void link_close(struct link *l, enum code code, const char *reason);
 /* At once, without a word. NULL is fine. */
 void link_free(struct link *l);
 
+/* For a process that ends: frees those that linger in this thread and whose farewell has arrived,
+ * unless the peer still sends, a little: what comes later, the kernel answers. */
+void link_see_off(void);
+
 /* Links that linger in this thread (which is one loop). */
 unsigned link_lingering(void);
 

@@ -27,8 +27,10 @@ enum {
 	MUX_RTT_EVERY_US = 1000000,   /* a PING this often while bytes flow */
 	MUX_RETAIN_SLACK = 16 << 20,  /* numbered control frames beyond the budget */
 	MUX_RETAIN_LEAST = 256 << 10, /* may be kept whatever the peer's other sessions hold */
-	MUX_ENDED_MAX =
-	    512, /* streams that have ended, and whose end is not acknowledged, likewise */
+	/* Streams that have ended, and whose end is not acknowledged: what a peer without any right
+	 * can have us keep, and free. The second, where there is no room. */
+	MUX_ENDED_MAX = 2048,
+	MUX_ENDED_LEAST = 512,
 	WINDOW_INITIAL = 64 * 1024, /* at most */
 	WINDOW_USUAL = 256 * 1024,  /* as long as the budget is far */
 };
@@ -55,7 +57,7 @@ struct stream {
 	LIST_ENTRY(stream) bucket;
 	uint32_t id;
 	enum stream_class class;
-	char *target;
+	const char *target; /* behind the struct */
 	const struct stream_ops *ops; /* NULL until accepted */
 	void *ctx;
 
@@ -82,6 +84,7 @@ struct stream {
 
 	size_t held; /* by the user (stream_hold) */
 
+	int ended; /* counted in its mux's */
 	int reap_due;
 	TAILQ_ENTRY(stream) reap;
 };
@@ -103,6 +106,7 @@ struct mux {
 
 	struct stream_bucket table[MUX_BUCKETS];
 	uint32_t streams, opened_max_peer, next_id;
+	uint32_t ended; /* of streams: nobody's any more but for the peer's ACK */
 	struct stream_list reap;
 
 	/* out */

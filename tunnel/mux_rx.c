@@ -84,6 +84,10 @@ static int on_open(struct mux *m, struct err *e)
 		err_set(e, ERR_LIMIT, "too many streams: %u are allowed", max);
 		return mux_fail(m, CODE_LIMIT, e);
 	}
+	if (m->ended >= (account_room(m->account) ? MUX_ENDED_MAX : MUX_ENDED_LEAST)) {
+		err_set(e, ERR_LIMIT, "the ends of %u streams are not acknowledged", m->ended);
+		return mux_fail(m, CODE_LIMIT, e);
+	}
 	s = stream_new(m, id, o.class, o.target);
 	if (!s) {
 		err_set(e, ERR_SPACE, "no memory for a stream");
@@ -91,11 +95,6 @@ static int on_open(struct mux *m, struct err *e)
 	}
 	window_open(s);
 	if (!account_room(m->account)) {
-		if (m->streams - m->windows > MUX_ENDED_MAX) {
-			err_set(e, ERR_LIMIT, "the ends of %u streams are not acknowledged",
-				m->streams - m->windows);
-			return mux_fail(m, CODE_LIMIT, e);
-		}
 		stream_refuse(s, CODE_LIMIT, MUX_NO_ROOM);
 		return 0;
 	}

@@ -18,6 +18,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+enum { LINGER_LOOK_US = 2000 };
+
 void session_config_default(struct session_config *c)
 {
 	*c = (struct session_config){.memory_max_bytes = 256u << 20,
@@ -467,10 +469,24 @@ void session_stats(const struct session *s, struct session_stats *out)
 		*out = (struct session_stats){0};
 }
 
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
 void session_linger(struct event_base *base)
 {
+	static const struct timeval often = {.tv_usec = LINGER_LOOK_US};
 	uint64_t until_ms = clock_ms() + LINK_LINGER_MS + 500;
+	struct event *look = event_new(base, -1, EV_PERSIST, on_look, NULL);
 
+	/* Nothing tells of a farewell that has arrived: it is looked for. */
+	if (look)
+		event_add(look, &often);
 	while (link_lingering() && clock_ms() < until_ms && event_base_loop(base, EVLOOP_ONCE) == 0)
-		;
+		link_see_off();
+	if (look)
+		event_free(look);
 }

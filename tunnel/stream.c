@@ -27,12 +27,12 @@ static size_t cost(const struct stream *s)
 
 struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, const char *target)
 {
-	struct stream *s = calloc(1, sizeof(*s));
+	size_t size = strlen(target) + 1;
+	struct stream *s = calloc(1, sizeof(*s) + size);
 
-	if (!s || !(s->target = strdup(target))) {
-		free(s);
+	if (!s)
 		return NULL;
-	}
+	s->target = memcpy(s + 1, target, size);
 	s->mux = m;
 	s->id = id;
 	s->class = class;
@@ -46,7 +46,6 @@ struct stream *stream_new(struct mux *m, uint32_t id, enum stream_class class, c
 void stream_destroy(struct stream *s)
 {
 	bytes_fini(&s->rxq);
-	free(s->target);
 	free(s);
 }
 
@@ -84,6 +83,15 @@ static void drop_queues(struct stream *s)
 	s->ready = 0;
 }
 
+/* Whether it has ended, and only the peer's ACK is missing. */
+static void count_ended(struct stream *s, int ended)
+{
+	if (ended == s->ended)
+		return;
+	s->ended = ended;
+	s->mux->ended += ended ? 1U : -1U;
+}
+
 /* Takes s out of its mux, for good. */
 void stream_detach(struct stream *s, const char *reason)
 {
@@ -91,6 +99,7 @@ void stream_detach(struct stream *s, const char *reason)
 	int orderly = s->out == STREAM_OUT_ENDED && s->in == STREAM_IN_ENDED;
 
 	drop_queues(s);
+	count_ended(s, 0);
 	if (s->reap_due)
 		TAILQ_REMOVE(&m->reap, s, reap);
 	s->reap_due = 0;
@@ -116,7 +125,10 @@ void stream_check_done(struct stream *s)
 	struct mux *m = s->mux;
 	int ended = s->dead || (s->out == STREAM_OUT_ENDED && s->in == STREAM_IN_ENDED);
 
-	if (!m || s->reap_due || s->calling || !s->user_gone || !ended || s->unacked)
+	if (!m || s->reap_due || !s->user_gone || !ended)
+		return;
+	count_ended(s, s->unacked > 0);
+	if (s->calling || s->unacked)
 		return;
 	s->reap_due = 1;
 	TAILQ_INSERT_TAIL(&m->reap, s, reap);

@@ -9,4 +9,8 @@
  * not TCP or nothing is known. */
 uint32_t tcpinfo_min_rtt_us(int fd);
 
+/* Whether the peer's host has all that was sent, the end (shutdown) with it. 0 also when fd is not
+ * TCP. */
+int tcpinfo_end_arrived(int fd);
+
 #endif

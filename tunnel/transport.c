@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "tunnel/tcpinfo.h"
 
 enum { LINGER_READS = 64, LINGER_CHUNK = 16 * 1024 };
 
@@ -23,15 +24,27 @@ int transport_socket_init(int fd, struct err *e)
 	return 0;
 }
 
+ssize_t transport_socket_forget(int fd, uint8_t *buf, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, buf, size, MSG_DONTWAIT | MSG_TRUNC); /* TCP copies nothing then */
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return TRANSPORT_WANT_READ;
+	return n > 0 ? n : n == 0 ? TRANSPORT_EOF : TRANSPORT_FAILED;
+}
+
 void transport_socket_close(int fd, int linger)
 {
 	char chunk[LINGER_CHUNK];
 
 	if (fd < 0)
 		return;
-	if (linger) {
-		/* A socket closed with unread bytes is reset, and the peer's kernel then
-		 * drops the alert or CLOSE that was just sent to say why. */
+	if (linger && !tcpinfo_end_arrived(fd)) {
+		/* A socket closed with unread bytes is reset, and the alert or CLOSE that was just
+		 * sent to say why is dropped, unless the peer's kernel has it. */
 		shutdown(fd, SHUT_WR);
 		for (int i = 0; i < LINGER_READS; i++)
 			if (recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT) <= 0)

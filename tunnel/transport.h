@@ -60,6 +60,9 @@ struct transport_ops {
 	 * readable. Ask after the handshake too: the peer's first bytes may have come
 	 * with its last flight. */
 	int (*pending)(const struct transport *t);
+	/* For who has ended sending and wants nothing more: as read, but what was sent is not
+	 * looked at, and what buf holds then means nothing. NULL: read does it. */
+	ssize_t (*forget)(struct transport *t, uint8_t *buf, size_t size);
 	/* Queues the farewell (TLS close_notify, then the end of the sending side); flush
 	 * sends it. */
 	void (*shutdown)(struct transport *t);
@@ -85,6 +88,9 @@ struct transport *transport_tcp_new(int fd, const char *peer, struct err *e);
 /* For the implementations over a socket: non-blocking, TCP_NODELAY and
  * TCP_NOTSENT_LOWAT (where it is TCP). 0 or ERR_SYSTEM. */
 int transport_socket_init(int fd, struct err *e);
+
+/* forget, of a TCP socket. */
+ssize_t transport_socket_forget(int fd, uint8_t *buf, size_t size);
 
 /* Closes fd. linger: a last word was sent, which a reset must not overtake. */
 void transport_socket_close(int fd, int linger);

@@ -108,6 +108,11 @@ static int tcp_flush(struct transport *t, struct err *e)
 	return r;
 }
 
+static ssize_t tcp_forget(struct transport *t, uint8_t *buf, size_t size)
+{
+	return transport_socket_forget(t->fd, buf, size);
+}
+
 static int tcp_pending(const struct transport *t)
 {
 	(void)t;
@@ -135,6 +140,7 @@ static const struct transport_ops tcp_ops = {
     .write = tcp_write,
     .flush = tcp_flush,
     .pending = tcp_pending,
+    .forget = tcp_forget,
     .shutdown = tcp_shutdown,
     .free = tcp_free,
 };

@@ -273,6 +273,15 @@ static int tls_pending(const struct transport *t)
 	return tls->io.in_len > 0 || SSL_pending(tls->ssl) > 0;
 }
 
+/* Not even opened: that is what costs. */
+static ssize_t tls_forget(struct transport *t, uint8_t *buf, size_t size)
+{
+	struct transport_tls *tls = self(t);
+
+	tls->io.in_len = 0;
+	return transport_socket_forget(t->fd, buf, size);
+}
+
 static void tls_shutdown(struct transport *t)
 {
 	struct transport_tls *tls = self(t);
@@ -305,6 +314,7 @@ static const struct transport_ops tls_ops = {
     .write = tls_write,
     .flush = tls_flush,
     .pending = tls_pending,
+    .forget = tls_forget,
     .shutdown = tls_shutdown,
     .free = tls_free,
 };

@@ -4,10 +4,12 @@
  *
  * Makes SESSIONS sessions from 127.0.0.2, and does to each of them, for SECONDS,
  *
- *   collide   8000 OPENs whose numbers are 2048 apart, which are never acknowledged; then
+ *   collide   2000 OPENs whose numbers are 2048 apart, which are never acknowledged; then
  *             CREDIT for the first one, without a pause
  *   tiny      the smallest frames that there are, without a pause
- *   open      OPENs that are refused, and acknowledged, without a pause
+ *   stay      the same, and hears nothing: not that the other side ends, either
+ *   open      OPENs that are refused, and acknowledged, without a pause: as many at a time as
+ *             the other side bears without an ACK
  *   hoard     4 streams to TARGET, which has much to say; with all the credit that they can
  *             have and not one ACK
  *
@@ -26,13 +28,13 @@
 #include <unistd.h>
 
 enum { HEADER = 16, HELLO = 1, ACK = 4, CREDIT = 6, OPEN = 16, PONG = 3, BLOCK = 256 * 1024 };
-enum { SESSIONS_MAX = 1024, OPENS = 8000, HOARD_STREAMS = 4, EVERY = 2048 };
+enum { SESSIONS_MAX = 1024, OPENS = 2000, ASKED_MAX = 1500, HOARD_STREAMS = 4, EVERY = 2048 };
 
 struct session {
-	int fd;		  /* -1: the other side has ended it */
-	uint32_t seq, id; /* of the next numbered frame, of the next stream */
-	unsigned opens;	  /* still to be sent before the flood */
-	uint64_t heard;	  /* numbered frames that came in */
+	int fd;		       /* -1: the other side has ended it */
+	uint32_t seq, id;      /* of the next numbered frame, of the next stream */
+	unsigned opens;	       /* still to be sent before the flood */
+	uint64_t heard, acked; /* numbered frames that came in */
 	uint8_t head[HEADER];
 	size_t have, skip; /* of the frame that is coming in */
 	uint8_t *out;
@@ -70,6 +72,12 @@ static void frame(struct session *s, uint8_t type, uint32_t stream, const void *
 	if (len)
 		memcpy(p + HEADER, payload, len);
 	s->len += HEADER + len;
+}
+
+/* Whether it is still to hear of so many OPENs that one more would end the session. */
+static int asks_enough(const struct session *s)
+{
+	return strcmp(what, "open") == 0 && s->seq - s->heard > ASKED_MAX;
 }
 
 static void say_hello(struct session *s)
@@ -122,8 +130,9 @@ static void fill(struct session *s)
 		return;
 	while (s->len < BLOCK) {
 		if (strcmp(what, "open") == 0) {
-			u64_frame(s, ACK, 0, s->heard);
-			for (int i = 0; i < 100; i++)
+			if (s->acked != s->heard)
+				u64_frame(s, ACK, 0, s->acked = s->heard);
+			for (int i = 0; i < 100 && !asks_enough(s); i++)
 				open_stream(s, 2);
 			return;
 		}
@@ -172,7 +181,9 @@ static void turn(struct session *s)
 	ssize_t n;
 
 	/* One that floods reads, too: else the other side would only fill its socket. */
-	while ((n = recv(s->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+	n = -1;
+	errno = EAGAIN;
+	while (strcmp(what, "stay") != 0 && (n = recv(s->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
 		hear(s, buf, (size_t)n);
 	if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		end(s);
@@ -243,7 +254,8 @@ int main(int argc, char **argv)
 			struct session *s = &sessions[i];
 
 			fds[i] = (struct pollfd){.fd = s->fd, .events = POLLIN};
-			if (s->at < s->len || s->opens || strcmp(what, "hoard") != 0)
+			if (s->at < s->len || s->opens ||
+			    (strcmp(what, "hoard") != 0 && !asks_enough(s)))
 				fds[i].events |= POLLOUT;
 			left += s->fd >= 0;
 		}

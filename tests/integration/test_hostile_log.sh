@@ -10,7 +10,7 @@ MORE_SECTIONS="[peer bad]
 forward = unix:$T/echo"
 hostile_keys
 # bounded NAME: what it left in the log
-bounded() { [ "${LOG[$1]}" -le 1000000 ] || fail "$1: the log grew by ${LOG[$1]} bytes"; }
+bounded() { [ "${LOG[$1]}" -le 1000000 ] || fail "$1: the log grows by ${LOG[$1]} bytes a minute"; }
 hostile_run refused opens DEST "$T/bad" 4 other unix:/nowhere
 bounded refused
 grep -qE 'peer=psk:bad.*[0-9]{3,} more like this one' "$T/serve.log" || fail "what was left out is not counted"
@@ -46,8 +46,8 @@ ends() {
 }
 
 PORT=$(free_port)
-sed -i "s/^listen = .*/listen = 127.0.0.1:$PORT/" "$T/adit.conf"
-deaf "$ADIT" serve --config "$T/adit.conf"
+sed -i "s/^listen = .*/listen = 127.0.0.1:$PORT/" "$T/adit-tls.conf"
+deaf "$ADIT" serve --config "$T/adit-tls.conf"
 wait_until 10 "adit serve listens" port_listens "$PORT"
 attack opens "tls://127.0.0.1:$PORT" "$T/bad" 4 other unix:/nowhere
 start_forward "tls://127.0.0.1:$PORT" --psk "$T/good" -L "unix:$T/near=unix:$T/echo"
@@ -58,7 +58,7 @@ ends "adit serve" 0
 kill "$FORWARD"
 
 # and again, ended while nobody reads
-deaf "$ADIT" serve --config "$T/adit.conf"
+deaf "$ADIT" serve --config "$T/adit-tls.conf"
 wait_until 10 "adit serve listens" port_listens "$PORT"
 attack opens "tls://127.0.0.1:$PORT" "$T/bad" 4 other unix:/nowhere
 ends "a deaf adit serve" 0

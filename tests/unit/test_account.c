@@ -206,7 +206,7 @@ static void test_mux_spreads_numbers_that_are_chosen(void **state)
 	(void)state;
 	pair_init(&pair, NULL, NULL);
 	pair_run(&pair, 0, 10);
-	for (uint32_t i = 0; i < 8000; i++) {
+	for (uint32_t i = 0; i < 2000; i++) {
 		size_t len = frame_pack_open(frame + FRAME_HEADER_LEN, STREAM_OTHER, "unix:/no");
 		struct frame_header h = {
 		    .len = (uint32_t)len, .type = FRAME_OPEN, .stream = 1 + 2048 * i, .seq = i};
@@ -223,9 +223,35 @@ static void test_mux_spreads_numbers_that_are_chosen(void **state)
 		n++;
 		most = n > most ? n : most;
 	}
-	assert_in_range(most, 8, 64);
+	assert_in_range(most, 4, 32);
 	assert_int_equal(keyed_hash("abc", 3), keyed_hash("abc", 3));
 	assert_true(keyed_hash("abc", 3) != keyed_hash("abcd", 4));
+	pair_fini(&pair);
+}
+
+/* A peer without any right has us keep so many refused streams, and no more. */
+static void test_mux_keeps_few_refused_streams(void **state)
+{
+	uint8_t frame[FRAME_HEADER_LEN + FRAME_SMALL_MAX];
+	struct err e = ERR_INIT;
+	struct pair pair;
+	uint32_t i = 0;
+	int r = 0;
+
+	(void)state;
+	pair_init(&pair, NULL, NULL);
+	pair_run(&pair, 0, 10);
+	for (; i < 8192 && !r; i++) {
+		size_t len = frame_pack_open(frame + FRAME_HEADER_LEN, STREAM_OTHER, "unix:/no");
+		struct frame_header h = {
+		    .len = (uint32_t)len, .type = FRAME_OPEN, .stream = 1 + 2 * i, .seq = i};
+
+		frame_pack_header(frame, &h);
+		r = mux_input(pair.end[1].mux, frame, FRAME_HEADER_LEN + len, pair.now_us, &e);
+	}
+	assert_int_equal(r, ERR_LIMIT);
+	assert_int_equal(i, MUX_ENDED_MAX + 1);
+	assert_non_null(strstr(e.text, "not acknowledged"));
 	pair_fini(&pair);
 }
 
@@ -319,6 +345,27 @@ static void test_mux_frees_what_was_acknowledged_in_pieces(void **state)
 
 /* ---- turns ---- */
 
+/* Who is never idle has what it used long ago forgotten, too. */
+static void test_use_is_forgotten(void **state)
+{
+	enum { EACH_US = 1000, OFTEN = 8 }; /* of a half-life */
+	struct usage busy = {0}, idle = {0};
+	uint64_t now_us = 1000000;
+
+	(void)state;
+	for (int i = 0; i < 100 * OFTEN; i++) {
+		usage_add(&busy, now_us, EACH_US);
+		now_us += USAGE_HALF_LIFE_US / OFTEN;
+	}
+	assert_in_range(usage_left(&busy, now_us), OFTEN * EACH_US / 2, 3 * OFTEN * EACH_US);
+	usage_add(&idle, now_us, EACH_US);
+	assert_int_equal(usage_left(&idle, now_us), EACH_US);
+	now_us += USAGE_HALF_LIFE_US;
+	assert_int_equal(usage_left(&idle, now_us), EACH_US / 2);
+	now_us += 63 * (uint64_t)USAGE_HALF_LIFE_US;
+	assert_int_equal(usage_left(&idle, now_us), 0);
+}
+
 static const char *order[64];
 static unsigned orders;
 
@@ -388,10 +435,12 @@ int main(void)
 	    cmocka_unit_test(test_account_leaves_something_for_who_comes),
 	    cmocka_unit_test(test_mux_keeps_no_more_than_the_peer_may_have),
 	    cmocka_unit_test(test_mux_spreads_numbers_that_are_chosen),
+	    cmocka_unit_test(test_mux_keeps_few_refused_streams),
 	    cmocka_unit_test(test_mux_takes_a_few_frames_at_a_time),
 	    cmocka_unit_test(test_window_leaves_room_for_the_next_session),
 	    cmocka_unit_test(test_mux_leaves_no_whole_frame),
 	    cmocka_unit_test(test_mux_frees_what_was_acknowledged_in_pieces),
+	    cmocka_unit_test(test_use_is_forgotten),
 	    cmocka_unit_test(test_turns_are_few_and_fair),
 	};
 
