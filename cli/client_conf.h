@@ -6,7 +6,7 @@
 #define ADIT_CLI_CLIENT_CONF_H
 
 #include "base/err.h"
-#include "control/wish/auth.h"
+#include "control/wish.h"
 
 /* Zeroed: nothing is said. */
 struct client_conf {

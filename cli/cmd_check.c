@@ -9,7 +9,7 @@
 #include "cli/migrate_options.h"
 #include "cli/options.h"
 #include "cli/usage.h"
-#include "control/check/check_run.h"
+#include "control/check.h"
 #include "tunnel/session.h"
 
 static const char help[] =

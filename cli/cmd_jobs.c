@@ -9,7 +9,7 @@
 #include "cli/jobs.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "control/source/migrate_json.h"
+#include "control/source.h"
 
 static const char jobs_help[] =
     "usage: adit jobs [--json] [--api SOCKET]\n"

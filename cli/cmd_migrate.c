@@ -10,10 +10,10 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/usage.h"
-#include "control/api/tasks.h"
-#include "control/source/migrate.h"
-#include "control/talk/journal.h"
-#include "control/wish/migrate_config.h"
+#include "control/api.h"
+#include "control/source.h"
+#include "control/talk.h"
+#include "control/wish.h"
 #include "tunnel/session.h"
 
 static const char help[] =

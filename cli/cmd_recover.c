@@ -10,8 +10,8 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/usage.h"
-#include "control/source/recover.h"
-#include "control/talk/journal.h"
+#include "control/source.h"
+#include "control/talk.h"
 #include "tunnel/session.h"
 
 static const char help[] =

@@ -9,7 +9,7 @@
 #include "cli/commands.h"
 #include "cli/jobs.h"
 #include "cli/options.h"
-#include "control/wish/migrate_config.h"
+#include "control/wish.h"
 
 static const char help[] =
     "usage: adit set JOB [--max-bandwidth RATE] [--downtime-limit MS] [--timeout S]\n"

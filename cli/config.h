@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "cli/client_conf.h"
 #include "cli/serve_api.h"
-#include "control/wish/auth.h"
+#include "control/wish.h"
 #include "proxy/rights.h"
 #include "tunnel/listener.h"
 

@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "cli/usage.h"
-#include "control/wish/auth.h"
+#include "control/wish.h"
 
 enum {
 	CREDS_OPTION_PSK = OPTION_CREDS,

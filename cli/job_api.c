@@ -8,8 +8,7 @@
 
 #include "base/addr.h"
 #include "cli/run_dir.h"
-#include "control/api/api.h"
-#include "control/api/task.h"
+#include "control/api.h"
 
 struct job_api {
 	struct api *api;

@@ -7,8 +7,8 @@
 
 #include "base/duration.h"
 #include "base/size.h"
-#include "control/vm/vmdesc.h"
-#include "control/wish/migrate_config.h"
+#include "control/vm.h"
+#include "control/wish.h"
 
 const char *const migrate_options_apart[] = {"live", "offline", NULL};
 

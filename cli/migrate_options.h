@@ -13,7 +13,7 @@
 #include "cli/creds_options.h"
 #include "cli/options.h"
 #include "cli/usage.h"
-#include "control/source/migrate.h"
+#include "control/source.h"
 
 /* Between those of creds_options.h and a command's own. */
 enum {

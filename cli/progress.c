@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
-#include "control/source/migrate_json.h"
+#include "control/source.h"
 
 enum { PLAIN_EVERY = 5 /* seconds, where there is no terminal */ };
 

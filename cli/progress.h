@@ -5,7 +5,7 @@
 #ifndef ADIT_CLI_PROGRESS_H
 #define ADIT_CLI_PROGRESS_H
 
-#include "control/source/migrate.h"
+#include "control/source.h"
 
 /* Embedded; zeroed and json set. */
 struct progress {

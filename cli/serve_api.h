@@ -9,10 +9,8 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "cli/usage.h"
-#include "control/api/api.h"
-#include "control/api/tasks.h"
-#include "control/api/vms_found.h"
-#include "control/wish/auth.h"
+#include "control/api.h"
+#include "control/wish.h"
 
 struct accounts;
 

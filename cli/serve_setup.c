@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "cli/run_dir.h"
 #include "cli/serve_i.h"
-#include "control/talk/journal.h"
+#include "control/talk.h"
 
 /* Who has proved who it is, and may have a session. */
 static const char *admit(void *ctx, const char *peer, uint32_t *sessions_max,

@@ -7,7 +7,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
-#include "control/wish/auth.h"
+#include "control/wish.h"
 #include "tunnel/session.h"
 
 struct allowed;

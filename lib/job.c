@@ -13,10 +13,9 @@
 
 #include <jansson.h>
 
-#include "control/source/migrate.h"
-#include "control/source/migrate_json.h"
-#include "control/talk/journal.h"
-#include "control/wish/migrate_config.h"
+#include "control/source.h"
+#include "control/talk.h"
+#include "control/wish.h"
 
 struct adit_job {
 	LIST_ENTRY(adit_job) link;

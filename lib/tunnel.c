@@ -13,7 +13,7 @@
 #include <jansson.h>
 
 #include "base/log.h"
-#include "control/wish/migrate_config.h"
+#include "control/wish.h"
 #include "proxy/forward.h"
 #include "tunnel/session.h"
 

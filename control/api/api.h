@@ -2,8 +2,8 @@
  * The HTTP API (docs/api.md, docs/openapi.json) over the tasks of this process: on a unix
  * socket for whoever may open it, and on TCP for whoever has the token.
  */
-#ifndef ADIT_CONTROL_API_H
-#define ADIT_CONTROL_API_H
+#ifndef ADIT_CONTROL_API_API_H
+#define ADIT_CONTROL_API_API_H
 
 #include "base/addr.h"
 #include "base/err.h"

@@ -6,8 +6,8 @@
  *   api_stream.c   a task's events, as they come
  *   api_metrics.c  GET /metrics
  */
-#ifndef ADIT_CONTROL_API_I_H
-#define ADIT_CONTROL_API_I_H
+#ifndef ADIT_CONTROL_API_API_I_H
+#define ADIT_CONTROL_API_API_I_H
 
 #include <event2/event.h>
 #include <event2/http.h>

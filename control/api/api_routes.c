@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "control/api/api_i.h"
-#include "control/wish/auth.h"
-#include "control/wish/migrate_config.h"
+#include "control/wish.h"
 
 /* A request and what its path names. */
 struct asked {

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "control/source/migrate_json.h"
-#include "control/vm/vmdesc.h"
-#include "control/wish/migrate_config.h"
+#include "control/source.h"
+#include "control/vm.h"
+#include "control/wish.h"
 
 static const char *const status_names[] = {"pending", "running",   "completed",
 					   "failed",  "cancelled", "unknown"};

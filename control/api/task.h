@@ -1,10 +1,10 @@
 /*
  * A task: one migration of this host as a program sees it (docs/api.md): what it is for,
  * how far it is, and what it said. It outlives its job (struct migrate), so that the
- * result can still be asked for. Tasks belong to their manager, control/tasks.h.
+ * result can still be asked for. Tasks belong to their manager, tasks.h.
  */
-#ifndef ADIT_CONTROL_TASK_H
-#define ADIT_CONTROL_TASK_H
+#ifndef ADIT_CONTROL_API_TASK_H
+#define ADIT_CONTROL_API_TASK_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 #include <sys/queue.h>
 
 #include "base/err.h"
-#include "control/source/migrate.h"
+#include "control/source.h"
 
 enum task_status {
 	TASK_PENDING, /* the VM is being read; the destination knows of nothing */

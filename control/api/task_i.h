@@ -1,6 +1,6 @@
 /* What task.c, task_json.c and tasks.c share; nobody else includes it. */
-#ifndef ADIT_CONTROL_TASK_I_H
-#define ADIT_CONTROL_TASK_I_H
+#ifndef ADIT_CONTROL_API_TASK_I_H
+#define ADIT_CONTROL_API_TASK_I_H
 
 #include <time.h>
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "control/api/task_i.h"
-#include "control/source/migrate_json.h"
+#include "control/source.h"
 
 static json_t *when(const struct timespec *ts)
 {

@@ -3,8 +3,8 @@
  * serve's that came by the API, or the one of adit migrate. Ended tasks are kept for a
  * while, so that what became of them can be asked for.
  */
-#ifndef ADIT_CONTROL_TASKS_H
-#define ADIT_CONTROL_TASKS_H
+#ifndef ADIT_CONTROL_API_TASKS_H
+#define ADIT_CONTROL_API_TASKS_H
 
 #include "control/api/task.h"
 

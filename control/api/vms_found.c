@@ -20,8 +20,8 @@
 #include "base/log.h"
 #include "control/api/task.h"
 #include "control/api/tasks.h"
-#include "control/qmp/qmp.h"
-#include "control/vm/vmdesc.h"
+#include "control/qmp.h"
+#include "control/vm.h"
 
 struct vms_found_vm {
 	TAILQ_ENTRY(vms_found_vm) link;

@@ -4,8 +4,8 @@
  * nothing is held open: each look connects, reads, and lets go; a monitor that a task
  * uses is left alone, and what was read before stands.
  */
-#ifndef ADIT_CONTROL_VMS_FOUND_H
-#define ADIT_CONTROL_VMS_FOUND_H
+#ifndef ADIT_CONTROL_API_VMS_FOUND_H
+#define ADIT_CONTROL_API_VMS_FOUND_H
 
 #include <jansson.h>
 #include <sys/queue.h>

@@ -2,8 +2,8 @@
  * Findings: what was looked at before a migration, and what was found. Each is a line for
  * a person, and an object for a program (docs/checks.md lists them all).
  */
-#ifndef ADIT_CONTROL_CHECK_H
-#define ADIT_CONTROL_CHECK_H
+#ifndef ADIT_CONTROL_CHECK_CHECK_H
+#define ADIT_CONTROL_CHECK_CHECK_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -15,9 +15,9 @@
 
 #include "base/size.h"
 #include "base/user.h"
-#include "control/host/image.h"
-#include "control/twin/twin_match.h"
-#include "control/vm/vmdesc_cpu.h"
+#include "control/host.h"
+#include "control/twin.h"
+#include "control/vm.h"
 
 static const char *str(const json_t *o, const char *key)
 {

@@ -2,15 +2,15 @@
  * What a destination can say of a VM that may come, without making anything: it compares,
  * and looks at files. What QEMU there can do was asked before (check_probe.h).
  */
-#ifndef ADIT_CONTROL_CHECK_DESTINATION_H
-#define ADIT_CONTROL_CHECK_DESTINATION_H
+#ifndef ADIT_CONTROL_CHECK_CHECK_DESTINATION_H
+#define ADIT_CONTROL_CHECK_CHECK_DESTINATION_H
 
 #include <stdint.h>
 
 #include "control/check/check.h"
 #include "control/check/check_source.h"
-#include "control/twin/twin.h"
-#include "control/vm/vmdesc.h"
+#include "control/twin.h"
+#include "control/vm.h"
 
 /* All borrowed. */
 struct check_there {

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/vm/pace.h"
-#include "control/vm/vmdesc_nodes.h"
+#include "control/vm.h"
 
 enum { DEPTH_MAX = 64 };
 

@@ -17,8 +17,8 @@
 
 #include "base/fd.h"
 #include "base/user.h"
-#include "control/host/proc.h"
-#include "control/qmp/qmp.h"
+#include "control/host.h"
+#include "control/qmp.h"
 
 enum { PROBE_MS = 10000, OUTPUT_MAX = 16 * 1024 * 1024 };
 

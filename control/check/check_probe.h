@@ -18,8 +18,8 @@
  *   cpu           its first CPU's type
  *   machine, memory, cpu_list, block, nodes, name    as struct twin_answers has them
  */
-#ifndef ADIT_CONTROL_CHECK_PROBE_H
-#define ADIT_CONTROL_CHECK_PROBE_H
+#ifndef ADIT_CONTROL_CHECK_CHECK_PROBE_H
+#define ADIT_CONTROL_CHECK_CHECK_PROBE_H
 
 #include <jansson.h>
 #include <stdbool.h>

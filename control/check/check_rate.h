@@ -2,8 +2,8 @@
  * Will a migration converge, and how long will it take: the guest's dirty rate against what
  * the path is given. Arithmetic alone.
  */
-#ifndef ADIT_CONTROL_CHECK_RATE_H
-#define ADIT_CONTROL_CHECK_RATE_H
+#ifndef ADIT_CONTROL_CHECK_CHECK_RATE_H
+#define ADIT_CONTROL_CHECK_CHECK_RATE_H
 
 #include <stdbool.h>
 #include <stdint.h>

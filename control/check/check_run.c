@@ -15,12 +15,10 @@
 #include "base/clock.h"
 #include "control/check/check_rate.h"
 #include "control/check/check_source.h"
-#include "control/qmp/qmp.h"
-#include "control/talk/cookie.h"
-#include "control/talk/talk.h"
-#include "control/vm/secret_source.h"
-#include "control/vm/vmdesc.h"
-#include "control/wish/migrate_wish.h"
+#include "control/qmp.h"
+#include "control/talk.h"
+#include "control/vm.h"
+#include "control/wish.h"
 #include "tunnel/session.h"
 
 enum {

@@ -2,11 +2,11 @@
  * A check from the source: reads the VM, connects to the destination, asks it (CHECK), and
  * measures how fast the guest writes its RAM. Nothing is changed on either side.
  */
-#ifndef ADIT_CONTROL_CHECK_RUN_H
-#define ADIT_CONTROL_CHECK_RUN_H
+#ifndef ADIT_CONTROL_CHECK_CHECK_RUN_H
+#define ADIT_CONTROL_CHECK_CHECK_RUN_H
 
 #include "control/check/check.h"
-#include "control/wish/migrate_config.h"
+#include "control/wish.h"
 
 struct event_base;
 struct check_run;

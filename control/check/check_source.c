@@ -8,7 +8,7 @@
 #include "base/size.h"
 #include "control/check/check_crypt.h"
 #include "control/check/check_kept.h"
-#include "control/vm/vmdesc_nodes.h"
+#include "control/vm.h"
 
 static const char *str(const json_t *o, const char *key)
 {

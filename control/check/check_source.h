@@ -1,12 +1,12 @@
 /*
  * What can be seen on the source before a migration, in what vmdesc_read gave. No I/O.
  */
-#ifndef ADIT_CONTROL_CHECK_SOURCE_H
-#define ADIT_CONTROL_CHECK_SOURCE_H
+#ifndef ADIT_CONTROL_CHECK_CHECK_SOURCE_H
+#define ADIT_CONTROL_CHECK_CHECK_SOURCE_H
 
 #include "control/check/check.h"
-#include "control/vm/vmdesc.h"
-#include "control/wish/migrate_config.h"
+#include "control/vm.h"
+#include "control/wish.h"
 
 /* Appends to c what the report r says of a migration as config wants it; vmdesc_select has
  * chosen the disks. Checks: monitor, state, command-line, block-jobs, blockers, host-devices,

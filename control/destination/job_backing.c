@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "control/host/backing.h"
+#include "control/host.h"
 
 static bool same_file(const char *a, const char *b)
 {

@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/check/check_destination.h"
-#include "control/host/backing.h"
-#include "control/host/check_names.h"
-#include "control/vm/vmdesc_cpu.h"
+#include "control/check.h"
+#include "control/host.h"
+#include "control/vm.h"
 
 /* Owned by its job, while the checks run. */
 struct job_check {

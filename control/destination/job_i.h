@@ -17,27 +17,21 @@
  *   job_record.c   its record in the journal, and what can be told from one
  *   job_recover.c  the source asks again; adit serve starts and finds records
  */
-#ifndef ADIT_CONTROL_JOB_I_H
-#define ADIT_CONTROL_JOB_I_H
+#ifndef ADIT_CONTROL_DESTINATION_JOB_I_H
+#define ADIT_CONTROL_DESTINATION_JOB_I_H
 
 #include <event2/event.h>
 #include <jansson.h>
 #include <sys/queue.h>
 
 #include "base/log.h"
-#include "control/check/check.h"
-#include "control/check/check_probe.h"
+#include "control/check.h"
 #include "control/destination/service.h"
-#include "control/host/guardian.h"
-#include "control/host/leftovers.h"
-#include "control/host/proc.h"
-#include "control/host/vms.h"
-#include "control/qmp/qmp.h"
-#include "control/talk/cookie.h"
-#include "control/talk/journal.h"
-#include "control/talk/talk.h"
-#include "control/twin/twin.h"
-#include "control/vm/vmdesc.h"
+#include "control/host.h"
+#include "control/qmp.h"
+#include "control/talk.h"
+#include "control/twin.h"
+#include "control/vm.h"
 #include "proxy/relay.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "control/vm/throttle.h"
+#include "control/vm.h"
 
 static const char *id_of(const json_t *group)
 {

@@ -22,7 +22,7 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "control/host/image.h"
+#include "control/host.h"
 
 enum {
 	KEPT_S = 600, /* a VM that wrote to its disks so long after the decision has a life here */

@@ -20,8 +20,8 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/user.h"
-#include "control/host/image.h"
-#include "control/twin/twin_match.h"
+#include "control/host.h"
+#include "control/twin.h"
 #include "proxy/rules.h"
 
 enum { CONNECT_EVERY_MS = 20, CONNECT_MS = 20000, CRYPT_MS = 15000 };

@@ -2,8 +2,8 @@
  * The destination of migrations, as part of adit serve: takes jobs from peers that
  * may bring VMs, each over the stream that the source opens to the service "migrate".
  */
-#ifndef ADIT_CONTROL_SERVICE_H
-#define ADIT_CONTROL_SERVICE_H
+#ifndef ADIT_CONTROL_DESTINATION_SERVICE_H
+#define ADIT_CONTROL_DESTINATION_SERVICE_H
 
 #include <stdbool.h>
 

@@ -3,12 +3,12 @@
  * --copy-storage inc. Their contents name further files, and a peer may have written
  * them, so the chain is read here, header by header, before QEMU sees any of it.
  */
-#ifndef ADIT_CONTROL_BACKING_H
-#define ADIT_CONTROL_BACKING_H
+#ifndef ADIT_CONTROL_HOST_BACKING_H
+#define ADIT_CONTROL_HOST_BACKING_H
 
 #include "base/err.h"
 #include "base/strvec.h"
-#include "control/vm/vmdesc.h"
+#include "control/vm.h"
 
 /* The folder of dirs (NULL at the end) that has a file of the same last name as what the
  * source has below disk d: its path goes to path. ERR_REFUSED when none has. */

@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "control/vm/qopts.h"
+#include "control/vm.h"
 
 static bool is_qemu(const char *program)
 {

@@ -1,6 +1,6 @@
 /* QEMUs of this host by their command lines, whoever started them. */
-#ifndef ADIT_CONTROL_CHECK_NAMES_H
-#define ADIT_CONTROL_CHECK_NAMES_H
+#ifndef ADIT_CONTROL_HOST_CHECK_NAMES_H
+#define ADIT_CONTROL_HOST_CHECK_NAMES_H
 
 #include <stdbool.h>
 #include <stddef.h>

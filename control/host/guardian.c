@@ -29,7 +29,7 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "control/talk/journal.h"
+#include "control/talk.h"
 
 enum {
 	RECORDS_MAX = 512 * 1024, /* bytes of all records of a job */

@@ -3,8 +3,8 @@
  * anything is made there, that undoes what was made if adit serve is gone before the
  * job was committed, `kill -9` included. It knows of a thing before it is made.
  */
-#ifndef ADIT_CONTROL_GUARDIAN_H
-#define ADIT_CONTROL_GUARDIAN_H
+#ifndef ADIT_CONTROL_HOST_GUARDIAN_H
+#define ADIT_CONTROL_HOST_GUARDIAN_H
 
 #include <sys/types.h>
 

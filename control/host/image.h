@@ -2,15 +2,15 @@
  * A disk's image on the destination: is it there, is it free, is it large enough;
  * and the words of qemu-img that make one like the source's.
  */
-#ifndef ADIT_CONTROL_IMAGE_H
-#define ADIT_CONTROL_IMAGE_H
+#ifndef ADIT_CONTROL_HOST_IMAGE_H
+#define ADIT_CONTROL_HOST_IMAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "base/strvec.h"
-#include "control/vm/vmdesc.h"
+#include "control/vm.h"
 
 /* Looks at path for disk d. *exists says whether it is there. same_host: the source runs
  * on this host too. Refused: not a file, in use by another process (QEMU's locks, which

@@ -16,7 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/host/image.h"
-#include "control/talk/journal.h"
+#include "control/talk.h"
 
 enum { EVERY_MS = 500 };
 

@@ -2,8 +2,8 @@
  * Files and folders of adit serve's own making that are to go. What cannot be removed at once,
  * as its folder can only be read for a while, is tried again until it can, or adit serve ends.
  */
-#ifndef ADIT_CONTROL_LEFTOVERS_H
-#define ADIT_CONTROL_LEFTOVERS_H
+#ifndef ADIT_CONTROL_HOST_LEFTOVERS_H
+#define ADIT_CONTROL_HOST_LEFTOVERS_H
 
 #include "base/err.h"
 

@@ -1,6 +1,6 @@
 /* A process of ours on the loop: started, watched through a pidfd, reaped. */
-#ifndef ADIT_CONTROL_PROC_H
-#define ADIT_CONTROL_PROC_H
+#ifndef ADIT_CONTROL_HOST_PROC_H
+#define ADIT_CONTROL_HOST_PROC_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -3,8 +3,8 @@
  * one ends in order its private folder goes; after a crash the folder stays, as its
  * log says why.
  */
-#ifndef ADIT_CONTROL_VMS_H
-#define ADIT_CONTROL_VMS_H
+#ifndef ADIT_CONTROL_HOST_VMS_H
+#define ADIT_CONTROL_HOST_VMS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * Ownership: a struct qmp is its maker's until qmp_free, which may be called at
  * any time, also within one of its own callbacks; no callback comes after it.
  */
-#ifndef ADIT_CONTROL_QMP_H
-#define ADIT_CONTROL_QMP_H
+#ifndef ADIT_CONTROL_QMP_QMP_H
+#define ADIT_CONTROL_QMP_QMP_H
 
 #include <jansson.h>
 #include <sys/types.h>

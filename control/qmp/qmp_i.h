@@ -1,6 +1,6 @@
 /* What qmp.c and qmp_batch.c share. */
-#ifndef ADIT_CONTROL_QMP_I_H
-#define ADIT_CONTROL_QMP_I_H
+#ifndef ADIT_CONTROL_QMP_QMP_I_H
+#define ADIT_CONTROL_QMP_QMP_I_H
 
 #include <sys/queue.h>
 

@@ -2,8 +2,8 @@
  * Cuts a byte stream into JSON objects (QMP sends one a line; with -qmp-pretty
  * one over several lines). No I/O.
  */
-#ifndef ADIT_CONTROL_QMP_SCAN_H
-#define ADIT_CONTROL_QMP_SCAN_H
+#ifndef ADIT_CONTROL_QMP_QMP_SCAN_H
+#define ADIT_CONTROL_QMP_QMP_SCAN_H
 
 #include <jansson.h>
 #include <stdbool.h>

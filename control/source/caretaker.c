@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "control/source/recover.h"
-#include "control/talk/journal.h"
+#include "control/talk.h"
 
 enum { EVERY_S = 15 };
 

@@ -3,8 +3,8 @@
  * process has died, when adit serve starts and every now and then after that, so that a
  * VM that stands still because adit migrate was killed does not wait for a person.
  */
-#ifndef ADIT_CONTROL_CARETAKER_H
-#define ADIT_CONTROL_CARETAKER_H
+#ifndef ADIT_CONTROL_SOURCE_CARETAKER_H
+#define ADIT_CONTROL_SOURCE_CARETAKER_H
 
 #include "base/err.h"
 

@@ -3,14 +3,14 @@
  * (docs/phases.md). One object is one job. The command line, the API and libadit all
  * start, watch, change and cancel it through this header.
  */
-#ifndef ADIT_CONTROL_MIGRATE_H
-#define ADIT_CONTROL_MIGRATE_H
+#ifndef ADIT_CONTROL_SOURCE_MIGRATE_H
+#define ADIT_CONTROL_SOURCE_MIGRATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "control/wish/migrate_config.h"
+#include "control/wish.h"
 #include "tunnel/stream.h"
 
 struct event_base;

@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/point.h"
 #include "base/process.h"
-#include "control/check/check_source.h"
-#include "control/vm/secret_source.h"
-#include "control/wish/migrate_wish.h"
+#include "control/check.h"
+#include "control/vm.h"
+#include "control/wish.h"
 
 enum {
 	CLEAR_EVERY_MS = 50,

@@ -19,20 +19,18 @@
  *   migrate_probe.c    what a guest that writes has on its way, before RAM begins
  *   migrate_stall.c    how long QEMU's main loop stands still
  */
-#ifndef ADIT_CONTROL_MIGRATE_I_H
-#define ADIT_CONTROL_MIGRATE_I_H
+#ifndef ADIT_CONTROL_SOURCE_MIGRATE_I_H
+#define ADIT_CONTROL_SOURCE_MIGRATE_I_H
 
 #include <event2/event.h>
 #include <jansson.h>
 
 #include "base/log.h"
-#include "control/qmp/qmp.h"
+#include "control/qmp.h"
 #include "control/source/migrate.h"
-#include "control/talk/cookie.h"
-#include "control/talk/journal.h"
-#include "control/talk/talk.h"
-#include "control/vm/vmdesc.h"
-#include "control/wish/migrate_config.h"
+#include "control/talk.h"
+#include "control/vm.h"
+#include "control/wish.h"
 #include "proxy/nbd_join.h"
 #include "proxy/relay.h"
 #include "tunnel/session.h"

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "control/wish/migrate_config.h"
+#include "control/wish.h"
 
 json_t *migrate_json_phase(const char *phase)
 {

@@ -3,8 +3,8 @@
  * API and of libadit are all made here, so that they are the same everywhere. docs/api.md
  * lists the members. All results are owned by the caller, NULL when memory is short.
  */
-#ifndef ADIT_CONTROL_MIGRATE_JSON_H
-#define ADIT_CONTROL_MIGRATE_JSON_H
+#ifndef ADIT_CONTROL_SOURCE_MIGRATE_JSON_H
+#define ADIT_CONTROL_SOURCE_MIGRATE_JSON_H
 
 #include <jansson.h>
 

@@ -26,8 +26,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "control/vm/pace.h"
-#include "control/vm/throttle.h"
+#include "control/vm.h"
 
 enum {
 	NAME_MAX_BYTES = 300,

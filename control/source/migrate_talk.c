@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/point.h"
-#include "control/vm/secret_source.h"
-#include "control/wish/migrate_wish.h"
+#include "control/vm.h"
+#include "control/wish.h"
 
 /* What the destination said, or that it went away, is of no use: before FINISH the job
  * fails; from then on only its word on the VM counts, and that has to be asked for. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "control/talk/journal.h"
+#include "control/talk.h"
 
 /* adit serve's caretaker holds a job for so long at a time while its destination is silent. */
 enum { HELD_MS = 30000, HELD_EVERY_MS = 200 };

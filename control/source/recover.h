@@ -3,8 +3,8 @@
  * the other, and tells of each what was found and done. Used by adit recover, and by
  * adit serve for the jobs of processes that died.
  */
-#ifndef ADIT_CONTROL_RECOVER_H
-#define ADIT_CONTROL_RECOVER_H
+#ifndef ADIT_CONTROL_SOURCE_RECOVER_H
+#define ADIT_CONTROL_SOURCE_RECOVER_H
 
 #include "control/source/migrate.h"
 

@@ -5,8 +5,8 @@
  * is held against a schema before anybody looks at it: version, kind, types,
  * lengths, nothing missing, nothing unknown.
  */
-#ifndef ADIT_CONTROL_COOKIE_H
-#define ADIT_CONTROL_COOKIE_H
+#ifndef ADIT_CONTROL_TALK_COOKIE_H
+#define ADIT_CONTROL_TALK_COOKIE_H
 
 #include <jansson.h>
 #include <stdbool.h>

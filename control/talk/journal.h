@@ -13,8 +13,8 @@
  * writer's. Its file has room for every later record of the job from the first on, and is
  * written in place (base/slots.h): a full disk does not keep a decision from being written.
  */
-#ifndef ADIT_CONTROL_JOURNAL_H
-#define ADIT_CONTROL_JOURNAL_H
+#ifndef ADIT_CONTROL_TALK_JOURNAL_H
+#define ADIT_CONTROL_TALK_JOURNAL_H
 
 #include <jansson.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * The talk of a job: cookies, a JSON object a line, over a stream of class control.
  * Both roles of it.
  */
-#ifndef ADIT_CONTROL_TALK_H
-#define ADIT_CONTROL_TALK_H
+#ifndef ADIT_CONTROL_TALK_TALK_H
+#define ADIT_CONTROL_TALK_TALK_H
 
 #include <jansson.h>
 

@@ -9,7 +9,7 @@
 
 #include "base/addr.h"
 #include "base/user.h"
-#include "control/host/image.h"
+#include "control/host.h"
 
 void twin_add(struct twin_plan *p, const char *option, const char *value)
 {

@@ -5,15 +5,15 @@
  * names a file here: images and what the guest boots are taken from the listed
  * folders by their base name, and sockets and logs are made in a private folder.
  */
-#ifndef ADIT_CONTROL_TWIN_H
-#define ADIT_CONTROL_TWIN_H
+#ifndef ADIT_CONTROL_TWIN_TWIN_H
+#define ADIT_CONTROL_TWIN_TWIN_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
 #include "base/strvec.h"
-#include "control/vm/vmdesc.h"
+#include "control/vm.h"
 #include "proxy/rights.h"
 
 enum { TWIN_DIR_MAX = 100 };

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/host/backing.h"
+#include "control/host.h"
 
 /* What may stand behind an image: files, and filters before them. Not vmdk, whose
  * contents name any other files as its parts. */

@@ -1,14 +1,13 @@
 /* What the files of the twin share: twin.c (the whole), twin_disk.c (images and
  * files), twin_char.c (sockets, logs, displays), twin_dev.c (devices, objects, networks).
  * Nobody else includes it. */
-#ifndef ADIT_CONTROL_TWIN_I_H
-#define ADIT_CONTROL_TWIN_I_H
+#ifndef ADIT_CONTROL_TWIN_TWIN_I_H
+#define ADIT_CONTROL_TWIN_TWIN_I_H
 
 #include <jansson.h>
 
 #include "control/twin/twin.h"
-#include "control/vm/qargs.h"
-#include "control/vm/qopts.h"
+#include "control/vm.h"
 
 #define TWIN_ATTACH                                                                                \
 	"start the VM on the destination yourself with -incoming defer, and use --dest-qmp"

@@ -6,10 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/host/image.h"
-#include "control/vm/vmdesc_crypt.h"
-#include "control/vm/vmdesc_memory.h"
-#include "control/vm/vmdesc_nodes.h"
+#include "control/host.h"
+#include "control/vm.h"
 
 /* The twin's drive for d: by the -drive id, else by the device in front of it. */
 static const json_t *find_drive(const json_t *block, const struct vmdesc_disk *d)

@@ -2,8 +2,8 @@
  * Whether a QEMU that waits for a VM is like the source's, as far as it can be seen
  * beforehand: what differs would fail only at the end, after all the disks have been copied.
  */
-#ifndef ADIT_CONTROL_TWIN_MATCH_H
-#define ADIT_CONTROL_TWIN_MATCH_H
+#ifndef ADIT_CONTROL_TWIN_TWIN_MATCH_H
+#define ADIT_CONTROL_TWIN_TWIN_MATCH_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "control/vm/vmdesc.h"
+#include "control/vm.h"
 
 /* What it answered; NULL where it did not. Borrowed. */
 struct twin_answers {

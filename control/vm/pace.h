@@ -3,8 +3,8 @@
  * the line carries, and so that a throttle filter holds up the guest as before but not the copy.
  * Only words; asks and sets nothing itself (migrate_pace.c does).
  */
-#ifndef ADIT_CONTROL_PACE_H
-#define ADIT_CONTROL_PACE_H
+#ifndef ADIT_CONTROL_VM_PACE_H
+#define ADIT_CONTROL_VM_PACE_H
 
 #include <jansson.h>
 #include <stdbool.h>

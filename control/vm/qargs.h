@@ -2,8 +2,8 @@
  * QEMU's command line: which options there are, which take a value, and what is
  * to be done with each for a twin on another host.
  */
-#ifndef ADIT_CONTROL_QARGS_H
-#define ADIT_CONTROL_QARGS_H
+#ifndef ADIT_CONTROL_VM_QARGS_H
+#define ADIT_CONTROL_VM_QARGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

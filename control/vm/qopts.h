@@ -1,6 +1,6 @@
 /* QEMU's option strings: key=value,key=value, a comma in a value doubled. No I/O. */
-#ifndef ADIT_CONTROL_QOPTS_H
-#define ADIT_CONTROL_QOPTS_H
+#ifndef ADIT_CONTROL_VM_QOPTS_H
+#define ADIT_CONTROL_VM_QOPTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

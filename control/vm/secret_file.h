@@ -1,8 +1,8 @@
 /*
  * The file that a secret of QEMU's is read from.
  */
-#ifndef ADIT_CONTROL_SECRET_FILE_H
-#define ADIT_CONTROL_SECRET_FILE_H
+#ifndef ADIT_CONTROL_VM_SECRET_FILE_H
+#define ADIT_CONTROL_VM_SECRET_FILE_H
 
 #include <sys/types.h>
 

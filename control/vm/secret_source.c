@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "control/qmp/qmp.h"
+#include "control/qmp.h"
 #include "control/vm/qopts.h"
 #include "control/vm/secret_file.h"
 

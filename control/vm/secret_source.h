@@ -2,8 +2,8 @@
  * QEMU's secrets on the source: which there are, and what is in them. What is in them is read only
  * when it is about to be handed over; a description and a check hold names alone.
  */
-#ifndef ADIT_CONTROL_SECRET_SOURCE_H
-#define ADIT_CONTROL_SECRET_SOURCE_H
+#ifndef ADIT_CONTROL_VM_SECRET_SOURCE_H
+#define ADIT_CONTROL_VM_SECRET_SOURCE_H
 
 #include <jansson.h>
 #include <sys/types.h>

@@ -3,8 +3,8 @@
  * those of a throttle-group object, in one shape: QEMU's ThrottleLimits (`bps-total`,
  * `iops-read-max`, ...), of which what is 0 is left out.
  */
-#ifndef ADIT_CONTROL_THROTTLE_H
-#define ADIT_CONTROL_THROTTLE_H
+#ifndef ADIT_CONTROL_VM_THROTTLE_H
+#define ADIT_CONTROL_VM_THROTTLE_H
 
 #include <jansson.h>
 #include <stdbool.h>

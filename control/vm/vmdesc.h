@@ -3,8 +3,8 @@
  * destination needs to build a twin or to check one. It travels as the `vm` and
  * `disks` members of the Begin cookie (docs/cookies.md).
  */
-#ifndef ADIT_CONTROL_VMDESC_H
-#define ADIT_CONTROL_VMDESC_H
+#ifndef ADIT_CONTROL_VM_VMDESC_H
+#define ADIT_CONTROL_VM_VMDESC_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* The CPU of a VM, and what runs it. */
-#ifndef ADIT_CONTROL_VMDESC_CPU_H
-#define ADIT_CONTROL_VMDESC_CPU_H
+#ifndef ADIT_CONTROL_VM_VMDESC_CPU_H
+#define ADIT_CONTROL_VM_VMDESC_CPU_H
 
 #include <jansson.h>
 #include <stdbool.h>

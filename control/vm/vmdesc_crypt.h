@@ -1,6 +1,6 @@
 /* The encryption of a VM's images, as QEMU on the source tells it. */
-#ifndef ADIT_CONTROL_VMDESC_CRYPT_H
-#define ADIT_CONTROL_VMDESC_CRYPT_H
+#ifndef ADIT_CONTROL_VM_VMDESC_CRYPT_H
+#define ADIT_CONTROL_VM_VMDESC_CRYPT_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* Which devices came or went after a QEMU was started. */
-#ifndef ADIT_CONTROL_VMDESC_DEVICES_H
-#define ADIT_CONTROL_VMDESC_DEVICES_H
+#ifndef ADIT_CONTROL_VM_VMDESC_DEVICES_H
+#define ADIT_CONTROL_VM_VMDESC_DEVICES_H
 
 #include <jansson.h>
 

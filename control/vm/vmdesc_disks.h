@@ -1,6 +1,6 @@
 /* The drives of a VM, read from its QEMU. */
-#ifndef ADIT_CONTROL_VMDESC_DISKS_H
-#define ADIT_CONTROL_VMDESC_DISKS_H
+#ifndef ADIT_CONTROL_VM_VMDESC_DISKS_H
+#define ADIT_CONTROL_VM_VMDESC_DISKS_H
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* A VM's RAM in QEMU's own words: what it has for good, and what comes and goes. No I/O. */
-#ifndef ADIT_CONTROL_VMDESC_MEMORY_H
-#define ADIT_CONTROL_VMDESC_MEMORY_H
+#ifndef ADIT_CONTROL_VM_VMDESC_MEMORY_H
+#define ADIT_CONTROL_VM_VMDESC_MEMORY_H
 
 #include <jansson.h>
 #include <stdint.h>

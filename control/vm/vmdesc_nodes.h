@@ -3,8 +3,8 @@
  * which node has an image's format, below the filters that stand before it (I/O limits,
  * copy-on-read), and what is below that one.
  */
-#ifndef ADIT_CONTROL_VMDESC_NODES_H
-#define ADIT_CONTROL_VMDESC_NODES_H
+#ifndef ADIT_CONTROL_VM_VMDESC_NODES_H
+#define ADIT_CONTROL_VM_VMDESC_NODES_H
 
 #include <jansson.h>
 #include <stdbool.h>

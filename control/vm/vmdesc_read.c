@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/qmp/qmp.h"
+#include "control/qmp.h"
 #include "control/vm/qargs.h"
 #include "control/vm/secret_source.h"
 #include "control/vm/throttle.h"

@@ -2,8 +2,8 @@
  * Where a side's credentials are: named, not held, so that a job can say in its journal
  * or in a program's request which ones it uses. At most one of the three is given.
  */
-#ifndef ADIT_CONTROL_AUTH_H
-#define ADIT_CONTROL_AUTH_H
+#ifndef ADIT_CONTROL_WISH_AUTH_H
+#define ADIT_CONTROL_WISH_AUTH_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -10,7 +10,7 @@
 #include "base/duration.h"
 #include "base/err.h"
 #include "base/size.h"
-#include "control/vm/vmdesc.h"
+#include "control/vm.h"
 
 enum type { TEXT, FLAG, U64, UNSIGNED, ON_TIMEOUT, STORAGE, AUTH };
 

@@ -3,8 +3,8 @@
  * the journal. The members are the command line's options with `_` for `-`; docs/api.md and
  * docs/openapi.json list them.
  */
-#ifndef ADIT_CONTROL_MIGRATE_CONFIG_H
-#define ADIT_CONTROL_MIGRATE_CONFIG_H
+#ifndef ADIT_CONTROL_WISH_MIGRATE_CONFIG_H
+#define ADIT_CONTROL_WISH_MIGRATE_CONFIG_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* A migration's wishes in its first cookie, and the choice of disks: see migrate_wish.h. */
 #include "control/wish/migrate_wish.h"
 
-#include "control/vm/vmdesc.h"
+#include "control/vm.h"
 
 int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct err *e)
 {

@@ -2,8 +2,8 @@
  * What a migration is asked for, put to use in the same way by the job that does it and by the
  * check that only asks.
  */
-#ifndef ADIT_CONTROL_MIGRATE_WISH_H
-#define ADIT_CONTROL_MIGRATE_WISH_H
+#ifndef ADIT_CONTROL_WISH_MIGRATE_WISH_H
+#define ADIT_CONTROL_WISH_MIGRATE_WISH_H
 
 #include <jansson.h>
 

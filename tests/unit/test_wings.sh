@@ -1,0 +1,285 @@
+#!/usr/bin/env bash
+# Goal: control/'s wings keep their order, and no circle of files comes back.
+#
+#     test_wings.sh SOURCES BUILD [NM [CC]]
+#
+# A wing is a folder of control/, a library, and the header of its name, control/WING.h: the only one
+# of it that anybody else includes. The table below says what a wing may use; it is read from the top,
+# so a wing uses only those above it. Held to it are the includes, the libraries' links, and what the
+# objects in BUILD really refer to (nm), which an `extern` in a .c would hide from the includes.
+# source/ and destination/ meet in cookies alone, whatever the table says.
+#
+# Then the files: none of control/, cli/ and lib/ includes itself by way of others, or calls what
+# calls it, but for what is listed in `known`.
+#
+# At the end the test is held to what it is for: sources with a fault must make it fail.
+set -u
+export LC_ALL=C
+
+# wing NAME: those of the wings, and of the floors, that it may use
+wings='
+qmp: base
+talk: tunnel base
+vm: qmp base
+wish: vm tunnel base
+host: talk vm base
+twin: host vm proxy base
+check: twin host wish vm talk qmp tunnel base
+source: check wish vm talk qmp proxy tunnel base
+destination: check twin host vm talk qmp proxy tunnel base
+api: source wish vm qmp proxy tunnel base
+'
+
+# Circles that are still there, a line each. Nothing is added; whoever opens one takes it off.
+known='
+control/source/migrate.c control/source/migrate_backlog.c control/source/migrate_begin.c control/source/migrate_disks.c control/source/migrate_finish.c control/source/migrate_journal.c control/source/migrate_limits.c control/source/migrate_pace.c control/source/migrate_perform.c control/source/migrate_probe.c control/source/migrate_ram.c control/source/migrate_resume.c control/source/migrate_settings.c control/source/migrate_stall.c control/source/migrate_talk.c control/source/migrate_undo.c control/source/migrate_watch.c
+control/destination/job.c control/destination/job_check.c control/destination/job_finish.c control/destination/job_hook.c control/destination/job_ram.c control/destination/job_record.c control/destination/job_recover.c control/destination/job_streams.c control/destination/job_twin.c control/destination/service.c
+control/api/api.c control/api/api_routes.c control/api/api_stream.c
+control/qmp/qmp.c control/qmp/qmp_batch.c
+control/twin/twin.c control/twin/twin_block.c control/twin/twin_char.c control/twin/twin_crypt.c control/twin/twin_dev.c control/twin/twin_disk.c control/twin/twin_drive.c
+lib/job.c lib/loop.c lib/tunnel.c
+'
+
+# edges_of_includes: "FILE FILE" for each header of ours that a file includes
+edges_of_includes()
+{
+	find control cli lib -name '*.[ch]' -exec grep -HoE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"[^"]*"' {} + |
+		sed -E 's/^([^:]*):.*"([^"]*)"/\1 \2/'
+}
+
+# edges_of_objects BUILD NM: "FILE FILE" for each .c that refers to what another one defines
+edges_of_objects()
+{
+	find "$1" -name '*.c.o' -path '*/CMakeFiles/adit*' -print0 | xargs -0r "$2" -P -A | sed -nE \
+		"s%^$1/((base|tunnel|proxy|control|cli|lib)(/[a-z]+)?)/CMakeFiles/[^/]*\.dir/([^/]*)\.o: %\\1/\\4 %p" | awk '
+		!($1 in there) { there[$1] = (getline line <$1) >= 0; close($1) } # or of a file that has gone since
+		!there[$1] { next }
+		$3 ~ /^[TDBRVCW]$/ { at[$2] = $1 }
+		$3 == "U" { used[++n] = $1; name[n] = $2 }
+		END {
+			for (i = 1; i <= n; i++)
+				if (name[i] in at && at[name[i]] != used[i] && !seen[used[i], at[name[i]]]++)
+					print used[i], at[name[i]]
+		}'
+}
+
+# circles: of "FILE FILE" lines on standard input, a line for each set of files that reach each other
+circles()
+{
+	awk '
+		$1 != $2 && !seen[$1, $2]++ { next_to[$1] = next_to[$1] " " $2; known[$1]; known[$2] }
+		$1 == $2 { alone[$1] }
+		function walk(from,   stack, top, i, n, part) {
+			stack[top = 1] = from
+			while (top) {
+				n = split(next_to[stack[top--]], part, " ")
+				for (i = 1; i <= n; i++)
+					if (!((from, part[i]) in reach)) {
+						reach[from, part[i]]
+						stack[++top] = part[i]
+					}
+			}
+		}
+		END {
+			for (f in known)
+				walk(f)
+			for (f in alone)
+				print f
+			for (f in known) {
+				if (!((f, f) in reach) || f in told)
+					continue
+				n = 0
+				for (g in known)
+					if ((f, g) in reach && (g, f) in reach) {
+						told[g]
+						for (i = n++; i && set[i - 1] > g; i--)
+							set[i] = set[i - 1]
+						set[i] = g
+					}
+				for (i = 0; i < n; i++)
+					printf "%s%s", set[i], i < n - 1 ? " " : "\n"
+			}
+		}' | sort
+}
+
+# check BUILD NM: complains of what is wrong with the sources in the working folder
+check()
+{
+	local includes objects folder file uses from to wing above=' ' line
+	includes=$(edges_of_includes)
+	objects=$(edges_of_objects "$1" "$2")
+	[ -n "$objects" ] || echo "$1: no objects there: build first"
+
+	while read -r folder uses; do
+		wing=${folder%:}
+		[ -n "$wing" ] || continue
+		for to in $uses; do
+			case $to in base | tunnel | proxy) continue ;; esac
+			[[ $above == *" $to "* ]] || echo "the table: $wing uses $to, which is not above it"
+		done
+		above+="$wing "
+		[ -f "control/$wing.h" ] || echo "control/$wing.h: there is no such header of the wing"
+		line=$(sed -n "s/^target_link_libraries(adit_$wing PUBLIC \(.*\))/\1/p" "control/$wing/CMakeLists.txt")
+		for to in $line; do
+			case $to in
+			adit_*) [[ " $uses " == *" ${to#adit_} "* ]] ||
+				echo "control/$wing/CMakeLists.txt: adit_$wing may link only: $uses" ;;
+			esac
+		done
+		for to in $uses; do
+			case $to in base | tunnel | proxy) continue ;; esac
+			[[ " $line " == *" adit_$to "* ]] || echo "control/$wing/CMakeLists.txt: adit_$wing uses $to without linking it"
+		done
+	done <<<"$wings"
+	for folder in control/*/; do
+		folder=${folder#control/}
+		[[ $above == *" ${folder%/} "* ]] || echo "control/$folder: no wing of the table"
+	done
+	for file in control/*.[ch]; do
+		wing=${file#control/}
+		[[ $above == *" ${wing%.h} "* ]] || echo "$file: control/ itself has the wings' headers only"
+	done
+
+	# "WING WHAT": what each file uses, by its wing; what is used of control/ by wing, else by floor
+	{
+		sed 's/^/include /' <<<"$includes"
+		sed 's/^/call /' <<<"$objects"
+	} | awk -v table="$wings" '
+		function wing_of(f,   part) {
+			if (split(f, part, "/") < 2 || part[1] != "control")
+				return ""
+			sub(/\.h$/, "", part[2])
+			return part[2]
+		}
+		BEGIN {
+			n = split(table, line, "\n")
+			for (i = 1; i <= n; i++) {
+				m = split(line[i], word, /:? +/)
+				for (j = 2; j <= m; j++)
+					may[word[1], word[j]]
+			}
+		}
+		{
+			how = $1 == "call" ? "refers to" : "includes"
+			mine = wing_of($2)
+			its = wing_of($3)
+			split($3, part, "/")
+			what = its == "" ? part[1] : its
+			door = $2 ~ /^control\/[a-z]+\.h$/
+			if ((mine == "source" && its == "destination") || (mine == "destination" && its == "source"))
+				print $2 ": " how " " $3 ": source/ and destination/ share nothing but cookies"
+			else if (mine != "" && what != mine && !((mine, what) in may))
+				print $2 ": " how " " $3 ": " mine "/ may not use " what "/"
+			if ($1 == "include" && its != "" && what != mine && $3 !~ /^control\/[a-z]+\.h$/)
+				print $2 ": includes " $3 ": of another wing that is control/" its ".h"
+			if ($1 == "include" && mine != "" && what == mine && $3 ~ /^control\/[a-z]+\.h$/)
+				print $2 ": includes " $3 ": that is for those outside of the wing"
+			if (door && what != mine)
+				print $2 ": includes " $3 ": a wing is seen by headers of its own"
+		}'
+
+	# the header says of what it is, and names all its callers
+	awk '$2 ~ /^control\/[a-z]+\/|^(cli|lib)\// && $3 ~ /^control\/[a-z]+\.h$/ {
+		sub(/^control\//, "", $2)
+		sub(/\/.*/, "", $2)
+		if (!seen[$2, $3]++)
+			print $2, $3
+	}' < <(sed 's/^/- /' <<<"$includes") | sort | while read -r from file; do
+		sed '/\*\//q' "$file" | grep -qE "(^|[^a-z])$from/" || echo "$file: its first lines do not say that $from/ calls it"
+	done
+	for file in control/*.h; do
+		wing=${file#control/}
+		sed -n 2p "$file" | grep -q "^ \* ${wing%.h}/: " || echo "$file: does not begin with what the wing is"
+	done
+
+	{
+		circles <<<"$includes"
+		circles <<<"$objects"
+	} | sort | grep -E '(^| )(control|cli|lib)/' >"$T/circles"
+	grep . <<<"$known" | sort >"$T/known"
+	comm -23 "$T/circles" "$T/known" | sed 's/^/a circle of files: /'
+	comm -13 "$T/circles" "$T/known" | sed 's/^/not a circle any more, or another one: mend the list of this test: /'
+}
+
+T=$(mktemp -d)
+trap 'rm -rf "$T"' EXIT
+build=$(realpath "$2") nm=${3:-nm} cc=${4:-cc}
+cd "$1" || exit 1
+check "$build" "$nm" >"$T/found"
+cat "$T/found"
+[ ! -s "$T/found" ] || exit 1
+
+# spoilt NAME: a copy of the sources to put a fault in, $T/NAME, and no objects but those put there
+spoilt()
+{
+	rm -rf "$T/spoilt"
+	for wing in qmp talk vm; do
+		mkdir -p "$T/spoilt/build/control/$wing/CMakeFiles/adit_$wing.dir"
+	done
+	find base tunnel proxy control cli lib \( -name '*.[ch]' -o -name CMakeLists.txt \) -print0 |
+		xargs -0 cp --parents -t "$T/spoilt"
+}
+
+# object WING NAME TEXT: a file of the spoilt sources, and its object
+object()
+{
+	printf '%s\n' "$3" >"$T/spoilt/control/$1/$2.c"
+	"$cc" -c -o "$T/spoilt/build/control/$1/CMakeFiles/adit_$1.dir/$2.c.o" "$T/spoilt/control/$1/$2.c" || exit 1
+}
+
+bad=0
+# finds WHAT: whether check says so of the spoilt sources
+finds()
+{
+	(cd "$T/spoilt" && check "$T/spoilt/build" "$nm") >"$T/found"
+	grep -qF "$1" "$T/found" || {
+		echo "it does not see: $1"
+		cat "$T/found"
+		bad=1
+	}
+}
+
+# adds FILE INCLUDE WHAT: whether that include in that file is seen
+adds()
+{
+	spoilt
+	printf '#include "%s"\n' "$2" >>"$T/spoilt/$1"
+	finds "$1: includes $2: $3"
+}
+
+adds control/source/migrate_i.h control/destination.h 'source/ and destination/ share nothing'
+adds control/destination/job.c control/source/migrate.h 'source/ and destination/ share nothing'
+adds control/vm/vmdesc.h control/talk.h 'vm/ may not use talk/'
+adds control/qmp/qmp.c tunnel/session.h 'qmp/ may not use tunnel/'
+adds cli/main.c control/source/migrate_i.h 'of another wing that is control/source.h'
+adds control/check/check.h control/vm/vmdesc.h 'of another wing that is control/vm.h'
+adds control/twin/twin.c control/twin.h 'that is for those outside'
+adds control/twin.h control/vm.h 'a wing is seen by headers of its own'
+
+spoilt
+printf '#include "control/talk/journal.h"\n' >>"$T/spoilt/control/talk/cookie.h"
+printf '#include "control/talk/cookie.h"\n' >>"$T/spoilt/control/talk/journal.h"
+finds 'a circle of files: control/talk/cookie.h control/talk/journal.h'
+
+spoilt
+object vm spoilt_vm 'int spoilt_talk(void); int spoilt_vm(void); int spoilt_vm(void) { return spoilt_talk(); }'
+object talk spoilt_talk 'int spoilt_talk(void); int spoilt_talk(void) { return 0; }'
+finds 'control/vm/spoilt_vm.c: refers to control/talk/spoilt_talk.c: vm/ may not use talk/'
+
+spoilt
+object qmp spoilt_a 'int spoilt_a(void); int spoilt_b(void); int spoilt_a(void) { return spoilt_b(); }'
+object qmp spoilt_b 'int spoilt_a(void); int spoilt_b(void); int spoilt_b(void) { return spoilt_a(); }'
+finds 'a circle of files: control/qmp/spoilt_a.c control/qmp/spoilt_b.c'
+
+spoilt
+sed -i 's/adit_qmp/adit_talk adit_qmp/' "$T/spoilt/control/vm/CMakeLists.txt"
+finds 'control/vm/CMakeLists.txt: adit_vm may link only'
+
+spoilt
+mkdir "$T/spoilt/control/new"
+finds 'control/new/: no wing of the table'
+
+spoilt
+sed -i 's%host/%%' "$T/spoilt/control/talk.h"
+finds 'control/talk.h: its first lines do not say that host/ calls it'
+exit $bad
