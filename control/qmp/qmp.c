@@ -64,7 +64,7 @@ struct qmp {
 	uid_t peer_uid;
 	unsigned depth;
 	bool freed;
-	struct qmp_batch_list batches;
+	struct qmp_held_list held; /* batches that run */
 };
 
 static void command_free(struct command *c)
@@ -350,6 +350,14 @@ void qmp_getfd(struct qmp *q, const char *name, int fd, qmp_reply *fn, void *ctx
 	send_command(q, "getfd", json_pack("{s:s}", "fdname", name), fd, IN_BAND, fn, ctx);
 }
 
+static void drop_held(struct qmp *q)
+{
+	struct qmp_held *h;
+
+	while ((h = LIST_FIRST(&q->held)))
+		h->drop(h);
+}
+
 void qmp_forget(struct qmp *q)
 {
 	struct command *c, *next;
@@ -364,7 +372,7 @@ void qmp_forget(struct qmp *q)
 	}
 	TAILQ_FOREACH(c, &q->written, link)
 	c->fn = NULL;
-	qmp_i_batches_drop(q);
+	drop_held(q);
 }
 
 static void on_negotiated(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -569,7 +577,7 @@ static struct qmp *alloc(struct event_base *base, const char *path, unsigned gre
 	q->greeting_ms = greeting_ms ? greeting_ms : QMP_GREETING_MS;
 	TAILQ_INIT(&q->queued);
 	TAILQ_INIT(&q->written);
-	LIST_INIT(&q->batches);
+	LIST_INIT(&q->held);
 	q->timer = evtimer_new(base, on_timer, q);
 	tv = clock_timeval(q->greeting_ms);
 	if (!q->timer || event_add(q->timer, &tv) < 0) {
@@ -692,7 +700,7 @@ void qmp_free(struct qmp *q)
 	q->freed = true;
 	q->state = STATE_ENDED;
 	stop_io(q);
-	qmp_i_batches_drop(q);
+	drop_held(q);
 	if (q->depth == 0)
 		reap(q);
 }
@@ -707,7 +715,7 @@ uid_t qmp_peer_uid(const struct qmp *q)
 	return q->peer_uid;
 }
 
-struct qmp_batch_list *qmp_i_batches(struct qmp *q)
+void qmp_i_hold(struct qmp *q, struct qmp_held *h)
 {
-	return &q->batches;
+	LIST_INSERT_HEAD(&q->held, h, link);
 }

@@ -19,7 +19,7 @@ struct item {
 };
 
 struct qmp_batch {
-	LIST_ENTRY(qmp_batch) link;
+	struct qmp_held held; /* the first member */
 	struct item *items;
 	unsigned count, next;
 	bool running;
@@ -39,7 +39,7 @@ void qmp_batch_free(struct qmp_batch *b)
 	if (!b)
 		return;
 	if (b->running)
-		LIST_REMOVE(b, link);
+		LIST_REMOVE(&b->held, link);
 	for (unsigned i = 0; i < b->count; i++) {
 		json_decref(b->items[i].args);
 		json_decref(b->items[i].result);
@@ -91,7 +91,7 @@ static void finish(struct qmp_batch *b, struct qmp *q, const struct err *e)
 {
 	struct err none = ERR_INIT;
 
-	LIST_REMOVE(b, link);
+	LIST_REMOVE(&b->held, link);
 	b->running = false;
 	if (b->fn)
 		b->fn(b->ctx, q, b, e ? e : &none);
@@ -138,6 +138,11 @@ static void send_next(struct qmp_batch *b, struct qmp *q)
 	}
 }
 
+static void drop(struct qmp_held *h)
+{
+	qmp_batch_free((struct qmp_batch *)h);
+}
+
 void qmp_batch_run(struct qmp_batch *b, struct qmp *q, qmp_batch_end *fn, void *ctx)
 {
 	struct err e = ERR_INIT;
@@ -153,7 +158,8 @@ void qmp_batch_run(struct qmp_batch *b, struct qmp *q, qmp_batch_end *fn, void *
 	b->fn = fn;
 	b->ctx = ctx;
 	b->running = true;
-	LIST_INSERT_HEAD(qmp_i_batches(q), b, link);
+	b->held.drop = drop;
+	qmp_i_hold(q, &b->held);
 	send_next(b, q);
 }
 
@@ -167,13 +173,4 @@ const struct err *qmp_batch_err(const struct qmp_batch *b, unsigned i)
 	static const struct err none = ERR_INIT;
 
 	return b && i < b->count ? &b->items[i].err : &none;
-}
-
-void qmp_i_batches_drop(struct qmp *q)
-{
-	struct qmp_batch_list *l = qmp_i_batches(q);
-	struct qmp_batch *b;
-
-	while ((b = LIST_FIRST(l)))
-		qmp_batch_free(b);
 }
