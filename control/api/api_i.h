@@ -3,6 +3,7 @@
  *
  *   api.c          sockets, connections and their limits, who may ask
  *   api_routes.c   what can be asked for
+ *   api_reply.c    answers
  *   api_stream.c   a task's events, as they come
  *   api_metrics.c  GET /metrics
  */
@@ -52,7 +53,7 @@ struct api {
 	bool draining;
 };
 
-/* ---- api.c ---- */
+/* ---- api_reply.c ---- */
 
 /* Answers with v (stolen), or with an error: {"error":{"code","message"}}. */
 void api_reply(struct evhttp_request *req, int status, json_t *v);
