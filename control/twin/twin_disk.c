@@ -16,8 +16,8 @@
 /* What may stand behind an image: files, and filters before them. Not vmdk, whose
  * contents name any other files as its parts. */
 static const char *const drivers[] = {
-    "raw",	   "qcow2",    "qed",	       "luks",	       "vdi",	  "vpc",      "vhdx",	     "file",
-    "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
+    "raw",  "qcow2",	   "qed",      "luks",	       "vdi",	  "vpc",      "vhdx",
+    "file", "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
 };
 
 static bool driver_known(const char *driver)
@@ -412,8 +412,6 @@ int twin_blockdev(struct twin_plan *p, const char *value)
 	struct qopts o = {0};
 	int r;
 
-	if (twin_block_left_out(p, value))
-		return 0;
 	if (twin_crypt_option(p, "blockdev", NULL, value) < 0)
 		return p->e->code;
 	if (*value == '{')

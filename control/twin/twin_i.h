@@ -1,6 +1,15 @@
-/* What the files of the twin share: twin.c (the whole), twin_disk.c (images and
- * files), twin_char.c (sockets, logs, displays), twin_dev.c (devices, objects, networks).
- * Nobody else includes it. */
+/*
+ * What the files of the twin share; nobody else includes it. Each calls only those below it.
+ *
+ *   twin.c         the whole: every option to the file that knows it
+ *   twin_drive.c   -drive and its like
+ *   twin_dev.c     devices, objects, networks, the machine
+ *   twin_char.c    sockets, logs, displays
+ *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
+ *   twin_disk.c    images and files: where they are here; -blockdev
+ *   twin_crypt.c   encrypted images
+ *   twin_words.c   options that are taken, refused, or name a file
+ */
 #ifndef ADIT_CONTROL_TWIN_TWIN_I_H
 #define ADIT_CONTROL_TWIN_TWIN_I_H
 
@@ -20,8 +29,8 @@ struct twin_plan {
 	const struct qargs *args;
 	unsigned serials, parallels; /* -serial, -parallel options so far */
 	bool has_display, has_machine, has_name;
-	struct strvec below; /* nodes that other -blockdev options have as their backing */
-	struct strvec used;  /* names given in the private folder */
+	struct strvec below;  /* nodes that other -blockdev options have as their backing */
+	struct strvec used;   /* names given in the private folder */
 	struct strvec places; /* "ide 1 0": what -drive and its like have taken so far */
 	json_t *nodes;	      /* of each -blockdev, by its name, its options as a tree */
 	json_t *needed;	      /* the names of those that the twin is to have */
@@ -71,8 +80,8 @@ int twin_nographic(struct twin_plan *p);
 int twin_vnc(struct twin_plan *p, const char *value);
 int twin_device(struct twin_plan *p, const char *value);
 int twin_object(struct twin_plan *p, const char *value);
-/* Whether the description's disks and secrets are such that no disk lies in plaintext here that does
- * not at the source; and, where a -drive (of disk, if that is known) or -blockdev speaks of
+/* Whether the description's disks and secrets are such that no disk lies in plaintext here that
+ * does not at the source; and, where a -drive (of disk, if that is known) or -blockdev speaks of
  * encryption, whether the description does. ERR_REFUSED. */
 int twin_crypt_check(struct twin_plan *p);
 int twin_crypt_option(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
