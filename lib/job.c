@@ -18,7 +18,7 @@
 #include "control/wish.h"
 
 struct adit_job {
-	LIST_ENTRY(adit_job) link;
+	struct loop_owned owned; /* the first member */
 	struct adit_loop *loop;
 	struct adit_job_callbacks callbacks;
 	void *ctx;
@@ -73,7 +73,7 @@ static void on_progress(void *ctx, const struct migrate_progress *p)
 
 static void job_free(struct adit_job *j)
 {
-	LIST_REMOVE(j, link);
+	LIST_REMOVE(&j->owned, link);
 	migrate_free(j->m);
 	free(j);
 }
@@ -115,6 +115,23 @@ struct request {
 	int answer;
 };
 
+static void drop(struct adit_job *j)
+{
+	if (j->freed)
+		return;
+	j->freed = true;
+	loop_forget(j->loop, j);
+	if (j->m)
+		migrate_cancel(j->m);
+	else
+		job_free(j);
+}
+
+static void drop_owned(struct loop_owned *o)
+{
+	drop((struct adit_job *)o);
+}
+
 static void do_start(void *arg)
 {
 	struct request *r = arg;
@@ -128,7 +145,8 @@ static void do_start(void *arg)
 		return;
 	}
 	snprintf(j->id, sizeof(j->id), "%s", migrate_id(j->m));
-	LIST_INSERT_HEAD(&j->loop->jobs, j, link);
+	j->owned.drop = drop_owned;
+	LIST_INSERT_HEAD(&j->loop->owned, &j->owned, link);
 	loop_live(j->loop, 1);
 }
 
@@ -315,18 +333,6 @@ int adit_job_cancel(struct adit_job *job)
 	return r.answer;
 }
 
-static void drop(struct adit_job *j)
-{
-	if (j->freed)
-		return;
-	j->freed = true;
-	loop_forget(j->loop, j);
-	if (j->m)
-		migrate_cancel(j->m);
-	else
-		job_free(j);
-}
-
 static void do_free(void *arg)
 {
 	drop(arg);
@@ -336,14 +342,4 @@ void adit_job_free(struct adit_job *job)
 {
 	if (job)
 		loop_call(job->loop, do_free, job);
-}
-
-void job_drop_all(struct adit_loop *loop)
-{
-	struct adit_job *j, *next;
-
-	for (j = LIST_FIRST(&loop->jobs); j; j = next) {
-		next = LIST_NEXT(j, link);
-		drop(j);
-	}
 }

@@ -165,7 +165,7 @@ static void *run(void *arg)
 {
 	struct adit_loop *loop = arg;
 
-	while (!loop->ending || !LIST_EMPTY(&loop->jobs))
+	while (!loop->ending || !LIST_EMPTY(&loop->owned))
 		event_base_loop(loop->base, EVLOOP_ONCE);
 	session_linger(loop->base);
 	return NULL;
@@ -354,8 +354,7 @@ struct adit_loop *adit_loop_new(struct adit_error *error)
 		loop_error(error, &e);
 		return NULL;
 	}
-	LIST_INIT(&loop->jobs);
-	LIST_INIT(&loop->tunnels);
+	LIST_INIT(&loop->owned);
 	TAILQ_INIT(&loop->calls);
 	TAILQ_INIT(&loop->words);
 	pthread_mutex_init(&loop->lock, NULL);
@@ -386,10 +385,13 @@ fail:
 static void end_all(void *arg)
 {
 	struct adit_loop *loop = arg;
+	struct loop_owned *o, *next;
 
 	loop->ending = true;
-	tunnel_drop_all(loop);
-	job_drop_all(loop);
+	for (o = LIST_FIRST(&loop->owned); o; o = next) {
+		next = LIST_NEXT(o, link);
+		o->drop(o);
+	}
 }
 
 void adit_loop_free(struct adit_loop *loop)

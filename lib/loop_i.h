@@ -33,13 +33,18 @@ struct loop_word {
 	struct adit_error error;
 };
 
+/* What lives in the loop's thread, and ends with the loop at the latest. */
+struct loop_owned {
+	LIST_ENTRY(loop_owned) link;	    /* removed by its owner when it has gone */
+	void (*drop)(struct loop_owned *o); /* as if the program had freed or closed it */
+};
+
 struct adit_loop {
 	pthread_t thread;
-	struct event_base *base; /* the thread's, as the lists below */
+	struct event_base *base; /* the thread's, as the list below */
 	struct event *ev_wake;
 	bool ending; /* the thread's */
-	LIST_HEAD(, adit_job) jobs;
-	LIST_HEAD(, adit_tunnel) tunnels;
+	LIST_HEAD(, loop_owned) owned;
 
 	int wake;  /* eventfd: calls wait for the thread */
 	int ready; /* eventfd: words wait for the program */
@@ -69,10 +74,5 @@ void loop_live(struct adit_loop *loop, int change);
 
 /* *out may be NULL. */
 void loop_error(struct adit_error *out, const struct err *e);
-
-/* For adit_loop_free, in the thread: as if the program had freed all jobs (job.c), closed all
- * tunnels (tunnel.c). */
-void job_drop_all(struct adit_loop *loop);
-void tunnel_drop_all(struct adit_loop *loop);
 
 #endif

@@ -23,7 +23,7 @@ struct forwarding {
 };
 
 struct adit_tunnel {
-	LIST_ENTRY(adit_tunnel) link;
+	struct loop_owned owned; /* the first member */
 	struct adit_loop *loop;
 	struct adit_tunnel_callbacks callbacks;
 	void *ctx;
@@ -107,6 +107,26 @@ struct request {
 	struct err err;
 };
 
+static void drop(struct adit_tunnel *t)
+{
+	LIST_REMOVE(&t->owned, link);
+	loop_forget(t->loop, t);
+	drop_forwards(t);
+	if (t->ready && !t->ended)
+		session_close(t->session, CODE_NONE, "");
+	else
+		session_free(t->session);
+	if (!t->ended)
+		loop_live(t->loop, -1);
+	creds_free(t->creds);
+	free(t);
+}
+
+static void drop_owned(struct loop_owned *o)
+{
+	drop((struct adit_tunnel *)o);
+}
+
 static void do_open(void *arg)
 {
 	struct request *r = arg;
@@ -117,7 +137,8 @@ static void do_open(void *arg)
 	t->session = session_connect(t->loop->base, &r->dest, t->creds, &config, &ops, t, &r->err);
 	if (!t->session)
 		return;
-	LIST_INSERT_HEAD(&t->loop->tunnels, t, link);
+	t->owned.drop = drop_owned;
+	LIST_INSERT_HEAD(&t->loop->owned, &t->owned, link);
 	loop_live(t->loop, 1);
 }
 
@@ -213,21 +234,6 @@ int adit_tunnel_forward(struct adit_tunnel *tunnel, const char *local, const cha
 	return err_is_set(&r.err) ? -1 : 0;
 }
 
-static void drop(struct adit_tunnel *t)
-{
-	LIST_REMOVE(t, link);
-	loop_forget(t->loop, t);
-	drop_forwards(t);
-	if (t->ready && !t->ended)
-		session_close(t->session, CODE_NONE, "");
-	else
-		session_free(t->session);
-	if (!t->ended)
-		loop_live(t->loop, -1);
-	creds_free(t->creds);
-	free(t);
-}
-
 static void do_close(void *arg)
 {
 	drop(arg);
@@ -237,14 +243,4 @@ void adit_tunnel_close(struct adit_tunnel *tunnel)
 {
 	if (tunnel)
 		loop_call(tunnel->loop, do_close, tunnel);
-}
-
-void tunnel_drop_all(struct adit_loop *loop)
-{
-	struct adit_tunnel *t, *next;
-
-	for (t = LIST_FIRST(&loop->tunnels); t; t = next) {
-		next = LIST_NEXT(t, link);
-		drop(t);
-	}
 }
