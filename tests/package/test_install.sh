@@ -21,7 +21,7 @@ look() {
     local root=$1 page file link
     there "$root" bin/adit 'lib*/libadit.so.0' 'lib*/libadit.so' 'lib*/pkgconfig/libadit.pc' include/adit.h \
         share/bash-completion/completions/adit 'share/zsh/*/_adit' share/fish/vendor_completions.d/adit.fish \
-        share/doc/adit/{README.md,protocol.md,api.md,openapi.json} share/doc/adit/examples/launch-hook-example.sh
+        share/doc/adit/{README.md,SECURITY.md,CHANGELOG.md,CONTRIBUTING.md,index.md,protocol.md,api.md,openapi.json} share/doc/adit/examples/launch-hook-example.sh
     for page in "$TOP"/docs/man/*; do
         page=${page##*/}
         there "$root" "share/man/man${page##*.}/$page"

@@ -38,7 +38,7 @@ is_of() {
     if [ -z "${same[$1]:-}" ]; then
         same[$1]=no
         [ "$1" != "$commit" ] || same[$1]=yes
-        [[ $1$commit == *+* ]] || ! git -C "$TOP" diff --quiet "$1" "$commit" -- . ':!docs' ':!README.md' ':!tests/qemu/kill-table.sh' ':!tests/qemu/run.sh' 2>/dev/null || same[$1]=yes
+        [[ $1$commit == *+* ]] || ! git -C "$TOP" diff --quiet "$1" "$commit" -- . ':!docs' ':!*.md' ':!tests/qemu/kill-table.sh' ':!tests/qemu/run.sh' 2>/dev/null || same[$1]=yes
     fi
     [ "${same[$1]}" = yes ]
 }

@@ -40,7 +40,7 @@ mkdir -p "$logs"
 status=0
 # what is left to chance: a test that draws takes this, which is another one at each commit that is not of documents alone
 if [ -z "${ADIT_SEED:-}" ]; then
-    ADIT_SEED=$(git -C "$top" log -1 --format=%H -- . ':!docs' ':!README.md' 2>/dev/null | cksum | cut -d' ' -f1)
+    ADIT_SEED=$(git -C "$top" log -1 --format=%H -- . ':!docs' ':!*.md' 2>/dev/null | cksum | cut -d' ' -f1)
     git -C "$top" rev-parse HEAD >/dev/null 2>&1 || ADIT_SEED=$((RANDOM * 32768 + RANDOM))
 fi
 export ADIT_SEED
