@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ static void set_state(struct transport_ssh *ssh, enum ssh_state state)
 			  state_names[state]);
 	log_debug(NULL, "ssh: %s -> %s", state_names[ssh->state], state_names[state]);
 	ssh->state = state;
-	ssh->t.doing = state_doing[state];
+	ssh->t.doing = state == SSH_STATE_KEX && ssh->proxy ? ssh->proxy_doing : state_doing[state];
 }
 
 static int fail(struct transport_ssh *ssh, struct err *e)
@@ -85,19 +86,37 @@ static void watch(struct transport_ssh *ssh, int fd)
 		ssh->t.fd = ssh->t.fd_out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/* The program that connects has ended, or what it is connected to is no sshd. */
+static int no_way(struct transport_ssh *ssh)
+{
+	char words[400];
+
+	if (*ssh_proxy_words(ssh->proxy_said, words, sizeof(words)))
+		err_set(&ssh->failed, ERR_ADDRESS, "no ssh connection by way of %s: %s",
+			ssh->proxy_name, words);
+	else
+		err_set(&ssh->failed, ERR_ADDRESS,
+			"no ssh connection by way of %s, which does not say why: does it run, and "
+			"is it sshd that it connects to? (%s)",
+			ssh->proxy_name, transport_ssh_words(ssh));
+	return TRANSPORT_FAILED;
+}
+
 static int go_connect(struct transport_ssh *ssh)
 {
 	int r;
 
-	ssh_proxy_shield(ssh->proxy);
+	ssh_proxy_shield(ssh->proxy, ssh->proxy_said);
 	r = ssh_connect(ssh->session);
-	ssh_proxy_shield(0);
+	ssh_proxy_shield(0, -1);
 	if (ssh->t.fd < 0)
 		watch(ssh, ssh_get_fd(ssh->session));
 	if (ssh->t.fd >= 0)
 		fd_set_nonblock(ssh->t.fd); /* libssh has just made it blocking */
 	if (r == SSH_AGAIN)
 		return TRANSPORT_WANT_READ;
+	if (r != SSH_OK && ssh->proxy && !ssh_get_serverbanner(ssh->session))
+		return no_way(ssh);
 	if (r != SSH_OK)
 		return transport_ssh_complain(
 		    ssh, ERR_PROTOCOL,
@@ -239,6 +258,7 @@ static void ssh_free_transport(struct transport *t)
 		ssh_free(ssh->session);
 	}
 	fd_close(&ssh->t.fd);
+	fd_close(&ssh->proxy_said);
 	outbuf_fini(&ssh->out);
 	strands_fini(&ssh->strands);
 	free(ssh->command);
@@ -293,18 +313,18 @@ static int set_given(struct transport_ssh *ssh, const struct addr_dest *d)
 	return port && ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0 ? -1 : 0;
 }
 
-/* Host and port into the ProxyCommand, as libssh would do it, were it not for the alias. */
-static int fill_proxy_command(struct transport_ssh *ssh, const char *command)
+/* command with host and port in it, as libssh would do it, were it not for the alias. The caller
+ * frees it. NULL: memory is short. */
+static char *fill_proxy_command(const struct transport_ssh *ssh, const char *command)
 {
 	size_t room = strlen(command) + 1;
 	char *full, *at;
-	int rc;
 
 	for (const char *p = command; (p = strchr(p, '%')) != NULL; p++)
 		room += sizeof(ssh->host);
 	full = at = malloc(room);
 	if (!full)
-		return -1;
+		return NULL;
 	for (const char *p = command; *p; p++) {
 		if (p[0] == '%' && p[1] == 'h')
 			at += sprintf(at, "%s", ssh->host);
@@ -318,23 +338,60 @@ static int fill_proxy_command(struct transport_ssh *ssh, const char *command)
 			*at++ = *++p;
 	}
 	*at = '\0';
-	rc = ssh_options_set(ssh->session, SSH_OPTIONS_PROXYCOMMAND, full);
+	return full;
+}
+
+/* The program that connects: its name for messages, and its words kept. libssh has made a command
+ * of a ProxyJump, and put `exec` before each. */
+static int take_proxy(struct transport_ssh *ssh, const char *command, struct err *e)
+{
+	char *full = fill_proxy_command(ssh, command), *words;
+	const char *name;
+	int rc = full ? 0 : -1;
+
+	if (full) {
+		name = strncmp(full, "exec ", 5) == 0 ? full + 5 : full;
+		snprintf(ssh->proxy_name, sizeof(ssh->proxy_name), "%s \"%.120s\"",
+			 strncmp(name, "ssh ", 4) == 0 && strstr(name, " -W '[")
+			     ? "the jump host,"
+			     : "the ProxyCommand",
+			 name);
+		err_printable(ssh->proxy_name);
+		snprintf(ssh->proxy_doing, sizeof(ssh->proxy_doing),
+			 "waiting for sshd's first words by way of %s", ssh->proxy_name);
+		ssh->proxy_said = ssh_proxy_keep_words();
+		words = ssh_proxy_with_words(ssh->alias[0] ? full : command, ssh->proxy_said);
+		if (words || ssh->alias[0])
+			rc = ssh_options_set(ssh->session, SSH_OPTIONS_PROXYCOMMAND,
+					     words ? words : full);
+		free(words);
+	}
 	free(full);
-	return rc;
+	return rc < 0 ? err_set(e, ERR_CONFIG, "the ProxyCommand cannot be used: %s",
+				transport_ssh_words(ssh))
+		      : 0;
 }
 
 /* HostKeyAlias: libssh is to look for it, and for no port, in known_hosts. That is all it
  * needs a host's name for, as others connect. */
-static int take_alias(struct transport_ssh *ssh, const char *proxy_command, struct err *e)
+static int take_alias(struct transport_ssh *ssh, struct err *e)
 {
 	unsigned port = 22;
 
-	if ((ssh->proxy && fill_proxy_command(ssh, proxy_command) < 0) ||
-	    ssh_options_set(ssh->session, SSH_OPTIONS_HOST, ssh->alias) < 0 ||
+	if (ssh_options_set(ssh->session, SSH_OPTIONS_HOST, ssh->alias) < 0 ||
 	    ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) < 0)
 		return err_set(e, ERR_CONFIG, "HostKeyAlias %s cannot be used: %s", ssh->alias,
 			       transport_ssh_words(ssh));
 	return 0;
+}
+
+/* libssh 0.11 has jump hosts of its own making, which are left out where it is given a socket, as
+ * here: ssh is to connect through them, as with older ones. */
+static pthread_once_t jumps_once = PTHREAD_ONCE_INIT;
+
+static void have_ssh_jump(void)
+{
+	setenv("OPENSSH_PROXYJUMP", "1", 1);
 }
 
 /* Takes user, host and port, and what the configuration has for them. */
@@ -382,7 +439,11 @@ static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const
 	ssh->proxy =
 	    ssh_options_get(ssh->session, SSH_OPTIONS_PROXYCOMMAND, &text) == SSH_OK && *text;
 	if (ssh_alias_find(config_file, d->host, ssh->alias, sizeof(ssh->alias)))
-		take_alias(ssh, text, e);
+		take_alias(ssh, e);
+	else
+		ssh->alias[0] = '\0';
+	if (!e->code && ssh->proxy)
+		take_proxy(ssh, text, e);
 	ssh_string_free_char(text);
 	if (e->code)
 		return e->code;
@@ -401,7 +462,8 @@ struct transport *transport_ssh_new(const struct addr_dest *d, const struct tran
 		return NULL;
 	}
 	ssh->t.ops = &ssh_ops;
-	ssh->t.fd = ssh->t.fd_out = -1;
+	ssh->t.fd = ssh->t.fd_out = ssh->proxy_said = -1;
+	pthread_once(&jumps_once, have_ssh_jump);
 	transport_ssh_io_init(ssh);
 	ssh->may_split = strcmp(c->request, "mux") == 0;
 	ssh->session = ssh_new();

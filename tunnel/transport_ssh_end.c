@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "tunnel/ssh_proxy.h"
 
 enum { STATUS_NOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
@@ -76,6 +77,16 @@ int transport_ssh_is_shell(const struct transport_ssh *ssh)
 	       !strstr(ssh->far_said, TRANSPORT_STDIO_GREETING);
 }
 
+char *transport_ssh_proxy_words(const struct transport_ssh *ssh, char *buf, size_t size)
+{
+	char words[200];
+
+	*buf = '\0';
+	if (ssh->proxy && *ssh_proxy_words(ssh->proxy_said, words, sizeof(words)))
+		snprintf(buf, size, ": %s says: %s", ssh->proxy_name, words);
+	return buf;
+}
+
 const char *transport_ssh_words(const struct transport_ssh *ssh)
 {
 	const char *text = ssh_get_error(ssh->session);
@@ -92,6 +103,7 @@ void transport_ssh_explain_end(struct transport_ssh *ssh)
 {
 	struct err *e = &ssh->failed;
 	const char *said = ssh->far_said;
+	char proxy[400];
 
 	end_line(ssh);
 	if (ssh->exit_signal[0])
@@ -119,8 +131,9 @@ void transport_ssh_explain_end(struct transport_ssh *ssh)
 		err_set(e, ERR_CLOSED, "the far side ended with status %d%s%s", ssh->exit_status,
 			dash(ssh), said);
 	else if (ssh->broken)
-		err_set(e, ERR_CLOSED, "the ssh connection broke: %s%s%s", transport_ssh_words(ssh),
-			dash(ssh), said);
+		err_set(e, ERR_CLOSED, "the ssh connection broke: %s%s%s%s",
+			transport_ssh_words(ssh), dash(ssh), said,
+			transport_ssh_proxy_words(ssh, proxy, sizeof(proxy)));
 	else
 		err_set(e, ERR_CLOSED, "sshd closed the channel%s%s", dash(ssh), said);
 }

@@ -38,6 +38,9 @@ struct transport_ssh {
 	char alias[ADDR_HOST_MAX];	     /* HostKeyAlias, where there is one */
 	uint16_t port;
 	int proxy;	      /* a ProxyCommand connects */
+	int proxy_said;	      /* what it writes to standard error (ssh_proxy.h); -1 */
+	char proxy_name[160]; /* it, for messages */
+	char proxy_doing[256];
 	int let_in;	      /* sshd wants no proof */
 	char locked_key[256]; /* a key that sshd takes and that needs a passphrase */
 
@@ -112,6 +115,9 @@ void transport_ssh_up(struct transport_ssh *ssh); /* the session begins */
 int transport_ssh_is_shell(const struct transport_ssh *ssh);
 /* Sets ssh->failed for a far side that has ended, or a connection that broke. */
 void transport_ssh_explain_end(struct transport_ssh *ssh);
+/* What the program that connects has said last, behind words of ours; "" where there is none, or it
+ * is silent. Returns buf. */
+char *transport_ssh_proxy_words(const struct transport_ssh *ssh, char *buf, size_t size);
 /* libssh's words for what failed, which are none now and then. Static, or libssh's. */
 const char *transport_ssh_words(const struct transport_ssh *ssh);
 

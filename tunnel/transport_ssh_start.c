@@ -17,7 +17,10 @@ enum { SPLIT_US = 8000 };
 /* libssh's complaint, behind words of ours. */
 int transport_ssh_complain(struct transport_ssh *ssh, enum err_code code, const char *what)
 {
-	err_set(&ssh->failed, code, "%s: %s", what, transport_ssh_words(ssh));
+	char proxy[400];
+
+	err_set(&ssh->failed, code, "%s: %s%s", what, transport_ssh_words(ssh),
+		transport_ssh_proxy_words(ssh, proxy, sizeof(proxy)));
 	return TRANSPORT_FAILED;
 }
 

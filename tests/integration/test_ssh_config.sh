@@ -67,10 +67,36 @@ timeout -s KILL 20 setsid env --default-signal=INT,QUIT "$ADIT" run ssh://far "$
     bash -c 'trap "echo INT" INT; kill -INT 0; sleep 0.3; [ -S "$ADIT_NEAR" ]' >"$T/said" 2>&1
 expect_equal "a Ctrl-C with a ProxyCommand" "0 INT" "$? $(cat "$T/said")"
 say_config "${host[@]}" "ProxyCommand exit 1"
-fails "a ProxyCommand that fails" 'ssh'
-say_config "Host jump" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)" "IdentityFile ~/.ssh/other-key" \
-    "${host[@]}" "ProxyJump jump"
-works "ProxyJump"
+fails "a ProxyCommand that fails" '^adit forward: ssh://far: no ssh connection by way of the ProxyCommand "exit 1", which does not say why'
+say_config "${host[@]}" "ProxyCommand socat STDIO TCP4:%h:1"
+fails "a ProxyCommand that cannot connect" 'by way of the ProxyCommand "socat STDIO TCP4:127.0.0.1:1": .*Connection refused$'
+expect_equal "lines of a ProxyCommand that cannot connect" 1 "$(wc -l <"$T/said")"
+say_config "${host[@]}" "ProxyCommand no-such-program %h"
+fails "a ProxyCommand that is not there" 'by way of the ProxyCommand "no-such-program 127.0.0.1": .*not found$'
+# what it says is a line, and clean, whatever it says, however much
+printf '#!/bin/sh\nyes noise | head -c 100000 >&2; exit 1\n' >"$T/noisy"
+printf '#!/bin/sh\nprintf "\\033[31mfirst\\nthe door\\tis\\007shut\\r\\n\\n" >&2; exit 1\n' >"$T/colourful"
+chmod 755 "$T/noisy" "$T/colourful"
+say_config "${host[@]}" "ProxyCommand $T/colourful"
+fails "a ProxyCommand that colours" ': [^[:cntrl:]]*first; the door.is.shut$'
+say_config "${host[@]}" "ProxyCommand $T/noisy"
+fails "a ProxyCommand that says much" ': noise; noi?s?e?$'
+say_config "${host[@]}" "ProxyCommand sh -c 'yes noise | head -c 100000 >\&2; exec socat STDIO TCP4:%h:%p'"
+works "a ProxyCommand that says much, and connects"
+jump=("Host jump" "HostName 127.0.0.1" "Port $SSHD_PORT" "User $(id -un)" "IdentityFile ~/.ssh/other-key")
+say_config "${jump[@]}" "${host[@]}" "ProxyJump jump"
+# (ssh is seen at work: the host could be reached without it)
+mkdir "$T/path"
+printf '#!/bin/sh\necho "$@" >>%s/jumped\nexec %s "$@"\n' "$T" "$(command -v ssh)" >"$T/path/ssh"
+chmod 755 "$T/path/ssh"
+PATH=$T/path:$PATH works "ProxyJump"
+grep -q -- '-W .* jump$' "$T/jumped" || fail 'the jump host was left out'
+say_config "${jump[@]/#Port */Port 1}" "${host[@]}" "ProxyJump jump"
+fails "a jump host that is not there" 'by way of the jump host, "ssh -W .*jump": .*port 1: Connection refused$'
+say_config "${jump[@]/#User */User nobody-here}" "BatchMode yes" "${host[@]}" "ProxyJump jump"
+fails "a jump host that lets nobody in" 'by way of the jump host, "ssh -W .*jump": .*nobody-here@127.0.0.1: Permission denied'
+say_config "${jump[@]}" "${host[@]/#Port */Port 1}" "ProxyJump jump"
+fails "a host that the jump host cannot reach" 'by way of the jump host, "ssh -W .*jump": .*open failed.*; stdio forwarding failed$'
 
 # the name in known_hosts
 knows alias-of-far
