@@ -2,7 +2,7 @@
 # Goal: docs/hosts.md, run as it stands there, on three hosts (a network of their own, and folders of their own): each takes a
 # VM from any other by that host's own name, nobody else may do anything, and one that is taken out of the file comes no more.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/docs.sh"
+. "$(dirname "$0")/../lib/docs.sh"
 unset ADIT_PSK ADIT_TLS_CREDS XDG_RUNTIME_DIR XDG_STATE_HOME
 page=docs/hosts.md hosts=(host-a host-b host-c)
 need ip qemu-system-x86_64
@@ -100,3 +100,4 @@ wait_until 10 'the reload' grep -q anew "$T/host-a.log"
 on host-c "$ADIT" migrate --qmp "$monitor" tls://host-a >"$T/said" 2>&1 && fail 'host-c came once more'
 # back with it: the VM was not touched
 moved host-c host-b
+docs_done

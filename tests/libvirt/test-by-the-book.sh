@@ -41,6 +41,24 @@ grep -q ' guest  *running' "${PROC_LOG[shell-src]}" || fail 'virsh list at the d
 expect_equal 'packets that were dropped' 0 $(($(firewall_count src dropped) + $(firewall_count dst dropped)))
 firewall_show
 
+say 'docs/libvirt.md, without adit run'
+virsh_on dst -q destroy guest
+on_host dst pkill -x adit # of that host's processes: the shell's adit serve
+wait_until 10 'its end' eval "! listeners dst | grep -q ':$ADIT_PORT '"
+domain_images guest 8M qcow2:virtio
+domain_start guest src 'ram=16 rate=1000 sectors=256'
+docs_block docs/libvirt.md 'Without adit run' 1 >"$T/serve.sh"
+docs_block docs/libvirt.md 'Without adit run' 2 >"$T/move.sh"
+proc_start serve dst env "PATH=$T/bin:$PATH" bash -eu "$T/serve.sh"
+wait_until 10 'adit serve' eval "listeners dst | grep -q ':$ADIT_PORT '"
+on_host src env "PATH=$T/bin:$PATH" bash -eu "$T/move.sh" || fail 'the lines of docs/libvirt.md'
+expect_equal 'the state at the destination' running "$(domain_state guest dst)"
+guest_continues guest guest-twin
+disk_same_but_guest qcow2 "$(domain_image src guest 0 qcow2:virtio)" qcow2 "$(domain_image dst guest 0 qcow2:virtio)" 0 "${DOMAIN_READY[guest]}"
+on_host src pkill -x adit
+wait_until 10 'the end of the session' grep -q 'session ended' "${PROC_LOG[serve]}"
+proc_end serve
+
 say 'over ssh, with nothing but its port'
 . "$TESTS_QEMU/sshd.sh"
 virsh_on dst -q destroy guest
@@ -48,11 +66,10 @@ for host in src dst; do
     on_host $host nft flush ruleset
     on_host $host mkdir -p /run/sshd
 done
-proc_end shell-dst # adit serve is its child
 firewall_make "$SSHD_PORT"
 PATH=$T/bin:$PATH sshd_make
 sed "s/^\[$DST_NAME\]/[destination]/" <<<"[$DST_NAME]:$SSHD_PORT $(cut -d' ' -f1,2 "$T/ssh/host.pub")" >>"$T/ssh/known"
-sed -n '/^## Hosts with nothing/,/^## /{/^    \[serve\]/,/^    forward/s/^    //p}' "$TOP/docs/integrations.md" >"$T/adit.conf"
+docs_block docs/integrations.md 'Hosts with nothing but ssh' 1 >"$T/adit.conf"
 on_host dst cp "$T/adit.conf" /etc/adit/adit.conf
 domain_images again 8M raw:virtio
 domain_start again src 'ram=16 rate=1000 sectors=256'
@@ -62,3 +79,20 @@ expect_equal 'the state at the destination' running "$(domain_state again dst)"
 guest_continues again again-twin
 firewall_expect_connections 1
 firewall_show
+
+say 'the lines of "Hosts with nothing but ssh"'
+# what ssh itself has to know here
+mkdir -p /root/.ssh
+on_host src mount -t tmpfs -o mode=700 none /root/.ssh
+on_host src cp "$T/ssh/config" /root/.ssh/config
+for host in src dst; do
+    on_host $host install -d -m 700 /run/move
+done
+docs_block docs/integrations.md 'Hosts with nothing but ssh' 2 >"$T/ssh.sh"
+proc_start far dst socat UNIX-LISTEN:/run/move/ram OPEN:"$T/ram",creat
+proc_start ssh-lines src env "PATH=$T/bin:$PATH" bash -eu "$T/ssh.sh"
+wait_until 10 'the forward' eval 'on_host src test -S /run/move/ram || proc_gone ssh-lines'
+grep -q ' again  *running' "$T/ssh-lines.log" || fail "virsh list over ssh: $(cat "$T/ssh-lines.log")"
+echo through | on_host src socat -u - UNIX-CONNECT:/run/move/ram
+wait_until 5 'what went through it' grep -qs through "$T/ram"
+docs_done

@@ -4,6 +4,7 @@
 # pages; the wire's numbers in adit-protocol(7) are those of docs/protocol.md.
 . "$(dirname "$0")/../integration/lib.sh"
 TOP=${TOP:-$(cd "$(dirname "$0")/../.." && pwd)}
+. "$TOP/tests/lib/docs.sh"
 need mandoc
 bad=0
 complain() { say "$*"; bad=1; }
@@ -69,7 +70,7 @@ differ 'adit.conf(5), [client]' "$(conf_keys CLIENT)" "$(page_keys client)"
 # its example is one, where the key, the program and the folder are there
 make_psk
 mkdir "$T/images"
-awk '/^\.Bd -literal/ { on = 1; next } /^\.Ed/ { on = 0 } on' "$TOP/docs/man/adit.conf.5" |
+docs_block docs/man/adit.conf.5 EXAMPLES 1 |
     sed "s|= /etc/adit/psk|= $PSK|; s|= /usr/bin/qemu-.*|= /bin/true|; s|= /var/lib/vms|= $T/images|" >"$T/adit.conf"
 grep -q '^bandwidth = ' "$T/adit.conf" || fail 'no example in adit.conf(5)'
 "$ADIT" serve --config "$T/adit.conf" --check-config >"$T/config.log" 2>&1 || complain "adit.conf(5), the example: $(cat "$T/config.log")"
@@ -145,5 +146,6 @@ if command -v zsh >/dev/null; then
 else
     missing+=' zsh'
 fi
+docs_done
 [ "$bad" = 0 ] || fail 'help, pages and completions do not tell the same'
 [ -z "${missing:-}" ] || skip "not installed, so not completed:$missing (all else passed)"

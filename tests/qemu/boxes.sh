@@ -1,14 +1,14 @@
 # The lines of docs/integrations.md, run as they stand there: its boxes, and a shell of each host that runs them in order.
 # shellcheck shell=bash
+. "$TOP/tests/lib/docs.sh"
 
 # boxes_take SECTION: each box of that section that names a host, to $T/boxes/NN.HOST (source, destination or both)
 boxes_take() {
+    local n host
     mkdir -p "$T/boxes"
-    awk -v section="## $1" -v out="$T/boxes" '
-        /^## / { on = $0 == section }
-        on && /^ *```sh (source|destination|both)$/ { file = sprintf("%s/%02d.%s", out, ++n, $2); next }
-        /^ *```/ { file = "" }
-        file { print >file }' "$TOP/docs/integrations.md"
+    while IFS=$'\t' read -r n host; do
+        docs_block docs/integrations.md "$1" "$n" >"$T/boxes/$(printf %02d "$n").$host"
+    done < <(docs_blocks docs/integrations.md | awk -F '\t' -v s="$1" '$1 == s && !seen[$2]++ { sub(/^sh /, "", $3); print $2 "\t" $3 }')
     [ -n "$(ls "$T/boxes")" ] || fail "docs/integrations.md has no box in \"$1\""
 }
 

@@ -8,7 +8,7 @@
 # one: hosts.sh (two hosts and the firewall between them), vm.sh (QEMU and its monitor), guest.sh (what the guest
 # says), disk.sh (images), proc.sh (processes by name), adit.sh (the program itself), left.sh (what is left behind),
 # move.sh (a migration that must succeed, or fail, from beginning to end), certs.sh (certificates). A test that boots
-# the Linux guest sets NEED_LINUX=1 before it sources this.
+# the Linux guest sets NEED_LINUX=1 before it sources this, one whose hosts have a fresh root each NEED_ROOT=1 (roots.sh).
 # shellcheck shell=bash disable=SC2034
 
 set -Eeuo pipefail
@@ -24,6 +24,11 @@ if [ -z "${ADIT_TEST_INSIDE:-}" ]; then
     . "$TESTS_QEMU/programs.sh"
     programs_build
     [ -z "${NEED_LINUX:-}" ] || programs_build_linux
+    # (debootstrap has to reach its mirror)
+    if [ -n "${NEED_ROOT:-}" ]; then
+        FRESH_ROOT=$(bash "$TOP/tests/package/root.sh") || { say "$FRESH_ROOT"; exit 77; }
+        export FRESH_ROOT
+    fi
     as=()
     [ "$(id -u)" = 0 ] || as=(--user --map-root-user)
     unshare "${as[@]}" --net true 2>/dev/null || skip "namespaces may not be made here"

@@ -6,6 +6,7 @@
 # to stop in the middle; the same jobs, and that of adit migrate, through adit jobs, status, set and cancel.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/api.sh"
+. "$TOP/tests/lib/docs.sh"
 need curl
 grep -qs ADIT_STOP_AT "$ADIT" || skip "the program is not built with points (preset asan-ubsan): ${ADIT#"$TOP"/}"
 
@@ -42,7 +43,7 @@ say 'as docs/api.md has it'
 link_rate 160mbit
 left_mark
 # every command of the example, in its order; the last ones cancel the task
-sed -n '/^```sh/,/^```/{/^```/d;p}' "$TOP/docs/api.md" |
+for n in 1 2 3 4 5 6; do docs_block docs/api.md 'An example' $n; done |
     sed "s,/run/adit/api.sock,$API,; s,tls://dst.example,$ADIT_DEST," >"$T/example.json"
 grep -q DELETE "$T/example.json" || fail 'docs/api.md has no example any more'
 (cd "$TMPDIR" && bash -e "$T/example.json") >"$T/example.log" 2>&1 || fail "the example fails: $(tail -n 3 "$T/example.log")"
@@ -293,3 +294,4 @@ expect_equal 'status of adit serve' 0 "$PROC_STATUS"
 proc_wait watch 5
 expect_equal 'the last event' completed "$(tail -n 1 "$T/watch.log" | jq -r .event)"
 wait_until 5 "the end of the source's QEMU" proc_gone web3
+docs_done

@@ -53,3 +53,4 @@ disk_same_but_guest raw "$T/src/vms/demo.raw" raw "$T/dst/vms/demo.raw" 0 "$(gue
 firewall_expect_connections 1
 firewall_show
 wait_until 5 'QEMU and adit on the source end' eval '! host_processes src | grep -qE "qemu|adit forward"'
+docs_done

@@ -2,15 +2,14 @@
 # Goal: with the nftables lines of docs/integrations.md, "Firewalls", the source reaches adit's port, and neither another
 # host nor the source at another port gets through.
 . "$(dirname "$0")/lib.sh"
+. "$TOP/tests/lib/docs.sh"
 
 adit_needed
 hosts_make
 adit_keys
 other=10.77.0.3 stray=16517
 in_host src ip addr add $other/24 dev eth0
-sed -n '/^## Firewalls/,/^## /{/^    table/,/^    }/s/^    //p}' "$TOP/docs/integrations.md" |
-    sed "s/192\.0\.2\.10/$SRC_IP/" >"$T/lines.nft"
-grep -q 'tcp dport 16516' "$T/lines.nft" || fail "the document has no such lines"
+docs_block docs/integrations.md Firewalls 1 | sed "s/192\.0\.2\.10/$SRC_IP/" >"$T/lines.nft"
 proc_start serve dst "$ADIT" serve --psk "$T/psk" --allow-forward "unix:$T/*" --run-dir "$T/run-dst"
 proc_start stray dst socat "TCP-LISTEN:$stray,fork" OPEN:/dev/null
 wait_until 10 "both listen" eval "listeners dst | grep -q ':$ADIT_PORT ' && listeners dst | grep -q ':$stray '"
@@ -25,3 +24,4 @@ reaches $SRC_IP $ADIT_PORT || fail "the source is kept out"
 ! reaches $other $ADIT_PORT || fail "another host gets in"
 ! reaches $SRC_IP $stray || fail "another port is open"
 in_host src "$ADIT" run "tls://$DST_IP" --psk "$T/psk" -L "a=unix:$T/none" -- true || fail "adit does not get through"
+docs_done
