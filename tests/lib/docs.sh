@@ -58,7 +58,7 @@ docs_tests() { case $1 in as\ * | -*) ;; *) printf '%s\n' ${1%%(*} ;; esac; }
 docs_text() { docs_blocks "$1" | awk -F '\t' -v s="$2" -v n="$3" '$1 == s && $2 == n { sub(/^[^\t]*\t[^\t]*\t[^\t]*\t/, ""); print }'; }
 
 # docs_block PAGE SECTION N: the same, for a test that the table says runs it
-export DOCS_TAKEN=${DOCS_TAKEN:-${T:-}/docs.taken}
+export DOCS_TAKEN=${DOCS_TAKEN:-${T:-}/docs-taken.log}
 DOCS_TEST=$(realpath "$0")
 DOCS_TEST=${DOCS_TEST#"$TOP"/tests/}
 docs_block() {

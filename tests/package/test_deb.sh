@@ -6,6 +6,7 @@
 # account of migrations that are not at an end.
 . "$(dirname "$0")/../integration/lib.sh"
 : "${TOP:?}"
+. "$TOP/tests/lib/docs.sh"
 PACKAGES=$TOP/build/package/packages
 ARCHIVES=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/adit-tests}/debian-$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)-archives
 
@@ -14,10 +15,10 @@ if [ -z "${ADIT_ROOT:-}" ]; then
     said=$(bash "$TOP/tests/package/root.sh") || { say "$said"; exit 77; }
     say "built in build/package"
     cd "$TOP" || exit 1
-    { cmake --preset package && cmake --build --preset package -j 2; } >"$T/build.log" 2>&1 ||
-        fail "the build for the package: $(grep -E -m 3 'error|Error' "$T/build.log")"
     rm -rf "$PACKAGES"
-    (cd build/package && cpack -G DEB) >"$T/cpack.log" 2>&1 || fail "cpack: $(tail -n 3 "$T/cpack.log")"
+    docs_block docs/install.md 'Debian packages' 1 >"$T/lines"
+    sed -n 1p "$T/lines" | CMAKE_BUILD_PARALLEL_LEVEL=2 bash -eu >"$T/build.log" 2>&1 ||
+        fail "the build for the package: $(grep -E -m 3 'error|Error' "$T/build.log" || tail -n 3 "$T/build.log")"
     # what the packages need is fetched while there is a network, and kept
     mkdir -p "$ARCHIVES/partial"
     timeout -k 5 60 unshare --mount bash -c '
@@ -59,11 +60,14 @@ for node in null zero full random urandom tty; do
     : >"$R/dev/$node"
     mount --bind "/dev/$node" "$R/dev/$node"
 done
-mkdir "$R/dev/pts" "$R/dev/shm" "$R/packages"
+mkdir -p "$R/dev/pts" "$R/dev/shm" "$R/build/package/packages"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$R/dev/pts"
 ln -s pts/ptmx "$R/dev/ptmx"
 ln -s /proc/self/fd "$R/dev/fd"
-cp "$PACKAGES"/*.deb "$R/packages"
+cp "$PACKAGES"/*.deb "$R/build/package/packages"
+# what a person answers, and knows
+echo 'APT::Get::Assume-Yes "true";' >"$R/etc/apt/apt.conf.d/98yes"
+echo '127.0.0.1 destination' >>"$R/etc/hosts"
 # in a root of its own nothing is to be kept from starting
 rm "$R/usr/sbin/policy-rc.d"
 ip link set lo up
@@ -90,10 +94,12 @@ wait_until 30 'systemd is up' is_up
 
 # apt ARG...: there is no network, so what was fetched before must be enough
 apt() { inside apt-get -q -y "$@" >"$T/apt.log" 2>&1 || fail "apt-get $*: $(tail -n 4 "$T/apt.log")"; }
+# lines: a shell inside runs what comes on standard input, as it stands
+lines() { inside bash -euc "$(cat)" >"$T/lines.log" 2>&1 || fail "$(tail -n 4 "$T/lines.log")"; }
 # files: all that is there, but what apt, dpkg and systemd note for themselves
 files() {
     (cd "$R" && find . -xdev \( -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \
-        -o -path ./var/tmp -o -path ./var/lib/systemd -o -path ./packages -o -path ./etc/ld.so.cache \) -prune -o -print | sort)
+        -o -path ./var/tmp -o -path ./var/lib/systemd -o -path ./build -o -path ./etc/ld.so.cache \) -prune -o -print | sort)
 }
 # says STATE UNIT: what systemctl is-active or is-enabled says of it
 state() { inside systemctl "is-$1" "$2" 2>&1; }
@@ -117,7 +123,8 @@ done
 
 say 'installed'
 files >"$T/before"
-apt install $(cd "$R" && printf '/%s ' packages/*.deb)
+docs_block docs/install.md 'Debian packages' 1 | sed 1d | lines
+apt install $(cd "$R" && printf '/%s ' build/package/packages/libadit*.deb)
 expect_equal 'adit --version' "adit $version" "$(inside adit --version)"
 inside adit migrate --help >"$T/help" || fail 'adit migrate --help'
 for page in man1/adit.1 man1/adit-migrate.1 man1/adit-cancel.1 man8/adit-serve.8 man5/adit.conf.5; do
@@ -151,11 +158,19 @@ expect_failure 'the configuration of the package lets somebody in' inside adit s
 grep -q 'write psk = FILE' <<<"$EXPECTED_FAILURE" || fail "--check-config: $EXPECTED_FAILURE"
 inside adit keygen -o /etc/adit/psk tester || fail 'adit keygen'
 sed -i 's|^#psk = |psk = |' "$config"
-printf '[peer tester]\nmigrate = yes\nforward = unix:/run/far.sock\n' >>"$config"
-inside adit serve --check-config >"$T/config.log" 2>&1 || fail "adit serve --check-config: $(cat "$T/config.log")"
-inside systemctl start adit.service >"$T/start.log" 2>&1 ||
-    fail "adit.service did not start: $(inside journalctl -q -u adit.service | tail -n 5)"
-expect_equal 'adit.service' active "$(state active adit.service)"
+printf '[peer tester]\nmigrate = yes\nforward = unix:/run/far.sock\nforward = unix:/run/x.sock\n' >>"$config"
+# begins: the lines that come start it, for good
+begins() {
+    lines
+    expect_equal 'adit.service' 'enabled active' "$(state enabled adit.service) $(state active adit.service)"
+}
+docs_block docs/hosts.md 'On each host' 2 | begins
+inside rmdir /var/lib/vms
+inside systemctl disable -q --now adit.service
+docs_block docs/man/adit-serve.8 EXAMPLES 2 | begins
+inside systemctl disable -q --now adit.service
+docs_block docs/system.md 'The units' 1 >"$T/units"
+grep -v adit.socket "$T/units" | begins
 
 socat "UNIX-LISTEN:$R/run/far.sock,fork" EXEC:'/usr/bin/sha256sum -' &
 started $!
@@ -172,10 +187,20 @@ carries() {
 }
 carries
 inside systemctl reload adit.service || fail 'systemctl reload'
-inside systemctl stop adit.service || fail 'systemctl stop'
+say 'a tunnel that a socket unit starts'
+socat "UNIX-LISTEN:$R/run/x.sock,fork" EXEC:'/usr/bin/sha256sum -' &
+started $!
+mkdir -p "$R/run/systemd/system"
+docs_block docs/system.md 'Other managers, and descriptors' 1 >"$R/run/systemd/system/tunnel.service"
+printf '[Socket]\nListenStream=/run/tunnel.sock\n' >"$R/run/systemd/system/tunnel.socket"
+inside systemctl daemon-reload && inside systemctl start tunnel.socket || fail 'systemctl start tunnel.socket'
+expect_equal 'what came through it' "$(sha256sum - <"$T/data")" \
+    "$(timeout 20 socat -t 20 - "UNIX-CONNECT:$R/run/tunnel.sock" <"$T/data")"
+inside systemctl stop tunnel.socket tunnel.service || fail 'systemctl stop tunnel'
+inside systemctl disable -q --now adit.service || fail 'systemctl disable'
 expect_equal 'adit.service, when it was stopped' inactive "$(state active adit.service)"
 say 'started by who comes to its port'
-inside systemctl enable -q --now adit.socket || fail 'systemctl enable --now adit.socket'
+grep adit.socket "$T/units" | lines
 expect_equal 'adit.service, before anybody came' inactive "$(state active adit.service)"
 carries
 expect_equal 'adit.service, when somebody came' active "$(state active adit.service)"
@@ -207,3 +232,4 @@ expect_equal 'what dpkg warns of, but for the key' '' "$(grep warning "$T/dpkg.l
 expect_equal 'what stays when they are purged' './etc/adit ./etc/adit/psk' "$(files | comm -13 "$T/before" - | paste -sd' ')"
 expect_equal 'what was there before and is not' '' "$(files | comm -23 "$T/before" - | paste -sd' ')"
 expect_equal 'packages that dpkg still knows' '' "$(inside dpkg-query -W '*adit*' 2>/dev/null)"
+docs_done

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Limit: 300 s
 # Goal: the lines of docs/ that no other test runs (tests/docs.table), as they stand there, on two hosts that have adit as it is
 # installed and nothing else of it: what takes a socket, forwards over ssh, the API's example, also over TCP, with a launch
 # hook at the destination, the program with libadit, VMs as a user of their own.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Limit: 300 s
 # Goal: who does what README.md says, line by line, on two hosts that have nothing of adit yet, has his VM on the other one: with
 # a key over one port, with ssh instead, and with a key of ssh that may do nothing else; and the examples of the manual pages.
 NEED_ROOT=1

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/systemd.sh"
 . "$TESTS_QEMU/postcopy.sh"
+. "$TOP/tests/lib/docs.sh"
 systemd_needed
 
 # adopt NAME: the VM that the last migration brought. adit's pid is one of systemd's namespace.
@@ -144,6 +145,25 @@ expect_equal 'whose process it is' "$(id -u nobody)" "$(stat -c %u "/proc/${PROC
 systemd_in systemctl restart adit.service
 vm_is three-twin running || fail 'that VM does not outlive a restart'
 
+say 'a launch hook that has systemd start the VM, in a unit of its own, as docs/system.md has it'
+docs_block docs/system.md 'What becomes of VMs' 1 >"$T/unit.sh"
+sed -e "/-daemonize/{r $T/unit.sh" -e 'd}' -e 's/^dir=.*/&\njob=$(get .job)/' "$TOP/dist/launch-hook-example.sh" >"$T/hook"
+systemd_in sh -c 'mkdir -p /etc/adit/vms /var/lib/vms && install -m 755 "$1" /usr/local/sbin/adit-launch-hook && printf "%s\n" "[serve]" \
+    "psk = /etc/adit/psk" "[peer tester]" "migrate = yes" "launch-hook = /usr/local/sbin/adit-launch-hook" >/etc/adit/adit.conf' sh "$T/hook"
+printf '%s\n' -accel tcg -machine pc -m 32 -name guest=four -nodefaults -display none -no-reboot -kernel "$ADIT_IMAGES/${GUEST_ELF##*/}" \
+    -drive if=none,id=drive0,file=/var/lib/vms/four-0.raw,format=raw -device virtio-blk-pci,drive=drive0,id=dev0 \
+    -chardev 'socket,id=serial0,path={dir}/serial0.sock,server=on,wait=off,logfile={dir}/serial.log' -serial chardev:serial0 |
+    systemd_in sh -c 'cat >/etc/adit/vms/four.args'
+systemd_in systemctl reload adit.service
+move_disks four 8M raw:virtio
+move_vm four names=auto append='ram=8 rate=1000 sectors=64 diskrate=20'
+adit_migrate four
+[ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
+qmp=$(tail -n 1 "$T/migrate.json" | jq -r .destination.qmp)
+vm_adopt four-twin dst "$qmp" "${qmp%/*}/serial0.sock" "${qmp%/*}/serial.log" "$(proc_list "$qmp" | awk 'NR == 1 { print $1 }')"
+move_succeeded four four-twin
+expect_equal 'the unit of the VM' active "$(systemd_in systemctl is-active "vm-$(jq -r 'select(.job) | .job' "$T/migrate.json" | head -n 1)")"
+
 say 'a stop'
 systemd_in systemctl stop adit.service adit.socket adit-api.socket
 expect_equal 'the result' success "$(systemd_show Result)"
@@ -156,4 +176,5 @@ systemd_in journalctl -u adit --no-pager -o json _COMM=adit | jq -r '[.PRIORITY,
 grep -qP '^6\tlistening on .*, handed over' "$T/journal.txt" || fail 'no line of the sockets'
 grep -qP '^6\tpeer=psk:tester job=[0-9a-f]* a VM comes: one' "$T/journal.txt" || fail 'no line of the first VM'
 ! grep -P '\t(20[0-9][0-9]-|(info|warning|error): |<)' "$T/journal.txt" || fail 'lines with a time, a level or a prefix of their own'
+docs_done
 systemd_end
