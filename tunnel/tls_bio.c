@@ -162,6 +162,12 @@ void tls_bio_count(struct tls_bio *io, size_t data)
 	io->idle_paid = 0;
 }
 
+void tls_bio_count_early(struct tls_bio *io)
+{
+	if (++io->early > TLS_BIO_EARLY_MAX)
+		io->flooded = 1;
+}
+
 void tls_bio_fini(struct tls_bio *io)
 {
 	outbuf_fini(&io->out);

@@ -24,6 +24,10 @@ enum {
 	 * and OpenSSL comes back from none of them. */
 	TLS_BIO_IDLE_MAX = 32,
 	TLS_BIO_IDLE_BYTES = 64 * 1024,
+	/* Records of a handshake: a long chain of certificates in pieces of 512 bytes is a few
+	 * dozen; a byte a record, before anybody has proved anything, would be a hundred thousand.
+	 */
+	TLS_BIO_EARLY_MAX = 256,
 };
 
 /* Embedded in the transport, which owns it and outlives the BIO. */
@@ -44,7 +48,8 @@ struct tls_bio {
 	/* Records without data that the peer may still send (tls_bio_count). */
 	unsigned idle_left;
 	uint64_t idle_paid; /* bytes of data on the way to one more */
-	int flooded;	    /* it had none left, and sent another */
+	unsigned early;	    /* records of the handshake that came */
+	int flooded;	    /* it had none left, and sent another; or too many early ones */
 };
 
 /* A BIO over io, or NULL when memory is short. */
@@ -56,6 +61,9 @@ void tls_bio_turn(struct tls_bio *io);
 /* Counts a record that came in once the handshake was over: of data bytes of application
  * data, 0 where it has none. Too many without end the connection: io reads no more. */
 void tls_bio_count(struct tls_bio *io, size_t data);
+
+/* Counts one of the handshake. */
+void tls_bio_count_early(struct tls_bio *io);
 
 void tls_bio_fini(struct tls_bio *io);
 

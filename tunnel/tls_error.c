@@ -408,6 +408,10 @@ int tls_error_explain(struct err *e, SSL *ssl, const struct tls_facts *f, const 
 	ERR_clear_error();
 	if (!f->done && f->note != TLS_NOTE_NONE && (r = explain_note(e, f)) != 0)
 		return r;
+	if (io->flooded && !f->done)
+		return err_set(e, ERR_LIMIT,
+			       "The %s sent more than %d TLS records in its handshake",
+			       peer_name(f), TLS_BIO_EARLY_MAX);
 	if (io->flooded)
 		return err_set(e, ERR_LIMIT,
 			       "The %s sent more than %d TLS records without data (KeyUpdate, for "

@@ -35,8 +35,9 @@ struct transport_tls {
 	struct tls_bio io;
 	struct tls_facts facts;
 	char host[256];
-	int eof;  /* close_notify came */
-	int told; /* the end, or the failure, was returned */
+	int counted; /* the record whose message comes next */
+	int eof;     /* close_notify came */
+	int told;    /* the end, or the failure, was returned */
 	struct err failed;
 };
 
@@ -170,7 +171,9 @@ static int tls_handshake(struct transport *t, struct err *e)
 	return r;
 }
 
-/* OpenSSL has opened a record. Those with data are counted when they are read. */
+/* OpenSSL has opened a record, or taken a message of a handshake's kind. Those with data are
+ * counted when they are read. A message counts as the record that brought it; of several in one,
+ * each. */
 static void on_record(int write, int version, int type, const void *buf, size_t len, SSL *ssl,
 		      void *arg)
 {
@@ -178,9 +181,20 @@ static void on_record(int write, int version, int type, const void *buf, size_t 
 
 	(void)version;
 	(void)ssl;
-	if (!write && type == SSL3_RT_INNER_CONTENT_TYPE && len == 1 && tls->facts.done &&
-	    *(const uint8_t *)buf != SSL3_RT_APPLICATION_DATA)
+	if (write)
+		return;
+	if (!tls->facts.done) {
+		if (type == SSL3_RT_HEADER)
+			tls_bio_count_early(&tls->io);
+	} else if (type == SSL3_RT_INNER_CONTENT_TYPE && len == 1 &&
+		   *(const uint8_t *)buf != SSL3_RT_APPLICATION_DATA) {
+		tls->counted = 1;
 		tls_bio_count(&tls->io, 0);
+	} else if (type == SSL3_RT_HANDSHAKE) {
+		if (!tls->counted)
+			tls_bio_count(&tls->io, 0);
+		tls->counted = 0;
+	}
 }
 
 /* Fills buf as far as it goes without waiting. Bytes read; *end is 0, or why it

@@ -38,6 +38,8 @@ held() {
 }
 declare -A attacks=([jobs]="holds DEST $T/bad 2 control migrate 300"
     [connects]="connects 127.0.0.2 127.0.0.1 PORT 3000"
+    [tls-tiny]="$HELPERS/tlsflood tiny 127.0.0.1 PORT $T/bad 8 60"
+    [tls-hello]="$HELPERS/tlsflood hello 127.0.0.1 PORT $T/bad 8 60"
     [refused]="opens DEST $T/bad 4 other unix:/nowhere"
     [resets]="resets DEST $T/bad 4 other unix:$T/echo")
 for name in "${!FLOODS[@]}"; do attacks[$name]=${FLOODS[$name]}; done
