@@ -47,14 +47,57 @@ for ((i = 0; i < 150; i++)); do
     exec {fd}<>"/dev/tcp/127.0.0.1/$api"
     strangers+=("$fd")
 done
-status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $(cat "$T/token")" \
-    "http://127.0.0.1:$api/tasks") || fail "no answer from the API beside 150 strangers"
-expect_equal "the API's answer" 200 "$status"
+# asks_api WHAT: with the token, and is answered
+asks_api() {
+    local status
+    status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $(cat "$T/token")" \
+        "http://127.0.0.1:$api/tasks") || fail "no answer from the API beside $1"
+    expect_equal "the API's answer" 200 "$status"
+}
+asks_api "150 strangers"
 for fd in "${strangers[@]}"; do exec {fd}>&-; done
+# all its places are those of clients that have shown the token and stay: none of them gives way, nor one who comes
+clients=()
+for ((i = 0; i < 64; i++)); do
+    exec {fd}<>"/dev/tcp/127.0.0.1/$api"
+    printf 'GET /tasks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n\r\n' "$(cat "$T/token")" >&"$fd"
+    read -r -t 10 line <&"$fd" || fail "client $i of the API has no answer"
+    [[ $line == *200* ]] || fail "client $i of the API is answered $line"
+    clients+=("$fd")
+done
+asks_api "64 clients with the token"
+printf 'GET /tasks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n\r\n' "$(cat "$T/token")" >&"${clients[0]}"
+timeout 10 grep -q -m 2 ' 200 ' <&"${clients[0]}" || fail "the first client of the API was hung up on"
+for fd in "${clients[@]}"; do exec {fd}>&-; done
 kill "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
 [ "$(stat -c %s "$T/serve.log")" -le 1000000 ] || fail "the log grew by $(stat -c %s "$T/serve.log") bytes"
 ! grep -E 'Sanitizer|runtime error' "$T/serve.log" || fail "a sanitizer spoke"
+
+# the last descriptor is taken, and nobody else waits: nobody is sent away for one
+(
+    ulimit -n 64
+    exec "$ADIT" serve --config "$T/adit-tls.conf" 2>"$T/few.log"
+) &
+few=$!
+started "$few"
+wait_until 10 "adit serve listens" grep -q 'listening on' "$T/few.log"
+few_port=$(sed -n 's/.*listening on [^ ]*:\([0-9]*\) .*/\1/p' "$T/few.log")
+# (what it has inherited may lie above the limit, and counts for nothing)
+descriptors() { find "/proc/$few/fd" -mindepth 1 -printf '%f\n' | awk '$1 < 64 { n++ } END { print n }'; }
+strangers=()
+for ((left = 64 - $(descriptors); left > 0; left--)); do
+    exec {fd}<>"/dev/tcp/127.0.0.1/$few_port"
+    strangers+=("$fd")
+done
+wait_until 10 "all descriptors are used" eval '[ "$(descriptors)" = 64 ]'
+sleep 0.3 # (a turn of the loop)
+! grep 'no descriptor is left' "$T/few.log" || fail "a stranger was dropped for nobody"
+exec {fd}<>"/dev/tcp/127.0.0.1/$few_port"
+wait_until 10 "one is dropped for who comes" grep -q 'no descriptor is left' "$T/few.log"
+for fd in "$fd" "${strangers[@]}"; do exec {fd}>&-; done
+kill "$few"
+wait "$few" || fail "adit serve with few descriptors ended with $?"
 
 # few descriptors, and a peer whose streams take all that they can get
 ulimit -n 512
