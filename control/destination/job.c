@@ -37,25 +37,6 @@ enum {
 };
 
 /* The states' names, and which may follow. */
-#define WAY(state) (1u << (state))
-static const struct {
-	const char *name;
-	unsigned next;
-} states[] = {
-    [JOB_WAITING] = {"waiting", WAY(JOB_PREPARING) | WAY(JOB_ASKED) | WAY(JOB_OVER)},
-    [JOB_PREPARING] = {"preparing", WAY(JOB_READY) | WAY(JOB_OVER)},
-    /* Without disks there is nothing to close. */
-    [JOB_READY] = {"ready", WAY(JOB_CLOSING) | WAY(JOB_FINISHING) | WAY(JOB_OVER)},
-    [JOB_CLOSING] = {"closing", WAY(JOB_CLOSED) | WAY(JOB_OVER)},
-    [JOB_CLOSED] = {"closed", WAY(JOB_FINISHING) | WAY(JOB_OVER)},
-    [JOB_FINISHING] = {"finishing", WAY(JOB_DECIDED) | WAY(JOB_OVER)},
-    [JOB_DECIDED] = {"decided", WAY(JOB_RUNS) | WAY(JOB_OVER)},
-    [JOB_ASKED] = {"asked", WAY(JOB_RUNS) | WAY(JOB_OVER)},
-    [JOB_RUNS] = {"runs", WAY(JOB_CONFIRMED) | WAY(JOB_OVER)},
-    [JOB_CONFIRMED] = {"confirmed", WAY(JOB_OVER)},
-    [JOB_OVER] = {"over", 0},
-};
-
 void job_wait(struct job *j, uint64_t ms)
 {
 	struct timeval tv = clock_timeval(ms);
@@ -63,12 +44,26 @@ void job_wait(struct job *j, uint64_t ms)
 	event_add(j->ev_timer, &tv);
 }
 
-void job_set_state(struct job *j, enum job_state state)
+static void refuse(struct job *j, enum job_state state)
 {
-	if (!(states[j->state].next & WAY(state)))
-		log_error(&j->about, "no way from %s to %s", states[j->state].name,
-			  states[state].name);
-	log_debug(&j->about, "%s -> %s", states[j->state].name, states[state].name);
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_SYSTEM, "a fault of adit's own: there is no way from phase %s to %s",
+		job_state_name(j->state), job_state_name(state));
+	log_error(&j->about, "%s", e.text);
+	if (job_state_is(j->state, JOB_OPEN))
+		job_fail(j, &e);
+	else if (j->state == JOB_ASKED || j->state == JOB_RUNS || j->state == JOB_CONFIRMED)
+		job_over(j); /* the journal keeps it, and the source asks again */
+}
+
+bool job_enter(struct job *j, enum job_state state)
+{
+	if (!job_may(j->state, state)) {
+		refuse(j, state);
+		return false;
+	}
+	log_debug(&j->about, "%s -> %s", job_state_name(j->state), job_state_name(state));
 	j->state = state;
 	event_del(j->ev_timer);
 	/* JOB_READY has no limit of its own: copying takes as long as its source likes, which has
@@ -77,6 +72,7 @@ void job_set_state(struct job *j, enum job_state state)
 		job_wait(j, POINT_MS("closing", CLOSING_MS));
 	else if (state == JOB_CLOSED)
 		job_wait(j, POINT_MS("closed", CLOSED_MS));
+	return true;
 }
 
 int job_say(struct job *j, json_t *msg)
@@ -180,7 +176,8 @@ void job_over(struct job *j)
 {
 	static const struct timeval at_once, soon = {.tv_sec = 5};
 
-	job_set_state(j, JOB_OVER);
+	if (j->state != JOB_OVER && !job_enter(j, JOB_OVER))
+		return;
 	/* The last word goes out before the talk ends: the source ends it, or time does. */
 	event_add(j->ev_reap, (j->talk && j->session) || j->qmp_ready ? &soon : &at_once);
 }
@@ -199,7 +196,7 @@ void job_fail(struct job *j, const struct err *e)
 {
 	enum job_state from = j->state;
 
-	if (from >= JOB_DECIDED) {
+	if (!job_state_is(from, JOB_OPEN)) {
 		if (from != JOB_OVER)
 			log_warn(&j->about, "after the decision: %s", e->text);
 		return;
@@ -234,7 +231,7 @@ void job_suspect(struct job *j, const struct err *e)
 {
 	struct timeval tv = {.tv_usec = SUSPECT_MS * 1000};
 
-	if (j->state >= JOB_DECIDED || err_is_set(&j->suspect))
+	if (!job_state_is(j->state, JOB_OPEN) || err_is_set(&j->suspect))
 		return;
 	j->suspect = *e;
 	event_add(j->ev_suspect, &tv);
@@ -335,7 +332,8 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 			return;
 		}
 	}
-	job_set_state(j, JOB_PREPARING);
+	if (!job_enter(j, JOB_PREPARING))
+		return;
 	if (vmdesc_parse(&j->desc, (json_t *)msg, &e) < 0) {
 		job_fail(j, &e);
 		return;
@@ -398,7 +396,8 @@ void job_prepared(struct job *j)
 	json_object_set_new(msg, "host", json_string(job_record_host(j)));
 	job_images_note(j);
 	POINT("d-prepared");
-	job_set_state(j, JOB_READY);
+	if (!job_enter(j, JOB_READY))
+		return;
 	job_say(j, msg);
 }
 
@@ -422,7 +421,7 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 	if (strcmp(id, j->id) != 0) {
 		err_set(&e, ERR_PROTOCOL, "the source spoke of another job than its own");
 		job_fail(j, &e);
-	} else if (kind == COOKIE_ABORT && j->state < JOB_DECIDED) {
+	} else if (kind == COOKIE_ABORT && job_state_is(j->state, JOB_OPEN)) {
 		abort_by_source(j, msg);
 	} else if (kind == COOKIE_DISKS_DONE && j->state == JOB_READY && j->disk_count) {
 		job_close_exports(j);
@@ -435,7 +434,7 @@ static void on_cookie(void *ctx, struct talk *t, enum cookie_kind kind, const js
 		job_ended(j, msg);
 	} else {
 		err_set(&e, ERR_PROTOCOL, "the source sent %s in state %s, out of order",
-			cookie_kind_name(kind), states[j->state].name);
+			cookie_kind_name(kind), job_state_name(j->state));
 		job_fail(j, &e);
 	}
 }
@@ -461,7 +460,7 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 			 "the source went away before it said that its VM has ended (%s); the VM "
 			 "runs here",
 			 e.text);
-	if (j->forced && j->state < JOB_DECIDED)
+	if (j->forced && job_state_is(j->state, JOB_OPEN))
 		job_drop_streams(j, e.text); /* likewise */
 	if (j->state == JOB_RUNS && j->postcopy && j->qmp) {
 		/* The monitor is kept for the question: a new one may not be answered while the
@@ -473,7 +472,7 @@ static void on_talk_end(void *ctx, struct talk *t, const struct err *why)
 		job_over(j);
 	if (j->state == JOB_OVER && !j->putting_back)
 		event_add(j->ev_reap, &(struct timeval){0});
-	else if (j->state < JOB_DECIDED)
+	else if (job_state_is(j->state, JOB_OPEN))
 		job_fail(j, &e);
 }
 
@@ -564,7 +563,7 @@ void job_free(struct job *j)
 	talk_free(j->talk);
 	qmp_free(j->qmp);
 	proc_kill(j->tool);
-	if (j->qemu && (j->state >= JOB_DECIDED || j->forced))
+	if (j->qemu && (!job_state_is(j->state, JOB_OPEN) || j->forced))
 		vms_add(j->service->vms, j->qemu, j->twin.dir);
 	else
 		proc_kill(j->qemu);

@@ -126,7 +126,10 @@ static void say_finished(struct job *j, const char *status)
 	json_object_set_new(msg, "status", json_string(status));
 	say_times(j, msg);
 	POINT("d-runs");
-	job_set_state(j, JOB_RUNS);
+	if (!job_enter(j, JOB_RUNS)) {
+		json_decref(msg);
+		return;
+	}
 	log_info(&j->about, "the VM %s here", j->run ? "runs" : "is paused, as it was,");
 	if (!j->talk) { /* the source went away meanwhile */
 		json_decref(msg);
@@ -170,7 +173,8 @@ static void decide(struct job *j)
 		return;
 	}
 	POINT("d-decided");
-	job_set_state(j, JOB_DECIDED);
+	if (!job_enter(j, JOB_DECIDED))
+		return;
 	event_del(j->ev_suspect);
 	j->suspect.code = ERR_NONE;
 	guardian_commit(j->guardian);
@@ -253,10 +257,10 @@ static void look(struct job *j)
  * may read pages of the guest's that are still on the source. */
 void job_force(struct job *j)
 {
-	if (j->forced || j->state >= JOB_DECIDED)
+	if (j->forced || !job_state_is(j->state, JOB_OPEN))
 		return;
 	j->postcopy = true;
-	if (j->state < JOB_FINISHING)
+	if (job_state_is(j->state, JOB_RECEIVES))
 		j->run = j->desc.running;
 	/* From here on the twin is not killed, whether that can be written down now or not. */
 	j->forced = true;
@@ -270,8 +274,8 @@ void job_finish_alone(struct job *j, const struct err *why)
 {
 	j->suspect.code = ERR_NONE; /* the next one counts again */
 	if (!j->qmp) {
-		if (j->state < JOB_FINISHING)
-			job_set_state(j, JOB_FINISHING);
+		if (job_state_is(j->state, JOB_RECEIVES) && !job_enter(j, JOB_FINISHING))
+			return;
 		leave_to_journal(j, why->text);
 		return;
 	}
@@ -279,7 +283,8 @@ void job_finish_alone(struct job *j, const struct err *why)
 		job_wait(j, ALONE_EVERY_MS);
 		return;
 	}
-	job_set_state(j, JOB_FINISHING);
+	if (!job_enter(j, JOB_FINISHING))
+		return;
 	look(j);
 }
 
@@ -391,7 +396,8 @@ void job_finish(struct job *j, const json_t *msg)
 	j->run = json_is_true(json_object_get(msg, "run"));
 	j->postcopy = j->postcopy || json_is_true(json_object_get(msg, "postcopy"));
 	j->finish_until_ms = clock_ms() + ARRIVE_MS;
-	job_set_state(j, JOB_FINISHING);
+	if (!job_enter(j, JOB_FINISHING))
+		return;
 	look(j);
 }
 
@@ -428,7 +434,8 @@ static void confirm(struct job *j)
 		confirm_later(j, &e);
 		return;
 	}
-	job_set_state(j, JOB_CONFIRMED);
+	if (!job_enter(j, JOB_CONFIRMED))
+		return;
 	job_wait(j, CONFIRM_MS);
 	job_say(j, cookie_new(COOKIE_CONFIRMED, j->id));
 }

@@ -26,6 +26,7 @@
 
 #include "base/log.h"
 #include "control/check.h"
+#include "control/destination/job_phase.h"
 #include "control/destination/service.h"
 #include "control/host.h"
 #include "control/qmp.h"
@@ -35,21 +36,6 @@
 #include "proxy/relay.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"
-
-/* What is allowed in each: docs/phases.md has the picture. */
-enum job_state {
-	JOB_WAITING,   /* the talk is open, BEGIN has not come */
-	JOB_PREPARING, /* checks, images, twin, monitor; no stream yet */
-	JOB_READY,     /* PREPARED was said: disk and RAM streams come and flow */
-	JOB_CLOSING,   /* DISKS_DONE came: the exports are being closed */
-	JOB_CLOSED,    /* DISKS_CLOSED was said: the last of RAM comes */
-	JOB_FINISHING, /* FINISH came: is it whole? */
-	JOB_DECIDED,   /* it is to run here; from now on nothing is undone */
-	JOB_ASKED,     /* RECOVER came instead of BEGIN: what became of the job? */
-	JOB_RUNS,      /* FINISHED, or RECOVERED, was said: CONFIRM is awaited */
-	JOB_CONFIRMED, /* CONFIRMED was said: the source VM ends, ENDED is awaited */
-	JOB_OVER,      /* undone, or settled: waits to be freed */
-};
 
 struct job_disk {
 	struct job *job;
@@ -171,7 +157,10 @@ struct job *job_new(struct service *s, struct session *session, struct stream *s
 /* The same without a talk, for a record that adit serve has found at its start. */
 struct job *job_new_found(struct service *s, const char *id);
 void job_free(struct job *j);
-void job_set_state(struct job *j, enum job_state state);
+/* The next phase; its time limit, if it has one of its own, begins. False, and the job ends by the
+ * safe way of the phase that it is in, where the table (job_phase.c) has no such way: the caller
+ * leaves it alone. */
+bool job_enter(struct job *j, enum job_state state) __attribute__((warn_unused_result));
 /* The job has failed here: undone, and the source told. Once it is decided, only logged. */
 void job_fail(struct job *j, const struct err *e);
 /* The same in a moment: who ended, and why, may show meanwhile. */

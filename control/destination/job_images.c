@@ -34,15 +34,17 @@ int job_images_there(const struct job *j, struct err *e)
 		if (!image->ino)
 			continue;
 		if (stat(image->path, &st) < 0)
-			return err_set(e, ERR_REFUSED,
-				       "the image %.300s, which was copied to the destination, is "
-				       "not there any more (%s): with its QEMU the disk would be gone",
-				       image->path, strerror(errno));
+			return err_set(
+			    e, ERR_REFUSED,
+			    "the image %.300s, which was copied to the destination, is "
+			    "not there any more (%s): with its QEMU the disk would be gone",
+			    image->path, strerror(errno));
 		if (st.st_dev != image->dev || st.st_ino != image->ino)
-			return err_set(e, ERR_REFUSED,
-				       "another file is by now where the image %.300s was copied to on "
-				       "the destination: with its QEMU the disk would be gone",
-				       image->path);
+			return err_set(
+			    e, ERR_REFUSED,
+			    "another file is by now where the image %.300s was copied to on "
+			    "the destination: with its QEMU the disk would be gone",
+			    image->path);
 	}
 	return 0;
 }

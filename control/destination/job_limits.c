@@ -30,9 +30,8 @@ void job_limits_add(struct job *j, struct qmp_batch *b)
 		/* Limits go with a medium; a group's own are not said twice. */
 		if (d->empty || (!*d->device && !*d->qdev))
 			continue;
-		qmp_batch_add(
-		    b, QMP_MAY, "block_set_io_throttle",
-		    throttle_drive_args(d->limits, d->device, d->qdev, d->limits_group));
+		qmp_batch_add(b, QMP_MAY, "block_set_io_throttle",
+			      throttle_drive_args(d->limits, d->device, d->qdev, d->limits_group));
 	}
 }
 
@@ -59,8 +58,8 @@ void job_limits_tell(struct job *j, const struct qmp_batch *b)
 			continue;
 		if (err_is_set(qmp_batch_err(b, at)) && d->limits)
 			strvec_pushf(&j->twin.notes,
-				     "the I/O limits of drive %s are not set there: %.300s", d->name,
-				     qmp_batch_err(b, at)->text);
+				     "the I/O limits of drive %s are not set there: %.300s",
+				     d->name, qmp_batch_err(b, at)->text);
 		at++;
 	}
 }

@@ -139,7 +139,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	for (size_t i = 0; i < j->ram.count; i++)
 		if (j->ram.relays[i] == r)
 			j->ram.relays[i] = NULL;
-	if (code != CODE_NONE && j->state < JOB_DECIDED)
+	if (code != CODE_NONE && job_state_is(j->state, JOB_OPEN))
 		log_info(&j->about, "a RAM stream ended: %s", reason);
 }
 
@@ -150,7 +150,7 @@ static void on_incoming(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 
 	(void)q;
 	(void)b;
-	if (j->state >= JOB_DECIDED || !err_is_set(&why))
+	if (!job_state_is(j->state, JOB_OPEN) || !err_is_set(&why))
 		return;
 	err_prefix(&why, "the destination's QEMU does not take the VM");
 	job_suspect(j, &why);
@@ -172,7 +172,7 @@ static int is_twins(void *ctx, int fd, struct err *e)
 		"another process than the destination's QEMU listens at %s: RAM is not given to "
 		"it",
 		j->ram.path);
-	if (j->state < JOB_DECIDED)
+	if (job_state_is(j->state, JOB_OPEN))
 		job_suspect(j, e); /* not now: that would end the relay that asks */
 	else
 		log_warn(&j->about, "%s", e->text);

@@ -337,10 +337,11 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 		return false;
 	}
 	if (json_is_true(json_object_get(record, "postcopy")) && job_record_is(record, "decided")) {
-		err_set(e, ERR_QEMU,
-			"the VM had gone over to the destination before all of its memory was there "
-			"(postcopy), and its QEMU has ended there: neither host has all of it any "
-			"more; its disks are on the destination");
+		err_set(
+		    e, ERR_QEMU,
+		    "the VM had gone over to the destination before all of its memory was there "
+		    "(postcopy), and its QEMU has ended there: neither host has all of it any "
+		    "more; its disks are on the destination");
 		return false;
 	}
 	json_array_foreach(json_object_get(record, "images"), i, image)

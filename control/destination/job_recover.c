@@ -115,7 +115,10 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 	if (j->postcopy)
 		json_object_set_new(msg, "postcopy", json_true());
 	log_info(&j->about, "the VM is here, its state is %s", text ? text : "unknown");
-	job_set_state(j, JOB_RUNS);
+	if (!job_enter(j, JOB_RUNS)) {
+		json_decref(msg);
+		return;
+	}
 	job_arrive(j);
 	if (!j->talk) { /* found at the start: it waits in the journal for the question */
 		json_decref(msg);
@@ -263,8 +266,8 @@ static void ask_twin(struct job *j)
 	j->postcopy = json_is_true(json_object_get(j->record, "postcopy"));
 	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
 	if (j->qmp && j->loading && strcmp(j->ram.status, "failed") == 0) {
-		job_set_state(j, JOB_RUNS);
-		job_recover_lost(j);
+		if (job_enter(j, JOB_RUNS))
+			job_recover_lost(j);
 		return;
 	}
 	if (j->qmp) { /* taken over: it runs, and may not answer before it has its pages */
@@ -321,7 +324,10 @@ static void gone(struct job *j)
 		json_object_set_new(msg, "status", json_string("gone"));
 		log_warn(&j->about, "the VM was here, and has ended since");
 		job_record_take(j);
-		job_set_state(j, JOB_RUNS);
+		if (!job_enter(j, JOB_RUNS)) {
+			json_decref(msg);
+			return;
+		}
 		j->past = true;
 		job_say(j, msg);
 		job_wait(j, CONFIRM_MS);
@@ -359,7 +365,7 @@ static bool end_other(struct job *j)
 		refuse(j);
 		return false;
 	}
-	if (other->state < JOB_DECIDED) {
+	if (job_state_is(other->state, JOB_OPEN)) {
 		err_set(&e, ERR_CANCELLED, "the source asks what became of it over a new talk");
 		job_fail(other, &e);
 	}
@@ -450,8 +456,8 @@ void job_recover(struct job *j, const json_t *msg)
 	log_info(&j->about, "the source asks what became of the job (it is in %s itself)",
 		 j->asked);
 	j->finish_until_ms = clock_ms() + ASK_MS;
-	job_set_state(j, JOB_ASKED);
-	settle(j);
+	if (job_enter(j, JOB_ASKED))
+		settle(j);
 }
 
 void job_recover_due(struct job *j)
@@ -521,8 +527,8 @@ out:
 	if (!j)
 		return true;
 	j->finish_until_ms = clock_ms() + ASK_MS;
-	job_set_state(j, JOB_ASKED);
-	job_wait(j, 0); /* from the loop */
+	if (job_enter(j, JOB_ASKED))
+		job_wait(j, 0); /* from the loop */
 	return true;
 }
 

@@ -155,7 +155,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	(void)r;
 	d->relay = NULL;
 	/* What it means is the source's to say: its mirror, or its QEMU, saw it too. */
-	if (code != CODE_NONE && d->job->state < JOB_CLOSED)
+	if (code != CODE_NONE && job_state_is(d->job->state, JOB_COPIES))
 		log_info(&d->job->about, "the stream of disk %s ended: %s", d->desc->name, reason);
 }
 
@@ -257,7 +257,8 @@ static void on_closed(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		job_fail(j, &why);
 		return;
 	}
-	job_set_state(j, JOB_CLOSED);
+	if (!job_enter(j, JOB_CLOSED))
+		return;
 	POINT("d-closed");
 	job_say(j, cookie_new(COOKIE_DISKS_CLOSED, j->id));
 }
@@ -273,11 +274,10 @@ struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need)
 
 void job_close_exports(struct job *j)
 {
-	struct qmp_batch *b = job_closing_batch(j, QMP_MUST);
-
-	job_set_state(j, JOB_CLOSING);
+	if (!job_enter(j, JOB_CLOSING))
+		return;
 	/* With an export still up the twin could not write to its disks. */
-	qmp_batch_run(b, j->qmp, on_closed, j);
+	qmp_batch_run(job_closing_batch(j, QMP_MUST), j->qmp, on_closed, j);
 }
 
 void job_drop_streams(struct job *j, const char *reason)

@@ -244,7 +244,7 @@ bool job_image_is_planned(const struct job *j, const char *path, bool copy)
 	const struct job *other;
 
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (other != j && (other->state < JOB_RUNS || other->undoing) &&
+	if (other != j && (job_state_is(other->state, JOB_CLAIMS) || other->undoing) &&
 	    has_image(other, path, copy))
 		return true;
 	return false;
@@ -332,7 +332,7 @@ static void on_qemu_exit(void *ctx, struct proc *p, int status)
 
 	proc_free(p);
 	j->qemu = NULL;
-	if (j->state >= JOB_DECIDED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (!job_state_is(j->state, JOB_OPEN) && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		leftovers_dir(j->service->leftovers, j->twin.dir);
 	proc_last_line(j->log_fd, line, sizeof(line));
 	if (*line)
@@ -489,11 +489,11 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 			   j->launched ? "" : " (its own standard error says why)");
 	else
 		err_prefix(&e, "the destination");
-	if (j->forced && j->state < JOB_DECIDED) { /* nobody is left to be asked */
+	if (j->forced && job_state_is(j->state, JOB_OPEN)) { /* nobody is left to be asked */
 		qmp_free(q);
 		j->qmp = NULL;
 	}
-	if (j->state >= JOB_DECIDED)
+	if (!job_state_is(j->state, JOB_OPEN))
 		job_missing(j, &e);
 	else if (j->launched && j->qmp_ready)
 		job_suspect(j, &e); /* its last words follow with its exit */
@@ -658,7 +658,7 @@ int job_check_name(const struct job *j, struct err *e)
 		return 0;
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
 	if (other != j && !other->dest_qmp && other->described && !other->only_check &&
-	    other->state < JOB_RUNS && strcmp(other->desc.name, j->desc.name) == 0)
+	    job_state_is(other->state, JOB_CLAIMS) && strcmp(other->desc.name, j->desc.name) == 0)
 		return err_set(
 		    e, ERR_REFUSED,
 		    "another migration is bringing a VM named \"%s\" to the destination: "

@@ -221,7 +221,8 @@ static bool is_at_it(const struct job *j, uint64_t ms)
 {
 	if (j->undoing)
 		return ms < UNDO_MS;
-	if (j->state >= JOB_DECIDED && j->state < JOB_OVER && j->talk && j->session && !j->postcopy)
+	if (!job_state_is(j->state, JOB_OPEN) && j->state != JOB_OVER && j->talk && j->session &&
+	    !j->postcopy)
 		return ms < SETTLE_MS;
 	return ms < PUT_BACK_MS && (j->putting_back || (j->talk && !talk_flushed(j->talk)));
 }

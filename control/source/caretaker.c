@@ -75,8 +75,8 @@ static void look(evutil_socket_t fd, short what, void *ctx)
 	if (c->recover)
 		return;
 	if (journal_list(c->state_dir, JOURNAL_SOURCE, &jobs, &e) == 0 && jobs.count)
-		c->recover = recover_start(c->base, c->state_dir, NULL, MIGRATE_DECIDE_NOTHING,
-					   &ops, c, &e);
+		c->recover =
+		    recover_start(c->base, c->state_dir, NULL, MIGRATE_DECIDE_NOTHING, &ops, c, &e);
 	if (err_is_set(&e))
 		log_warn(NULL, "recovery: %s", e.text);
 	strvec_fini(&jobs);

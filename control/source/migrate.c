@@ -26,46 +26,34 @@
 
 enum { SUSPECT_MS = 1000 /* how long a better reason is waited for */ };
 
-#define TO(state) (1u << MIGRATE_##state)
-
-/* From each state, where it may go. A job that is resumed goes from begin to where its
- * record says. */
-static const struct {
-	const char *name;
-	unsigned to;
-} states[] = {
-    [MIGRATE_BEGIN] = {"begin", TO(PREPARE) | TO(ASK) | TO(END) | TO(UNDO)},
-    [MIGRATE_PREPARE] = {"prepare", TO(DISKS) | TO(RAM) | TO(UNDO)},
-    [MIGRATE_DISKS] = {"disks", TO(RAM) | TO(UNDO)},
-    [MIGRATE_RAM] = {"ram", TO(SWITCHOVER) | TO(UNDO)},
-    [MIGRATE_SWITCHOVER] = {"switchover", TO(DEVICE) | TO(UNDO)},
-    [MIGRATE_DEVICE] = {"device", TO(FINISH) | TO(ASK) | TO(UNDO)},
-    [MIGRATE_FINISH] = {"finish", TO(ASK) | TO(PAGING) | TO(CONFIRM) | TO(UNDO)},
-    [MIGRATE_ASK] = {"ask", TO(PAGING) | TO(CONFIRM) | TO(UNDO) | TO(OVER)},
-    [MIGRATE_PAGING] = {"postcopy", TO(ASK) | TO(CONFIRM) | TO(UNDO)},
-    [MIGRATE_CONFIRM] = {"confirm", TO(ASK) | TO(END) | TO(UNDO)},
-    [MIGRATE_END] = {"end", TO(ASK) | TO(OVER)},
-    [MIGRATE_UNDO] = {"undo", TO(OVER)},
-    [MIGRATE_OVER] = {"over", 0},
-};
-
-const char *migrate_state_name(enum migrate_state state)
+static void refuse(struct migrate *m, enum migrate_state state)
 {
-	return states[state].name;
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_SYSTEM, "a fault of adit's own: there is no way from phase %s to %s",
+		migrate_state_name(m->state), migrate_state_name(state));
+	log_error(&m->about, "%s", e.text);
+	if (phase_is(m->state, PHASE_RETURNS))
+		migrate_fail(m, &e);
+	else if (phase_is(m->state, PHASE_ASKS))
+		migrate_ask(m, e.text);
+	/* the others have a time of their own in which they end */
 }
 
-void migrate_set_state(struct migrate *m, enum migrate_state state)
+bool migrate_enter(struct migrate *m, enum migrate_state state)
 {
-	if (!(states[m->state].to & (1u << state)))
-		log_error(&m->about, "no way from %s to %s", states[m->state].name,
-			  states[state].name);
-	log_debug(&m->about, "%s -> %s", states[m->state].name, states[state].name);
+	if (!phase_may(m->state, state)) {
+		refuse(m, state);
+		return false;
+	}
+	log_debug(&m->about, "%s -> %s", migrate_state_name(m->state), migrate_state_name(state));
 	m->state = state;
 	if (state == MIGRATE_OVER)
-		return;
-	m->progress.phase = states[state].name;
+		return true;
+	m->progress.phase = migrate_state_name(state);
 	if (m->ops && m->ops->on_phase)
-		m->ops->on_phase(m->ctx, states[state].name);
+		m->ops->on_phase(m->ctx, m->progress.phase);
+	return true;
 }
 
 void migrate_arm(struct event *ev, uint64_t ms)
@@ -90,8 +78,9 @@ void migrate_note(struct migrate *m, const char *fmt, ...)
 
 void migrate_over(struct migrate *m, enum migrate_outcome outcome)
 {
+	if (!migrate_enter(m, MIGRATE_OVER))
+		return;
 	m->outcome = outcome;
-	migrate_set_state(m, MIGRATE_OVER);
 	if (m->settled)
 		journal_remove(m->journal);
 	else
@@ -136,7 +125,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 
 void migrate_fail(struct migrate *m, const struct err *e)
 {
-	if (m->state >= MIGRATE_END) {
+	if (phase_is(m->state, PHASE_SETTLES)) {
 		log_debug(&m->about, "after the end: %s", e->text);
 		return;
 	}
@@ -156,7 +145,7 @@ void migrate_fail(struct migrate *m, const struct err *e)
 
 void migrate_suspect(struct migrate *m, const struct err *e)
 {
-	if (m->state >= MIGRATE_FINISH)
+	if (!phase_is(m->state, PHASE_RETURNS))
 		return;
 	if (!err_is_set(&m->suspect)) {
 		m->suspect = *e;
@@ -170,7 +159,7 @@ static void on_suspect(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state < MIGRATE_FINISH)
+	if (phase_is(m->state, PHASE_RETURNS))
 		migrate_fail(m, &m->suspect);
 }
 
@@ -191,7 +180,7 @@ bool migrate_cancel(struct migrate *m)
 		migrate_ask_failed(m, &e, true);
 		return false;
 	}
-	if (m->state >= MIGRATE_FINISH || (m->state == MIGRATE_DEVICE && m->postcopy))
+	if (!phase_is(m->state, PHASE_RETURNS) || (m->state == MIGRATE_DEVICE && m->postcopy))
 		return m->state == MIGRATE_UNDO;
 	err_set(&e, ERR_CANCELLED, "cancelled");
 	migrate_fail(m, &e);
@@ -241,7 +230,7 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 	m->ctx = ctx;
 	m->about.job = m->id;
 	m->start_ms = clock_ms();
-	m->progress.phase = states[MIGRATE_BEGIN].name;
+	m->progress.phase = migrate_state_name(MIGRATE_BEGIN);
 	m->progress.remaining_s = -1;
 	m->wish = wish_of(config);
 	m->rate = rate_new(config->limits.max_bandwidth);

@@ -28,7 +28,8 @@ static void prepare(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
-	migrate_set_state(m, MIGRATE_PREPARE);
+	if (!migrate_enter(m, MIGRATE_PREPARE))
+		return;
 	if (migrate_connect(m, &e) < 0)
 		migrate_fail(m, &e);
 }
@@ -265,8 +266,8 @@ static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struc
 	const char *status = json_string_value(json_object_get(result, "status"));
 
 	(void)q;
-	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 || m->state > MIGRATE_RAM ||
-	    m->paused)
+	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 ||
+	    !phase_is(m->state, PHASE_EARLY) || m->paused)
 		return;
 	m->was_running = false;
 	if (m->touched)
@@ -278,9 +279,10 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 {
 	struct migrate *m = ctx;
 
-	if (strcmp(name, "STOP") == 0 && m->described && m->state <= MIGRATE_RAM && !m->paused)
+	if (strcmp(name, "STOP") == 0 && m->described && phase_is(m->state, PHASE_EARLY) &&
+	    !m->paused)
 		qmp_command(q, "query-status", NULL, on_stop_looked, m);
-	if (strcmp(name, "RESUME") == 0 && m->described && m->state <= MIGRATE_RAM) {
+	if (strcmp(name, "RESUME") == 0 && m->described && phase_is(m->state, PHASE_EARLY)) {
 		if (m->touched && !m->was_running) {
 			m->was_running = true;
 			migrate_record_if_can(m, "perform");
@@ -289,9 +291,9 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 		m->paused = false;
 		m->stop_ms = 0;
 	}
-	if (strcmp(name, "STOP") == 0 && !m->stop_ms && m->state >= MIGRATE_RAM)
+	if (strcmp(name, "STOP") == 0 && !m->stop_ms && phase_is(m->state, PHASE_RAM_FLOWS))
 		m->stop_ms = clock_ms();
-	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_PAGING)
+	if (phase_is(m->state, PHASE_HEARS))
 		migrate_perform_event(m, name, data);
 }
 
@@ -322,7 +324,7 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 		migrate_undo_there_done(m);
 		return;
 	default:
-		if (m->state > MIGRATE_BEGIN)
+		if (m->state != MIGRATE_BEGIN)
 			err_prefix(&e, "the source QEMU has gone");
 		migrate_fail(m, &e);
 	}

@@ -106,7 +106,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	relay_stats(r, &d->last);
 	d->relay = NULL;
 	d->ended_ms = clock_ms();
-	if (d->over || m->state > MIGRATE_SWITCHOVER)
+	if (d->over || !phase_is(m->state, PHASE_MIRRORS))
 		return;
 	err_set(&e, ERR_CLOSED, "the copy of disk %s broke: %s", d->desc->name,
 		code == CODE_NONE || !*reason ? "its connection was closed" : reason);

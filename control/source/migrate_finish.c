@@ -28,7 +28,8 @@ void migrate_finish(struct migrate *m)
 	event_del(m->ev_suspect);
 	event_del(m->ev_timeout);
 	POINT("s-completed");
-	migrate_set_state(m, MIGRATE_FINISH);
+	if (!migrate_enter(m, MIGRATE_FINISH))
+		return;
 	if (m->in_postcopy) {
 		migrate_record_if_can(m, "finish"); /* (it says so already) */
 	} else if (migrate_record(m, "finish", &e) < 0) {
@@ -70,8 +71,7 @@ static uint64_t word_us(const struct migrate *m, const json_t *msg)
 	uint64_t round_us = clock_us() - m->finish_us;
 
 	if (m->finish_us && json_object_get(msg, "held_us"))
-		return (round_us - us(msg, "held_us", round_us)) / 2 +
-		       us(msg, "ran_us", INT32_MAX);
+		return (round_us - us(msg, "held_us", round_us)) / 2 + us(msg, "ran_us", INT32_MAX);
 	if (m->session)
 		session_stats(m->session, &st);
 	return st.rtt_us / 2;
@@ -91,7 +91,8 @@ void migrate_finished(struct migrate *m, const json_t *msg)
 	if (m->in_postcopy && !m->ram_done) {
 		bool mend = m->state == MIGRATE_ASK;
 
-		migrate_set_state(m, MIGRATE_PAGING);
+		if (!migrate_enter(m, MIGRATE_PAGING))
+			return;
 		migrate_record_if_can(m, "postcopy");
 		if (m->source_gone)
 			migrate_pages_lost(m);
@@ -115,7 +116,8 @@ void migrate_pages_lost(struct migrate *m)
 void migrate_confirm(struct migrate *m)
 {
 	event_del(m->ev_answer);
-	migrate_set_state(m, MIGRATE_CONFIRM);
+	if (!migrate_enter(m, MIGRATE_CONFIRM))
+		return;
 	/* (A record that says "ended" never goes back: nobody resumes that VM any more.) */
 	if (!m->only_tell)
 		migrate_record_if_can(m, "confirm");
@@ -173,7 +175,8 @@ static void leave_paused(struct migrate *m, const struct err *why)
 		     "%s: so the source QEMU is not ended, and stays paused until `adit recover` "
 		     "ends it; never resume it: the VM runs on the destination",
 		     why->text);
-	migrate_set_state(m, MIGRATE_END);
+	if (!migrate_enter(m, MIGRATE_END))
+		return;
 	migrate_over(m, MIGRATE_MOVED);
 }
 
@@ -223,7 +226,8 @@ static void end_source(struct migrate *m)
 		return;
 	m->end_until_ms = 0;
 	migrate_ask_settled(m);
-	migrate_set_state(m, MIGRATE_END);
+	if (!migrate_enter(m, MIGRATE_END))
+		return;
 	if (m->source_gone) {
 		say_ended(m, "ended");
 	} else if (m->config.keep_source) {

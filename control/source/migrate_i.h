@@ -1,7 +1,8 @@
 /*
  * What the files of the source's side of a migration share; nobody else includes it.
  *
- *   migrate.c          life, states, failure
+ *   phase.c            the table of phases
+ *   migrate.c          life, the way from phase to phase, failure
  *   migrate_begin.c    Begin and Prepare
  *   migrate_talk.c     the session and the talk with the destination
  *   migrate_perform.c  Perform: the mirrors' events, the switchover
@@ -28,31 +29,13 @@
 #include "base/log.h"
 #include "control/qmp.h"
 #include "control/source/migrate.h"
+#include "control/source/phase.h"
 #include "control/talk.h"
 #include "control/vm.h"
 #include "control/wish.h"
 #include "proxy/nbd_join.h"
 #include "proxy/relay.h"
 #include "tunnel/session.h"
-
-/* What is allowed in each: docs/phases.md has the picture. */
-enum migrate_state {
-	MIGRATE_BEGIN,	    /* the VM is being read; nothing has happened */
-	MIGRATE_PREPARE,    /* the destination checks, makes disks and twin; source untouched */
-	MIGRATE_DISKS,	    /* mirrors copy; the guest runs */
-	MIGRATE_RAM,	    /* RAM goes over, mirrors follow; the guest runs */
-	MIGRATE_SWITCHOVER, /* the guest stands still; mirrors end, exports close */
-	MIGRATE_DEVICE,	    /* the last of RAM and the devices go over */
-	MIGRATE_FINISH,	    /* the destination decides: nothing is undone without its word */
-	MIGRATE_ASK,	    /* its word was lost: it is asked for again; the guest stands still */
-	/* postcopy: it runs there while the rest of RAM flows; both are needed. It has no limit:
-	 * the VM lives there by what is here, and giving up would only end it. */
-	MIGRATE_PAGING,
-	MIGRATE_CONFIRM, /* it runs there, and is told that we know; our VM could still go on */
-	MIGRATE_END,	 /* both know: the source VM ends */
-	MIGRATE_UNDO,	 /* failed: the source is put back, the destination told */
-	MIGRATE_OVER,	 /* on_end was called, or is about to be */
-};
 
 struct mig_disk {
 	struct migrate *m;
@@ -242,8 +225,9 @@ struct migrate {
 };
 
 /* migrate.c */
-void migrate_set_state(struct migrate *m, enum migrate_state state);
-const char *migrate_state_name(enum migrate_state state);
+/* The next phase. False, and the job ends by the safe way of the phase that it is in, where the
+ * table (phase.c) has no such way: the caller leaves it alone. */
+bool migrate_enter(struct migrate *m, enum migrate_state state) __attribute__((warn_unused_result));
 /* The job has failed: e is told, everything is undone. In and past MIGRATE_END it is only
  * logged. */
 void migrate_fail(struct migrate *m, const struct err *e);

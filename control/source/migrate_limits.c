@@ -32,7 +32,7 @@ static void on_paused(void *ctx, struct qmp *q, json_t *result, const struct err
 
 	(void)q;
 	(void)result;
-	if (m->state < MIGRATE_DISKS || m->state > MIGRATE_RAM)
+	if (!phase_is(m->state, PHASE_COPIES))
 		return;
 	if (err_is_set(&why)) {
 		err_prefix(&why, "the guest cannot be paused");
@@ -66,7 +66,7 @@ static void on_postcopy(void *ctx, struct qmp *q, json_t *result, const struct e
 
 	(void)q;
 	(void)result;
-	if (!err_is_set(&why) || m->state > MIGRATE_RAM)
+	if (!err_is_set(&why) || !phase_is(m->state, PHASE_EARLY))
 		return;
 	err_prefix(&why, "QEMU does not begin postcopy");
 	migrate_suspect(m, &why);
@@ -110,25 +110,25 @@ void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state >= MIGRATE_FINISH || (m->state == MIGRATE_DEVICE && m->postcopy))
+	if (!phase_is(m->state, PHASE_RETURNS) || (m->state == MIGRATE_DEVICE && m->postcopy))
 		return; /* it is being decided: no time limit undoes that */
 	switch (m->config.limits.on_timeout) {
 	case MIGRATE_ABORT:
 		give_up(m);
 		return;
 	case MIGRATE_SUSPEND:
-		if (m->state > MIGRATE_RAM)
+		if (!phase_is(m->state, PHASE_EARLY))
 			return; /* it stands still */
 		migrate_note(m,
 			     "not done within %u s (--timeout): the guest is paused, so that "
 			     "it is soon",
 			     s);
 		m->pause_first = true;
-		if (m->state >= MIGRATE_DISKS && m->was_running && !m->paused)
+		if (phase_is(m->state, PHASE_COPIES) && m->was_running && !m->paused)
 			migrate_pause(m, NULL);
 		return;
 	case MIGRATE_POSTCOPY:
-		if (m->state > MIGRATE_RAM)
+		if (!phase_is(m->state, PHASE_EARLY))
 			return;
 		migrate_note(m, "not done within %u s (--timeout): postcopy", s);
 		m->postcopy_due = true;
@@ -161,7 +161,7 @@ static int check_limits(const struct migrate *m, const struct migrate_limits *li
 {
 	struct migrate_config wanted = m->config;
 
-	if (m->state >= MIGRATE_SWITCHOVER)
+	if (!phase_is(m->state, PHASE_EARLY))
 		return err_set(e, ERR_REFUSED,
 			       "limits can be changed up to phase ram; the job is in %s",
 			       migrate_state_name(m->state));

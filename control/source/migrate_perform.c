@@ -50,7 +50,8 @@ void migrate_perform(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
-	migrate_set_state(m, m->disk_count ? MIGRATE_DISKS : MIGRATE_RAM);
+	if (!migrate_enter(m, m->disk_count ? MIGRATE_DISKS : MIGRATE_RAM))
+		return;
 	migrate_stall_begin(m);
 	if ((m->config.offline || m->pause_first) && m->was_running)
 		migrate_pause(m, begin);
@@ -170,7 +171,8 @@ void migrate_disks_ready(struct migrate *m)
 	if (m->state != MIGRATE_DISKS || !m->disks_open || !all_ready(m) ||
 	    !migrate_probe_is_over(m))
 		return;
-	migrate_set_state(m, MIGRATE_RAM);
+	if (!migrate_enter(m, MIGRATE_RAM))
+		return;
 	migrate_ram_begin(m);
 	if (m->state == MIGRATE_RAM)
 		migrate_arm(m->ev_disks, 200); /* QEMU has its settings by then */
@@ -193,7 +195,8 @@ static void on_mirror_cancel(void *ctx, struct qmp *q, json_t *result, const str
 
 void migrate_pre_switchover(struct migrate *m)
 {
-	migrate_set_state(m, MIGRATE_SWITCHOVER);
+	if (!migrate_enter(m, MIGRATE_SWITCHOVER))
+		return;
 	POINT("s-switchover");
 	if (!m->disk_count) {
 		migrate_disks_closed(m);
@@ -236,7 +239,8 @@ void migrate_disks_closed(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
-	migrate_set_state(m, MIGRATE_DEVICE);
+	if (!migrate_enter(m, MIGRATE_DEVICE))
+		return;
 	qmp_command(m->qmp, "migrate-continue", json_pack("{s:s}", "state", "pre-switchover"),
 		    on_continued, m);
 }

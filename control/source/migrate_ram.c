@@ -36,7 +36,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	c->ended_ms = clock_ms();
 	if (m->state == MIGRATE_PAGING && code != CODE_NONE && *reason && !err_is_set(&m->ram_err))
 		err_set(&m->ram_err, ERR_CLOSED, "%s", reason); /* QEMU's state follows */
-	if (code == CODE_NONE || m->state >= MIGRATE_FINISH)
+	if (code == CODE_NONE || !phase_is(m->state, PHASE_RETURNS))
 		return; /* whether it was whole is for QEMU to say */
 	err_set(&e, ERR_CLOSED, "the RAM stream broke: %s", *reason ? reason : code_name(code));
 	migrate_suspect(m, &e);
@@ -313,9 +313,8 @@ static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct 
 		on_paging_status(m, status);
 	} else if (strcmp(status, "postcopy-active") == 0 && m->resumed) {
 		on_paging_status(m, status);
-	} else if (clock_ms() > m->mend_until_ms ||
-		   (m->resumed && err_is_set(&m->ram_err) &&
-		    strcmp(status, "postcopy-paused") == 0)) {
+	} else if (clock_ms() > m->mend_until_ms || (m->resumed && err_is_set(&m->ram_err) &&
+						     strcmp(status, "postcopy-paused") == 0)) {
 		/* (Refused there, or broken again: waiting would not change it.) */
 		m->mend_until_ms = 0;
 		migrate_ask(m, why_broken(m, "it was not taken up"));
@@ -361,7 +360,7 @@ static void on_failed_reason(void *ctx, struct qmp *q, json_t *result, const str
 	struct err why = ERR_INIT;
 
 	(void)q;
-	if (m->state < MIGRATE_RAM || m->state > MIGRATE_DEVICE)
+	if (!phase_is(m->state, PHASE_RAM_FLOWS))
 		return;
 	err_set(&why, ERR_QEMU, "QEMU says that the migration failed%s%s",
 		desc || err_is_set(e) ? ": " : "", desc ? desc : e->text);
@@ -401,7 +400,7 @@ static void on_status(struct migrate *m, const char *status)
 	} else if (strcmp(status, "postcopy-active") == 0 && m->state == MIGRATE_DEVICE) {
 		m->in_postcopy = true;
 		migrate_finish(m);
-	} else if (m->state > MIGRATE_DEVICE) {
+	} else if (!phase_is(m->state, PHASE_RETURNS)) {
 		on_paging_status(m, status);
 	} else if (strcmp(status, "failed") == 0) {
 		m->migrating = false;
@@ -424,7 +423,7 @@ void migrate_ram_event(struct migrate *m, const char *name, const json_t *data)
 	if (strcmp(name, "MIGRATION_PASS") == 0) {
 		m->progress.passes = (uint64_t)json_integer_value(json_object_get(data, "pass"));
 		migrate_postcopy_try(m);
-	} else if (status && m->state >= MIGRATE_RAM) {
+	} else if (status && m->state != MIGRATE_DISKS) {
 		on_status(m, status);
 	}
 }

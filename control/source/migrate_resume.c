@@ -103,9 +103,10 @@ static void begin_asking(struct migrate *m, const char *state, unsigned for_ms)
 {
 	bool again = m->ask_since_ms != 0;
 
+	if (!migrate_enter(m, MIGRATE_ASK))
+		return;
 	m->ask_state = state;
 	m->end_until_ms = 0;
-	migrate_set_state(m, MIGRATE_ASK);
 	if (!again)
 		m->ask_since_ms = clock_ms();
 	m->ask_until_ms = m->ask_since_ms + for_ms;
@@ -289,8 +290,8 @@ static void lost_for_good(struct migrate *m)
 		"its QEMU has gone from here, and the job had not come to its switchover: nothing "
 		"is left to be recovered");
 	m->settled = m->lost = true;
-	migrate_set_state(m, MIGRATE_UNDO);
-	migrate_over(m, MIGRATE_STAYED);
+	if (migrate_enter(m, MIGRATE_UNDO))
+		migrate_over(m, MIGRATE_STAYED);
 }
 
 /* Whether the destination may run the VM, by the record. */
@@ -341,8 +342,8 @@ static void go_on(struct migrate *m)
 static void left_as_it_is(struct migrate *m)
 {
 	event_del(m->ev_answer);
-	migrate_set_state(m, MIGRATE_ASK);
-	migrate_over(m, MIGRATE_UNKNOWN);
+	if (migrate_enter(m, MIGRATE_ASK))
+		migrate_over(m, MIGRATE_UNKNOWN);
 }
 
 /* Whether the job's QEMU is still the one that it was cannot be told. */

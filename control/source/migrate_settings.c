@@ -155,8 +155,8 @@ static void explain(const struct migrate *m, struct err *e)
 			       ? "one that is built with that compression can, or leave it out"
 			       : "leave it out";
 
-	err_set(e, ERR_REFUSED, "the source's QEMU %s cannot do %s (%s): %s", m->desc.qemu,
-		what, e->text, mend);
+	err_set(e, ERR_REFUSED, "the source's QEMU %s cannot do %s (%s): %s", m->desc.qemu, what,
+		e->text, mend);
 }
 
 static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)

@@ -20,7 +20,7 @@ static void on_answer(void *ctx, struct qmp *q, json_t *result, const struct err
 
 	(void)q;
 	(void)result;
-	if (err_is_set(e) || m->state > MIGRATE_DEVICE)
+	if (err_is_set(e) || !phase_is(m->state, PHASE_RETURNS))
 		return;
 	/* From the guest's stop on it is the pause. */
 	if (m->stop_ms && m->stop_ms < until_ms)
@@ -36,7 +36,7 @@ void migrate_stall_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (m->state < MIGRATE_DISKS || m->state > MIGRATE_RAM)
+	if (!phase_is(m->state, PHASE_COPIES))
 		return;
 	if (m->stop_ms) { /* it stands still for another reason, and may go on */
 		migrate_arm(m->ev_stall, EVERY_MS);

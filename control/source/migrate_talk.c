@@ -16,11 +16,11 @@
  * fails; from then on only its word on the VM counts, and that has to be asked for. */
 static void lost(struct migrate *m, const struct err *why)
 {
-	if (m->state == MIGRATE_FINISH || m->state == MIGRATE_PAGING || m->state == MIGRATE_CONFIRM)
+	if (phase_is(m->state, PHASE_ASKS))
 		migrate_ask(m, why->text);
 	else if (m->state == MIGRATE_ASK)
 		migrate_ask_failed(m, why, why->code == ERR_REFUSED);
-	else if (m->state < MIGRATE_FINISH)
+	else if (phase_is(m->state, PHASE_RETURNS))
 		migrate_fail(m, why);
 	else
 		log_warn(&m->about, "ignored in phase %s: %s", migrate_state_name(m->state),

@@ -315,9 +315,10 @@ static void tell_there(struct migrate *m)
 
 void migrate_undo(struct migrate *m)
 {
-	bool begun = *m->found || m->state >= MIGRATE_PREPARE;
+	bool begun = *m->found || m->state != MIGRATE_BEGIN;
 
-	migrate_set_state(m, MIGRATE_UNDO);
+	if (!migrate_enter(m, MIGRATE_UNDO))
+		return;
 	tell_there(m);
 	m->undo_until_ms = clock_ms() + UNDO_MS;
 	if (m->source_gone || !m->touched) {

@@ -112,7 +112,7 @@ static int64_t remaining(const struct migrate *m)
 	uint64_t left = p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0;
 	double rate = m->smooth_rate;
 
-	if (m->state < MIGRATE_DISKS || m->state > MIGRATE_DEVICE || rate < 1024)
+	if (!phase_is(m->state, PHASE_PERFORMS) || rate < 1024)
 		return -1;
 	if (m->state == MIGRATE_DISKS)
 		left += m->desc.memory;
@@ -154,8 +154,7 @@ bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
 		m->stands_since_ms = 0;
 		/* A `stop` of ours that QEMU does not answer waits for the destination's disks. */
-		if (!m->paused || m->stop_ms || m->state < MIGRATE_DISKS ||
-		    m->state > MIGRATE_RAM) {
+		if (!m->paused || m->stop_ms || !phase_is(m->state, PHASE_COPIES)) {
 			m->still_since_ms = 0;
 			return false;
 		}
@@ -186,14 +185,14 @@ void migrate_watch_tick(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	if (m->state >= MIGRATE_OVER || !m->ops)
+	if (m->state == MIGRATE_OVER || !m->ops)
 		return;
 	if (m->state == MIGRATE_PAGING)
 		qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
-	if (m->state >= MIGRATE_DISKS && m->state <= MIGRATE_DEVICE && m->qmp) {
+	if (phase_is(m->state, PHASE_PERFORMS) && m->qmp) {
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
 		migrate_pace_tick(m);
-		if (m->state >= MIGRATE_RAM)
+		if (m->state != MIGRATE_DISKS)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	}
 	if (migrate_watch_is_stuck(m, &e)) {

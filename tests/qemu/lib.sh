@@ -67,6 +67,11 @@ lib_end() {
         printf 'FAIL: %s\n' "$(grep -m 1 -E 'ERROR|runtime error' "$log")"
         head -n 40 "$log"
     done >&2
+    # what adit says when it would have gone a way that its tables of phases have not
+    if log=$(grep -rhsa -m 1 "a fault of adit's own" --include='*.log' --include='*.err' --include='*.json' "$T"); then
+        [ "$status" != 0 ] || status=1
+        printf 'FAIL: %s\n' "$(head -n 1 <<<"$log")" >&2
+    fi
     if [ "$status" != 0 ] && [ "$status" != 77 ]; then
         for log in "$T"/*.log "$T"/*/*.log; do
             [ -s "$log" ] || continue
