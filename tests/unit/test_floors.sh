@@ -75,6 +75,12 @@ while IFS= read -r line; do
 	complain "$line: the protocol does no I/O and knows no event loop"
 done < <(grep -HE '#[[:space:]]*include[[:space:]]*<(event2/|sys/socket|sys/uio|unistd|netinet/|poll|time\.h|sys/time)' "${pure[@]}")
 
+# What holds in a phase stands in its side's table (control/source/phase.h, control/destination/job_phase.h).
+while IFS= read -r line; do
+	complain "$line: ask the table of phases, not the enum's order"
+done < <(grep -rnE --include='*.[ch]' '[<>]=?[[:space:]]*(MIGRATE|JOB)_[A-Z]+\>' control |
+	grep -E '(MIGRATE|JOB)_(BEGIN|PREPARE|DISKS|RAM|SWITCHOVER|DEVICE|FINISH|ASK|PAGING|CONFIRM|END|UNDO|OVER|WAITING|PREPARING|READY|CLOSING|CLOSED|FINISHING|DECIDED|ASKED|RUNS|CONFIRMED)\>')
+
 while read -r lines file; do
 	[ "$file" = total ] || [ "$lines" -le 800 ] || complain "$file: $lines lines, at most 800"
 done < <(find base tunnel proxy control cli bench lib tests -name '*.[ch]' -exec wc -l {} +)
