@@ -31,7 +31,8 @@
 #include "proxy/router.h"
 
 enum {
-	HOLDS_MAX = 64, /* of one session */
+	HOLDS_MAX = 64,	     /* of a peer, in all its sessions */
+	HOLDS_ALL_MAX = 512, /* of all peers: each is two descriptors */
 	/* What a migration may take from its last byte of RAM or disks to its end, while there is a
 	 * connection to the daemon, over which its last words go; and without one, or between the
 	 * disks and RAM. */
@@ -457,14 +458,35 @@ static int check_place(const struct libvirt_service *v, const char *dir, const c
 	return 0;
 }
 
+/* Why a peer may not hold one more; NULL when it may. */
+static const char *check_count(const struct visit *n)
+{
+	const struct visit *v;
+	const struct hold *h;
+	unsigned all = 0, own = 0;
+
+	LIST_FOREACH(v, &n->service->visits, link)
+	{
+		LIST_FOREACH(h, &v->holds, link)
+		{
+			all++;
+			own += rights_same_peer(v->peer, n->peer);
+		}
+	}
+	if (own >= HOLDS_MAX)
+		return "64 migrations of this peer are announced there, the most at once";
+	if (all >= HOLDS_ALL_MAX)
+		return "512 migrations are announced there, the most at once";
+	return NULL;
+}
+
 /* words is ID/DIR. */
 static void open_hold(struct visit *n, struct stream *stream, const char *words)
 {
-	const char *dir = words + strcspn(words, "/"), *path;
+	const char *dir = words + strcspn(words, "/"), *path, *why;
 	struct err e = ERR_INIT;
 	struct log_ctx ctx;
-	struct hold *h, *other;
-	unsigned count = 0;
+	struct hold *h;
 
 	if (n->service->draining) {
 		refuse_ending(n, stream);
@@ -474,10 +496,9 @@ static void open_hold(struct visit *n, struct stream *stream, const char *words)
 		refuse(n, stream, CODE_PROTOCOL, "the ID is to be 8 hexadecimal digits");
 		return;
 	}
-	LIST_FOREACH(other, &n->holds, link)
-	count++;
-	if (count >= HOLDS_MAX) {
-		refuse(n, stream, CODE_LIMIT, "too many migrations were announced in this session");
+	why = check_count(n);
+	if (why) {
+		refuse(n, stream, CODE_LIMIT, why);
 		return;
 	}
 	h = calloc(1, sizeof(*h));

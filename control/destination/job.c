@@ -23,8 +23,9 @@
 #include "base/point.h"
 
 enum {
-	BEGIN_MS = 15000, /* from the talk's opening to BEGIN */
-	JOBS_MAX = 64,	  /* of a peer: each is processes and memory here */
+	BEGIN_MS = 15000,   /* from the talk's opening to BEGIN */
+	JOBS_MAX = 64,	    /* of a peer: each is processes and memory here */
+	JOBS_ALL_MAX = 256, /* of all peers */
 	SUSPECT_MS = 700,
 	UNDO_SAY_MS = 3000, /* the source waits for 5 s */
 	CLOSING_MS = 60000, /* QEMU ends its exports; the guest stands still */
@@ -321,6 +322,14 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 			"%d migrations of this peer are under way there, the most allowed: try "
 			"again when one has ended",
 			JOBS_MAX);
+		job_fail(j, &e);
+		return;
+	}
+	if (service_jobs(j->service) >= JOBS_ALL_MAX) {
+		err_set(&e, ERR_LIMIT,
+			"%d migrations are under way there, the most allowed: try again when one "
+			"has ended",
+			JOBS_ALL_MAX);
 		job_fail(j, &e);
 		return;
 	}

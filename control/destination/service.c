@@ -16,8 +16,9 @@ enum {
 	UNDO_MS = 3000,	  /* for the guardians; they go on by themselves */
 	SETTLE_MS = 2000, /* for CONFIRM and ENDED of VMs that have come */
 	PUT_BACK_MS = 1000,
-	TALKS_MAX = 256, /* of a peer, with no job under way: memory */
-	FOUND_MS = 5000, /* at the start: for guardians that are still at it */
+	TALKS_MAX = 256,      /* of a peer, with no job under way: memory */
+	TALKS_ALL_MAX = 1024, /* of all peers */
+	FOUND_MS = 5000,      /* at the start: for guardians that are still at it */
 	FOUND_LOOK_MS = 20,
 };
 
@@ -28,27 +29,38 @@ static bool is_idle(const struct job *j)
 	       (j->state == JOB_OVER && !j->undoing && !j->putting_back && !j->unsaved);
 }
 
-/* A peer's talks without a job under way are bounded: the oldest gives way to a new one, which may
- * be the question that a guest waits for. */
+static void give_way(struct job *oldest, unsigned of, const char *why)
+{
+	log_warn(&oldest->about, "a talk without a job gives way, the oldest of %u: %s", of, why);
+	if (oldest->talk)
+		talk_end(oldest->talk, why);
+	job_free(oldest);
+}
+
+/* Talks without a job under way are bounded, a peer's and all: the oldest gives way to a new one,
+ * which may be the question that a guest waits for. */
 static void make_room(struct service *s, const char *peer)
 {
-	struct job *j, *oldest = NULL;
-	unsigned n = 0;
+	struct job *j, *own = NULL, *any = NULL;
+	unsigned n = 0, all = 0;
 
 	TAILQ_FOREACH(j, &s->jobs, listed)
 	{
-		if (!is_idle(j) || !rights_same_peer(j->peer, peer))
+		if (!is_idle(j))
+			continue;
+		all++;
+		if (!any)
+			any = j;
+		if (!rights_same_peer(j->peer, peer))
 			continue;
 		n++;
-		if (!oldest)
-			oldest = j;
+		if (!own)
+			own = j;
 	}
-	if (n < TALKS_MAX)
-		return;
-	log_warn(&oldest->about, "a talk without a job gives way: the peer has %u of them", n);
-	if (oldest->talk)
-		talk_end(oldest->talk, "too many jobs of this peer that say nothing");
-	job_free(oldest);
+	if (n >= TALKS_MAX)
+		give_way(own, n, "too many jobs of this peer that say nothing");
+	else if (all >= TALKS_ALL_MAX)
+		give_way(any, all, "too many jobs that say nothing");
 }
 
 static void on_stream(void *ctx, struct session *session, struct stream *stream,

@@ -25,6 +25,27 @@ done
 timeout 20 "$TALKER" "tls://127.0.0.1:$PORT" "$T/good" 0123456789abcdef0123456789abcdef begin >/dev/null 2>"$T/talker.log"
 ! grep -q 'many' "$T/talker.log" || fail "begin: $(cat "$T/talker.log")"
 end_attack
+
+# and five peers, of which none has too many
+for i in 1 2 3 4 5; do
+    "$ADIT" keygen -o "$T/bad$i" "bad$i" || fail keygen
+    cat "$T/bad$i" >>"$T/keys"
+    printf '[peer bad%s]\nmigrate = yes\n' "$i" >>"$T/adit-tls.conf"
+done
+kill "$SERVE"
+wait "$SERVE" || fail "adit serve ended with $?"
+serve_hostile
+attackers=()
+for i in 1 2 3 4 5; do
+    attack holds "tls://127.0.0.1:$PORT" "$T/bad$i" 1 control migrate 240
+    attackers+=("$ATTACKER")
+done
+wait_until 20 "the oldest talk of all gives way" grep -q 'too many jobs that say nothing' "$T/serve.log"
+! grep 'too many jobs of this peer' "$T/serve.log" || fail "a peer had too many"
+answer=$(timeout 20 "$TALKER" "tls://127.0.0.1:$PORT" "$T/good" 0123456789abcdef0123456789abcdef \
+    'recover={"state":"finish"}' 2>"$T/talker.log") || fail "no answer beside five: $(cat "$T/talker.log")"
+[[ $answer == *never* ]] || fail "good is answered $answer"
+for ATTACKER in "${attackers[@]}"; do end_attack; done
 kill "$SERVE"
 wait "$SERVE" || fail "adit serve ended with $?"
 ! grep -E 'Sanitizer|runtime error' "$T/serve.log" || fail "a sanitizer spoke"

@@ -83,6 +83,19 @@ for target in ram/0123456 ram/01234567/ ram/01234568 disks/../01234567 disks/012
 done
 ask control libvirt/ram/01234567 'reset [0-9]+ PROTOCOL '
 ask ram libvirt/ram/01234567 "reset [0-9]+ [A-Z]+ cannot connect to unix:/$dir/adit-01234567-ram.sock"
+# counted a peer, whatever session it announces them in
+mkfifo "$T/second.in"
+proc_start second src sh -c 'exec "$1" connect "$2" "$3" <"$4"' sh "$LIAR" "$ADIT_DEST" "$T/psk" "$T/second.in"
+exec {second}>"$T/second.in"
+wait_until 10 "the second session" grep -q '^session psk:' "$T/second.log"
+for ((i = 1; i < 64; i++)); do printf 'open control libvirt/hold/%08x/%s\n' "$i" "$dir" >&"$second"; done
+wait_until 20 "63 more are announced" eval '[ "$(adits | wc -l)" = 64 ]'
+ask control "libvirt/hold/000000ff/$dir" 'reset [0-9]+ LIMIT .*64 migrations of this peer'
+printf 'open control libvirt/hold/000000fe/%s\n' "$dir" >&"$second"
+wait_until 10 "the second session hears it, too" grep -qE '^reset [0-9]+ LIMIT .*64 migrations of this peer' "$T/second.log"
+printf 'quit\n' >&"$second"
+exec {second}>&-
+proc_wait second 5
 liar_tell close
 wait_until 5 "the lock goes with the session" none_left
 liar_end
