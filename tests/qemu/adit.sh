@@ -103,8 +103,9 @@ adit_last() { tail -n 1 "$T/$MIGRATE.json" 2>/dev/null | jq -r "[$1 // empty | t
 # adit_adopt_twin NAME: the VM that adit launched on dst, as its last words tell
 adit_adopt_twin() {
     local dir qmp pid
-    IFS=$'\t' read -r dir qmp pid < <(tail -n 1 "$T/$MIGRATE.json" |
-        jq -r 'select(.event == "completed").destination // empty | [.dir, .qmp, .pid] | @tsv') ||
+    # (the folder last: a VM that a hook started has none)
+    IFS=$'\t' read -r pid qmp dir < <(tail -n 1 "$T/$MIGRATE.json" |
+        jq -r 'select(.event == "completed").destination // empty | [.pid, .qmp, .dir] | @tsv') ||
         fail "adit's last line does not tell of a destination: $(tail -n 1 "$T/$MIGRATE.json")"
     vm_adopt "$1" dst "$qmp" "$dir/serial0.sock" "$dir/serial.log" "$pid"
 }
