@@ -17,13 +17,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "cli/client_conf.h"
+#include "cli/config_file.h"
 #include "cli/serve_api.h"
 #include "control/wish.h"
 #include "proxy/rights.h"
 #include "tunnel/listener.h"
-
-/* Where it is looked for when nobody says otherwise. */
-#define CONFIG_FILE_DEFAULT "/etc/adit/adit.conf"
 
 /* An option of the command line by its long name, without the dashes; value NULL where it
  * takes none. Both of argv. */

@@ -11,6 +11,9 @@
 
 #include "base/err.h"
 
+/* Where it is looked for when nobody says otherwise. */
+#define CONFIG_FILE_DEFAULT "/etc/adit/adit.conf"
+
 /* Both return 0 or an error, which ends the reading; line is where it stands. */
 struct config_file_ops {
 	/* What is between the brackets, which may be anything. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/client_conf.h"
-#include "cli/config.h"
+#include "cli/config_file.h"
 
 static const char *given(const struct auth *a)
 {
