@@ -11,9 +11,9 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
-#include "cli/inherited.h"
-#include "cli/suggest.h"
-#include "cli/usage.h"
+#include "cli/common/inherited.h"
+#include "cli/common/suggest.h"
+#include "cli/common/usage.h"
 
 static const struct command {
 	const char *name;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/config_file.h"
+#include "cli/common/config_file.h"
 
 struct seen {
 	const char *text; /* the whole file */

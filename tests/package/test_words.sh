@@ -61,9 +61,9 @@ done < <(sed -nE 's/^\.Xr (adit[a-z.-]*) ([1-8]).*/\1 \2/p' "$TOP"/docs/man/* | 
 
 say 'keys of adit.conf(5)'
 # conf_keys SERVE|PEER|CLIENT, in the table of the sources; page_keys SECTION, in the page
-conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/config.c" | sort; }
+conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/serve/config.c" | sort; }
 page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\1/p" "$TOP/docs/man/adit.conf.5" | sort; }
-[ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/config.c'
+[ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/serve/config.c'
 differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
 differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
 differ 'adit.conf(5), [client]' "$(conf_keys CLIENT)" "$(page_keys client)"
@@ -79,7 +79,7 @@ say 'every option of the sources is in a help'
 for command in "${commands[@]}"; do help_options "$command"; done | sort -u >"$T/all"
 while IFS= read -r option; do
     grep -qx -e "--$option" "$T/all" || complain "no help tells of --$option"
-done < <(grep -ohE '\{"[a-z][a-z-]+", (no|required|optional)_argument' "$TOP"/cli/*.[ch] | cut -d'"' -f2 | sort -u)
+done < <(grep -ohE '\{"[a-z][a-z-]+", (no|required|optional)_argument' "$TOP"/cli/*/*.[ch] | cut -d'"' -f2 | sort -u)
 
 say 'the wire in adit-protocol(7)'
 while read -r number name; do

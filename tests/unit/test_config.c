@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "cli/config.h"
+#include "cli/serve/config.h"
 
 #define SERVE "[serve]\npsk = /k\n"
 

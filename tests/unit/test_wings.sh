@@ -47,7 +47,7 @@ edges_of_includes()
 edges_of_objects()
 {
 	find "$1" -name '*.c.o' -path '*/CMakeFiles/adit*' -print0 | xargs -0r "$2" -P -A | sed -nE \
-		"s%^$1/((base|tunnel|proxy|control|cli|lib)(/[a-z]+)?)/CMakeFiles/[^/]*\.dir/([^/]*)\.o: %\\1/\\4 %p" | awk '
+		"s%^$1/((base|tunnel|proxy|control|cli|lib)(/[a-z]+)?)/CMakeFiles/[^/]*\.dir/(.*)\.o: %\\1/\\4 %p" | awk '
 		!($1 in there) { there[$1] = (getline line <$1) >= 0; close($1) } # or of a file that has gone since
 		!there[$1] { next }
 		$3 ~ /^[TDBRVCW]$/ { at[$2] = $1 }

@@ -1,0 +1,210 @@
+/* adit forward: local listeners whose connections go to targets at the far adit. */
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/notify.h"
+#include "cli/commands.h"
+#include "cli/commands/background.h"
+#include "cli/commands/tunnel.h"
+#include "cli/common/creds_options.h"
+#include "cli/common/options.h"
+#include "cli/common/usage.h"
+
+static const char help[] =
+    "usage: adit forward DEST -L LOCAL=REMOTE... [--psk FILE | --tls-creds DIR | --insecure]\n"
+    "                    [--background] [--pid-file FILE]\n"
+    "\n"
+    "Listens on each LOCAL and carries every connection to REMOTE, as the far adit reaches\n"
+    "it, all of them over one encrypted TCP connection. The far adit (adit serve) must allow\n"
+    "REMOTE with --allow-forward. Ends with status 1 when it does not, or the session is lost.\n"
+    "\n" TUNNEL_HELP_DEST
+    "  -L LOCAL=REMOTE     each of them unix:/path or tcp:HOST:PORT. May be repeated.\n"
+    "                      A unix socket is made with mode 0600; a TCP port is open to all\n"
+    "                      users of this host. LOCAL may be fd:N too, a listening socket that\n"
+    "                      adit is started with\n"
+    "\n"
+    "how the two sides prove who they are, exactly one of:\n" CREDS_OPTIONS_HELP_CLIENT "\n"
+    "  --background        return once everything listens, and the session is up and allows it,\n"
+    "                      and go on in the background. Standard error is kept if it is a plain\n"
+    "                      file\n"
+    "  --pid-file FILE     write the process id to FILE, and remove it at the end\n"
+    "  --log-level LEVEL   error, warning, info (what it is without this) or debug\n"
+    "  -h, --help          this text\n";
+
+enum { OPTION_BACKGROUND = OPTION_OWN, OPTION_PID_FILE, OPTION_LOG_LEVEL };
+
+struct run {
+	/* what the options say */
+	struct tunnel tunnel;
+	int in_background;
+	const char *pid_file;
+
+	struct notify notify; /* of systemd */
+	struct background background;
+	struct event_base *base;
+	struct event *signals[2];
+	int status;
+	struct err why; /* why it ended before it was ready */
+};
+
+static int take_option(struct run *r, int c, const char *value, struct err *e)
+{
+	int rc;
+
+	switch (c) {
+	case 'L':
+		return tunnel_take_pair(&r->tunnel, value, 0, e);
+	case OPTION_BACKGROUND:
+		r->in_background = 1;
+		return 0;
+	case OPTION_PID_FILE:
+		r->pid_file = value;
+		return 0;
+	case OPTION_LOG_LEVEL:
+		return usage_take_log_level(value, e);
+	default:
+		rc = creds_options_take(&r->tunnel.auth, c, value, e);
+		return rc < 0 ? rc : 0;
+	}
+}
+
+/* -1 to go on, else the exit status. */
+static int parse(struct run *r, int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"background", no_argument, NULL, OPTION_BACKGROUND},
+	    {"pid-file", required_argument, NULL, OPTION_PID_FILE},
+	    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	    CREDS_OPTIONS_LONG,
+	    CREDS_OPTIONS_LONG_SSH,
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
+	};
+	struct options o = {
+	    .command = "forward", .argc = argc, .argv = argv, .shorts = ":L:h", .longs = options};
+	struct err e = ERR_INIT;
+	int c;
+
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
+		if (c == 'h')
+			return usage_help(help);
+		if (take_option(r, c, optarg, &e) < 0)
+			return usage_fail("forward", &e);
+	}
+	if (optind == argc)
+		return usage_error("forward", "DEST is missing");
+	if (argc - optind > 1)
+		return usage_error("forward", "one DEST, not also \"%s\"", argv[optind + 1]);
+	if (r->tunnel.pair_count == 0)
+		return usage_error("forward", "-L LOCAL=REMOTE is missing");
+	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
+		return usage_fail("forward", &e);
+	if (creds_options_default(&r->tunnel.auth, argv[optind], &e) < 0)
+		return usage_fail("forward", &e);
+	return -1;
+}
+
+static void on_ready(void *ctx)
+{
+	struct run *r = ctx;
+
+	background_ready(&r->background);
+	notify_send(&r->notify, "READY=1\n");
+}
+
+static void on_end(void *ctx, const struct err *why)
+{
+	struct run *r = ctx;
+
+	r->status = EXIT_FAILURE;
+	if (!r->tunnel.ready)
+		r->why = *why;
+	event_base_loopbreak(r->base);
+}
+
+static void on_end_signal(evutil_socket_t signum, short what, void *ctx)
+{
+	struct run *r = ctx;
+
+	(void)what;
+	log_info(NULL, "ending: SIG%s", sigabbrev_np((int)signum));
+	event_base_loopbreak(r->base);
+}
+
+static int watch_signals(struct run *r)
+{
+	r->signals[0] = evsignal_new(r->base, SIGINT, on_end_signal, r);
+	r->signals[1] = evsignal_new(r->base, SIGTERM, on_end_signal, r);
+	for (int i = 0; i < 2; i++)
+		if (!r->signals[i] || event_add(r->signals[i], NULL) < 0)
+			return -1;
+	return 0;
+}
+
+static int start(struct run *r, struct err *e)
+{
+	int rc = tunnel_load_creds(&r->tunnel, e);
+
+	if (rc == 0 && r->in_background)
+		rc = background_fork(&r->background, e);
+	if (rc == 0 && r->pid_file)
+		rc = background_write_pid(&r->background, r->pid_file, e);
+	if (rc < 0)
+		return rc;
+	notify_init(&r->notify);
+	r->base = event_base_new();
+	if (!r->base || watch_signals(r) < 0)
+		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
+	rc = tunnel_listen(&r->tunnel, r->base, NULL, e);
+	return rc < 0 ? rc : tunnel_connect(&r->tunnel, e);
+}
+
+/* Ends in order; after it has begun, a second signal ends the program at once. */
+static void stop(struct run *r)
+{
+	notify_send(&r->notify, "STOPPING=1\n");
+	notify_fini(&r->notify);
+	for (int i = 0; i < 2; i++)
+		if (r->signals[i])
+			event_free(r->signals[i]);
+	tunnel_stop(&r->tunnel);
+	if (r->base) {
+		session_linger(r->base);
+		event_base_free(r->base);
+	}
+	tunnel_fini(&r->tunnel);
+	background_fini(&r->background);
+}
+
+int cmd_forward(int argc, char **argv)
+{
+	struct run r = {.background = BACKGROUND_INIT};
+	struct err e = ERR_INIT;
+	int status;
+
+	r.tunnel.on_ready = on_ready;
+	r.tunnel.on_end = on_end;
+	r.tunnel.ctx = &r;
+	if (tunnel_init(&r.tunnel, "forward", (size_t)argc, &e) < 0)
+		return usage_fail("forward", &e);
+	status = parse(&r, argc, argv);
+	if (status >= 0)
+		goto out;
+	if (start(&r, &e) < 0) {
+		status = usage_fail("forward", &e);
+		goto out;
+	}
+	event_base_dispatch(r.base);
+	if (err_is_set(&r.why))
+		usage_fail("forward", &r.why);
+	status = r.status;
+out:
+	stop(&r);
+	return status;
+}
