@@ -2,8 +2,8 @@
  * Asks the API (docs/api.md) of an adit on this host, over its unix socket. Waits for the
  * answers: for commands that do nothing else.
  */
-#ifndef ADIT_CLI_API_CLIENT_H
-#define ADIT_CLI_API_CLIENT_H
+#ifndef ADIT_CLI_COMMANDS_API_CLIENT_H
+#define ADIT_CLI_COMMANDS_API_CLIENT_H
 
 #include <jansson.h>
 

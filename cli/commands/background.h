@@ -1,6 +1,6 @@
 /* --background and --pid-file: a program that has proved to work leaves the terminal. */
-#ifndef ADIT_CLI_BACKGROUND_H
-#define ADIT_CLI_BACKGROUND_H
+#ifndef ADIT_CLI_COMMANDS_BACKGROUND_H
+#define ADIT_CLI_COMMANDS_BACKGROUND_H
 
 #include "base/err.h"
 

@@ -1,6 +1,6 @@
 /* The API of one adit migrate, so that adit jobs and its kin know of it: RUN_DIR/jobs/JOB.sock */
-#ifndef ADIT_CLI_JOB_API_H
-#define ADIT_CLI_JOB_API_H
+#ifndef ADIT_CLI_COMMANDS_JOB_API_H
+#define ADIT_CLI_COMMANDS_JOB_API_H
 
 #include "base/err.h"
 

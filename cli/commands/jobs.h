@@ -1,7 +1,7 @@
 /* The jobs of this host's adits, for the commands that look at them and steer them: those of
  * adit serve (RUN_DIR/api.sock) and of each adit migrate (RUN_DIR/jobs/JOB.sock). */
-#ifndef ADIT_CLI_JOBS_H
-#define ADIT_CLI_JOBS_H
+#ifndef ADIT_CLI_COMMANDS_JOBS_H
+#define ADIT_CLI_COMMANDS_JOBS_H
 
 #include <getopt.h>
 #include <jansson.h>

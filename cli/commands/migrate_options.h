@@ -4,8 +4,8 @@
  * in each of the three parts: the enum, the long options, the help; and its case in
  * migrate_options_take.
  */
-#ifndef ADIT_CLI_MIGRATE_OPTIONS_H
-#define ADIT_CLI_MIGRATE_OPTIONS_H
+#ifndef ADIT_CLI_COMMANDS_MIGRATE_OPTIONS_H
+#define ADIT_CLI_COMMANDS_MIGRATE_OPTIONS_H
 
 #include <getopt.h>
 

@@ -2,8 +2,8 @@
  * A folder for the sockets of one process, closed to all others, that is gone when the process
  * is: at the latest when the next one of this user makes its own.
  */
-#ifndef ADIT_CLI_PRIVATE_DIR_H
-#define ADIT_CLI_PRIVATE_DIR_H
+#ifndef ADIT_CLI_COMMANDS_PRIVATE_DIR_H
+#define ADIT_CLI_COMMANDS_PRIVATE_DIR_H
 
 #include "base/err.h"
 

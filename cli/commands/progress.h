@@ -2,8 +2,8 @@
  * What adit migrate shows while it works: for a person, a line redrawn on a terminal
  * (a line now and then where there is none) and a summary; for a program, JSON lines.
  */
-#ifndef ADIT_CLI_PROGRESS_H
-#define ADIT_CLI_PROGRESS_H
+#ifndef ADIT_CLI_COMMANDS_PROGRESS_H
+#define ADIT_CLI_COMMANDS_PROGRESS_H
 
 #include "control/source.h"
 

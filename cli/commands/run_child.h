@@ -1,7 +1,7 @@
 /* adit run's COMMAND: a child in the same process group, at the same terminal, with the same
  * descriptors. */
-#ifndef ADIT_CLI_RUN_CHILD_H
-#define ADIT_CLI_RUN_CHILD_H
+#ifndef ADIT_CLI_COMMANDS_RUN_CHILD_H
+#define ADIT_CLI_COMMANDS_RUN_CHILD_H
 
 #include <sys/types.h>
 

@@ -1,6 +1,6 @@
 /* What adit run tells its COMMAND: {NAME} in its words, ADIT_NAME in its environment. */
-#ifndef ADIT_CLI_RUN_WORDS_H
-#define ADIT_CLI_RUN_WORDS_H
+#ifndef ADIT_CLI_COMMANDS_RUN_WORDS_H
+#define ADIT_CLI_COMMANDS_RUN_WORDS_H
 
 #include <stddef.h>
 

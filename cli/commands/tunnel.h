@@ -2,8 +2,8 @@
  * What adit forward and adit run have in common: a session with the far adit, and local
  * listeners whose connections go to targets there.
  */
-#ifndef ADIT_CLI_TUNNEL_H
-#define ADIT_CLI_TUNNEL_H
+#ifndef ADIT_CLI_COMMANDS_TUNNEL_H
+#define ADIT_CLI_COMMANDS_TUNNEL_H
 
 #include "base/addr.h"
 #include "base/err.h"

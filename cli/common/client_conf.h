@@ -2,8 +2,8 @@
  * The section [client] of adit.conf: who this host is to others, where neither an option nor the
  * environment says so.
  */
-#ifndef ADIT_CLI_CLIENT_CONF_H
-#define ADIT_CLI_CLIENT_CONF_H
+#ifndef ADIT_CLI_COMMON_CLIENT_CONF_H
+#define ADIT_CLI_COMMON_CLIENT_CONF_H
 
 #include "base/err.h"
 #include "control/wish.h"

@@ -2,8 +2,8 @@
  * Reads a configuration file: sections, keys and values, as libinih splits them, and says
  * of each error in which line it is. What they mean is config.h's.
  */
-#ifndef ADIT_CLI_CONFIG_FILE_H
-#define ADIT_CLI_CONFIG_FILE_H
+#ifndef ADIT_CLI_COMMON_CONFIG_FILE_H
+#define ADIT_CLI_COMMON_CONFIG_FILE_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* --psk FILE, --tls-creds DIR and --insecure, which several commands take: exactly one. */
-#ifndef ADIT_CLI_CREDS_OPTIONS_H
-#define ADIT_CLI_CREDS_OPTIONS_H
+#ifndef ADIT_CLI_COMMON_CREDS_OPTIONS_H
+#define ADIT_CLI_COMMON_CREDS_OPTIONS_H
 
 #include <getopt.h>
 

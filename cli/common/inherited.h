@@ -1,7 +1,7 @@
 /* What this process got from whoever started it, and what a program that it starts is to get
  * likewise: signals, the limit of open files, descriptors. */
-#ifndef ADIT_CLI_INHERITED_H
-#define ADIT_CLI_INHERITED_H
+#ifndef ADIT_CLI_COMMON_INHERITED_H
+#define ADIT_CLI_COMMON_INHERITED_H
 
 /* Notes it; first thing in main, before anything is changed or opened. */
 void inherited_save(void);

@@ -1,6 +1,6 @@
 /* Has the log tell, now and then, of the lines that it left out. */
-#ifndef ADIT_CLI_LOG_TIMER_H
-#define ADIT_CLI_LOG_TIMER_H
+#ifndef ADIT_CLI_COMMON_LOG_TIMER_H
+#define ADIT_CLI_COMMON_LOG_TIMER_H
 
 struct event;
 struct event_base;

@@ -5,8 +5,8 @@
  * and two that contradict each other. What says the same again may stand there twice, but
  * for credentials (creds_options.h), which are given once.
  */
-#ifndef ADIT_CLI_OPTIONS_H
-#define ADIT_CLI_OPTIONS_H
+#ifndef ADIT_CLI_COMMON_OPTIONS_H
+#define ADIT_CLI_COMMON_OPTIONS_H
 
 #include <getopt.h>
 

@@ -1,6 +1,6 @@
 /* The folder for sockets of this user's adits: adit serve's and each adit migrate's. */
-#ifndef ADIT_CLI_RUN_DIR_H
-#define ADIT_CLI_RUN_DIR_H
+#ifndef ADIT_CLI_COMMON_RUN_DIR_H
+#define ADIT_CLI_COMMON_RUN_DIR_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* Of the words that there are, the one that a mistyped word was meant to be. */
-#ifndef ADIT_CLI_SUGGEST_H
-#define ADIT_CLI_SUGGEST_H
+#ifndef ADIT_CLI_COMMON_SUGGEST_H
+#define ADIT_CLI_COMMON_SUGGEST_H
 
 /* Owned by the caller, who tries each word; text and words are borrowed. */
 struct suggest {

@@ -1,6 +1,6 @@
 /* What every subcommand says in the same words: help, misuse, failure. */
-#ifndef ADIT_CLI_USAGE_H
-#define ADIT_CLI_USAGE_H
+#ifndef ADIT_CLI_COMMON_USAGE_H
+#define ADIT_CLI_COMMON_USAGE_H
 
 #include "base/err.h"
 #include "base/log.h"

@@ -6,8 +6,8 @@
  * rights of every peer that no [peer ...] of the file matches; where the file has a [peer *],
  * both cannot be.
  */
-#ifndef ADIT_CLI_CONFIG_H
-#define ADIT_CLI_CONFIG_H
+#ifndef ADIT_CLI_SERVE_CONFIG_H
+#define ADIT_CLI_SERVE_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>

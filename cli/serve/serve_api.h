@@ -1,6 +1,6 @@
 /* What adit serve has for the source's side: its VMs, their tasks, and the API to them. */
-#ifndef ADIT_CLI_SERVE_API_H
-#define ADIT_CLI_SERVE_API_H
+#ifndef ADIT_CLI_SERVE_SERVE_API_H
+#define ADIT_CLI_SERVE_SERVE_API_H
 
 #include <getopt.h>
 #include <stdbool.h>

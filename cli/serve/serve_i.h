@@ -3,8 +3,8 @@
  * reads its words, serve_setup.c makes what start and reload both need, serve_reload.c is SIGHUP,
  * serve_drain.c SIGTERM and SIGINT.
  */
-#ifndef ADIT_CLI_SERVE_I_H
-#define ADIT_CLI_SERVE_I_H
+#ifndef ADIT_CLI_SERVE_SERVE_I_H
+#define ADIT_CLI_SERVE_SERVE_I_H
 
 #include <event2/event.h>
 #include <stdbool.h>

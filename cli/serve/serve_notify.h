@@ -1,6 +1,6 @@
 /* adit serve's word to systemd: that it is ready, how it does, that its loop still turns. */
-#ifndef ADIT_CLI_SERVE_NOTIFY_H
-#define ADIT_CLI_SERVE_NOTIFY_H
+#ifndef ADIT_CLI_SERVE_SERVE_NOTIFY_H
+#define ADIT_CLI_SERVE_SERVE_NOTIFY_H
 
 #include <stdint.h>
 

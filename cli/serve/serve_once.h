@@ -3,8 +3,8 @@
  * serve that has the port: over RUN_DIR/once.sock between processes of one user (or from
  * root's), over a socket without a file from those of others.
  */
-#ifndef ADIT_CLI_SERVE_ONCE_H
-#define ADIT_CLI_SERVE_ONCE_H
+#ifndef ADIT_CLI_SERVE_SERVE_ONCE_H
+#define ADIT_CLI_SERVE_SERVE_ONCE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Where adit serve listens: on the sockets that a service manager hands over, or on its own. */
-#ifndef ADIT_CLI_SERVE_SOCKETS_H
-#define ADIT_CLI_SERVE_SOCKETS_H
+#ifndef ADIT_CLI_SERVE_SERVE_SOCKETS_H
+#define ADIT_CLI_SERVE_SERVE_SOCKETS_H
 
 #include "base/activation.h"
 #include "tunnel/listener.h"

@@ -3,8 +3,8 @@
  * standard input and output; or one on the listening port, for a peer that has brought a
  * one-time key this way (ssh+tls://), be it here or in the adit serve that runs already.
  */
-#ifndef ADIT_CLI_SERVE_STDIO_H
-#define ADIT_CLI_SERVE_STDIO_H
+#ifndef ADIT_CLI_SERVE_SERVE_STDIO_H
+#define ADIT_CLI_SERVE_SERVE_STDIO_H
 
 #include <stddef.h>
 

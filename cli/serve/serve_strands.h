@@ -3,8 +3,8 @@
  * but the first hand their descriptors to the first, by a unix socket without a file whose
  * name only the peer and these processes know.
  */
-#ifndef ADIT_CLI_SERVE_STRANDS_H
-#define ADIT_CLI_SERVE_STRANDS_H
+#ifndef ADIT_CLI_SERVE_SERVE_STRANDS_H
+#define ADIT_CLI_SERVE_SERVE_STRANDS_H
 
 #include "base/err.h"
 #include "tunnel/transport_strands.h"

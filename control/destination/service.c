@@ -151,7 +151,7 @@ int service_keep_run_dir(const struct service *s, const struct rights *rights, s
 		    "the folder %s for sockets was removed on the destination, and cannot "
 		    "be made again",
 		    path);
-	/* (The twin's user passes: cli/run_dir.h.) */
+	/* (The twin's user passes: cli/common/run_dir.h.) */
 	if (user_is_given(&rights->launch_user) && chmod(path, 0711) < 0)
 		return err_set_sys(e, errno, "chmod 0711 %s", path);
 	log_warn(

@@ -7,7 +7,8 @@
 # of it that anybody else includes. The table below says what a wing may use; it is read from the top,
 # so a wing uses only those above it. Held to it are the includes, the libraries' links, and what the
 # objects in BUILD really refer to (nm), which an `extern` in a .c would hide from the includes.
-# source/ and destination/ meet in cookies alone, whatever the table says.
+# source/ and destination/ meet in cookies alone, whatever the table says. In cli/, serve/ and commands/
+# stand on common/ and know nothing of each other.
 #
 # Then the files: none of control/, cli/ and lib/ includes itself by way of others, or calls what
 # calls it, but for what is listed in `known`.
@@ -147,7 +148,13 @@ check()
 			sub(/\.h$/, "", part[2])
 			return part[2]
 		}
+		function room_of(f,   part) {
+			return split(f, part, "/") == 3 && part[1] == "cli" ? part[2] : ""
+		}
 		BEGIN {
+			split("base tunnel proxy control cli lib", part, " ")
+			for (i in part)
+				height[part[i]] = i > 5 ? 5 : i + 0
 			n = split(table, line, "\n")
 			for (i = 1; i <= n; i++) {
 				m = split(line[i], word, /:? +/)
@@ -170,6 +177,12 @@ check()
 				print $2 ": includes " $3 ": of another wing that is control/" its ".h"
 			if ($1 == "include" && mine != "" && what == mine && $3 ~ /^control\/[a-z]+\.h$/)
 				print $2 ": includes " $3 ": that is for those outside of the wing"
+			split($2, part, "/")
+			split($3, below, "/")
+			if (part[1] != below[1] && height[below[1]] >= height[part[1]])
+				print $2 ": " how " " $3 ": " below[1] "/ is no floor below " part[1] "/"
+			if (room_of($2) != "" && room_of($3) != "" && room_of($2) != room_of($3) && room_of($3) != "common")
+				print $2 ": " how " " $3 ": another room of cli/, and not common/"
 			if (door && what != mine)
 				print $2 ": includes " $3 ": a wing is seen by headers of its own"
 		}'
@@ -209,18 +222,18 @@ cat "$T/found"
 spoilt()
 {
 	rm -rf "$T/spoilt"
-	for wing in qmp talk vm; do
-		mkdir -p "$T/spoilt/build/control/$wing/CMakeFiles/adit_$wing.dir"
-	done
+	mkdir -p "$T/spoilt/build" || exit 1
 	find base tunnel proxy control cli lib \( -name '*.[ch]' -o -name CMakeLists.txt \) -print0 |
 		xargs -0 cp --parents -t "$T/spoilt"
 }
 
-# object WING NAME TEXT: a file of the spoilt sources, and its object
+# object FOLDER NAME TEXT: a file of the spoilt sources, and its object
 object()
 {
-	printf '%s\n' "$3" >"$T/spoilt/control/$1/$2.c"
-	"$cc" -c -o "$T/spoilt/build/control/$1/CMakeFiles/adit_$1.dir/$2.c.o" "$T/spoilt/control/$1/$2.c" || exit 1
+	local in=$T/spoilt/build/$1/CMakeFiles/adit_spoilt.dir
+	printf '%s\n' "$3" >"$T/spoilt/$1/$2.c"
+	mkdir -p "$in"
+	"$cc" -c -o "$in/$2.c.o" "$T/spoilt/$1/$2.c" || exit 1
 }
 
 bad=0
@@ -250,6 +263,8 @@ adds control/qmp/qmp.c tunnel/session.h 'qmp/ may not use tunnel/'
 adds cli/main.c control/source/migrate_i.h 'of another wing that is control/source.h'
 adds control/check/check.h control/vm/vmdesc.h 'of another wing that is control/vm.h'
 adds control/twin/twin.c control/twin.h 'that is for those outside'
+adds cli/common/options.h cli/serve/config.h 'another room of cli/'
+adds cli/commands/tunnel.c cli/serve/config.h 'another room of cli/'
 adds control/twin.h control/vm.h 'a wing is seen by headers of its own'
 
 spoilt
@@ -258,13 +273,18 @@ printf '#include "control/talk/cookie.h"\n' >>"$T/spoilt/control/talk/journal.h"
 finds 'a circle of files: control/talk/cookie.h control/talk/journal.h'
 
 spoilt
-object vm spoilt_vm 'int spoilt_talk(void); int spoilt_vm(void); int spoilt_vm(void) { return spoilt_talk(); }'
-object talk spoilt_talk 'int spoilt_talk(void); int spoilt_talk(void) { return 0; }'
+object control/vm spoilt_vm 'int spoilt_talk(void); int spoilt_vm(void); int spoilt_vm(void) { return spoilt_talk(); }'
+object control/talk spoilt_talk 'int spoilt_talk(void); int spoilt_talk(void) { return 0; }'
 finds 'control/vm/spoilt_vm.c: refers to control/talk/spoilt_talk.c: vm/ may not use talk/'
 
 spoilt
-object qmp spoilt_a 'int spoilt_a(void); int spoilt_b(void); int spoilt_a(void) { return spoilt_b(); }'
-object qmp spoilt_b 'int spoilt_a(void); int spoilt_b(void); int spoilt_b(void) { return spoilt_a(); }'
+object base spoilt_base 'int spoilt_mux(void); int spoilt_base(void); int spoilt_base(void) { return spoilt_mux(); }'
+object tunnel spoilt_mux 'int spoilt_mux(void); int spoilt_mux(void) { return 0; }'
+finds 'base/spoilt_base.c: refers to tunnel/spoilt_mux.c: tunnel/ is no floor below base/'
+
+spoilt
+object control/qmp spoilt_a 'int spoilt_a(void); int spoilt_b(void); int spoilt_a(void) { return spoilt_b(); }'
+object control/qmp spoilt_b 'int spoilt_a(void); int spoilt_b(void); int spoilt_b(void) { return spoilt_a(); }'
 finds 'a circle of files: control/qmp/spoilt_a.c control/qmp/spoilt_b.c'
 
 spoilt
