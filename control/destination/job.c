@@ -37,7 +37,6 @@ enum {
 	CLOSED_MS = 3600000,
 };
 
-/* The states' names, and which may follow. */
 void job_wait(struct job *j, uint64_t ms)
 {
 	struct timeval tv = clock_timeval(ms);
@@ -52,10 +51,10 @@ static void refuse(struct job *j, enum job_state state)
 	err_set(&e, ERR_SYSTEM, "a fault of adit's own: there is no way from phase %s to %s",
 		job_state_name(j->state), job_state_name(state));
 	log_error(&j->about, "%s", e.text);
-	if (job_state_is(j->state, JOB_OPEN))
+	if (job_state_is(j->state, JOB_OPEN) && !j->forced)
 		job_fail(j, &e);
-	else if (j->state == JOB_ASKED || j->state == JOB_RUNS || j->state == JOB_CONFIRMED)
-		job_over(j); /* the journal keeps it, and the source asks again */
+	else if (j->state != JOB_OVER)
+		job_leave_to_journal(j, e.text);
 }
 
 bool job_enter(struct job *j, enum job_state state)
@@ -405,8 +404,10 @@ void job_prepared(struct job *j)
 	json_object_set_new(msg, "host", json_string(job_record_host(j)));
 	job_images_note(j);
 	POINT("d-prepared");
-	if (!job_enter(j, JOB_READY))
+	if (!job_enter(j, JOB_READY)) {
+		json_decref(msg);
 		return;
+	}
 	job_say(j, msg);
 }
 

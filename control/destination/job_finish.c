@@ -26,8 +26,7 @@ enum {
 	SAVE_MS = 10000,      /* waits for 15 s */
 };
 
-/* Nothing more is said but why: the source asks again, and the journal knows. */
-static void leave_to_journal(struct job *j, const char *why)
+void job_leave_to_journal(struct job *j, const char *why)
 {
 	talk_end(j->talk, why);
 	talk_free(j->talk);
@@ -47,7 +46,7 @@ void job_lost(struct job *j, const struct err *why)
 	j->qmp = NULL;
 	if (!job_record_may_drop(j->record, &keep)) {
 		log_error(&j->about, "%s", keep.text);
-		leave_to_journal(j, keep.text);
+		job_leave_to_journal(j, keep.text);
 		return;
 	}
 	job_record_clean(j->service, j->record);
@@ -72,7 +71,7 @@ static void look_for_it(struct job *j)
 		  "%s, and its process lives: the job stays in the journal until its source asks "
 		  "again",
 		  j->suspect.text);
-	leave_to_journal(j, j->suspect.text);
+	job_leave_to_journal(j, j->suspect.text);
 }
 
 void job_missing(struct job *j, const struct err *why)
@@ -101,7 +100,7 @@ static void cannot_run(struct job *j, const struct err *e)
 		job_missing(j, e);
 	else
 		/* Not ours to kill: it is paused, and so is the source. */
-		leave_to_journal(j, j->suspect.text);
+		job_leave_to_journal(j, j->suspect.text);
 }
 
 /* For the length of the pause, which no clock of one host sees whole: how long the question was
@@ -257,7 +256,8 @@ static void look(struct job *j)
  * may read pages of the guest's that are still on the source. */
 void job_force(struct job *j)
 {
-	if (j->forced || !job_state_is(j->state, JOB_OPEN))
+	/* (only a twin that is no QEMU says so before there is a stream for RAM) */
+	if (j->forced || (j->state != JOB_FINISHING && !job_may(j->state, JOB_FINISHING)))
 		return;
 	j->postcopy = true;
 	if (job_state_is(j->state, JOB_RECEIVES))
@@ -276,7 +276,7 @@ void job_finish_alone(struct job *j, const struct err *why)
 	if (!j->qmp) {
 		if (job_state_is(j->state, JOB_RECEIVES) && !job_enter(j, JOB_FINISHING))
 			return;
-		leave_to_journal(j, why->text);
+		job_leave_to_journal(j, why->text);
 		return;
 	}
 	if (j->state == JOB_FINISHING) {
@@ -373,11 +373,11 @@ void job_finish_due(struct job *j)
 	} else if (j->state == JOB_RUNS) {
 		log_warn(&j->about, "the source has not confirmed that the VM is here: the journal "
 				    "keeps the job until it asks again");
-		leave_to_journal(j, "the source has not confirmed in time that the VM is here");
+		job_leave_to_journal(j, "the source has not confirmed in time that the VM is here");
 	} else if (j->state == JOB_CONFIRMED) {
 		log_info(&j->about, "the source has not said that its VM has ended; the VM is "
 				    "here");
-		leave_to_journal(j, "the source has not said in time that its VM has ended");
+		job_leave_to_journal(j, "the source has not said in time that its VM has ended");
 	}
 }
 
@@ -423,7 +423,7 @@ static void confirm_later(struct job *j, const struct err *why)
 		return;
 	}
 	err_prefix(&e, "the VM runs on the destination, which cannot write that down");
-	leave_to_journal(j, e.text);
+	job_leave_to_journal(j, e.text);
 }
 
 static void confirm(struct job *j)

@@ -285,6 +285,8 @@ void job_finish_due(struct job *j);
 /* Postcopy has begun in the twin: the source VM cannot go on any more, so that nobody may
  * undo the job from now on. */
 void job_force(struct job *j);
+/* Nothing more is said but why: the source asks again, and the journal knows. */
+void job_leave_to_journal(struct job *j, const char *why);
 /* Such a job whose source has gone, or has failed: it is finished without. why is for the source,
  * if it can still be told. */
 void job_finish_alone(struct job *j, const struct err *why);

@@ -1,3 +1,4 @@
+/* The table itself: job_phase.h. */
 #include "control/destination/job_phase.h"
 
 #define TO(state) (1u << JOB_##state)

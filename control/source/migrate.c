@@ -33,11 +33,17 @@ static void refuse(struct migrate *m, enum migrate_state state)
 	err_set(&e, ERR_SYSTEM, "a fault of adit's own: there is no way from phase %s to %s",
 		migrate_state_name(m->state), migrate_state_name(state));
 	log_error(&m->about, "%s", e.text);
-	if (phase_is(m->state, PHASE_RETURNS))
+	if (m->state == MIGRATE_BEGIN && *m->found) { /* it may have been decided long ago */
+		m->err = e;
+		migrate_leave_as_it_is(m);
+	} else if (phase_is(m->state, PHASE_RETURNS)) {
 		migrate_fail(m, &e);
-	else if (phase_is(m->state, PHASE_ASKS))
+	} else if (phase_is(m->state, PHASE_ASKS)) {
 		migrate_ask(m, e.text);
-	/* the others have a time of their own in which they end */
+	} else if (m->state == MIGRATE_ASK) {
+		migrate_ask_failed(m, &e, false);
+	}
+	/* the others' timers go on: ev_answer's, ev_undo's, ev_end's */
 }
 
 bool migrate_enter(struct migrate *m, enum migrate_state state)

@@ -290,6 +290,8 @@ void migrate_ask(struct migrate *m, const char *why);
 void migrate_ask_settled(struct migrate *m);
 /* An attempt to ask has failed. final: asking again would not change it. */
 void migrate_ask_failed(struct migrate *m, const struct err *why, bool final);
+/* A job of the journal: nothing is done, and the record stays: m->err says why. */
+void migrate_leave_as_it_is(struct migrate *m);
 /* The source QEMU has ended and nobody has told the destination: that is done now. */
 void migrate_tell_ended(struct migrate *m);
 /* The session is there: asks. */

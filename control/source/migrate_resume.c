@@ -338,8 +338,7 @@ static void go_on(struct migrate *m)
 	}
 }
 
-/* Nothing is done, and the record stays: m->err says why. */
-static void left_as_it_is(struct migrate *m)
+void migrate_leave_as_it_is(struct migrate *m)
 {
 	event_del(m->ev_answer);
 	if (migrate_enter(m, MIGRATE_ASK))
@@ -354,7 +353,7 @@ static void cannot_tell(struct migrate *m)
 	    "which process was the source QEMU is not known (it is in another pid namespace, or "
 	    "was): look at it, and decide with `adit recover %.8s --run-here` or --drop-here",
 	    m->id);
-	left_as_it_is(m);
+	migrate_leave_as_it_is(m);
 }
 
 /* That monitor is another VM's by now, which is none of our business: the job's QEMU has gone, as
@@ -415,7 +414,7 @@ static void on_whose(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	if (err_is_set(e) || !status) {
 		err_set(&m->err, ERR_QEMU, "the QEMU at %s does not say what it is (%s)",
 			m->config.qmp, err_is_set(e) ? e->text : "no state");
-		left_as_it_is(m);
+		migrate_leave_as_it_is(m);
 	} else if (!is_namesake(m, b)) {
 		migrate_note(m, "the QEMU at %s is another VM's by its name or UUID: let alone",
 			     m->config.qmp);
@@ -429,13 +428,13 @@ static void on_whose(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 			"a QEMU runs at %s, and was to stand still: end it by hand if it is this "
 			"VM; nothing was done",
 			m->config.qmp);
-		left_as_it_is(m);
+		migrate_leave_as_it_is(m);
 	} else {
 		err_set(&m->err, ERR_REFUSED,
 			"the QEMU at %s is in state %s, which the one that was left cannot be in: "
 			"look at it; nothing was done",
 			m->config.qmp, status);
-		left_as_it_is(m);
+		migrate_leave_as_it_is(m);
 	}
 }
 
@@ -468,7 +467,7 @@ void migrate_resume_ready(struct migrate *m)
 void migrate_resume_due(struct migrate *m)
 {
 	err_set(&m->err, ERR_TIMEOUT, "the QEMU at %s does not answer", m->config.qmp);
-	left_as_it_is(m);
+	migrate_leave_as_it_is(m);
 }
 
 void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
@@ -494,7 +493,7 @@ void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
 		else
 			err_prefix(&e, "whether the source QEMU has gone cannot be told");
 		m->err = e;
-		left_as_it_is(m);
+		migrate_leave_as_it_is(m);
 		return;
 	}
 	if (m->pid <= 0 && m->decision == MIGRATE_DECIDE_NOTHING) {

@@ -1,3 +1,4 @@
+/* The table itself: phase.h. */
 #include "control/source/phase.h"
 
 #define TO(state) (1u << MIGRATE_##state)

@@ -78,7 +78,7 @@ done < <(grep -HE '#[[:space:]]*include[[:space:]]*<(event2/|sys/socket|sys/uio|
 # What holds in a phase stands in its side's table (control/source/phase.h, control/destination/job_phase.h).
 while IFS= read -r line; do
 	complain "$line: ask the table of phases, not the enum's order"
-done < <(grep -rnE --include='*.[ch]' '[<>]=?[[:space:]]*(MIGRATE|JOB)_[A-Z]+\>' control |
+done < <(grep -rnE --include='*.[ch]' '([^-][<>]=?[[:space:]]*(MIGRATE|JOB)_[A-Z]+\>|\<(MIGRATE|JOB)_[A-Z]+[[:space:]]*[<>])' control cli lib |
 	grep -E '(MIGRATE|JOB)_(BEGIN|PREPARE|DISKS|RAM|SWITCHOVER|DEVICE|FINISH|ASK|PAGING|CONFIRM|END|UNDO|OVER|WAITING|PREPARING|READY|CLOSING|CLOSED|FINISHING|DECIDED|ASKED|RUNS|CONFIRMED)\>')
 
 while read -r lines file; do

@@ -123,6 +123,27 @@ static void test_source_refuses(void **state)
 	assert_int_equal(m->state, MIGRATE_ASK);
 	migrate_free(m);
 
+	/* asking goes on */
+	m = migrate_new(s.base, &c, &ops, &s, &e);
+	assert_non_null(m);
+	m->state = MIGRATE_ASK;
+	assert_false(migrate_enter(m, MIGRATE_RAM));
+	assert_int_equal(m->state, MIGRATE_ASK);
+	assert_true(event_pending(m->ev_ask, EV_TIMEOUT, NULL));
+	migrate_free(m);
+
+	/* a job of the journal may have been decided long ago: it is left as it is */
+	m = migrate_new(s.base, &c, &ops, &s, &e);
+	assert_non_null(m);
+	snprintf(m->found, sizeof(m->found), "finish");
+	s.ends = 0;
+	assert_false(migrate_enter(m, MIGRATE_CONFIRM));
+	event_base_dispatch(s.base);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.result.outcome, MIGRATE_UNKNOWN);
+	assert_true(s.result.unfinished);
+	migrate_free(m);
+
 	/* an end that is known stays */
 	m = migrate_new(s.base, &c, &ops, &s, &e);
 	assert_non_null(m);
@@ -160,21 +181,77 @@ static void test_destination_refuses(void **state)
 	assert_true(event_pending(j.ev_reap, EV_TIMEOUT, NULL));
 
 	j.state = JOB_DECIDED;
+	event_del(j.ev_reap);
 	assert_false(job_enter(&j, JOB_PREPARING));
-	assert_int_equal(j.state, JOB_DECIDED);
+	assert_int_equal(j.state, JOB_OVER);
+	assert_true(event_pending(j.ev_reap, EV_TIMEOUT, NULL));
+
+	/* a twin that lies: it has no RAM yet, and says that it runs; then the job fails */
+	j.state = JOB_PREPARING;
+	job_force(&j);
+	assert_false(j.forced);
+	j.forced = true;
+	assert_false(job_enter(&j, JOB_FINISHING));
+	assert_int_equal(j.state, JOB_OVER);
 	event_free(j.ev_timer);
 	event_free(j.ev_reap);
 	event_free(j.ev_suspect);
 	event_base_free(base);
 }
 
+/* ---- docs/phases.md ---- */
+
+static void add_ways(char *out, size_t size, unsigned states, bool (*may)(unsigned, unsigned),
+		     const char *(*name)(unsigned))
+{
+	for (unsigned s = 0; s < states; s++) {
+		size_t n = strlen(out);
+
+		n += (size_t)snprintf(out + n, size - n, "| `%s` |", name(s));
+		for (unsigned to = 0, some = 0; to < states; to++)
+			if (may(s, to))
+				n += (size_t)snprintf(out + n, size - n, "%s `%s`",
+						      some++ ? "," : "", name(to));
+		snprintf(out + n, size - n, " |\n");
+	}
+}
+
+static const char *source_name(unsigned s)
+{
+	return migrate_state_name(s);
+}
+
+static const char *destination_name(unsigned s)
+{
+	return job_state_name(s);
+}
+
+static void test_page(void **state)
+{
+	static char page[128 << 10], ways[8192];
+	FILE *f = fopen(ADIT_TOP "/docs/phases.md", "r");
+	size_t n;
+
+	(void)state;
+	assert_non_null(f);
+	n = fread(page, 1, sizeof(page) - 1, f);
+	fclose(f);
+	page[n] = '\0';
+	add_ways(ways, sizeof(ways), MIGRATE_STATES, source_may, source_name);
+	if (!strstr(page, ways))
+		fail_msg("docs/phases.md has not the source's ways:\n%s", ways);
+	ways[0] = '\0';
+	add_ways(ways, sizeof(ways), JOB_STATES, destination_may, destination_name);
+	if (!strstr(page, ways))
+		fail_msg("docs/phases.md has not the destination's ways:\n%s", ways);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_source_table),
-	    cmocka_unit_test(test_destination_table),
-	    cmocka_unit_test(test_source_refuses),
-	    cmocka_unit_test(test_destination_refuses),
+	    cmocka_unit_test(test_source_table),   cmocka_unit_test(test_destination_table),
+	    cmocka_unit_test(test_source_refuses), cmocka_unit_test(test_destination_refuses),
+	    cmocka_unit_test(test_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
