@@ -202,10 +202,16 @@ static void end(struct link *l, const struct err *why)
 {
 	const struct link_ops *ops = l->ops;
 	struct err copy = *why;
+	const char *lost = NULL;
 	int tell = mux_closing(l->mux) && !mux_closed(l->mux);
 
 	if (l->state >= LINK_LINGER)
 		return;
+	/* The far side may have lost its patience first. */
+	if (l->state < LINK_UP && why->code == ERR_CLOSED)
+		lost = tcpinfo_large_unheard(l->transport->fd);
+	if (lost)
+		err_set(&copy, why->code, "%s (%s)", why->text, lost);
 	l->ops = NULL;
 	mux_detach_streams(l->mux, why->code ? why->text : "the peer ended the session");
 	if (tell) {
@@ -568,6 +574,17 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
 	turn(arg);
 }
 
+/* The peer is given up. */
+static void end_silent(struct link *l, struct err *e)
+{
+	const char *lost = tcpinfo_large_lost(l->transport->fd);
+	struct err was = *e;
+
+	if (lost && was.code == ERR_TIMEOUT)
+		err_set(e, was.code, "%s (%s)", was.text, lost);
+	end(l, e);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
@@ -581,9 +598,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (l->state == LINK_LINGER) {
 		linger_over(l);
 	} else if (l->state < LINK_UP && now_us >= l->deadline_us) {
-		if (l->transport->doing)
+		const char *lost = tcpinfo_large_lost(l->transport->fd);
+
+		if (lost || l->transport->doing)
 			err_set(&e, ERR_TIMEOUT, "not connected within %u seconds: %s",
-				l->handshake_ms / 1000, l->transport->doing);
+				l->handshake_ms / 1000, lost ? lost : l->transport->doing);
 		else
 			err_set(&e, ERR_TIMEOUT,
 				"no handshake within %u seconds: is it adit that listens there?",
@@ -598,7 +617,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		if (l->state == LINK_UP) {
 			ask_rtt(l, now_us);
 			if (mux_tick(l->mux, now_us, &e) < 0)
-				end(l, &e);
+				end_silent(l, &e);
 			else
 				ask_turn(l);
 		}

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "tunnel/creds_psk.h"
+#include "tunnel/tcpinfo.h"
 #include "tunnel/transport_ssh.h"
 
 enum {
@@ -138,9 +139,15 @@ static void step(struct session *s)
 	if (r == 0 && go_over(s, &e) == 0)
 		return;
 	left_ms = s->deadline_ms > now_ms ? s->deadline_ms - now_ms : 0;
-	if (!e.code && !left_ms)
+	if (!e.code && !left_ms) {
+		const char *lost = tcpinfo_large_lost(s->ssh->fd);
+
 		err_set(&e, ERR_TIMEOUT, "not connected within %u seconds: %s",
-			s->config.handshake_ms / 1000, s->ssh->doing ? s->ssh->doing : "");
+			s->config.handshake_ms / 1000,
+			lost		? lost
+			: s->ssh->doing ? s->ssh->doing
+					: "");
+	}
 	if (!e.code) {
 		short want = r == TRANSPORT_WANT_WRITE ? EV_READ | EV_WRITE : EV_READ;
 

@@ -117,6 +117,11 @@ static int go_connect(struct transport_ssh *ssh)
 		return TRANSPORT_WANT_READ;
 	if (r != SSH_OK && ssh->proxy && !ssh_get_serverbanner(ssh->session))
 		return no_way(ssh);
+	if (r != SSH_OK && strstr(transport_ssh_words(ssh), strerror(ETIMEDOUT)))
+		return transport_ssh_complain(
+		    ssh, ERR_TIMEOUT,
+		    "no ssh connection (it was connected, but larger packets of this host were not "
+		    "acknowledged: is the path's MTU smaller than this host's?)");
 	if (r != SSH_OK)
 		return transport_ssh_complain(
 		    ssh, ERR_PROTOCOL,
