@@ -533,6 +533,13 @@ struct job *job_new(struct service *s, struct session *session, struct stream *s
 	j->session = session;
 	j->rights = rights_ref(router_rights(s->router, session));
 	snprintf(j->peer, sizeof(j->peer), "%s", session_peer(session));
+	j->share = share_join(&s->shares, j->peer);
+	if (!j->share) {
+		j->session = NULL;
+		stream_refuse(stream, CODE_INTERNAL, "no memory for a job");
+		job_free(j);
+		return NULL;
+	}
 	if (router_watch_session(s->router, session, on_session_end, j, &e) < 0) {
 		j->session = NULL;
 		stream_refuse(stream, CODE_INTERNAL, e.text);
@@ -603,5 +610,6 @@ void job_free(struct job *j)
 	free(j->disks);
 	rights_unref(j->rights);
 	TAILQ_REMOVE(&j->service->jobs, j, listed);
+	share_leave(&j->service->shares, j->share);
 	free(j);
 }

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "control/check.h"
 #include "control/destination/job_phase.h"
+#include "control/destination/job_shares.h"
 #include "control/destination/service.h"
 #include "control/host.h"
 #include "control/qmp.h"
@@ -62,6 +63,7 @@ struct job {
 	char id[COOKIE_JOB_LEN + 1];
 	char route[COOKIE_JOB_LEN + 5]; /* "job:ID" at the router, or empty */
 	char peer[256];
+	struct share *share; /* the peer's; NULL: found in the journal */
 	struct log_ctx about;
 
 	struct vmdesc desc;
@@ -141,6 +143,7 @@ struct service {
 	bool draining;			    /* but no new ones */
 	char host[JOURNAL_HOST_ID_LEN + 1]; /* who this host is to a source that asks again */
 	TAILQ_HEAD(, job) jobs;
+	struct shares shares;	     /* of the peers that have any */
 	struct vms *vms;	     /* launched here, and handed over */
 	struct leftovers *leftovers; /* to be removed, once that can be done */
 	json_t *probes;		     /* what QEMU binaries can do, for check_probe_binary */

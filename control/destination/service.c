@@ -37,30 +37,39 @@ static void give_way(struct job *oldest, unsigned of, const char *why)
 	job_free(oldest);
 }
 
-/* Talks without a job under way are bounded, a peer's and all: the oldest gives way to a new one,
- * which may be the question that a guest waits for. */
-static void make_room(struct service *s, const char *peer)
+static struct job *oldest_idle(const struct service *s, const struct share *of)
 {
-	struct job *j, *own = NULL, *any = NULL;
-	unsigned n = 0, all = 0;
+	struct job *j;
 
 	TAILQ_FOREACH(j, &s->jobs, listed)
+	if (j->share == of && is_idle(j))
+		return j;
+	return NULL;
+}
+
+/* Talks without a job under way are bounded, a peer's and all: the oldest of the peer that has the
+ * most gives way to the new one, of own, which may be the question that a guest waits for. */
+static void make_room(struct service *s, struct share *own)
+{
+	struct share *most;
+	unsigned all = 0;
+	struct job *j;
+
+	shares_reset(&s->shares);
+	TAILQ_FOREACH(j, &s->jobs, listed)
 	{
-		if (!is_idle(j))
+		if (!j->share || !is_idle(j))
 			continue;
 		all++;
-		if (!any)
-			any = j;
-		if (!rights_same_peer(j->peer, peer))
-			continue;
-		n++;
-		if (!own)
-			own = j;
+		j->share->held++;
 	}
-	if (n >= TALKS_MAX)
-		give_way(own, n, "too many jobs of this peer that say nothing");
-	else if (all >= TALKS_ALL_MAX)
-		give_way(any, all, "too many jobs that say nothing");
+	if (own->held > TALKS_MAX) {
+		give_way(oldest_idle(s, own), own->held,
+			 "too many jobs of this peer that say nothing");
+	} else if (all > TALKS_ALL_MAX) {
+		most = shares_fullest(&s->shares, own);
+		give_way(oldest_idle(s, most), most->held, "too many jobs that say nothing");
+	}
 }
 
 static void on_stream(void *ctx, struct session *session, struct stream *stream,
@@ -69,6 +78,7 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 	struct service *s = ctx;
 	struct log_ctx about = {.peer = session_peer(session), .stream = stream_id(stream)};
 	char section[280], reason[STREAM_REASON_MAX];
+	struct job *j;
 
 	(void)target;
 	if (!s->open || !router_rights(s->router, session)->migrate) {
@@ -87,8 +97,9 @@ static void on_stream(void *ctx, struct session *session, struct stream *stream,
 		stream_refuse(stream, CODE_PROTOCOL, "a job's talk is of class control");
 		return;
 	}
-	make_room(s, session_peer(session));
-	job_new(s, session, stream);
+	j = job_new(s, session, stream);
+	if (j)
+		make_room(s, j->share);
 }
 
 struct service *service_new(struct event_base *base, struct router *router,
@@ -104,6 +115,7 @@ struct service *service_new(struct event_base *base, struct router *router,
 	s->router = router;
 	s->config = *config;
 	TAILQ_INIT(&s->jobs);
+	TAILQ_INIT(&s->shares);
 	s->leftovers = leftovers_new(base, e);
 	if (!s->leftovers) {
 		free(s);

@@ -1,0 +1,53 @@
+/* Places of peers: see job_shares.h. */
+#include "control/destination/job_shares.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/rights.h"
+
+struct share *share_join(struct shares *all, const char *peer)
+{
+	struct share *share;
+
+	TAILQ_FOREACH(share, all, listed)
+	{
+		if (rights_same_peer(share->peer, peer)) {
+			share->jobs++;
+			return share;
+		}
+	}
+	share = calloc(1, sizeof(*share));
+	if (!share)
+		return NULL;
+	snprintf(share->peer, sizeof(share->peer), "%s", peer);
+	share->jobs = 1;
+	TAILQ_INSERT_TAIL(all, share, listed);
+	return share;
+}
+
+void share_leave(struct shares *all, struct share *share)
+{
+	if (!share || --share->jobs > 0)
+		return;
+	TAILQ_REMOVE(all, share, listed);
+	free(share);
+}
+
+void shares_reset(struct shares *all)
+{
+	struct share *share;
+
+	TAILQ_FOREACH(share, all, listed)
+	share->held = 0;
+}
+
+struct share *shares_fullest(const struct shares *all, struct share *own)
+{
+	struct share *share, *most = NULL;
+
+	TAILQ_FOREACH(share, all, listed)
+	if (share != own && (!most || share->held > most->held))
+		most = share;
+	return !most || own->held > most->held ? own : most;
+}

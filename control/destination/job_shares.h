@@ -1,0 +1,29 @@
+/*
+ * What each peer has of the places that all peers' jobs share: one record for all jobs of a peer,
+ * so that a count of them is one way along the jobs, however many peers there are.
+ */
+#ifndef ADIT_CONTROL_DESTINATION_JOB_SHARES_H
+#define ADIT_CONTROL_DESTINATION_JOB_SHARES_H
+
+#include <sys/queue.h>
+
+struct share {
+	TAILQ_ENTRY(share) listed;
+	unsigned jobs; /* that have it */
+	unsigned held; /* as last counted */
+	char peer[256];
+};
+
+TAILQ_HEAD(shares, share);
+
+/* That of peer, to be given back with share_leave; NULL when memory is short. */
+struct share *share_join(struct shares *all, const char *peer);
+/* NULL is fine. */
+void share_leave(struct shares *all, struct share *share);
+
+/* Nobody holds anything, for a new count. */
+void shares_reset(struct shares *all);
+/* Who holds most. Of equals own last, who is in the list, and else the one who came first. */
+struct share *shares_fullest(const struct shares *all, struct share *own);
+
+#endif
