@@ -8,7 +8,9 @@
 #include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "proxy/router.h"
 
 enum {
@@ -22,6 +24,8 @@ struct allowed {
 	allowed_answer *fn;
 	void *ctx;
 	struct event next; /* goes on from the loop, where no stream is in a call */
+	struct event late; /* while one is not answered */
+	unsigned answer_ms;
 	unsigned waited;
 	struct err why;
 	char **targets;
@@ -29,13 +33,41 @@ struct allowed {
 	struct stream *streams[AT_ONCE];
 };
 
-/* No bytes pass. */
+/* s is over. */
+static void drop(struct allowed *a, struct stream *s)
+{
+	for (size_t i = 0; i < AT_ONCE; i++)
+		if (a->streams[i] == s)
+			a->streams[i] = NULL;
+	stream_free(s);
+	a->left--;
+	event_active(&a->next, EV_TIMEOUT, 0);
+}
+
+/* The far adit said what is no answer. */
+static void misunderstand(struct allowed *a, struct stream *s)
+{
+	if (!err_is_set(&a->why))
+		err_set(&a->why, ERR_PROTOCOL,
+			"the far adit %s at %s breaks the protocol: its answer to whether it "
+			"takes %s is not understood: look which adit runs there",
+			session_peer(a->session), session_peer_address(a->session),
+			stream_target(s) + strlen(ROUTER_ALLOWED));
+	stream_reset(s, CODE_PROTOCOL, "whether a forward is allowed is answered by RESET alone");
+	drop(a, s);
+}
+
 static size_t on_push(void *ctx, struct stream *s, const uint8_t *data, size_t len)
 {
-	(void)ctx;
-	(void)s;
 	(void)data;
-	return len;
+	(void)len;
+	misunderstand(ctx, s);
+	return 0;
+}
+
+static void on_eof(void *ctx, struct stream *s)
+{
+	misunderstand(ctx, s);
 }
 
 static void on_reset(void *ctx, struct stream *s, enum code code, const char *reason)
@@ -47,18 +79,7 @@ static void on_reset(void *ctx, struct stream *s, enum code code, const char *re
 	if (code != CODE_NONE && !err_is_set(&a->why))
 		err_set(&a->why, ERR_REFUSED, "refused by the far adit: %s",
 			*reason ? reason : code_name(code));
-	for (size_t i = 0; i < AT_ONCE; i++)
-		if (a->streams[i] == s)
-			a->streams[i] = NULL;
-	stream_free(s);
-	a->left--;
-	event_active(&a->next, EV_TIMEOUT, 0);
-}
-
-static void on_eof(void *ctx, struct stream *s)
-{
-	on_reset(ctx, s, CODE_PROTOCOL,
-		 "its answer to whether a forward is allowed is not understood");
+	drop(a, s);
 }
 
 static const struct stream_ops ops = {.push = on_push, .on_eof = on_eof, .on_reset = on_reset};
@@ -86,15 +107,41 @@ static void on_next(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	event_del(&a->late);
 	if (!err_is_set(&a->why))
 		ask_more(a, &e);
-	if (!err_is_set(&a->why) && a->left > 0)
+	if (!err_is_set(&a->why) && a->left > 0) {
+		const struct timeval tv = clock_timeval(a->answer_ms);
+
+		event_add(&a->late, &tv);
 		return; /* with the next answer */
+	}
 	if (e.code == ERR_LIMIT && a->waited++ < LATER_MAX) {
 		event_add(&a->next, &later);
 		return;
 	}
 	e = err_is_set(&a->why) ? a->why : e;
+	a->fn(a->ctx, &e);
+}
+
+/* PINGs are answered, and this is not. */
+static void on_late(evutil_socket_t fd, short what, void *ctx)
+{
+	struct allowed *a = ctx;
+	const char *target = "";
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < AT_ONCE && !*target; i++)
+		if (a->streams[i])
+			target = stream_target(a->streams[i]) + strlen(ROUTER_ALLOWED);
+	err_set(&e, ERR_TIMEOUT,
+		"the far adit %s at %s has not said within %u seconds whether it takes %s: its log "
+		"may say why; start it anew",
+		session_peer(a->session), session_peer_address(a->session), a->answer_ms / 1000,
+		target);
+	event_del(&a->next);
 	a->fn(a->ctx, &e);
 }
 
@@ -108,7 +155,8 @@ static void free_all(struct allowed *a)
 }
 
 struct allowed *allowed_ask(struct event_base *base, struct session *s, const char *const *targets,
-			    size_t count, allowed_answer *fn, void *ctx, struct err *e)
+			    size_t count, unsigned answer_ms, allowed_answer *fn, void *ctx,
+			    struct err *e)
 {
 	struct allowed *a = calloc(1, sizeof(*a));
 
@@ -117,6 +165,7 @@ struct allowed *allowed_ask(struct event_base *base, struct session *s, const ch
 	if (!a || !a->targets)
 		goto fail;
 	a->session = s;
+	a->answer_ms = answer_ms;
 	a->fn = fn;
 	a->ctx = ctx;
 	if (!(session_peer_features(s) & FRAME_FEATURE_ALLOWED))
@@ -125,6 +174,7 @@ struct allowed *allowed_ask(struct event_base *base, struct session *s, const ch
 		if (asprintf(&a->targets[a->count], ROUTER_ALLOWED "%s", targets[a->count]) < 0)
 			goto fail;
 	event_assign(&a->next, base, -1, 0, on_next, a);
+	evtimer_assign(&a->late, base, on_late, a);
 	event_active(&a->next, EV_TIMEOUT, 0);
 	return a;
 fail:
@@ -138,6 +188,7 @@ void allowed_free(struct allowed *a)
 	if (!a)
 		return;
 	event_del(&a->next);
+	event_del(&a->late);
 	for (size_t i = 0; i < AT_ONCE; i++)
 		stream_free(a->streams[i]);
 	free_all(a);

@@ -151,7 +151,8 @@ static void on_ready(void *ctx, struct session *s)
 	if (texts && targets) {
 		for (size_t i = 0; i < t->pair_count; i++)
 			targets[i] = addr_format(&t->pairs[i].remote, texts[i], sizeof(texts[i]));
-		t->allowed = allowed_ask(t->base, s, targets, t->pair_count, on_allowed, t, &e);
+		t->allowed = allowed_ask(t->base, s, targets, t->pair_count, ALLOWED_ANSWER_MS,
+					 on_allowed, t, &e);
 	} else {
 		err_set(&e, ERR_SPACE, "memory is short");
 	}

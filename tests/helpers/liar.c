@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "proxy/relay.h"
+#include "tunnel/frame.h"
 #include "tunnel/listener.h"
 
 enum { STREAMS_MAX = 8192 };
@@ -350,6 +351,7 @@ int main(int argc, char **argv)
 	if (!base || !creds)
 		die("credentials", &e);
 	listener_config_default(&config);
+	config.session.features = FRAME_FEATURE_ALLOWED;
 	if (listens) {
 		if (addr_parse_listen(&a, argv[2], &e) < 0 ||
 		    !listener_new(base, &a, creds, &config, on_session, NULL, &e))

@@ -2,7 +2,8 @@
 # Goal: a target that nobody allowed is refused before adit forward says that it forwards, by one line that names it and
 # the mend, however its path is written, and adit run does not begin its command; one that cannot be reached is told apart
 # from it, at the connection, in the logs of both sides; and the session goes on. What a reload takes away is named in the
-# log of adit serve, and who comes anew has it no more.
+# log of adit serve, and who comes anew has it no more. A far side that never says whether it takes a target is not waited
+# for, nor one that says what is no answer.
 . "$(dirname "$0")/lib.sh"
 need socat
 
@@ -65,3 +66,31 @@ refuses "unix:$T/ok/fine" forward forward DEST --psk "$PSK" -L "unix:$T/refused=
 grep -qF "refused: unix:$T/ok/fine" "$T/serve.log" || fail "the target is not named in the log"
 kill -TERM "$SERVE"
 wait "$SERVE" || fail "adit serve ended with status $?"
+
+# a far side that is there, and says nothing, or what is none of what it may say
+LIAR=$HELPERS/../liar
+[ -x "$LIAR" ] || skip 'the liar is not built'
+mkfifo "$T/tell"
+"$LIAR" listen "127.0.0.1:$PORT" "$PSK" <"$T/tell" >"$T/liar.log" 2>&1 &
+started $!
+exec 5>"$T/tell"
+wait_until 10 "the liar listens" grep -q listening "$T/liar.log"
+lied() {
+    expect_equal "status of $2: $(cat "$T/said")" 1 "$1"
+    expect_equal "lines of $2: $(cat "$T/said")" 1 "$(wc -l <"$T/said")"
+    grep -qE "^adit $2: -L: the far adit psk:.* at 127.0.0.1:$PORT $3" "$T/said" || fail "what $2 says: $(cat "$T/said")"
+}
+timeout 60 "$ADIT" forward --background --pid-file "$T/forward.pid" "tls://127.0.0.1:$PORT" --psk "$PSK" \
+    -L "unix:$T/refused=unix:$T/ok/fine" >"$T/said" 2>&1
+lied $? forward "has not said within 10 seconds whether it takes unix:$T/ok/fine: "
+[ ! -e "$T/forward.pid" ] || fail "a pid file is left"
+timeout 60 "$ADIT" run "tls://127.0.0.1:$PORT" --psk "$PSK" -L "refused=unix:$T/ok/fine" -- touch "$T/begun" >"$T/said" 2>&1 &
+RUN=$!
+started $RUN
+wait_until 10 "adit run asks" grep -q '^stream 1 control allowed/unix:' "$T/liar.log"
+echo "say 1 yes" >&5
+wait $RUN
+lied $? run "breaks the protocol: its answer to whether it takes unix:$T/ok/fine is not understood: "
+[ ! -e "$T/begun" ] || fail "adit run began its command"
+wait_until 10 "the liar hears of it" grep -q '^reset 1 PROTOCOL' "$T/liar.log"
+exec 5>&-

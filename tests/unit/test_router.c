@@ -83,9 +83,62 @@ static void on_reset(void *ctx, struct stream *s, enum code code, const char *re
 
 static const struct stream_ops stream_ops = {pull, push, NULL, on_reset};
 
+/* ---- a far adit that gives no answer to whether it takes a forward, or none that is one ---- */
+
+static enum { HONEST, SILENT, SAYS_DATA, SAYS_EOF } far;
+static struct session *far_session;
+
+static ssize_t pull_lie(void *ctx, struct stream *s, uint8_t *dst, size_t max)
+{
+	(void)ctx;
+	(void)s;
+	if (far == SAYS_EOF)
+		return STREAM_PULL_EOF;
+	memset(dst, 'y', max);
+	return (ssize_t)max;
+}
+
+static void on_lie_reset(void *ctx, struct stream *s, enum code code, const char *reason)
+{
+	if (code != CODE_SESSION)
+		on_reset(ctx, s, code, reason);
+	stream_free(s);
+}
+
+static const struct stream_ops lie_ops = {pull_lie, push, NULL, on_lie_reset};
+
+static void on_question(void *ctx, struct session *s, struct stream *stream,
+			enum stream_class class, const char *target)
+{
+	(void)ctx;
+	(void)s;
+	(void)class;
+	if (strcmp(target, ROUTER_ALLOWED "unix:/fine") == 0) {
+		stream_refuse(stream, CODE_NONE, "");
+		return;
+	}
+	stream_accept(stream, &lie_ops, NULL);
+	if (far != SILENT)
+		stream_ready(stream);
+}
+
+static void on_far_end(void *ctx, struct session *s, const struct err *why)
+{
+	(void)ctx;
+	(void)s;
+	(void)why;
+}
+
+static const struct session_ops far_ops = {.on_open = on_question, .on_end = on_far_end};
+
 static void on_session(void *ctx, struct session *s)
 {
-	router_add_session(ctx, s);
+	if (far == HONEST) {
+		router_add_session(ctx, s);
+		return;
+	}
+	far_session = s;
+	session_set_ops(s, &far_ops, NULL);
 }
 
 static void run(struct event_base *base, const int *flag, int want)
@@ -218,17 +271,22 @@ static void on_said(void *ctx, const struct err *why)
 	asking = NULL;
 }
 
-/* What a peer says to these. */
-static const char *ask(struct ends *k, const char *const *targets, size_t count)
+/* What a peer says to these within so long. */
+static const char *ask_within(struct ends *k, const char *const *targets, size_t count, unsigned ms)
 {
 	struct err e = ERR_INIT;
 
 	said = 0;
-	asking = allowed_ask(k->base, k->s, targets, count, on_said, NULL, &e);
+	asking = allowed_ask(k->base, k->s, targets, count, ms, on_said, NULL, &e);
 	assert_non_null(asking);
 	assert_int_equal(said, 0);
 	run(k->base, &said, 1);
 	return said_why.text;
+}
+
+static const char *ask(struct ends *k, const char *const *targets, size_t count)
+{
+	return ask_within(k, targets, count, 10 * WAIT_MS);
 }
 
 static void test_router_says_which_forward_is_not_allowed(void **state)
@@ -283,6 +341,48 @@ static void test_router_is_not_asked_by_who_may_not_ask(void **state)
 	assert_string_equal(ask(&k, &target, 1), "");
 	session_stats(k.s, &stats);
 	assert_int_equal(stats.streams, 0);
+	finish(&k);
+}
+
+static void test_router_is_not_waited_for_without_an_answer(void **state)
+{
+	const char *targets[] = {"unix:/fine", "unix:/never"};
+	struct ends k;
+
+	(void)state;
+	far = SILENT;
+	begin_with(&k, ROUTER_FEATURES, 4096);
+	assert_string_equal(ask(&k, targets, 1), "");
+	for (int i = 0; i < 2; i++) {
+		assert_non_null(strstr(ask_within(&k, targets, 2, 100), "unix:/never"));
+		assert_non_null(strstr(said_why.text, "the far adit tcp:127.0.0.1"));
+		assert_int_equal(said_why.code, ERR_TIMEOUT);
+		run(k.base, &answers, i + 1);
+		assert_int_equal(answer, CODE_CANCELLED);
+	}
+	far = HONEST;
+	session_free(far_session);
+	finish(&k);
+}
+
+static void test_router_has_no_answer_but_reset(void **state)
+{
+	const char *targets[] = {"unix:/fine", "unix:/never"};
+	struct ends k;
+
+	(void)state;
+	far = SAYS_DATA;
+	begin_with(&k, ROUTER_FEATURES, 4096);
+	for (int i = 0; i < 2; i++) {
+		assert_non_null(strstr(ask(&k, targets, 2), "whether it takes unix:/never"));
+		assert_int_equal(said_why.code, ERR_PROTOCOL);
+		run(k.base, &answers, i + 1);
+		assert_int_equal(answer, CODE_PROTOCOL);
+		far = SAYS_EOF;
+	}
+	assert_string_equal(ask(&k, targets, 1), ""); /* the session goes on */
+	far = HONEST;
+	session_free(far_session);
 	finish(&k);
 }
 
@@ -442,6 +542,8 @@ int main(void)
 	    cmocka_unit_test(test_router_takes_no_descriptor_for_a_target),
 	    cmocka_unit_test(test_router_says_which_forward_is_not_allowed),
 	    cmocka_unit_test(test_router_is_not_asked_by_who_may_not_ask),
+	    cmocka_unit_test(test_router_is_not_waited_for_without_an_answer),
+	    cmocka_unit_test(test_router_has_no_answer_but_reset),
 	    cmocka_unit_test(test_router_says_when_a_session_cannot_be_watched),
 	    cmocka_unit_test(test_router_relay_gives_nothing_to_a_wrong_endpoint),
 	};
