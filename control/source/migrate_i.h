@@ -211,6 +211,7 @@ struct migrate {
 	bool unanswered;       /* QEMU did not say in the undo what it is in */
 	bool settled;	       /* nothing is left to be done: the record goes */
 	bool lost;	       /* no host has all of the VM any more */
+	bool undecided;	       /* an earlier job of this VM waits for its destination's word */
 	unsigned qmp_tries;    /* of a job that is resumed */
 	const char *ask_state; /* the state in which the word was lost */
 	uint64_t ask_since_ms; /* the first question, as long as no answer has brought the job on */
@@ -281,7 +282,9 @@ void migrate_record_if_can(struct migrate *m, const char *state);
 /* Takes over what a record says. ERR_CONFIG when it cannot be understood. */
 int migrate_take_record(struct migrate *m, const json_t *record, struct err *e);
 /* ERR_REFUSED when an earlier job of the same QEMU waits for recovery. */
-int migrate_check_unfinished(const struct migrate *m, struct err *e);
+int migrate_check_unfinished(struct migrate *m, struct err *e);
+/* Whether the destination may run the VM, by a record's state. */
+bool migrate_record_is_decided(const char *state);
 
 /* migrate_resume.c */
 /* The destination's word was lost: from now on it is asked for. */

@@ -91,7 +91,25 @@ static bool same_qemu(const struct migrate *m, const json_t *record)
 	       json_integer_value(json_object_get(record, "started")) == (json_int_t)m->started;
 }
 
-int migrate_check_unfinished(const struct migrate *m, struct err *e)
+bool migrate_record_is_decided(const char *state)
+{
+	return strcmp(state, "finish") == 0 || strcmp(state, "postcopy") == 0 ||
+	       strcmp(state, "confirm") == 0 || strcmp(state, "ended") == 0;
+}
+
+/* An earlier job's record: what becomes of its VM, this one. */
+static int refuse(struct migrate *m, const char *job, const json_t *record, struct err *e)
+{
+	const char *state = json_string_value(json_object_get(record, "state"));
+
+	m->undecided = state && migrate_record_is_decided(state);
+	return err_set(e, ERR_REFUSED,
+		       "an earlier migration of this VM was cut off (job %s)%s: bring it to its "
+		       "end first, with `adit recover %.8s`",
+		       job, m->undecided ? ", and it may run on the destination" : "", job);
+}
+
+int migrate_check_unfinished(struct migrate *m, struct err *e)
 {
 	struct strvec jobs = {0};
 	int rc = journal_list(m->config.state_dir, JOURNAL_SOURCE, &jobs, e);
@@ -112,10 +130,7 @@ int migrate_check_unfinished(const struct migrate *m, struct err *e)
 				     "(job %s): wait for its end",
 				     jobs.at[i]);
 		else if (record && same_qemu(m, record))
-			rc = err_set(e, ERR_REFUSED,
-				     "an earlier migration of this VM was cut off (job %s): bring "
-				     "it to its end first, with `adit recover %.8s`",
-				     jobs.at[i], jobs.at[i]);
+			rc = refuse(m, jobs.at[i], record, e);
 		json_decref(record);
 		journal_close(j);
 	}

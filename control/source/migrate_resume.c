@@ -294,17 +294,10 @@ static void lost_for_good(struct migrate *m)
 		migrate_over(m, MIGRATE_STAYED);
 }
 
-/* Whether the destination may run the VM, by the record. */
-static bool is_decided(const struct migrate *m)
-{
-	return found(m, "finish") || found(m, "postcopy") || found(m, "confirm") ||
-	       found(m, "ended");
-}
-
 /* The record, and whether its QEMU is still there, say what is to be done. */
 static void go_on(struct migrate *m)
 {
-	bool decided = is_decided(m);
+	bool decided = migrate_record_is_decided(m->found);
 
 	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
 		     m->source_gone ? "has gone" : "still lives");
@@ -389,9 +382,10 @@ static bool may_be_it(const struct migrate *m, const char *status)
 	static const char *const left[] = {"paused", "postmigrate", "finish-migrate"};
 
 	if (strcmp(status, "inmigrate") == 0 ||
-	    (strcmp(status, "prelaunch") == 0 && (m->was_running || is_decided(m))))
+	    (strcmp(status, "prelaunch") == 0 &&
+	     (m->was_running || migrate_record_is_decided(m->found))))
 		return false;
-	if (!is_decided(m) || m->decision == MIGRATE_DECIDE_RUN_HERE)
+	if (!migrate_record_is_decided(m->found) || m->decision == MIGRATE_DECIDE_RUN_HERE)
 		return true;
 	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
 		if (strcmp(status, left[i]) == 0)

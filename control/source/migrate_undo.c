@@ -42,7 +42,7 @@ static void maybe_over(struct migrate *m)
 	    clock_ms() - m->talk_begun_ms < THERE_MS)
 		return; /* ev_undo comes again */
 	event_del(m->ev_undo);
-	migrate_over(m, MIGRATE_STAYED);
+	migrate_over(m, m->undecided ? MIGRATE_UNKNOWN : MIGRATE_STAYED);
 }
 
 void migrate_undo_there_done(struct migrate *m)
