@@ -85,17 +85,30 @@ wait_until 10 "adit serve listens" grep -q 'listening on' "$T/few.log"
 few_port=$(sed -n 's/.*listening on [^ ]*:\([0-9]*\) .*/\1/p' "$T/few.log")
 # (what it has inherited may lie above the limit, and counts for nothing)
 descriptors() { find "/proc/$few/fd" -mindepth 1 -printf '%f\n' | awk '$1 < 64 { n++ } END { print n }'; }
+# one session is there already, with a stream that needs no descriptor any more
+near=$(free_port)
+start_forward "tls://127.0.0.1:$few_port" --psk "$T/good" -L "tcp:127.0.0.1:$near=unix:$T/echo"
+exec {stream}<>"/dev/tcp/127.0.0.1/$near"
+# echoes: by then the loop has done all that it had begun
+echoes() {
+    local word
+    printf 'x\n' >&"$stream"
+    read -r -t 10 word <&"$stream" || fail "no echo over a stream that is there"
+    expect_equal "the echo" x "$word"
+}
+echoes
 strangers=()
 for ((left = 64 - $(descriptors); left > 0; left--)); do
     exec {fd}<>"/dev/tcp/127.0.0.1/$few_port"
     strangers+=("$fd")
 done
 wait_until 10 "all descriptors are used" eval '[ "$(descriptors)" = 64 ]'
-sleep 0.3 # (a turn of the loop)
+echoes
 ! grep 'no descriptor is left' "$T/few.log" || fail "a stranger was dropped for nobody"
 exec {fd}<>"/dev/tcp/127.0.0.1/$few_port"
 wait_until 10 "one is dropped for who comes" grep -q 'no descriptor is left' "$T/few.log"
-for fd in "$fd" "${strangers[@]}"; do exec {fd}>&-; done
+echoes
+for fd in "$fd" "$stream" "${strangers[@]}"; do exec {fd}>&-; done
 kill "$few"
 wait "$few" || fail "adit serve with few descriptors ended with $?"
 
