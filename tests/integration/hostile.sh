@@ -49,7 +49,7 @@ declare -A FLOODS=([tcp-tiny]="$HELPERS/hostile 127.0.0.1 PORT tiny 16 60"
 # three, TERM_MS[NAME] from SIGTERM to the end, LOG[NAME] (bytes a minute) and RSS[NAME] (KiB, the most that it grew)
 declare -A P99 MAX NEWCOMER TERM_MS LOG RSS
 hostile_run() {
-    local name=$1 at pid began words=() took=() scheme=tls with=(--psk "$T/good") before
+    local i name=$1 at pid began words=() took=() scheme=tls with=(--psk "$T/good") before
     shift
     [[ $name != tcp-* ]] || scheme=tcp with=(--insecure)
     serve_hostile "$scheme"
