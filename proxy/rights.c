@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/size.h"
 #include "proxy/subject.h"
 
 struct row {
@@ -121,10 +122,8 @@ static void lose(struct lost *l, const char *key, const char *value)
 
 static bool has_rule(const struct rules *rules, const char *pattern)
 {
-	const char *at;
-
-	for (unsigned i = 0; (at = rules_at(rules, i)) != NULL; i++)
-		if (strcmp(at, pattern) == 0)
+	for (const struct rule *r = NULL; (r = rules_next(rules, r)) != NULL;)
+		if (strcmp(rule_text(r), pattern) == 0)
 			return true;
 	return false;
 }
@@ -132,11 +131,9 @@ static bool has_rule(const struct rules *rules, const char *pattern)
 static void lose_rules(struct lost *l, const char *key, const struct rules *old,
 		       const struct rules *now)
 {
-	const char *at;
-
-	for (unsigned i = 0; (at = rules_at(old, i)) != NULL; i++)
-		if (!has_rule(now, at))
-			lose(l, key, at);
+	for (const struct rule *r = NULL; (r = rules_next(old, r)) != NULL;)
+		if (!has_rule(now, rule_text(r)))
+			lose(l, key, rule_text(r));
 }
 
 static void lose_words(struct lost *l, const char *key, const char **old, const char **now)
@@ -149,6 +146,31 @@ static void lose_words(struct lost *l, const char *key, const char **old, const 
 		if (!has || !*has)
 			lose(l, key, *w);
 	}
+}
+
+/* Whose QEMUs run as somebody else by now: as adit's own user, that is root mostly, or another. */
+static void lose_user(struct lost *l, const struct user *old, const struct user *now)
+{
+	char text[2 * USER_NAME_MAX + 1];
+
+	if (!user_is_given(now) ||
+	    (strcmp(old->name, now->name) == 0 && strcmp(old->group, now->group) == 0 &&
+	     old->uid == now->uid && old->gid == now->gid))
+		return;
+	snprintf(text, sizeof(text), "%s%s%s", user_is_given(old) ? old->name : "none",
+		 *old->group ? ":" : "", old->group);
+	lose(l, "launch-user", text);
+}
+
+static void lose_bandwidth(struct lost *l, uint64_t old, uint64_t now)
+{
+	char text[32];
+
+	if (now == 0 || (old > 0 && old <= now))
+		return;
+	if (old > 0)
+		size_format(old, text, sizeof(text) - 2);
+	lose(l, "bandwidth", old > 0 ? strcat(text, "/s") : "none");
 }
 
 char *rights_lost(const struct rights *r, const struct rights *now, char *buf, size_t size)
@@ -164,9 +186,15 @@ char *rights_lost(const struct rights *r, const struct rights *now, char *buf, s
 	lose_rules(&l, "forward", &r->forwards, &now->forwards);
 	lose_rules(&l, "dest-qmp", &r->dest_qmp, &now->dest_qmp);
 	lose_words(&l, "launch", r->launch, now->launch);
+	if (r->launch && now->launch)
+		lose_user(&l, &r->launch_user, &now->launch_user);
+	if (r->launch_hook && (!now->launch_hook || strcmp(r->launch_hook, now->launch_hook) != 0))
+		lose(&l, "launch-hook", r->launch_hook);
 	lose_words(&l, "images", r->images, now->images);
 	if (r->overwrite_images && !now->overwrite_images)
 		lose(&l, "overwrite-images", "yes");
+	if (rights_any(now))
+		lose_bandwidth(&l, r->bandwidth, now->bandwidth);
 	len = strlen(buf);
 	if (l.count > 1)
 		snprintf(buf + len, size - len, ", and %u more", l.count - 1);

@@ -49,7 +49,8 @@ int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e);
 bool rights_any(const struct rights *r);
 
 /* What r has and now has not, as adit.conf has it, for a message: the first of it, and how many
- * more there are. Returns buf; empty when it is all there. */
+ * more there are; a launch-user and a bandwidth ("none": not given) where now has another or a
+ * lower one. Returns buf; empty when it is all there. */
 char *rights_lost(const struct rights *r, const struct rights *now, char *buf, size_t size);
 
 /*

@@ -145,13 +145,14 @@ int rules_add(struct rules *r, const char *pattern, struct err *e)
 	return 0;
 }
 
-const char *rules_at(const struct rules *r, unsigned i)
+const struct rule *rules_next(const struct rules *r, const struct rule *before)
 {
-	const struct rule *rule = r->first;
+	return before ? before->next : r->first;
+}
 
-	while (rule && i--)
-		rule = rule->next;
-	return rule ? rule->text : NULL;
+const char *rule_text(const struct rule *rule)
+{
+	return rule->text;
 }
 
 void rules_fini(struct rules *r)

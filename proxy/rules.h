@@ -24,8 +24,11 @@ int rules_add(struct rules *r, const char *pattern, struct err *e);
  * component never does. */
 int rules_match(const struct rules *r, const struct addr *a);
 
-/* The i-th pattern as it was given; NULL behind the last. */
-const char *rules_at(const struct rules *r, unsigned i);
+/* The first rule, and the one behind another; NULL behind the last. */
+const struct rule *rules_next(const struct rules *r, const struct rule *before);
+
+/* The pattern as it was given. */
+const char *rule_text(const struct rule *rule);
 
 void rules_fini(struct rules *r);
 

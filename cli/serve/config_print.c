@@ -77,10 +77,8 @@ static void print_serve(const struct config *c, const struct config_source *sour
 
 static void print_rules(FILE *out, const char *name, const struct rules *r, size_t skip)
 {
-	const char *text;
-
-	for (unsigned i = 0; (text = rules_at(r, i)) != NULL; i++)
-		line(out, name, text + skip);
+	for (const struct rule *i = NULL; (i = rules_next(r, i)) != NULL;)
+		line(out, name, rule_text(i) + skip);
 }
 
 static void print_peer(const char *pattern, const struct rights *r, uint32_t sessions, FILE *out)

@@ -156,6 +156,8 @@ reload "$expect_reload"
 say 'a cap on what a peer moves'
 sed -e '/^psk/a memory = 1M\nhandshakes = 2' -e "/^\[peer carol\]/,/^\[peer bob\]/s|^forward.*|bandwidth = 4M\nforward = unix:$T/bulk|" "$T/next" >"$T/adit.conf"
 reload "$expect_reload"
+grep -q "peer=psk:carol its session keeps.*: forward = unix:$T/target, and 1 more" "$T/serve.log" ||
+    fail "what carol keeps is not told: $(cat "$T/serve.log")"
 kill "$(cat "$T/c.pid")"
 wait_until 5 'carol goes' gone_file "$T/c.pid"
 TARGET=$T/bulk forward c carol || fail "carol: $(cat "$T/c.log")"

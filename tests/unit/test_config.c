@@ -72,6 +72,7 @@ static void test_config_says_where_of_a_key_with_the_file_s_name(void **state)
 
 static void test_config_reads_what_a_file_says(void **state)
 {
+	const struct rule *rule;
 	const struct rights *r;
 	struct err e = ERR_INIT;
 	struct config *c;
@@ -107,9 +108,11 @@ static void test_config_reads_what_a_file_says(void **state)
 	    "psk:a long name that has more than the fifty bytes which libinih keeps, O=x");
 	assert_true(r->libvirt);
 	r = rights_table_find(c->rights, "psk:b");
-	assert_string_equal(rules_at(&r->forwards, 0), "unix:/a");
-	assert_string_equal(rules_at(&r->forwards, 1), "tcp:h:1");
-	assert_null(rules_at(&r->forwards, 2));
+	rule = rules_next(&r->forwards, NULL);
+	assert_string_equal(rule_text(rule), "unix:/a");
+	rule = rules_next(&r->forwards, rule);
+	assert_string_equal(rule_text(rule), "tcp:h:1");
+	assert_null(rules_next(&r->forwards, rule));
 	assert_string_equal(r->launch[1], "/bin/true");
 	assert_int_equal(r->bandwidth, 3 << 20);
 	assert_int_equal(r->sessions_max, 2);

@@ -260,6 +260,66 @@ static void test_rights_lost_are_named(void **state)
 	rights_unref(now);
 }
 
+/* Rights of one who may have VMs launched. */
+static struct rights *launches(const char *user, const char *group, uid_t uid, uint64_t bandwidth)
+{
+	struct rights *r = rights_new();
+	struct err e = ERR_INIT;
+
+	r->migrate = true;
+	r->bandwidth = bandwidth;
+	assert_int_equal(rights_add_launch(r, "/q", &e), 0);
+	snprintf(r->launch_user.name, sizeof(r->launch_user.name), "%s", user);
+	snprintf(r->launch_user.group, sizeof(r->launch_user.group), "%s", group);
+	r->launch_user.uid = uid;
+	return r;
+}
+
+static void test_rights_lost_are_those_that_are_bounded_too(void **state)
+{
+	static const struct {
+		const char *user, *group;
+		uid_t uid;
+		uint64_t bandwidth;
+		const char *then_user, *then_group;
+		uid_t then_uid;
+		uint64_t then_bandwidth;
+		const char *lost;
+	} cases[] = {
+	    {"", "", 0, 0, "vm", "", 7, 0, "launch-user = none"},
+	    {"vm", "kvm", 7, 0, "vm", "", 7, 0, "launch-user = vm:kvm"},
+	    {"vm", "", 7, 0, "vm", "", 8, 0, "launch-user = vm"},
+	    {"vm", "", 7, 0, "vm", "", 7, 0, ""},
+	    {"vm", "", 7, 0, "", "", 0, 0, ""},
+	    {"", "", 0, 0, "", "", 0, 1 << 20, "bandwidth = none"},
+	    {"", "", 0, 2 << 20, "", "", 0, 1 << 20, "bandwidth = 2.0 MiB/s"},
+	    {"", "", 0, 1 << 20, "", "", 0, 2 << 20, ""},
+	    {"", "", 0, 1 << 20, "", "", 0, 0, ""},
+	    {"", "", 0, 0, "vm", "", 7, 1, "launch-user = none, and 1 more"},
+	};
+	struct rights *old, *now;
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		old = launches(cases[i].user, cases[i].group, cases[i].uid, cases[i].bandwidth);
+		now = launches(cases[i].then_user, cases[i].then_group, cases[i].then_uid,
+			       cases[i].then_bandwidth);
+		assert_string_equal(rights_lost(old, now, text, sizeof(text)), cases[i].lost);
+		rights_unref(old);
+		rights_unref(now);
+	}
+	/* A program that starts VMs is one that the peer has, or another. */
+	old = launches("", "", 0, 0);
+	now = launches("", "", 0, 0);
+	old->launch_hook = strdup("/hook");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "launch-hook = /hook");
+	now->launch_hook = strdup("/hook");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "");
+	rights_unref(old);
+	rights_unref(now);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +330,7 @@ int main(void)
 	    cmocka_unit_test(test_rights_outlive_their_table),
 	    cmocka_unit_test(test_rights_section_is_what_a_peer_needs),
 	    cmocka_unit_test(test_rights_lost_are_named),
+	    cmocka_unit_test(test_rights_lost_are_those_that_are_bounded_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
