@@ -25,7 +25,7 @@
 enum {
 	BEGIN_MS = 15000,   /* from the talk's opening to BEGIN */
 	JOBS_MAX = 64,	    /* of a peer: each is processes and memory here */
-	JOBS_ALL_MAX = 256, /* of all peers */
+	JOBS_ALL_MAX = 256, /* of all peers; beyond it, who has less than an equal part */
 	SUSPECT_MS = 700,
 	UNDO_SAY_MS = 3000, /* the source waits for 5 s */
 	CLOSING_MS = 60000, /* QEMU ends its exports; the guest stands still */
@@ -307,6 +307,7 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 {
 	struct err e = ERR_INIT;
 	const struct job *other;
+	unsigned all;
 
 	POINT("d-begin");
 	snprintf(j->id, sizeof(j->id), "%s", json_string_value(json_object_get(msg, "job")));
@@ -316,19 +317,18 @@ static void begin(struct job *j, const json_t *msg, bool only_check)
 		job_fail(j, &e);
 		return;
 	}
-	if (service_jobs_of(j->service, j->peer) >= JOBS_MAX) {
-		err_set(&e, ERR_LIMIT,
-			"%d migrations of this peer are under way there, the most allowed: try "
-			"again when one has ended",
-			JOBS_MAX);
-		job_fail(j, &e);
-		return;
-	}
-	if (service_jobs(j->service) >= JOBS_ALL_MAX) {
-		err_set(&e, ERR_LIMIT,
-			"%d migrations are under way there, the most allowed: try again when one "
-			"has ended",
-			JOBS_ALL_MAX);
+	all = service_count_jobs(j->service);
+	if (!shares_admit(&j->service->shares, j->share, all, JOBS_MAX, JOBS_ALL_MAX)) {
+		if (j->share->held >= JOBS_MAX)
+			err_set(&e, ERR_LIMIT,
+				"%d migrations of this peer are under way there, the most allowed: "
+				"try again when one has ended",
+				JOBS_MAX);
+		else
+			err_set(&e, ERR_LIMIT,
+				"%u migrations are under way there, the most allowed, and of this "
+				"peer its part: try again when one has ended",
+				all);
 		job_fail(j, &e);
 		return;
 	}

@@ -152,8 +152,9 @@ struct service {
 	unsigned long long found_until_ms;
 };
 
-/* service.c: how many of that peer are under way, but for questions about one. */
-unsigned service_jobs_of(const struct service *s, const char *peer);
+/* service.c: counts what each peer has under way (share->held), but for questions about a job; of
+ * all. */
+unsigned service_count_jobs(struct service *s);
 
 /* job.c */
 struct job *job_new(struct service *s, struct session *session, struct stream *stream);

@@ -51,3 +51,18 @@ struct share *shares_fullest(const struct shares *all, struct share *own)
 		most = share;
 	return !most || own->held > most->held ? own : most;
 }
+
+bool shares_admit(const struct shares *of, const struct share *own, unsigned all, unsigned max,
+		  unsigned max_all)
+{
+	const struct share *share;
+	unsigned peers = 0;
+
+	if (own->held >= max)
+		return false;
+	if (all < max_all || own->held == 0)
+		return true;
+	TAILQ_FOREACH(share, of, listed)
+	peers += share->held > 0;
+	return own->held < max_all / peers;
+}

@@ -5,6 +5,7 @@
 #ifndef ADIT_CONTROL_DESTINATION_JOB_SHARES_H
 #define ADIT_CONTROL_DESTINATION_JOB_SHARES_H
 
+#include <stdbool.h>
 #include <sys/queue.h>
 
 struct share {
@@ -25,5 +26,11 @@ void share_leave(struct shares *all, struct share *share);
 void shares_reset(struct shares *all);
 /* Who holds most. Of equals own last, who is in the list, and else the one who came first. */
 struct share *shares_fullest(const struct shares *all, struct share *own);
+
+/* Whether own may hold one more, where each may hold max. From max_all on, of all of them, only
+ * who holds less than an equal part of these, or nothing. all: what is held, also by nobody in
+ * the list. */
+bool shares_admit(const struct shares *of, const struct share *own, unsigned all, unsigned max,
+		  unsigned max_all);
 
 #endif

@@ -208,13 +208,20 @@ static bool is_under_way(const struct job *j)
 	       (j->state != JOB_OVER || j->undoing || j->putting_back || j->unsaved);
 }
 
-unsigned service_jobs_of(const struct service *s, const char *peer)
+unsigned service_count_jobs(struct service *s)
 {
 	const struct job *j;
 	unsigned n = 0;
 
+	shares_reset(&s->shares);
 	TAILQ_FOREACH(j, &s->jobs, listed)
-	n += is_under_way(j) && j->state != JOB_ASKED && rights_same_peer(j->peer, peer);
+	{
+		if (!is_under_way(j) || j->state == JOB_ASKED)
+			continue;
+		n++;
+		if (j->share)
+			j->share->held++;
+	}
 	return n;
 }
 
