@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/common/inherited.h"
 #include "cli/common/suggest.h"
+#include "tunnel/transport_ssh.h"
 #include "cli/common/usage.h"
 
 static const struct command {
@@ -74,6 +75,7 @@ static void prepare(void)
 	sigset_t none;
 
 	inherited_save();
+	transport_ssh_prepare();
 	signal(SIGPIPE, SIG_IGN);
 	/* Whoever starts us may have blocked signals that we are ended by, or that tell of a
 	 * child's end; with SIGCHLD ignored there would be no status to wait for. */

@@ -29,6 +29,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "tunnel/session.h"
+#include "tunnel/transport_ssh.h"
 
 enum { WORDS_MAX = 4096 /* of one owner; a source says fewer, a peer may try */ };
 
@@ -349,6 +350,8 @@ struct adit_loop *adit_loop_new(struct adit_error *error)
 	int rc;
 
 	log_begin();
+	/* here, in the program's own thread, and not in the loop's */
+	transport_ssh_prepare();
 	if (!loop) {
 		err_set(&e, ERR_SPACE, "no memory for a loop");
 		loop_error(error, &e);

@@ -399,6 +399,11 @@ static void have_ssh_jump(void)
 	setenv("OPENSSH_PROXYJUMP", "1", 1);
 }
 
+void transport_ssh_prepare(void)
+{
+	pthread_once(&jumps_once, have_ssh_jump);
+}
+
 /* Takes user, host and port, and what the configuration has for them. */
 static int configure(struct transport_ssh *ssh, const struct addr_dest *d, const char *config_file,
 		     struct err *e)
@@ -468,7 +473,7 @@ struct transport *transport_ssh_new(const struct addr_dest *d, const struct tran
 	}
 	ssh->t.ops = &ssh_ops;
 	ssh->t.fd = ssh->t.fd_out = ssh->proxy_said = -1;
-	pthread_once(&jumps_once, have_ssh_jump);
+	transport_ssh_prepare();
 	transport_ssh_io_init(ssh);
 	ssh->may_split = strcmp(c->request, "mux") == 0;
 	ssh->session = ssh_new();

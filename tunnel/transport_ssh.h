@@ -17,6 +17,11 @@ struct transport_ssh_config {
 	const char *request;	 /* what the far adit is asked for, behind the greeting */
 };
 
+/* Sets a variable of the environment by which libssh leaves jump hosts to ssh, once. While there is
+ * one thread only: others may read the environment. transport_ssh_new does it where it has not been
+ * done. */
+void transport_ssh_prepare(void);
+
 /* Reads ssh's configuration for d (identity: the user; port 0: as the configuration says,
  * else 22). Nothing is connected yet, and no other call than the two below, and free, is
  * legal before transport_ssh_begin. ERR_CONFIG, ERR_SYSTEM. */

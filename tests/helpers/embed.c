@@ -173,6 +173,11 @@ int main(void)
 		failed("loop", &e);
 		return 1;
 	}
+	/* set in this thread, not later in the loop's (docs/libadit.md) */
+	if (!getenv("OPENSSH_PROXYJUMP")) {
+		fprintf(stderr, "adit_loop_new has not set OPENSSH_PROXYJUMP\n");
+		return 1;
+	}
 	while (more) {
 		struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
 					{.fd = adit_loop_fd(loop), .events = POLLIN}};
