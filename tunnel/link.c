@@ -207,8 +207,9 @@ static void end(struct link *l, const struct err *why)
 
 	if (l->state >= LINK_LINGER)
 		return;
-	/* The far side may have lost its patience first. */
-	if (l->state < LINK_UP && why->code == ERR_CLOSED)
+	/* The far side may have lost its patience first, and not know why. (Where it is ours,
+	 * end_silent has said it.) */
+	if ((l->state < LINK_UP && why->code == ERR_CLOSED) || (!tell && why->code == ERR_TIMEOUT))
 		lost = tcpinfo_large_unheard(l->transport->fd);
 	if (lost)
 		err_set(&copy, why->code, "%s (%s)", why->text, lost);

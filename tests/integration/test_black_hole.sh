@@ -2,7 +2,10 @@
 # Goal: where small packets pass and large ones are lost, in either direction, as behind a path of a smaller MTU that nobody
 # tells of, the attempt ends with one line that names that as the likely cause: over TLS with certificates, and over ssh;
 # and so does a session that such a path has cut. Where nothing is lost, nothing is said of it.
-[ -n "${ADIT_TEST_INSIDE:-}" ] || ! unshare -mn true 2>/dev/null || ADIT_TEST_INSIDE=1 exec unshare -mn bash "$0"
+# (a namespace of processes too: the connections of sshd that wait behind a hole would outlive the test, and hold its output)
+alone=(--mount --net --pid --fork --kill-child --mount-proc)
+[ -n "${ADIT_TEST_INSIDE:-}" ] || ! unshare "${alone[@]}" true 2>/dev/null ||
+    ADIT_TEST_INSIDE=1 exec unshare "${alone[@]}" bash "$0"
 . "$(dirname "$0")/lib.sh"
 [ -n "${ADIT_TEST_INSIDE:-}" ] || skip "networks may not be made here"
 . "$(dirname "$0")/ssh.sh"
@@ -92,9 +95,8 @@ hole there 1200
 head -c 200000 /dev/zero | timeout 5 socat -t5 - "UNIX:$T/near" >/dev/null 2>&1
 wait_until 60 "the session ends" gone "$FORWARD"
 say "a session: $(cat "$T/forward.log")"
-grep -q 'session lost: ' "$T/forward.log" || fail "a session: $(cat "$T/forward.log")"
-grep -hE 'ended: nothing was heard|session lost: nothing was heard' "$T/serve.log" "$T/forward.log" | grep -qE "$theirs|$ours" ||
-    fail "a session, and why it was lost: $(cat "$T/serve.log")"
+# (all that is under way is large: the far host hears nothing, and only this one knows what became of it)
+grep 'session lost: .*nothing was heard' "$T/forward.log" | grep -q "$ours" || fail "a session, and why it was lost: $(cat "$T/forward.log")"
 hole none
 end_serve
 # a server that says nothing has lost no packets
