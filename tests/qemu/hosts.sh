@@ -11,7 +11,7 @@ in_host() {
     nsenter --net="/proc/${HOST_PID[$host]}/ns/net" -- "$@"
 }
 
-host_has_own_net() { [ "$(readlink "/proc/$1/ns/net" 2>/dev/null)" != "$(readlink /proc/self/ns/net)" ]; }
+host_has_own_net() { [ ! "/proc/$1/ns/net" -ef /proc/self/ns/net ]; }
 
 host_make() {
     # the process only holds the namespace; with it the namespace goes
@@ -185,7 +185,7 @@ unix_listeners() { in_host "$1" ss -Hlx | awk '$5 != "*" { print $5 }' | sort -u
 host_processes() {
     local d
     for d in /proc/[0-9]*; do
-        [ "$(readlink "$d/ns/net" 2>/dev/null)" = "$(readlink "/proc/${HOST_PID[$1]}/ns/net")" ] || continue
+        [ "$d/ns/net" -ef "/proc/${HOST_PID[$1]}/ns/net" ] || continue
         printf '%s %s\n' "${d#/proc/}" "$({ tr '\0' ' ' <"$d/cmdline"; } 2>/dev/null)"
     done | sort -n
 }
