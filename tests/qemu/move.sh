@@ -120,7 +120,8 @@ move_phase() {
 phase_is() {
     proc_runs "$MIGRATE" || fail "adit migrate ended early: $(tail -n 1 "$T/$MIGRATE.log")"
     case $2 in
-    mirror) [ "$(vm_query "${1}2" query-block-jobs '[.[] | select(.status == "running" and .offset > 0)] | length')" -gt 0 ] ;;
+    # (one is "paused" for a moment while QEMU drains its disk, as the next one's begin has it do)
+    mirror) [ "$(vm_query "${1}2" query-block-jobs '[.[] | select((.ready | not) and .offset > 0)] | length')" -gt 0 ] ;;
     ram) [ "$(vm_query "${1}2" query-migrate 'select(.status == "active").ram.transferred // 0')" -gt 500000 ] ;;
     esac
 }
