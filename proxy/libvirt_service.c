@@ -458,8 +458,8 @@ static int check_place(const struct libvirt_service *v, const char *dir, const c
 	return 0;
 }
 
-/* Why a peer may not hold one more; NULL when it may. */
-static const char *check_count(const struct visit *n)
+/* Whether a peer may hold one more; 0, or ERR_LIMIT. */
+static int check_count(const struct visit *n, struct err *e)
 {
 	const struct visit *v;
 	const struct hold *h;
@@ -467,23 +467,28 @@ static const char *check_count(const struct visit *n)
 
 	LIST_FOREACH(v, &n->service->visits, link)
 	{
+		unsigned held = 0;
+
 		LIST_FOREACH(h, &v->holds, link)
-		{
-			all++;
-			own += rights_same_peer(v->peer, n->peer);
-		}
+		held++;
+		all += held;
+		if (held && rights_same_peer(v->peer, n->peer))
+			own += held;
 	}
 	if (own >= HOLDS_MAX)
-		return "64 migrations of this peer are announced there, the most at once";
+		return err_set(e, ERR_LIMIT,
+			       "%d migrations of this peer are announced there, the most at once",
+			       HOLDS_MAX);
 	if (all >= HOLDS_ALL_MAX)
-		return "512 migrations are announced there, the most at once";
-	return NULL;
+		return err_set(e, ERR_LIMIT, "%d migrations are announced there, the most at once",
+			       HOLDS_ALL_MAX);
+	return 0;
 }
 
 /* words is ID/DIR. */
 static void open_hold(struct visit *n, struct stream *stream, const char *words)
 {
-	const char *dir = words + strcspn(words, "/"), *path, *why;
+	const char *dir = words + strcspn(words, "/"), *path;
 	struct err e = ERR_INIT;
 	struct log_ctx ctx;
 	struct hold *h;
@@ -496,9 +501,8 @@ static void open_hold(struct visit *n, struct stream *stream, const char *words)
 		refuse(n, stream, CODE_PROTOCOL, "the ID is to be 8 hexadecimal digits");
 		return;
 	}
-	why = check_count(n);
-	if (why) {
-		refuse(n, stream, CODE_LIMIT, why);
+	if (check_count(n, &e) < 0) {
+		refuse(n, stream, CODE_LIMIT, e.text);
 		return;
 	}
 	h = calloc(1, sizeof(*h));

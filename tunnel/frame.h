@@ -48,8 +48,7 @@ enum frame_type {
 
 /* Feature bits of HELLO. */
 enum {
-	FRAME_FEATURE_RESUME =
-	    1u << 0, /* can take a session up again at next_seq: the place of it */
+	FRAME_FEATURE_RESUME = 1u << 0,	 /* kept: to take a session up again at next_seq */
 	FRAME_FEATURE_ALLOWED = 1u << 1, /* says whether a target is allowed (proxy/allowed.h) */
 };
 

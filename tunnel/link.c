@@ -196,13 +196,21 @@ static void start_linger(struct link *l)
 	ask_turn(l);
 }
 
+/* Adds lost (tcpinfo.h) to the reason; NULL: there is nothing to add. */
+static void add_lost(struct err *e, const char *lost)
+{
+	struct err was = *e;
+
+	if (lost)
+		err_set(e, was.code, "%s (%s)", was.text, lost);
+}
+
 /* Tells the owner, once, that it is over. A link that has to tell the peer why
  * (our own CLOSE is queued) lingers for that; any other goes with leave(). */
 static void end(struct link *l, const struct err *why)
 {
 	const struct link_ops *ops = l->ops;
 	struct err copy = *why;
-	const char *lost = NULL;
 	int tell = mux_closing(l->mux) && !mux_closed(l->mux);
 
 	if (l->state >= LINK_LINGER)
@@ -210,9 +218,7 @@ static void end(struct link *l, const struct err *why)
 	/* The far side may have lost its patience first, and not know why. (Where it is ours,
 	 * end_silent has said it.) */
 	if ((l->state < LINK_UP && why->code == ERR_CLOSED) || (!tell && why->code == ERR_TIMEOUT))
-		lost = tcpinfo_large_unheard(l->transport->fd);
-	if (lost)
-		err_set(&copy, why->code, "%s (%s)", why->text, lost);
+		add_lost(&copy, tcpinfo_large_unheard(l->transport->fd));
 	l->ops = NULL;
 	mux_detach_streams(l->mux, why->code ? why->text : "the peer ended the session");
 	if (tell) {
@@ -578,11 +584,8 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
 /* The peer is given up. */
 static void end_silent(struct link *l, struct err *e)
 {
-	const char *lost = tcpinfo_large_lost(l->transport->fd);
-	struct err was = *e;
-
-	if (lost && was.code == ERR_TIMEOUT)
-		err_set(e, was.code, "%s (%s)", was.text, lost);
+	if (e->code == ERR_TIMEOUT)
+		add_lost(e, tcpinfo_large_lost(l->transport->fd));
 	end(l, e);
 }
 

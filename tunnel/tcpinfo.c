@@ -4,19 +4,23 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+static int get(int fd, struct tcp_info *info)
+{
+	socklen_t len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info)); /* what an older kernel does not know stays 0 */
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len);
+}
+
 uint32_t tcpinfo_min_rtt_us(int fd)
 {
 	struct tcp_info info;
-	socklen_t len = sizeof(info);
 
-	info.tcpi_min_rtt = 0;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
-	    len < offsetof(struct tcp_info, tcpi_min_rtt) + sizeof(info.tcpi_min_rtt))
+	if (get(fd, &info) < 0)
 		return 0;
 	/* The kernel says "unknown" with all bits set. */
 	return info.tcpi_min_rtt == UINT32_MAX ? 0 : info.tcpi_min_rtt;
@@ -30,10 +34,8 @@ int tcpinfo_end_arrived(int fd)
 		CLOSED = 7
 	}; /* the kernel's numbers, RFC 793's names */
 	struct tcp_info info;
-	socklen_t len = sizeof(info);
 
-	info.tcpi_state = 0;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+	if (get(fd, &info) < 0)
 		return 0;
 	return info.tcpi_state == FIN_WAIT2 || info.tcpi_state == TIME_WAIT ||
 	       info.tcpi_state == CLOSED;
@@ -42,14 +44,6 @@ int tcpinfo_end_arrived(int fd)
 /* Smaller packets pass everywhere (RFC 791), and what hosts say before their first large words is
  * smaller: a banner, a TLS hello. */
 enum { LARGE = 512 };
-
-static int get(int fd, struct tcp_info *info)
-{
-	socklen_t len = sizeof(*info);
-
-	memset(info, 0, sizeof(*info)); /* what an older kernel does not know stays 0 */
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len);
-}
 
 const char *tcpinfo_large_unheard(int fd)
 {

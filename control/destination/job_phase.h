@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 
-/* What is allowed in each: docs/phases.md has the picture. */
 enum job_state {
 	JOB_WAITING,   /* the talk is open, BEGIN has not come */
 	JOB_PREPARING, /* checks, images, twin, monitor; no stream yet */

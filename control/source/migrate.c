@@ -4,7 +4,7 @@
  *
  * How it works. The job holds three conversations: with its own QEMU (QMP), with
  * the destination's adit (cookies over a control stream), and with its owner
- * (ops). Each state waits for one thing, named beside it in migrate_i.h; what
+ * (ops). Each state waits for one thing, named beside it in phase.h; what
  * comes moves the job on, and a failure anywhere goes through migrate_fail to
  * MIGRATE_UNDO, which puts the source back and lets the destination do the same.
  *

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 
-/* What is allowed in each: docs/phases.md has the picture. */
 enum migrate_state {
 	MIGRATE_BEGIN,	    /* the VM is being read; nothing has happened */
 	MIGRATE_PREPARE,    /* the destination checks, makes disks and twin; source untouched */

@@ -81,10 +81,12 @@ firewall_expect_connections 1
 firewall_show
 
 say 'the lines of "Hosts with nothing but ssh"'
-# what ssh itself has to know here
-mkdir -p /root/.ssh
-on_host src mount -t tmpfs -o mode=700 none /root/.ssh
-on_host src cp "$T/ssh/config" /root/.ssh/config
+# what ssh itself has to know here, in its user's home, which is left alone
+home=$(getent passwd "$(id -u)" | cut -d: -f6)
+mkdir "$T/home-there"
+on_host src sh -euc 'mount -t tmpfs none "$1"; mkdir "$1/upper" "$1/work"
+    mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$2"
+    install -d -m 700 "$2/.ssh"; cp "$3" "$2/.ssh/config"' sh "$T/home-there" "$home" "$T/ssh/config"
 for host in src dst; do
     on_host $host install -d -m 700 /run/move
 done
