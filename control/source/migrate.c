@@ -4,9 +4,9 @@
  *
  * How it works. The job holds three conversations: with its own QEMU (QMP), with
  * the destination's adit (cookies over a control stream), and with its owner
- * (ops). Each state waits for one thing, named beside it in phase.h; what
- * comes moves the job on, and a failure anywhere goes through migrate_fail to
- * MIGRATE_UNDO, which puts the source back and lets the destination do the same.
+ * (ops). Each phase is a file, phase_NAME.c, that says what it takes of them and where it may go;
+ * what comes moves the job on, and a failure anywhere goes through migrate_fail to MIGRATE_UNDO,
+ * which puts the source back and lets the destination do the same.
  *
  * The one rule that nothing bends: from FINISH on the destination may run the VM, so
  * the source VM is resumed only on the destination's word that it does not and
@@ -16,84 +16,12 @@
  */
 #include "control/source/migrate_i.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-
-enum { SUSPECT_MS = 1000 /* how long a better reason is waited for */ };
-
-static void refuse(struct migrate *m, enum migrate_state state)
-{
-	struct err e = ERR_INIT;
-
-	err_set(&e, ERR_SYSTEM, "a fault of adit's own: there is no way from phase %s to %s",
-		migrate_state_name(m->state), migrate_state_name(state));
-	log_error(&m->about, "%s", e.text);
-	if (m->state == MIGRATE_BEGIN && *m->found) { /* it may have been decided long ago */
-		m->err = e;
-		migrate_leave_as_it_is(m);
-	} else if (phase_is(m->state, PHASE_RETURNS)) {
-		migrate_fail(m, &e);
-	} else if (phase_is(m->state, PHASE_ASKS)) {
-		migrate_ask(m, e.text);
-	} else if (m->state == MIGRATE_ASK) {
-		migrate_ask_failed(m, &e, false);
-	}
-	/* the others' timers go on: ev_answer's, ev_undo's, ev_end's */
-}
-
-bool migrate_enter(struct migrate *m, enum migrate_state state)
-{
-	if (!phase_may(m->state, state)) {
-		refuse(m, state);
-		return false;
-	}
-	log_debug(&m->about, "%s -> %s", migrate_state_name(m->state), migrate_state_name(state));
-	m->state = state;
-	if (state == MIGRATE_OVER)
-		return true;
-	m->progress.phase = migrate_state_name(state);
-	if (m->ops && m->ops->on_phase)
-		m->ops->on_phase(m->ctx, m->progress.phase);
-	return true;
-}
-
-void migrate_arm(struct event *ev, uint64_t ms)
-{
-	struct timeval tv = clock_timeval(ms);
-
-	event_add(ev, &tv);
-}
-
-void migrate_note(struct migrate *m, const char *fmt, ...)
-{
-	char text[ERR_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	err_printable(text);
-	if (m->ops && m->ops->on_note)
-		m->ops->on_note(m->ctx, text);
-}
-
-void migrate_over(struct migrate *m, enum migrate_outcome outcome)
-{
-	if (!migrate_enter(m, MIGRATE_OVER))
-		return;
-	m->outcome = outcome;
-	if (m->settled)
-		journal_remove(m->journal);
-	else
-		journal_close(m->journal);
-	m->journal = NULL;
-	event_active(m->ev_end, EV_TIMEOUT, 1);
-}
 
 /* From the loop: the result, and nothing after it. */
 static void on_end(evutil_socket_t fd, short what, void *ctx)
@@ -129,46 +57,6 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	ops->on_end(m->ctx, &r);
 }
 
-void migrate_fail(struct migrate *m, const struct err *e)
-{
-	if (phase_is(m->state, PHASE_SETTLES)) {
-		log_debug(&m->about, "after the end: %s", e->text);
-		return;
-	}
-	if (m->state == MIGRATE_DEVICE && m->postcopy && !m->aborted_there) {
-		/* It may have begun there, and then it cannot go on here. */
-		event_del(m->ev_suspect);
-		migrate_ask(m, e->text);
-		return;
-	}
-	m->err = *e;
-	event_del(m->ev_suspect);
-	event_del(m->ev_timeout);
-	event_del(m->ev_answer);
-	event_del(m->ev_ask);
-	migrate_undo(m);
-}
-
-void migrate_suspect(struct migrate *m, const struct err *e)
-{
-	if (!phase_is(m->state, PHASE_RETURNS))
-		return;
-	if (!err_is_set(&m->suspect)) {
-		m->suspect = *e;
-		migrate_arm(m->ev_suspect, SUSPECT_MS);
-	}
-}
-
-static void on_suspect(evutil_socket_t fd, short what, void *ctx)
-{
-	struct migrate *m = ctx;
-
-	(void)fd;
-	(void)what;
-	if (phase_is(m->state, PHASE_RETURNS))
-		migrate_fail(m, &m->suspect);
-}
-
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
@@ -178,19 +66,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
 bool migrate_cancel(struct migrate *m)
 {
-	struct err e = ERR_INIT;
-
-	m->cancelled = true;
-	if (m->state == MIGRATE_ASK) {
-		err_set(&e, ERR_CANCELLED, "asking was cancelled");
-		migrate_ask_failed(m, &e, true);
-		return false;
-	}
-	if (!phase_is(m->state, PHASE_RETURNS) || (m->state == MIGRATE_DEVICE && m->postcopy))
-		return m->state == MIGRATE_UNDO;
-	err_set(&e, ERR_CANCELLED, "cancelled");
-	migrate_fail(m, &e);
-	return true;
+	return migrate_phase(m)->cancel && migrate_phase(m)->cancel(m);
 }
 
 /* ---- life ---- */
@@ -230,27 +106,21 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 		err_set(e, ERR_SPACE, "no memory for a job");
 		return NULL;
 	}
-	m->base = base;
+	m->phases = migrate_phases;
 	m->ram_fd = -1;
 	m->ops = ops;
 	m->ctx = ctx;
 	m->about.job = m->id;
 	m->start_ms = clock_ms();
-	m->progress.phase = migrate_state_name(MIGRATE_BEGIN);
+	m->progress.phase = migrate_state_name(m);
 	m->progress.remaining_s = -1;
 	m->wish = wish_of(config);
 	m->rate = rate_new(config->limits.max_bandwidth);
 	m->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, m);
-	m->ev_timeout = evtimer_new(base, migrate_timeout_due, m);
-	m->ev_suspect = evtimer_new(base, on_suspect, m);
-	m->ev_answer = evtimer_new(base, migrate_answer_due, m);
-	m->ev_undo = evtimer_new(base, migrate_undo_due, m);
-	m->ev_ask = evtimer_new(base, migrate_ask_due, m);
-	m->ev_disks = evtimer_new(base, migrate_disks_due, m);
 	m->ev_stall = evtimer_new(base, migrate_stall_due, m);
 	m->ev_end = evtimer_new(base, on_end, m);
-	if (!m->rate || !m->ev_tick || !m->ev_timeout || !m->ev_suspect || !m->ev_answer ||
-	    !m->ev_undo || !m->ev_ask || !m->ev_disks || !m->ev_stall || !m->ev_end || !m->wish) {
+	if (migrate_core_init(m, base) < 0 || !m->rate || !m->ev_tick || !m->ev_stall ||
+	    !m->ev_end || !m->wish) {
 		err_set(e, ERR_SPACE, "no memory for a job");
 		goto fail;
 	}
@@ -297,6 +167,53 @@ fail:
 	return NULL;
 }
 
+struct migrate *migrate_resume(struct event_base *base, const char *state_dir, const char *job,
+			       enum migrate_decision decision, const struct migrate_ops *ops,
+			       void *ctx, struct err *e)
+{
+	struct journal *j = journal_open(state_dir, JOURNAL_SOURCE, job, e);
+	struct migrate_config config;
+	struct err why = ERR_INIT;
+	struct migrate *m = NULL;
+	json_t *record;
+
+	if (!j)
+		return NULL;
+	record = journal_read(j, &why);
+	if (!record) {
+		if (!err_is_set(&why))
+			err_set(&why, ERR_USAGE, "there is no unfinished job %s here", job);
+		goto out;
+	}
+	if (migrate_config_from_json(&config, json_object_get(record, "config"), &why) < 0) {
+		why.code = ERR_CONFIG; /* (ERR_USAGE would say that there is no such job) */
+		err_prefix(&why, "the job's record");
+		goto out;
+	}
+	m = migrate_new(base, &config, ops, ctx, &why);
+	if (!m)
+		goto out;
+	m->decision = decision;
+	if (migrate_take_record(m, record, &why) < 0 || migrate_list_disks(m, &why) < 0)
+		goto fail;
+	migrate_pace_take_record(m, record);
+	m->qmp = qmp_connect(base, m->config.qmp, 0, &migrate_qmp_ops, m, &why);
+	if (!m->qmp)
+		goto fail;
+	m->journal = j;
+	json_decref(record);
+	return m;
+fail:
+	migrate_free(m);
+	m = NULL;
+out:
+	json_decref(record);
+	journal_close(j);
+	if (e)
+		*e = why;
+	return NULL;
+}
+
 const char *migrate_id(const struct migrate *m)
 {
 	return m->id;
@@ -323,13 +240,8 @@ void migrate_free(struct migrate *m)
 	if (!m)
 		return;
 	m->ops = NULL;
+	migrate_core_fini(m);
 	free_event(m->ev_tick);
-	free_event(m->ev_timeout);
-	free_event(m->ev_suspect);
-	free_event(m->ev_answer);
-	free_event(m->ev_undo);
-	free_event(m->ev_ask);
-	free_event(m->ev_disks);
 	free_event(m->ev_stall);
 	free_event(m->ev_end);
 	migrate_drop_relays(m, "the job is over");

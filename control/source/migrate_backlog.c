@@ -14,7 +14,7 @@
  * long as nobody looks, into a quarter of the limit, which is then the disks'. A disk whose backlog
  * gets no less within a round is paced as well, more each round; after three of them a person is
  * told. Requests are paced too: a small one costs what the mirror copies at least
- * (migrate_disks.c), and QEMU its time.
+ * (migrate_mirrors.c), and QEMU its time.
  *
  * A pace has a bottom (MIGRATE_PACE_MIN), also on a line that carries less: a guest gives a
  * request up, or resets the disk, after its own time (30 s of Linux's for SCSI and AHCI), and that
@@ -29,7 +29,6 @@
 #include "base/size.h"
 
 enum {
-	EVERY_MS = 100,
 	DOWNTIME_MS = 300, /* QEMU's own */
 	HELD_MS = 1,
 	UNSEEN_MS = 300, /* a look, QEMU's burst of a tenth of a second, and the way to the stop */
@@ -383,7 +382,7 @@ void migrate_backlog_tell(struct migrate *m)
 	tell(m, most_left(m));
 }
 
-static void set_share(struct migrate *m)
+void migrate_backlog_share(struct migrate *m)
 {
 	bool open = !runs(m) || migrate_pace_holds(m);
 	uint64_t share = open ? share_ms(m) : 0, ms = share ? share : HELD_MS, was = m->share_ms;
@@ -414,24 +413,18 @@ bool migrate_backlog_holds_postcopy(struct migrate *m)
 	return clock_ms() - m->postcopy_since_ms < POSTCOPY_MS;
 }
 
-static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void on_stats(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	struct migrate *m = ctx;
 
 	(void)q;
-	if (m->state != MIGRATE_RAM)
-		return;
-	if (!err_is_set(e)) {
-		migrate_watch_jobs(m, result);
-		if (m->settings_changed && !m->postcopy)
-			set_share(m);
-		migrate_postcopy_try(m);
-	}
-	migrate_arm(m->ev_disks, EVERY_MS);
+	if (!err_is_set(e) && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM) &&
+	    migrate_pace_see_stats(m, result))
+		migrate_backlog_pace(m);
 }
 
-void migrate_backlog_due(struct migrate *m)
+void migrate_backlog_tick(struct migrate *m)
 {
-	if (m->disk_count)
-		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+	if (m->pace.holds && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM))
+		qmp_command(m->qmp, "query-blockstats", NULL, on_stats, m);
 }

@@ -1,24 +1,26 @@
 /*
  * What the files of the source's side of a migration share; nobody else includes it.
  *
+ * Each stands on those below it, and refers to none above:
+ *
+ *   migrate.c          life, and what the owner asks for
  *   phase.c            the table of phases
- *   migrate.c          life, the way from phase to phase, failure
- *   migrate_begin.c    Begin and Prepare
- *   migrate_talk.c     the session and the talk with the destination
- *   migrate_perform.c  Perform: the mirrors' events, the switchover
- *   migrate_disks.c    Perform: the mirrors begin
- *   migrate_ram.c      Perform: RAM's channels, what QEMU says of its migration
+ *   phase_NAME.c       a phase each
+ *   migrate_resume.c   Begin, of a job that another process began
+ *   migrate_probe.c    what a guest that writes has on its way, before RAM begins
+ *   migrate_watch.c    progress
  *   migrate_settings.c QEMU's capabilities and parameters, set and put back
  *   migrate_limits.c   limits that change while it runs; pausing, postcopy, the time limit
- *   migrate_finish.c   Finish and Confirm
- *   migrate_undo.c     what is undone when it fails
- *   migrate_journal.c  what is on the disk before it is done
- *   migrate_resume.c   asking again, and a job that another process began
- *   migrate_watch.c    progress
  *   migrate_backlog.c  what is left of the disks, and the downtime limit
  *   migrate_pace.c     limits of the disks for a time
- *   migrate_probe.c    what a guest that writes has on its way, before RAM begins
+ *   migrate_mirrors.c  the disks that are copied, and mirrors that break
+ *   migrate_ram.c      RAM's channels, what QEMU says of its migration
  *   migrate_stall.c    how long QEMU's main loop stands still
+ *   migrate_word.c     the destination's word that it runs there
+ *   migrate_talk.c     the session and the talk with the destination
+ *   migrate_qmp.c      what QEMU says by itself
+ *   migrate_journal.c  what is on the disk before it is done
+ *   migrate_core.c     the way from phase to phase, failure, timers, what is refused
  */
 #ifndef ADIT_CONTROL_SOURCE_MIGRATE_I_H
 #define ADIT_CONTROL_SOURCE_MIGRATE_I_H
@@ -84,7 +86,7 @@ struct mig_pace {
 
 /* Bytes a second, of each disk that is copied: so that a queue of 32 requests of 512 KiB is through
  * in 26 s (and by the requests, of 64 KiB each, in 4 s), before the guest's own limit of 30 s. For
- * one that has more on its way it is raised (migrate_pace_tick). */
+ * one that has more on its way it is raised (migrate_backlog_tick). */
 enum { MIGRATE_PACE_MIN = 640 << 10 };
 
 /* Requests are paced too: as many as fit into the bytes with so much in each, at least. */
@@ -106,6 +108,7 @@ struct mig_probe {
 	uint64_t stop_ms,
 	    left_ms;		 /* when it began; what was left of the disks, at the line's rate */
 	uint64_t done, stood_ms; /* what was copied when it began, bytes; how long it took */
+	void (*then)(struct migrate *m);
 };
 
 /* What the guest writes, in a short time (migrate_backlog.c). */
@@ -137,7 +140,8 @@ struct migrate {
 	struct creds *creds;
 	const struct migrate_ops *ops; /* NULL once on_end was called */
 	void *ctx;
-	enum migrate_state state;
+	const struct phase *const *phases; /* the table */
+	enum migrate_state state, before;
 	char id[COOKIE_JOB_LEN + 1];
 	struct log_ctx about;
 
@@ -184,8 +188,8 @@ struct migrate {
 	bool mend_asked;	     /* QEMU how far it is with that */
 	bool resumed;		     /* QEMU was told to */
 
-	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_undo, *ev_end, *ev_answer, *ev_ask,
-	    *ev_disks, *ev_stall;
+	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_end, *ev_stall;
+	struct event *ev_deadline, *ev_look; /* the phase's */
 	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
 	uint64_t ticks, last_sent, last_sent_ms;
 	uint64_t still_sent,
@@ -203,7 +207,7 @@ struct migrate {
 
 	struct err err;	    /* the first failure */
 	struct err suspect; /* a failure for which a better reason may still come */
-	bool cancelled, told_abort, aborted_there, undo_done_here, source_gone;
+	bool told_abort, aborted_there, undo_done_here, source_gone;
 	bool looking; /* a look at QEMU's state is under way */
 	uint64_t undo_until_ms;
 	enum migrate_outcome outcome;
@@ -225,30 +229,59 @@ struct migrate {
 	struct migrate_stream *result_streams;
 };
 
-/* migrate.c */
-/* The next phase. False, and the job ends by the safe way of the phase that it is in, where the
- * table (phase.c) has no such way: the caller leaves it alone. */
-bool migrate_enter(struct migrate *m, enum migrate_state state) __attribute__((warn_unused_result));
-/* The job has failed: e is told, everything is undone. In and past MIGRATE_END it is only
- * logged. */
+/* migrate_core.c */
+const struct phase *migrate_phase(const struct migrate *m);
+/* Whether trait holds in the phase. */
+bool migrate_is(const struct migrate *m, enum phase_trait trait);
+/* What a person reads of the phase; static. */
+const char *migrate_state_name(const struct migrate *m);
+/* The next phase, which begins at once, and may have gone on to another by then. False, and the job
+ * ends by the safe way of the phase that it is in, where that has no such way. */
+bool migrate_enter(struct migrate *m, enum migrate_state state);
+/* The phase's one deadline is so far off from now on; its `over` follows. Entering sets it. */
+void migrate_deadline(struct migrate *m, uint64_t ms);
+/* There is none any more, for the reason that the phase states. */
+void migrate_no_deadline(struct migrate *m);
+/* The phase's `look` follows so much later, unless it has been left. */
+void migrate_look(struct migrate *m, uint64_t ms);
+/* Adds ev with so many milliseconds. */
+void migrate_arm(struct event *ev, uint64_t ms);
+/* The job has failed, and e is why: everything is undone, where the phase has nothing else. Once
+ * the end is known it is only logged. */
 void migrate_fail(struct migrate *m, const struct err *e);
 /* The same, a moment later: the other side may tell the reason behind it. */
 void migrate_suspect(struct migrate *m, const struct err *e);
+/* Everything is undone: e is told. */
+void migrate_return(struct migrate *m, const struct err *e);
+/* The destination's word was lost: from now on it is asked for. */
+void migrate_ask(struct migrate *m, const char *why);
 /* The end: tells the owner from the loop. */
 void migrate_over(struct migrate *m, enum migrate_outcome outcome);
 void migrate_note(struct migrate *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Adds ev with so many milliseconds. */
-void migrate_arm(struct event *ev, uint64_t ms);
+/* What the destination said, or is to be told, cannot be: the phase's bad_word. */
+void migrate_bad_word(struct migrate *m, const struct err *why);
+/* What came, to the phase, if it takes that. */
+void migrate_take_cookie(struct migrate *m, enum cookie_kind kind, const json_t *msg);
+void migrate_take_event(struct migrate *m, const char *name, const json_t *data);
+/* What several phases do: a phase's cancel, bad_word or talk_ended, qemu_ended, take. */
+bool migrate_cancel_returns(struct migrate *m);
+void migrate_ask_again(struct migrate *m, const struct err *why);
+void migrate_connection_lost(struct migrate *m, const struct err *why);
+void migrate_qemu_lost(struct migrate *m, const struct err *why);
+/* The destination has given the job up: its word, too, that it does not run there and never will.
+ */
+void migrate_take_abort(struct migrate *m, const json_t *msg);
+/* The timers. -1: no memory. */
+int migrate_core_init(struct migrate *m, struct event_base *base);
+void migrate_core_fini(struct migrate *m);
+
+/* migrate.c */
 /* A job with its events, without anything begun. config is copied. */
 struct migrate *migrate_new(struct event_base *base, const struct migrate_config *config,
 			    const struct migrate_ops *ops, void *ctx, struct err *e);
 
-/* migrate_begin.c: QEMU's callbacks in every state, and Begin. */
+/* migrate_qmp.c */
 extern const struct qmp_ops migrate_qmp_ops;
-/* The destination has checked and waits: Perform begins. */
-void migrate_prepared(struct migrate *m, const json_t *msg);
-/* ev_disks', in BEGIN: whether the mirrors that an earlier job left have ended. */
-void migrate_begin_due(struct migrate *m);
 
 /* migrate_talk.c */
 int migrate_connect(struct migrate *m, struct err *e);
@@ -258,21 +291,11 @@ int migrate_open_talk(struct migrate *m, struct err *e);
 /* Sends msg (stolen); what goes wrong ends the job or has it asked again. 0 or -1. */
 int migrate_say(struct migrate *m, json_t *msg);
 
-/* migrate_finish.c */
-/* Sends FINISH, once that is in the journal. */
-void migrate_finish(struct migrate *m);
-/* The destination's word that it runs there: CONFIRM is sent. */
-void migrate_finished(struct migrate *m, const json_t *msg);
-/* Postcopy, and the source QEMU has gone: the job ends, with that as its error. */
-void migrate_pages_lost(struct migrate *m);
-/* It runs there, with all of its RAM: CONFIRM. */
-void migrate_confirm(struct migrate *m);
-/* CONFIRMED, or a record that says so: the source VM ends. */
-void migrate_end_source(struct migrate *m);
-/* The source QEMU has ended, in state MIGRATE_END. */
-void migrate_source_ended(struct migrate *m);
-/* ev_answer's. */
-void migrate_answer_due(evutil_socket_t fd, short what, void *ctx);
+/* migrate_word.c */
+/* It runs there, says msg: the next phase begins. */
+void migrate_runs_there(struct migrate *m, const json_t *msg);
+/* An answer has brought the job on: a later loss is another one. */
+void migrate_ask_settled(struct migrate *m);
 
 /* migrate_journal.c */
 /* Writes the record with this state. 0, or the error of journal_write. */
@@ -287,64 +310,36 @@ int migrate_check_unfinished(struct migrate *m, struct err *e);
 bool migrate_record_is_decided(const char *state);
 
 /* migrate_resume.c */
-/* The destination's word was lost: from now on it is asked for. */
-void migrate_ask(struct migrate *m, const char *why);
-/* An answer has brought the job on: a later loss is another one. */
-void migrate_ask_settled(struct migrate *m);
-/* An attempt to ask has failed. final: asking again would not change it. */
-void migrate_ask_failed(struct migrate *m, const struct err *why, bool final);
-/* A job of the journal: nothing is done, and the record stays: m->err says why. */
-void migrate_leave_as_it_is(struct migrate *m);
-/* The source QEMU has ended and nobody has told the destination: that is done now. */
-void migrate_tell_ended(struct migrate *m);
-/* The session is there: asks. */
-void migrate_ask_now(struct migrate *m);
-/* RECOVERED came. */
-void migrate_asked(struct migrate *m, const json_t *msg);
 /* A job that is resumed: its QEMU answers, or does not. */
 void migrate_resume_ready(struct migrate *m);
 void migrate_resume_no_qmp(struct migrate *m, const struct err *why);
-/* The QEMU that a person means does not say what it is in. */
+/* Begin's deadline, of such a job: its monitor is tried again, or says nothing. */
 void migrate_resume_due(struct migrate *m);
-/* ev_ask's. */
-void migrate_ask_due(evutil_socket_t fd, short what, void *ctx);
 
-/* migrate_perform.c */
+/* migrate_mirrors.c */
 /* The disks that are copied, with the names of what they need in QEMU. */
 int migrate_list_disks(struct migrate *m, struct err *e);
-void migrate_perform(struct migrate *m);
-void migrate_perform_event(struct migrate *m, const char *name, const json_t *data);
-void migrate_disks_closed(struct migrate *m);
-/* Goes on to RAM once all mirrors run and are ready. */
-void migrate_disks_ready(struct migrate *m);
-/* The guest stands still for the switchover: the mirrors end. */
-void migrate_pre_switchover(struct migrate *m);
-
-/* migrate_disks.c */
-/* The nodes, then the mirrors. The state is MIGRATE_DISKS. */
-void migrate_disks_begin(struct migrate *m);
-/* ev_disks'. */
-void migrate_disks_due(evutil_socket_t fd, short what, void *ctx);
-/* ev_answer's, in DISKS. */
-void migrate_disks_silent(struct migrate *m);
-/* A JOB_STATUS_CHANGE event. */
-void migrate_disks_job_status(struct migrate *m, const json_t *data);
+/* The disk whose mirror an event is about; NULL: none of ours. */
+struct mig_disk *migrate_disk_of_job(struct migrate *m, const json_t *data);
+/* BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED, where it may not end; BLOCK_JOB_ERROR. */
+void migrate_take_mirror_end(struct migrate *m, const char *name, const json_t *data);
+void migrate_take_broken(struct migrate *m, const char *name, const json_t *data);
 /* buf-size of each of so many disks' mirrors, in bytes, on a path of that round trip; bytes_per_s
  * is the limit (0: there is none). */
 uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks);
 /* granularity of the mirror of a disk of that size, in bytes, to one whose smallest block has so
  * many (0: not known). */
 uint64_t migrate_disks_grain(uint64_t rtt_us, uint64_t bytes_per_s, uint64_t size, uint64_t block);
-/* Ends the streams, keeping what they carried. */
-void migrate_disks_drop(struct migrate *m, const char *reason);
 
 /* migrate_backlog.c */
 /* The disks' progress was read. */
 void migrate_backlog_seen(struct migrate *m);
 /* The downtime limit that QEMU was told, or has of its own, in ms. */
 uint64_t migrate_limit_ms(const struct migrate *m);
-/* Looks at the mirrors, and divides the downtime limit; again every 100 ms, in MIGRATE_RAM. */
-void migrate_backlog_due(struct migrate *m);
+/* Each tick: whether the guest of a paced disk waits for too long. */
+void migrate_backlog_tick(struct migrate *m);
+/* Divides the downtime limit, by what the mirrors have left; in MIGRATE_RAM. */
+void migrate_backlog_share(struct migrate *m);
 /* Whether what is left of the disks fits into the downtime limit. */
 bool migrate_backlog_fits(const struct migrate *m);
 /* RAM is about to begin. True where QEMU is not to stop the guest before it is told that it may:
@@ -359,21 +354,21 @@ void migrate_stall_begin(struct migrate *m);
 void migrate_stall_due(evutil_socket_t fd, short what, void *ctx);
 
 /* migrate_ram.c */
-/* RAM's channels open, QEMU begins. The state is MIGRATE_RAM. */
-void migrate_ram_begin(struct migrate *m);
-/* A MIGRATION or MIGRATION_PASS event. */
-void migrate_ram_event(struct migrate *m, const char *name, const json_t *data);
+/* Adds `migrate`, to where its channels are taken. */
+int migrate_ram_add(struct migrate *m, struct qmp_batch *b, bool resume, struct err *e);
+/* The state in a MIGRATION event, "" without one. */
+const char *migrate_ram_status(const struct migrate *m, const json_t *data);
+/* Such a state while the VM cannot run there: whether it stands for a failure. */
+void migrate_ram_failed(struct migrate *m, const char *status);
+/* A MIGRATION event once the VM may run there. */
+void migrate_take_ram_done(struct migrate *m, const char *name, const json_t *data);
 /* Ends the channels' relays, keeping what they carried, and the listening socket. */
 void migrate_ram_drop(struct migrate *m, const char *reason);
-/* Whether all of them still carry what QEMU says. */
+/* Ends these and the disks'. */
+void migrate_drop_relays(struct migrate *m, const char *reason);
+/* Whether all of RAM's still carry what QEMU says. */
 bool migrate_ram_holds(const struct migrate *m);
 void migrate_ram_fini(struct migrate *m);
-
-/* Postcopy that broke goes on over a new session, in which the destination has said that it
- * runs there. The state is MIGRATE_PAGING. */
-void migrate_ram_mend(struct migrate *m);
-/* ev_answer's, in MIGRATE_PAGING. */
-void migrate_ram_mend_due(struct migrate *m);
 
 /* migrate_settings.c */
 /* Holds what is asked for to what the source's QEMU can do, which only QEMU itself knows:
@@ -414,11 +409,11 @@ void migrate_backlog_tell(struct migrate *m);
 
 /* migrate_probe.c */
 /* All disks are copied but for what is written anew: whether RAM may begin. Begins to look where it
- * has not; migrate_disks_ready is called when it is over. */
-bool migrate_probe_is_over(struct migrate *m);
-/* ev_disks', in DISKS once all mirrors run. */
+ * has not; then is called when it is over. */
+bool migrate_probe_is_over(struct migrate *m, void (*then)(struct migrate *m));
+/* The look in DISKS, once all mirrors run. */
 void migrate_probe_due(struct migrate *m);
-/* ev_answer's, while the guest stands still for a look. */
+/* The deadline, while the guest stands still for a look. */
 void migrate_probe_silent(struct migrate *m);
 
 /* migrate_pace.c */
@@ -431,8 +426,6 @@ void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops);
  * raised); 0: there is no pace. */
 void migrate_pace_share(const struct migrate *m, const struct vmdesc_disk *d, uint64_t *bytes,
 			uint64_t *ops);
-/* Each tick: whether the guest of a paced disk waits for too long. */
-void migrate_pace_tick(struct migrate *m);
 /* What query-blockstats gave. True where the guest has waited so long for the pace of a group that
  * its bottom is raised. */
 bool migrate_pace_see_stats(struct migrate *m, const json_t *all);
@@ -454,20 +447,17 @@ void migrate_pace_fini(struct migrate *m);
 /* migrate_limits.c */
 /* Arms ev_timeout by the limits in force, from the job's start. */
 void migrate_timeout_arm(struct migrate *m);
-void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx);
+/* --timeout is over: what was asked for is done, before the switchover; and from then on. */
+void migrate_time_up(struct migrate *m);
+void migrate_time_up_late(struct migrate *m);
 /* Pauses the guest, which is to run there again; then (may be NULL) is called. */
 void migrate_pause(struct migrate *m, void (*then)(struct migrate *m));
+/* The same, before the copy begins, where it is asked for; else only then is called. */
+void migrate_pause_first(struct migrate *m, void (*then)(struct migrate *m));
+/* A MIGRATION_PASS event. */
+void migrate_take_pass(struct migrate *m, const char *name, const json_t *data);
 /* Begins postcopy if it is due and can be. */
 void migrate_postcopy_try(struct migrate *m);
-
-/* migrate_undo.c */
-void migrate_undo(struct migrate *m);
-/* The destination has said that it is clean, or will say nothing any more. */
-void migrate_undo_there_done(struct migrate *m);
-/* ev_undo's. */
-void migrate_undo_due(evutil_socket_t fd, short what, void *ctx);
-/* Ends the relays, keeping what they carried. */
-void migrate_drop_relays(struct migrate *m, const char *reason);
 
 /* migrate_watch.c */
 void migrate_watch_tick(struct migrate *m);

@@ -73,7 +73,6 @@ int migrate_take_record(struct migrate *m, const json_t *record, struct err *e)
 	m->report.parameters = json_incref(json_object_get(record, "parameters"));
 	m->prepared = json_incref(json_object_get(record, "prepared"));
 	m->in_postcopy = json_is_true(json_object_get(record, "postcopy"));
-	migrate_pace_take_record(m, record);
 	msg = json_pack("{s:O,s:O}", "vm", m->report.vm, "disks", m->report.disks);
 	if (!msg)
 		return err_set(e, ERR_CONFIG, "the job's record has no VM");

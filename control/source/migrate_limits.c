@@ -32,7 +32,7 @@ static void on_paused(void *ctx, struct qmp *q, json_t *result, const struct err
 
 	(void)q;
 	(void)result;
-	if (!phase_is(m->state, PHASE_COPIES))
+	if (!migrate_is(m, PHASE_COPIES))
 		return;
 	if (err_is_set(&why)) {
 		err_prefix(&why, "the guest cannot be paused");
@@ -57,6 +57,14 @@ void migrate_pause(struct migrate *m, void (*then)(struct migrate *m))
 	qmp_command(m->qmp, "stop", NULL, on_paused, m);
 }
 
+void migrate_pause_first(struct migrate *m, void (*then)(struct migrate *m))
+{
+	if ((m->config.offline || m->pause_first) && m->was_running)
+		migrate_pause(m, then);
+	else
+		then(m);
+}
+
 /* ---- postcopy ---- */
 
 static void on_postcopy(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -66,7 +74,7 @@ static void on_postcopy(void *ctx, struct qmp *q, json_t *result, const struct e
 
 	(void)q;
 	(void)result;
-	if (!err_is_set(&why) || !phase_is(m->state, PHASE_EARLY))
+	if (!err_is_set(&why) || !migrate_is(m, PHASE_EARLY))
 		return;
 	err_prefix(&why, "QEMU does not begin postcopy");
 	migrate_suspect(m, &why);
@@ -82,13 +90,20 @@ void migrate_postcopy_try(struct migrate *m)
 	qmp_command(m->qmp, "migrate-start-postcopy", NULL, on_postcopy, m);
 }
 
+void migrate_take_pass(struct migrate *m, const char *name, const json_t *data)
+{
+	(void)name;
+	m->progress.passes = (uint64_t)json_integer_value(json_object_get(data, "pass"));
+	migrate_postcopy_try(m);
+}
+
 static int check_postcopy(const struct migrate *m, struct err *e)
 {
 	if (!m->config.postcopy)
 		return err_set(e, ERR_USAGE, "the job was not started with --postcopy");
 	if (m->state != MIGRATE_RAM)
 		return err_set(e, ERR_REFUSED, "postcopy begins in phase ram; the job is in %s",
-			       migrate_state_name(m->state));
+			       migrate_state_name(m));
 	return 0;
 }
 
@@ -99,42 +114,40 @@ static void give_up(struct migrate *m)
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_TIMEOUT, "not done within %u s (--timeout), in phase %s",
-		m->config.limits.timeout_s, migrate_state_name(m->state));
+		m->config.limits.timeout_s, migrate_state_name(m));
 	migrate_fail(m, &e);
 }
 
-void migrate_timeout_due(evutil_socket_t fd, short what, void *ctx)
+void migrate_time_up(struct migrate *m)
 {
-	struct migrate *m = ctx;
 	unsigned s = m->config.limits.timeout_s;
 
-	(void)fd;
-	(void)what;
-	if (!phase_is(m->state, PHASE_RETURNS) || (m->state == MIGRATE_DEVICE && m->postcopy))
-		return; /* it is being decided: no time limit undoes that */
 	switch (m->config.limits.on_timeout) {
 	case MIGRATE_ABORT:
 		give_up(m);
 		return;
 	case MIGRATE_SUSPEND:
-		if (!phase_is(m->state, PHASE_EARLY))
-			return; /* it stands still */
 		migrate_note(m,
 			     "not done within %u s (--timeout): the guest is paused, so that "
 			     "it is soon",
 			     s);
 		m->pause_first = true;
-		if (phase_is(m->state, PHASE_COPIES) && m->was_running && !m->paused)
+		if (migrate_is(m, PHASE_COPIES) && m->was_running && !m->paused)
 			migrate_pause(m, NULL);
 		return;
 	case MIGRATE_POSTCOPY:
-		if (!phase_is(m->state, PHASE_EARLY))
-			return;
 		migrate_note(m, "not done within %u s (--timeout): postcopy", s);
 		m->postcopy_due = true;
 		migrate_postcopy_try(m);
 		return;
 	}
+}
+
+/* (The guest stands still: there is nothing to be done sooner.) */
+void migrate_time_up_late(struct migrate *m)
+{
+	if (m->config.limits.on_timeout == MIGRATE_ABORT)
+		give_up(m);
 }
 
 /* ---- new limits ---- */
@@ -161,10 +174,10 @@ static int check_limits(const struct migrate *m, const struct migrate_limits *li
 {
 	struct migrate_config wanted = m->config;
 
-	if (!phase_is(m->state, PHASE_EARLY))
+	if (!migrate_is(m, PHASE_EARLY))
 		return err_set(e, ERR_REFUSED,
 			       "limits can be changed up to phase ram; the job is in %s",
-			       migrate_state_name(m->state));
+			       migrate_state_name(m));
 	wanted.limits = *limits;
 	return migrate_config_check(&wanted, e);
 }

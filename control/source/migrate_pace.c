@@ -533,19 +533,3 @@ bool migrate_pace_see_stats(struct migrate *m, const json_t *all)
 	}
 	return lifted;
 }
-
-static void on_stats(void *ctx, struct qmp *q, json_t *result, const struct err *e)
-{
-	struct migrate *m = ctx;
-
-	(void)q;
-	if (!err_is_set(e) && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM) &&
-	    migrate_pace_see_stats(m, result))
-		migrate_backlog_pace(m);
-}
-
-void migrate_pace_tick(struct migrate *m)
-{
-	if (m->pace.holds && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM))
-		qmp_command(m->qmp, "query-blockstats", NULL, on_stats, m);
-}

@@ -38,15 +38,14 @@ static void over(struct migrate *m, bool fits)
 		m->probe.state = MIG_PROBE_OVER;
 	}
 	if (m->probe.state == MIG_PROBE_OVER) {
-		migrate_disks_ready(m);
+		m->probe.then(m);
 		return;
 	}
 	migrate_backlog_pace(m);
 	if (++m->probe.tries == TRIES)
 		migrate_backlog_tell(m);
-	migrate_arm(m->ev_disks,
-		    (uint64_t)AGAIN_MS
-			<< (m->probe.tries <= AGAIN_MOST ? m->probe.tries - 1 : AGAIN_MOST));
+	migrate_look(m, (uint64_t)AGAIN_MS
+			    << (m->probe.tries <= AGAIN_MOST ? m->probe.tries - 1 : AGAIN_MOST));
 }
 
 static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -66,7 +65,7 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 		return;
 	}
 	/* (m->paused: QEMU's RESUME has come before, and somebody may have paused it since.) */
-	event_del(m->ev_answer);
+	migrate_no_deadline(m);
 	m->probe.gone_on_ms = clock_ms();
 	m->probe.stood_ms = stood_ms;
 	if (stood_ms > m->stall_longest_ms)
@@ -74,7 +73,7 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 	log_info(&m->about, "the guest stood still for %llu ms, for a look",
 		 (unsigned long long)stood_ms);
 	m->probe.state = MIG_PROBE_LOOKS;
-	migrate_arm(m->ev_disks, WAKE_MS);
+	migrate_look(m, WAKE_MS);
 }
 
 static void tell_mirrors(struct migrate *m, const char *what)
@@ -98,7 +97,7 @@ static void stop(struct migrate *m)
 	m->probe.done = migrate_backlog_done(m);
 	m->paused = true; /* by us */
 	POINT("s-look");
-	migrate_arm(m->ev_answer, POINT_MS("look", STANDS_MS));
+	migrate_deadline(m, POINT_MS("look", STANDS_MS));
 	tell_mirrors(m, "block-job-pause");
 	qmp_command(m->qmp, "stop", NULL, NULL, NULL);
 	qmp_command(m->qmp, "cont", NULL, on_gone_on, m);
@@ -153,7 +152,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		return;
 	}
 	if (!m->writes.known) {
-		migrate_arm(m->ev_disks, LOOK_MS);
+		migrate_look(m, LOOK_MS);
 		return;
 	}
 	if (migrate_backlog_ram_is_near(m))
@@ -161,7 +160,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 	if ((!m->pace.bytes || migrate_pace_holds(m)) && is_moment(m))
 		stop(m);
 	else
-		migrate_arm(m->ev_disks, LOOK_MS);
+		migrate_look(m, LOOK_MS);
 }
 
 /* Asked in the same breath, before the mirrors. */
@@ -219,8 +218,9 @@ void migrate_probe_due(struct migrate *m)
 	}
 }
 
-bool migrate_probe_is_over(struct migrate *m)
+bool migrate_probe_is_over(struct migrate *m, void (*then)(struct migrate *m))
 {
+	m->probe.then = then;
 	if (m->probe.state == MIG_PROBE_NONE) {
 		m->probe.state = m->was_running && !m->paused ? MIG_PROBE_WAITS : MIG_PROBE_OVER;
 		if (m->probe.state == MIG_PROBE_WAITS) {
@@ -230,7 +230,7 @@ bool migrate_probe_is_over(struct migrate *m)
 			if (!migrate_backlog_is_quiet(m))
 				migrate_backlog_watch_writes(m);
 			m->probe.since_ms = clock_ms();
-			migrate_arm(m->ev_disks, 0);
+			migrate_look(m, 0);
 		}
 	}
 	return m->probe.state == MIG_PROBE_OVER;

@@ -1,6 +1,6 @@
 /*
- * RAM on the source: the channels that QEMU sends it through, each a stream of its own, and
- * what QEMU says of its migration.
+ * RAM's channels on the source, each a stream of its own, and what QEMU says of its migration in
+ * every phase. Here, too, all streams that are left are ended.
  *
  * One channel goes over a descriptor that is handed to QEMU, so that nothing listens
  * anywhere. multifd and postcopy's preempt channel are connections that QEMU makes itself:
@@ -36,7 +36,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	c->ended_ms = clock_ms();
 	if (m->state == MIGRATE_PAGING && code != CODE_NONE && *reason && !err_is_set(&m->ram_err))
 		err_set(&m->ram_err, ERR_CLOSED, "%s", reason); /* QEMU's state follows */
-	if (code == CODE_NONE || !phase_is(m->state, PHASE_RETURNS))
+	if (code == CODE_NONE || !migrate_is(m, PHASE_RETURNS))
 		return; /* whether it was whole is for QEMU to say */
 	err_set(&e, ERR_CLOSED, "the RAM stream broke: %s", *reason ? reason : code_name(code));
 	migrate_suspect(m, &e);
@@ -93,6 +93,22 @@ static void stop_listening(struct migrate *m)
 	m->ram_dir[0] = 0;
 }
 
+static void disks_drop(struct migrate *m, const char *reason)
+{
+	for (size_t i = 0; i < m->disk_count; i++) {
+		struct mig_disk *d = &m->disks[i];
+
+		nbd_join_cancel(d->join, CODE_CANCELLED, reason);
+		d->join = NULL;
+		if (!d->relay)
+			continue;
+		relay_stats(d->relay, &d->last);
+		d->ended_ms = clock_ms();
+		relay_cancel(d->relay, CODE_CANCELLED, reason);
+		d->relay = NULL;
+	}
+}
+
 void migrate_ram_drop(struct migrate *m, const char *reason)
 {
 	uint64_t now_ms = clock_ms();
@@ -108,6 +124,12 @@ void migrate_ram_drop(struct migrate *m, const char *reason)
 		relay_cancel(c->relay, CODE_CANCELLED, reason);
 		c->relay = NULL;
 	}
+}
+
+void migrate_drop_relays(struct migrate *m, const char *reason)
+{
+	disks_drop(m, reason);
+	migrate_ram_drop(m, reason);
 }
 
 bool migrate_ram_holds(const struct migrate *m)
@@ -199,21 +221,8 @@ static int listen_for_qemu(struct migrate *m, struct err *e)
 
 /* ---- QEMU's migration ---- */
 
-static void on_migrate_sent(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct migrate *m = ctx;
-	struct err why = *e;
-
-	(void)q;
-	(void)b;
-	if (m->state != MIGRATE_RAM || !err_is_set(&why))
-		return;
-	err_prefix(&why, "QEMU does not migrate this VM");
-	migrate_suspect(m, &why);
-}
-
 /* Adds `migrate`, to where its channels are taken. */
-static int add_migrate(struct migrate *m, struct qmp_batch *b, bool resume, struct err *e)
+int migrate_ram_add(struct migrate *m, struct qmp_batch *b, bool resume, struct err *e)
 {
 	char text[COOKIE_JOB_LEN + 120];
 	int pair[2];
@@ -240,118 +249,6 @@ static int add_migrate(struct migrate *m, struct qmp_batch *b, bool resume, stru
 	return 0;
 }
 
-void migrate_ram_begin(struct migrate *m)
-{
-	struct qmp_batch *b = qmp_batch_new();
-	struct err e = ERR_INIT;
-
-	if (!b) {
-		err_set(&e, ERR_SPACE, "no memory for the RAM stream");
-		migrate_fail(m, &e);
-		return;
-	}
-	migrate_settings_add(m, b);
-	if (add_migrate(m, b, false, &e) < 0) {
-		qmp_batch_free(b);
-		migrate_fail(m, &e);
-		return;
-	}
-	m->migrating = true;
-	qmp_batch_run(b, m->qmp, on_migrate_sent, m);
-}
-
-static void on_paging_status(struct migrate *m, const char *status);
-
-/* ---- postcopy that broke ---- */
-
-enum { MEND_EVERY_MS = 200, MEND_MS = 30000, MEND_GRACE_MS = 1000 };
-
-/* What the destination, or the line, gave as its reason, where one did. */
-static const char *why_broken(const struct migrate *m, const char *otherwise)
-{
-	return err_is_set(&m->ram_err) ? m->ram_err.text : otherwise;
-}
-
-static void on_resumed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct migrate *m = ctx;
-
-	(void)q;
-	(void)b;
-	if (m->state == MIGRATE_PAGING && err_is_set(e))
-		log_info(&m->about, "postcopy is not taken up: %s", e->text);
-	/* Whether it goes on shows in its state. */
-}
-
-static void resume(struct migrate *m)
-{
-	struct qmp_batch *b = qmp_batch_new();
-	struct err e = ERR_INIT;
-
-	m->preempt = json_is_true(json_object_get(m->prepared, "preempt"));
-	migrate_ram_drop(m, "postcopy is taken up anew");
-	m->ram_err.code = ERR_NONE;
-	if (add_migrate(m, b, true, &e) < 0) {
-		qmp_batch_free(b);
-		migrate_ask(m, e.text);
-		return;
-	}
-	m->migrating = true;
-	qmp_batch_run(b, m->qmp, on_resumed, m);
-}
-
-static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct err *e)
-{
-	struct migrate *m = ctx;
-	const char *status = json_string_value(json_object_get(result, "status"));
-
-	(void)q;
-	m->mend_asked = false;
-	if (m->state != MIGRATE_PAGING || !m->mend_until_ms || err_is_set(e) || !status)
-		return;
-	if (strcmp(status, "completed") == 0) {
-		on_paging_status(m, status);
-	} else if (strcmp(status, "postcopy-active") == 0 && m->resumed) {
-		on_paging_status(m, status);
-	} else if (clock_ms() > m->mend_until_ms || (m->resumed && err_is_set(&m->ram_err) &&
-						     strcmp(status, "postcopy-paused") == 0)) {
-		/* (Refused there, or broken again: waiting would not change it.) */
-		m->mend_until_ms = 0;
-		migrate_ask(m, why_broken(m, "it was not taken up"));
-	} else {
-		if (strcmp(status, "postcopy-paused") == 0 && !m->resumed) {
-			m->resumed = true;
-			resume(m);
-		}
-		migrate_arm(m->ev_answer, MEND_EVERY_MS);
-	}
-}
-
-void migrate_ram_mend_due(struct migrate *m)
-{
-	if (!m->mend_until_ms)
-		return;
-	/* (One that answers is judged by its answer, above.) */
-	if (clock_ms() > m->mend_until_ms + MEND_GRACE_MS) {
-		m->mend_until_ms = 0;
-		migrate_ask(m, "the QEMU here does not answer");
-		return;
-	}
-	if (!m->mend_asked) {
-		m->mend_asked = true;
-		qmp_command(m->qmp, "query-migrate", NULL, on_mend_look, m);
-	}
-	migrate_arm(m->ev_answer, MEND_EVERY_MS);
-}
-
-void migrate_ram_mend(struct migrate *m)
-{
-	/* QEMU takes a moment to see that its connection broke. */
-	m->resumed = false;
-	m->mend_until_ms = clock_ms() + POINT_MS("mend", MEND_MS);
-	migrate_ram_mend_due(m);
-}
-
 /* Why QEMU says that it failed. */
 static void on_failed_reason(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
@@ -360,49 +257,18 @@ static void on_failed_reason(void *ctx, struct qmp *q, json_t *result, const str
 	struct err why = ERR_INIT;
 
 	(void)q;
-	if (!phase_is(m->state, PHASE_RAM_FLOWS))
+	if (!migrate_is(m, PHASE_RAM_FLOWS))
 		return;
 	err_set(&why, ERR_QEMU, "QEMU says that the migration failed%s%s",
 		desc || err_is_set(e) ? ": " : "", desc ? desc : e->text);
 	migrate_suspect(m, &why);
 }
 
-/* Postcopy: the VM runs there, or is about to. */
-static void on_paging_status(struct migrate *m, const char *status)
-{
-	if (strcmp(status, "completed") == 0) {
-		m->migrating = false;
-		m->ram_done = true;
-		if (m->state == MIGRATE_PAGING)
-			migrate_confirm(m);
-	} else if (strcmp(status, "postcopy-paused") == 0 && m->state == MIGRATE_PAGING &&
-		   !m->mend_until_ms) {
-		migrate_ask(m, why_broken(m, "the connection for RAM broke"));
-	} else if (strcmp(status, "postcopy-active") == 0) {
-		m->mend_until_ms = 0;
-		event_del(m->ev_answer);
-		migrate_ask_settled(m);
-	}
-}
-
-static void on_status(struct migrate *m, const char *status)
+void migrate_ram_failed(struct migrate *m, const char *status)
 {
 	struct err e = ERR_INIT;
 
-	log_debug(&m->about, "QEMU's migration: %s", status);
-	if (strcmp(status, "active") == 0 && m->state == MIGRATE_RAM)
-		POINT("s-ram");
-	if (strcmp(status, "pre-switchover") == 0 && m->state == MIGRATE_RAM) {
-		migrate_pre_switchover(m);
-	} else if (strcmp(status, "completed") == 0 && m->state == MIGRATE_DEVICE) {
-		m->migrating = false;
-		migrate_finish(m);
-	} else if (strcmp(status, "postcopy-active") == 0 && m->state == MIGRATE_DEVICE) {
-		m->in_postcopy = true;
-		migrate_finish(m);
-	} else if (!phase_is(m->state, PHASE_RETURNS)) {
-		on_paging_status(m, status);
-	} else if (strcmp(status, "failed") == 0) {
+	if (strcmp(status, "failed") == 0) {
 		m->migrating = false;
 		qmp_command(m->qmp, "query-migrate", NULL, on_failed_reason, m);
 	} else if (strcmp(status, "cancelled") == 0) {
@@ -411,19 +277,25 @@ static void on_status(struct migrate *m, const char *status)
 		migrate_suspect(m, &e);
 	} else if (strcmp(status, "completed") == 0) {
 		err_set(&e, ERR_QEMU, "QEMU ended the migration in phase %s, out of order",
-			migrate_state_name(m->state));
+			migrate_state_name(m));
 		migrate_fail(m, &e);
 	}
 }
 
-void migrate_ram_event(struct migrate *m, const char *name, const json_t *data)
+const char *migrate_ram_status(const struct migrate *m, const json_t *data)
 {
 	const char *status = json_string_value(json_object_get(data, "status"));
 
-	if (strcmp(name, "MIGRATION_PASS") == 0) {
-		m->progress.passes = (uint64_t)json_integer_value(json_object_get(data, "pass"));
-		migrate_postcopy_try(m);
-	} else if (status && m->state != MIGRATE_DISKS) {
-		on_status(m, status);
-	}
+	if (status)
+		log_debug(&m->about, "QEMU's migration: %s", status);
+	return status ? status : "";
+}
+
+void migrate_take_ram_done(struct migrate *m, const char *name, const json_t *data)
+{
+	(void)name;
+	if (strcmp(migrate_ram_status(m, data), "completed") != 0)
+		return;
+	m->migrating = false;
+	m->ram_done = true;
 }

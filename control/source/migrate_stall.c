@@ -20,7 +20,7 @@ static void on_answer(void *ctx, struct qmp *q, json_t *result, const struct err
 
 	(void)q;
 	(void)result;
-	if (err_is_set(e) || !phase_is(m->state, PHASE_RETURNS))
+	if (err_is_set(e) || !migrate_is(m, PHASE_RETURNS))
 		return;
 	/* From the guest's stop on it is the pause. */
 	if (m->stop_ms && m->stop_ms < until_ms)
@@ -36,7 +36,7 @@ void migrate_stall_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (!phase_is(m->state, PHASE_COPIES))
+	if (!migrate_is(m, PHASE_COPIES))
 		return;
 	if (m->stop_ms) { /* it stands still for another reason, and may go on */
 		migrate_arm(m->ev_stall, EVERY_MS);

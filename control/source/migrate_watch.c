@@ -92,7 +92,7 @@ static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct 
 	(void)q;
 	/* A pause that was told of before FINISHED had come is seen here. */
 	if (m->state == MIGRATE_PAGING && !m->mend_until_ms && !err_is_set(e))
-		migrate_ram_event(m, "MIGRATION", result);
+		migrate_take_event(m, "MIGRATION", result);
 	if (err_is_set(e) || !ram)
 		return;
 	m->progress.ram_total = num(ram, "total");
@@ -112,7 +112,7 @@ static int64_t remaining(const struct migrate *m)
 	uint64_t left = p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0;
 	double rate = m->smooth_rate;
 
-	if (!phase_is(m->state, PHASE_PERFORMS) || rate < 1024)
+	if (!migrate_is(m, PHASE_PERFORMS) || rate < 1024)
 		return -1;
 	if (m->state == MIGRATE_DISKS)
 		left += m->desc.memory;
@@ -154,7 +154,7 @@ bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
 		m->stands_since_ms = 0;
 		/* A `stop` of ours that QEMU does not answer waits for the destination's disks. */
-		if (!m->paused || m->stop_ms || !phase_is(m->state, PHASE_COPIES)) {
+		if (!m->paused || m->stop_ms || !migrate_is(m, PHASE_COPIES)) {
 			m->still_since_ms = 0;
 			return false;
 		}
@@ -189,9 +189,9 @@ void migrate_watch_tick(struct migrate *m)
 		return;
 	if (m->state == MIGRATE_PAGING)
 		qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
-	if (phase_is(m->state, PHASE_PERFORMS) && m->qmp) {
+	if (migrate_is(m, PHASE_PERFORMS) && m->qmp) {
 		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
-		migrate_pace_tick(m);
+		migrate_backlog_tick(m);
 		if (m->state != MIGRATE_DISKS)
 			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
 	}

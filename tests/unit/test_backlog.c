@@ -235,8 +235,11 @@ static void test_backlog_paces_requests_by_what_each_costs(void **state)
 static unsigned stands_for(uint64_t left)
 {
 	struct mig_disk disk = {.total = left};
-	struct migrate m = {
-	    .disks = &disk, .disk_count = 1, .line_rate = 1e6, .state = MIGRATE_SWITCHOVER};
+	struct migrate m = {.phases = migrate_phases,
+			    .disks = &disk,
+			    .disk_count = 1,
+			    .line_rate = 1e6,
+			    .state = MIGRATE_SWITCHOVER};
 	struct err e = ERR_INIT;
 	unsigned s = 0;
 
@@ -260,8 +263,11 @@ static void test_backlog_of_a_suspended_guest_may_take_its_time(void **state)
 static void test_backlog_of_a_stop_that_hangs_is_given_up(void **state)
 {
 	struct mig_disk disk = {.total = 1000};
-	struct migrate m = {
-	    .disks = &disk, .disk_count = 1, .line_rate = 1e6, .state = MIGRATE_RAM};
+	struct migrate m = {.phases = migrate_phases,
+			    .disks = &disk,
+			    .disk_count = 1,
+			    .line_rate = 1e6,
+			    .state = MIGRATE_RAM};
 	struct err e = ERR_INIT;
 
 	(void)state;

@@ -29,7 +29,12 @@ static bool comes_to(unsigned from, unsigned to, unsigned states, bool (*may)(un
 
 static bool source_may(unsigned from, unsigned to)
 {
-	return phase_may(from, to);
+	return migrate_phases[from]->to & (1u << to);
+}
+
+static bool source_is(unsigned s, enum phase_trait trait)
+{
+	return migrate_phases[s]->is & (unsigned)trait;
 }
 
 static bool destination_may(unsigned from, unsigned to)
@@ -41,24 +46,54 @@ static void test_source_table(void **state)
 {
 	(void)state;
 	for (unsigned s = 0; s < MIGRATE_STATES; s++) {
-		assert_non_null(migrate_state_name(s));
+		const struct phase *p = migrate_phases[s];
+
+		assert_non_null(p);
+		assert_non_null(p->name);
 		assert_true(comes_to(s, MIGRATE_OVER, MIGRATE_STATES, source_may));
 		assert_true(s == MIGRATE_BEGIN ||
 			    comes_to(MIGRATE_BEGIN, s, MIGRATE_STATES, source_may));
-		if (phase_is(s, PHASE_RETURNS))
-			assert_true(phase_may(s, MIGRATE_UNDO));
-		if (phase_is(s, PHASE_ASKS))
-			assert_true(phase_may(s, MIGRATE_ASK));
+		if (source_is(s, PHASE_RETURNS))
+			assert_true(source_may(s, MIGRATE_UNDO));
+		if (source_is(s, PHASE_ASKS))
+			assert_true(source_may(s, MIGRATE_ASK));
 		/* a failure has one way, and only one */
-		assert_int_equal(phase_is(s, PHASE_RETURNS) + phase_is(s, PHASE_ASKS) +
-				     phase_is(s, PHASE_SETTLES) + (s == MIGRATE_ASK),
+		assert_int_equal(source_is(s, PHASE_RETURNS) + source_is(s, PHASE_ASKS) +
+				     source_is(s, PHASE_SETTLES) + (s == MIGRATE_ASK),
 				 1);
+		/* what cannot be has a way, and so has a QEMU that has gone while it is needed */
+		assert_int_equal(p->bad_word == NULL, source_is(s, PHASE_SETTLES));
+		if (source_is(s, PHASE_RETURNS))
+			assert_non_null(p->qemu_ended);
+		/* no time limit and nobody's wish undoes what the destination may have decided */
+		assert_int_equal(p->time_up == NULL, !source_is(s, PHASE_RETURNS));
+		if (source_is(s, PHASE_ASKS) || s == MIGRATE_END)
+			assert_null(p->cancel);
+		/* a cookie is taken in one way */
+		for (const struct phase_cookie *a = p->cookies; a && a->take; a++)
+			for (const struct phase_cookie *b = a + 1; b->take; b++)
+				assert_int_not_equal(a->kind, b->kind);
 	}
 	/* nothing undoes an end that both know, and no way leads back before the decision */
 	assert_false(comes_to(MIGRATE_OVER, MIGRATE_UNDO, MIGRATE_STATES, source_may));
 	for (unsigned s = 0; s < MIGRATE_STATES; s++)
-		if (phase_is(s, PHASE_RETURNS))
+		if (source_is(s, PHASE_RETURNS))
 			assert_false(comes_to(MIGRATE_FINISH, s, MIGRATE_STATES, source_may));
+}
+
+/* A deadline and what follows from it, or a reason why there is none. */
+static void test_source_deadlines(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < MIGRATE_STATES; s++) {
+		const struct phase_deadline *d = &migrate_phases[s]->deadline;
+
+		assert_int_equal(d->ms == 0, d->none != NULL);
+		if (d->ms)
+			assert_non_null(d->over);
+		else
+			assert_true(strlen(d->none) > 10);
+	}
 }
 
 static void test_destination_table(void **state)
@@ -106,7 +141,7 @@ static void test_source_refuses(void **state)
 	c.auth.insecure = true;
 	m = migrate_new(s.base, &c, &ops, &s, &e);
 	assert_non_null(m);
-	assert_true(migrate_enter(m, MIGRATE_PREPARE));
+	m->state = MIGRATE_PREPARE;
 	assert_false(migrate_enter(m, MIGRATE_CONFIRM));
 	assert_int_not_equal(m->state, MIGRATE_CONFIRM);
 	event_base_dispatch(s.base);
@@ -129,7 +164,7 @@ static void test_source_refuses(void **state)
 	m->state = MIGRATE_ASK;
 	assert_false(migrate_enter(m, MIGRATE_RAM));
 	assert_int_equal(m->state, MIGRATE_ASK);
-	assert_true(event_pending(m->ev_ask, EV_TIMEOUT, NULL));
+	assert_true(evtimer_pending(m->ev_deadline, NULL));
 	migrate_free(m);
 
 	/* a job of the journal may have been decided long ago: it is left as it is */
@@ -148,10 +183,154 @@ static void test_source_refuses(void **state)
 	m = migrate_new(s.base, &c, &ops, &s, &e);
 	assert_non_null(m);
 	m->state = MIGRATE_END;
+	migrate_deadline(m, 1000);
 	assert_false(migrate_enter(m, MIGRATE_UNDO));
 	assert_int_equal(m->state, MIGRATE_END);
+	assert_true(evtimer_pending(m->ev_deadline, NULL));
 	migrate_free(m);
 	event_base_free(s.base);
+}
+
+/* ---- the core, on a table of its own ---- */
+
+static struct {
+	unsigned enters, leaves, bad_words, cookies, events, looks, silent;
+	char word[ERR_TEXT_MAX];
+} done;
+
+static void do_enter(struct migrate *m)
+{
+	(void)m;
+	done.enters++;
+}
+
+static void do_leave(struct migrate *m)
+{
+	(void)m;
+	done.leaves++;
+}
+
+static void do_over(struct migrate *m)
+{
+	done.silent++;
+	event_base_loopbreak(m->base);
+}
+
+static void do_look(struct migrate *m)
+{
+	(void)m;
+	done.looks++;
+}
+
+static void do_bad_word(struct migrate *m, const struct err *why)
+{
+	(void)m;
+	done.bad_words++;
+	snprintf(done.word, sizeof(done.word), "%s", why->text);
+}
+
+static void do_cookie(struct migrate *m, const json_t *msg)
+{
+	(void)m;
+	(void)msg;
+	done.cookies++;
+}
+
+static void do_event(struct migrate *m, const char *name, const json_t *data)
+{
+	(void)m;
+	(void)name;
+	(void)data;
+	done.events++;
+}
+
+static const struct phase_cookie one_cookie[] = {{COOKIE_PREPARED, do_cookie}, {0}};
+static const struct phase_event one_event[] = {{"STOP", do_event}, {0}};
+static const struct phase first = {.name = "first",
+				   .to = PHASE_TO(PREPARE),
+				   .is = PHASE_RETURNS,
+				   .leave = do_leave,
+				   .deadline = {.none = "a test"},
+				   .look = do_look,
+				   .bad_word = do_bad_word};
+static const struct phase second = {.name = "second",
+				    .to = PHASE_TO(END),
+				    .is = PHASE_RETURNS,
+				    .enter = do_enter,
+				    .deadline = {.ms = 1, .over = do_over},
+				    .cookies = one_cookie,
+				    .events = one_event,
+				    .bad_word = do_bad_word};
+static const struct phase last = {
+    .name = "last", .is = PHASE_SETTLES, .deadline = {.ms = 1, .over = do_over}};
+static const struct phase *const short_table[MIGRATE_STATES] = {
+    [MIGRATE_BEGIN] = &first, [MIGRATE_PREPARE] = &second, [MIGRATE_END] = &last};
+
+static void test_core_goes_by_the_table(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct migrate m = {.phases = short_table};
+
+	(void)state;
+	memset(&done, 0, sizeof(done));
+	assert_int_equal(migrate_core_init(&m, base), 0);
+	/* what belongs to a phase goes with it, and the next one's deadline is armed */
+	migrate_look(&m, 0);
+	assert_true(migrate_enter(&m, MIGRATE_PREPARE));
+	assert_int_equal(m.before, MIGRATE_BEGIN);
+	assert_false(evtimer_pending(m.ev_look, NULL));
+	assert_true(evtimer_pending(m.ev_deadline, NULL));
+	assert_int_equal(done.leaves, 1);
+	assert_int_equal(done.enters, 1);
+	/* what is listed is taken; what is not is refused, but for QEMU's small talk */
+	migrate_take_cookie(&m, COOKIE_PREPARED, NULL);
+	assert_int_equal(done.cookies, 1);
+	assert_int_equal(done.bad_words, 0);
+	migrate_take_cookie(&m, COOKIE_FINISHED, NULL);
+	assert_int_equal(done.cookies, 1);
+	assert_int_equal(done.bad_words, 1);
+	assert_non_null(strstr(done.word, "finished in phase second"));
+	migrate_take_event(&m, "STOP", NULL);
+	migrate_take_event(&m, "RESUME", NULL);
+	assert_int_equal(done.events, 1);
+	assert_int_equal(done.bad_words, 1);
+	assert_false(migrate_enter(&m, MIGRATE_BEGIN));
+	assert_int_equal(done.bad_words, 2);
+	assert_int_equal(m.state, MIGRATE_PREPARE);
+	/* the deadline is the phase's that it is in */
+	event_base_dispatch(base);
+	assert_int_equal(done.silent, 1);
+	assert_int_equal(done.looks, 0);
+	/* where the end is known nothing that is said stops its deadline */
+	assert_true(migrate_enter(&m, MIGRATE_END));
+	migrate_take_cookie(&m, COOKIE_ABORT, NULL);
+	assert_false(migrate_enter(&m, MIGRATE_PREPARE));
+	assert_int_equal(done.bad_words, 2);
+	assert_true(evtimer_pending(m.ev_deadline, NULL));
+	migrate_core_fini(&m);
+	event_base_free(base);
+}
+
+/* A destination that gives a job up which it has confirmed does not keep it from its end. */
+static void test_an_abort_in_the_end_stops_nothing(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct migrate m = {.phases = migrate_phases, .state = MIGRATE_END};
+	struct err e = ERR_INIT;
+	json_t *msg;
+
+	(void)state;
+	err_set(&e, ERR_QEMU, "its twin has died");
+	msg = cookie_new_abort("0123456789abcdef0123456789abcdef", &e);
+	assert_int_equal(migrate_core_init(&m, base), 0);
+	migrate_deadline(&m, 10000);
+	migrate_take_cookie(&m, COOKIE_ABORT, msg);
+	migrate_take_cookie(&m, COOKIE_FINISHED, msg);
+	assert_int_equal(m.state, MIGRATE_END);
+	assert_true(evtimer_pending(m.ev_deadline, NULL));
+	json_decref(msg);
+	migrate_core_fini(&m);
+	event_base_free(base);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -216,9 +395,24 @@ static void add_ways(char *out, size_t size, unsigned states, bool (*may)(unsign
 	}
 }
 
+static void add_deadlines(char *out, size_t size)
+{
+	for (unsigned s = 0; s < MIGRATE_STATES; s++) {
+		const struct phase *p = migrate_phases[s];
+		size_t n = strlen(out);
+
+		if (p->deadline.ms)
+			snprintf(out + n, size - n, "| `%s` | %g s |\n", p->name,
+				 p->deadline.ms / 1000.0);
+		else
+			snprintf(out + n, size - n, "| `%s` | none: %s |\n", p->name,
+				 p->deadline.none);
+	}
+}
+
 static const char *source_name(unsigned s)
 {
-	return migrate_state_name(s);
+	return migrate_phases[s]->name;
 }
 
 static const char *destination_name(unsigned s)
@@ -241,6 +435,10 @@ static void test_page(void **state)
 	if (!strstr(page, ways))
 		fail_msg("docs/phases.md has not the source's ways:\n%s", ways);
 	ways[0] = '\0';
+	add_deadlines(ways, sizeof(ways));
+	if (!strstr(page, ways))
+		fail_msg("docs/phases.md has not the source's deadlines:\n%s", ways);
+	ways[0] = '\0';
 	add_ways(ways, sizeof(ways), JOB_STATES, destination_may, destination_name);
 	if (!strstr(page, ways))
 		fail_msg("docs/phases.md has not the destination's ways:\n%s", ways);
@@ -249,8 +447,13 @@ static void test_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_source_table),   cmocka_unit_test(test_destination_table),
-	    cmocka_unit_test(test_source_refuses), cmocka_unit_test(test_destination_refuses),
+	    cmocka_unit_test(test_source_table),
+	    cmocka_unit_test(test_destination_table),
+	    cmocka_unit_test(test_source_deadlines),
+	    cmocka_unit_test(test_core_goes_by_the_table),
+	    cmocka_unit_test(test_an_abort_in_the_end_stops_nothing),
+	    cmocka_unit_test(test_source_refuses),
+	    cmocka_unit_test(test_destination_refuses),
 	    cmocka_unit_test(test_page),
 	};
 

@@ -41,13 +41,6 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	((struct rig *)ctx)->over = true;
 }
 
-static void on_nothing(evutil_socket_t fd, short what, void *ctx)
-{
-	(void)fd;
-	(void)what;
-	(void)ctx;
-}
-
 static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 {
 	struct rig *r = ctx;
@@ -69,16 +62,14 @@ static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 /* A job that was found in that state, and its monitor. */
 static void up(struct rig *r, const char *found, enum migrate_decision decision)
 {
-	struct event **idle[] = {&r->m.ev_tick, &r->m.ev_timeout, &r->m.ev_suspect, &r->m.ev_undo,
-				 &r->m.ev_ask,	&r->m.ev_disks,	  &r->m.ev_stall};
-
 	memset(r, 0, sizeof(*r));
 	r->status = "postmigrate";
 	r->name = "vm";
 	r->qemu.answer = answer;
 	r->qemu.ctx = r;
 	scripted_qemu_up(&r->qemu);
-	r->m = (struct migrate){.state = MIGRATE_BEGIN,
+	r->m = (struct migrate){.phases = migrate_phases,
+				.state = MIGRATE_BEGIN,
 				.decision = decision,
 				.was_running = true,
 				.ops = &ops,
@@ -88,9 +79,7 @@ static void up(struct rig *r, const char *found, enum migrate_decision decision)
 	r->m.desc.name = "vm";
 	r->m.desc.uuid = "0-0";
 	r->m.config.qmp = "test";
-	for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++)
-		*idle[i] = evtimer_new(r->qemu.base, on_nothing, r);
-	r->m.ev_answer = evtimer_new(r->qemu.base, migrate_answer_due, &r->m);
+	assert_int_equal(migrate_core_init(&r->m, r->qemu.base), 0);
 	r->m.ev_end = event_new(r->qemu.base, -1, 0, on_end, r);
 	r->m.qmp = r->qemu.qmp;
 }
@@ -106,13 +95,9 @@ static void look(struct rig *r)
 
 static void down(struct rig *r)
 {
-	struct event *events[] = {r->m.ev_tick,	 r->m.ev_timeout, r->m.ev_suspect,
-				  r->m.ev_undo,	 r->m.ev_ask,	  r->m.ev_disks,
-				  r->m.ev_stall, r->m.ev_answer,  r->m.ev_end};
-
 	qmp_free(r->m.qmp);
-	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-		event_free(events[i]);
+	migrate_core_fini(&r->m);
+	event_free(r->m.ev_end);
 	migrate_pace_fini(&r->m);
 	scripted_qemu_down(&r->qemu);
 }

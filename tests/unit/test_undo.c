@@ -89,7 +89,8 @@ static void up(struct rig *r, enum limits limits, bool running)
 	scripted_qemu_up(&r->qemu);
 	r->disk =
 	    (struct vmdesc_disk){.name = "vd0", .device = "vd0", .qdev = "", .limits_group = ""};
-	r->m = (struct migrate){.state = MIGRATE_DISKS,
+	r->m = (struct migrate){.phases = migrate_phases,
+				.state = MIGRATE_DISKS,
 				.touched = true,
 				.was_running = running,
 				.ops = &ops,
@@ -97,8 +98,7 @@ static void up(struct rig *r, enum limits limits, bool running)
 				.ram_fd = -1};
 	r->m.desc.disks = &r->disk;
 	r->m.desc.disk_count = 1;
-	r->m.ev_undo = evtimer_new(r->qemu.base, migrate_undo_due, &r->m);
-	r->m.ev_answer = evtimer_new(r->qemu.base, migrate_answer_due, &r->m);
+	assert_int_equal(migrate_core_init(&r->m, r->qemu.base), 0);
 	r->m.ev_end = event_new(r->qemu.base, -1, 0, on_end, r);
 	r->m.qmp = r->qemu.qmp;
 	migrate_pace_take_record(&r->m, record);
@@ -107,10 +107,12 @@ static void up(struct rig *r, enum limits limits, bool running)
 
 static void undo_as(struct rig *r, enum limits limits, bool running, enum migrate_decision decision)
 {
+	struct err e = ERR_INIT;
+
 	up(r, limits, running);
 	r->m.decision = decision;
-	err_set(&r->m.err, ERR_CANCELLED, "cancelled");
-	migrate_undo(&r->m);
+	err_set(&e, ERR_CANCELLED, "cancelled");
+	migrate_fail(&r->m, &e);
 	for (unsigned i = 0; i < 1000 && !r->over; i++) {
 		scripted_qemu_turn(&r->qemu);
 		if (limits == HANGS && r->asked)
@@ -127,8 +129,7 @@ static void undo(struct rig *r, enum limits limits, bool running)
 static void down(struct rig *r)
 {
 	qmp_free(r->m.qmp);
-	event_free(r->m.ev_undo);
-	event_free(r->m.ev_answer);
+	migrate_core_fini(&r->m);
 	event_free(r->m.ev_end);
 	migrate_pace_fini(&r->m);
 	scripted_qemu_down(&r->qemu);
@@ -215,7 +216,7 @@ static void kept(struct rig *r, enum limits limits)
 	r->m.state = MIGRATE_CONFIRM;
 	r->m.only_tell = true;
 	r->m.config.keep_source = true;
-	migrate_end_source(&r->m);
+	migrate_take_cookie(&r->m, COOKIE_CONFIRMED, NULL);
 	for (unsigned i = 0; i < 20 && !r->over; i++)
 		scripted_qemu_turn(&r->qemu);
 	assert_int_equal(r->asked, 1);
@@ -243,8 +244,8 @@ static void test_a_kept_source_that_does_not_answer_is_not_waited_for(void **sta
 	(void)state;
 	kept(&r, HANGS);
 	assert_false(r.over);
-	assert_true(evtimer_pending(r.m.ev_answer, NULL));
-	migrate_answer_due(-1, EV_TIMEOUT, &r.m);
+	assert_true(evtimer_pending(r.m.ev_deadline, NULL));
+	migrate_phase(&r.m)->deadline.over(&r.m);
 	scripted_qemu_turn(&r.qemu);
 	assert_true(r.over);
 	assert_non_null(strstr(r.note, "limits"));

@@ -33,7 +33,6 @@ api: source wish vm qmp proxy tunnel base
 
 # Circles that are still there, a line each. Nothing is added; whoever opens one takes it off.
 known='
-control/source/migrate.c control/source/migrate_backlog.c control/source/migrate_begin.c control/source/migrate_disks.c control/source/migrate_finish.c control/source/migrate_journal.c control/source/migrate_limits.c control/source/migrate_pace.c control/source/migrate_perform.c control/source/migrate_probe.c control/source/migrate_ram.c control/source/migrate_resume.c control/source/migrate_settings.c control/source/migrate_stall.c control/source/migrate_talk.c control/source/migrate_undo.c control/source/migrate_watch.c
 control/destination/job.c control/destination/job_check.c control/destination/job_finish.c control/destination/job_hook.c control/destination/job_ram.c control/destination/job_record.c control/destination/job_recover.c control/destination/job_streams.c control/destination/job_twin.c control/destination/service.c
 '
 

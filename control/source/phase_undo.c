@@ -27,12 +27,6 @@ enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS };
 
 static void look(struct migrate *m);
 
-void migrate_drop_relays(struct migrate *m, const char *reason)
-{
-	migrate_disks_drop(m, reason);
-	migrate_ram_drop(m, reason);
-}
-
 /* Both sides are done, or will not be. */
 static void maybe_over(struct migrate *m)
 {
@@ -40,12 +34,12 @@ static void maybe_over(struct migrate *m)
 		return;
 	if (!m->aborted_there && m->told_abort && m->session_ready &&
 	    clock_ms() - m->talk_begun_ms < THERE_MS)
-		return; /* ev_undo comes again */
-	event_del(m->ev_undo);
+		return; /* the deadline comes again */
 	migrate_over(m, m->undecided ? MIGRATE_UNKNOWN : MIGRATE_STAYED);
 }
 
-void migrate_undo_there_done(struct migrate *m)
+/* The destination has said that it is clean, or will say nothing any more. */
+static void there_done(struct migrate *m)
 {
 	if (m->source_gone)
 		m->undo_done_here = true;
@@ -97,7 +91,7 @@ static void done_here(struct migrate *m, const char *status, bool running)
 			e.text, status);
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
-		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
 static bool migration_busy(const json_t *migrate)
@@ -139,7 +133,7 @@ static void postcopy_begun(struct migrate *m)
 			e.text, m->id);
 	maybe_over(m);
 	if (m->state == MIGRATE_UNDO)
-		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
 /* Ends what is left of our mirrors; returns how many there were. */
@@ -192,7 +186,7 @@ static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	(void)q;
 	migrate_pace_see_back(m, b, e);
 	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
-		migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
 /* The last that is tried. */
@@ -256,7 +250,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	}
 	if (!left || clock_ms() > m->undo_until_ms) {
 		migrate_pace_put_back(m, act);
-		migrate_arm(m->ev_undo, LOOK_MS);
+		migrate_deadline(m, LOOK_MS);
 		qmp_batch_run(act, q, on_tried, m);
 		return;
 	}
@@ -272,7 +266,7 @@ static void look(struct migrate *m)
 		return;
 	}
 	m->looking = true;
-	migrate_arm(m->ev_undo, LOOK_MS);
+	migrate_deadline(m, LOOK_MS);
 	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
@@ -280,23 +274,19 @@ static void look(struct migrate *m)
 	qmp_batch_run(b, m->qmp, on_looked, m);
 }
 
-void migrate_undo_due(evutil_socket_t fd, short what, void *ctx)
+static void due(struct migrate *m)
 {
-	struct migrate *m = ctx;
-
-	(void)fd;
-	(void)what;
 	if (m->undo_done_here) {
 		maybe_over(m);
 		if (m->state == MIGRATE_UNDO)
-			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
+			migrate_deadline(m, UNDO_EVERY_MS);
 	} else if (clock_ms() > m->undo_until_ms) {
 		/* (Its commands may take as long, while it answers.) */
 		m->unanswered = m->looking || !*m->undo_seen;
 		done_here(m, m->unanswered ? "unknown (its monitor does not answer)" : m->undo_seen,
 			  !m->unanswered && m->undo_runs);
 	} else if (m->looking) {
-		migrate_arm(m->ev_undo, LOOK_MS);
+		migrate_deadline(m, LOOK_MS);
 	} else {
 		look(m);
 	}
@@ -313,12 +303,10 @@ static void tell_there(struct migrate *m)
 		m->told_abort = true;
 }
 
-void migrate_undo(struct migrate *m)
+static void enter(struct migrate *m)
 {
-	bool begun = *m->found || m->state != MIGRATE_BEGIN;
+	bool begun = *m->found || m->before != MIGRATE_BEGIN;
 
-	if (!migrate_enter(m, MIGRATE_UNDO))
-		return;
 	tell_there(m);
 	m->undo_until_ms = clock_ms() + UNDO_MS;
 	if (m->source_gone || !m->touched) {
@@ -330,8 +318,6 @@ void migrate_undo(struct migrate *m)
 				m->was_running ? "runs on" : "is as it was");
 		}
 		maybe_over(m);
-		if (m->state == MIGRATE_UNDO)
-			migrate_arm(m->ev_undo, UNDO_EVERY_MS);
 		return;
 	}
 	qmp_forget(m->qmp);
@@ -342,3 +328,73 @@ void migrate_undo(struct migrate *m)
 	migrate_drop_relays(m, m->err.text);
 	look(m);
 }
+
+/* ---- what comes ---- */
+
+static void silent(struct migrate *m, const struct err *why)
+{
+	(void)why;
+	m->aborted_there = true; /* no word will come any more */
+	there_done(m);
+}
+
+static void session_ended(struct migrate *m, const struct err *why)
+{
+	(void)why;
+	there_done(m);
+}
+
+static void qemu_ended(struct migrate *m, const struct err *why)
+{
+	(void)why;
+	there_done(m);
+}
+
+static void take_abort(struct migrate *m, const json_t *msg)
+{
+	(void)msg;
+	m->aborted_there = true;
+	there_done(m);
+}
+
+static void take_aborted(struct migrate *m, const json_t *msg)
+{
+	const char *note = json_string_value(json_object_get(msg, "note"));
+
+	if (note)
+		migrate_note(m, "%s", note);
+	m->aborted_there = true;
+	there_done(m);
+}
+
+/* It was said before our abort was heard. */
+static void take_late(struct migrate *m, const json_t *msg)
+{
+	log_debug(&m->about, "%s comes too late", json_string_value(json_object_get(msg, "kind")));
+}
+
+static bool cancel(struct migrate *m)
+{
+	(void)m;
+	return true;
+}
+
+static const struct phase_cookie cookies[] = {
+    {COOKIE_ABORT, take_abort},	   {COOKIE_ABORTED, take_aborted},
+    {COOKIE_PREPARED, take_late},  {COOKIE_DISKS_CLOSED, take_late},
+    {COOKIE_FINISHED, take_late},  {COOKIE_RECOVERED, take_late},
+    {COOKIE_CONFIRMED, take_late}, {0},
+};
+
+const struct phase phase_undo = {
+    .name = "undo",
+    .to = PHASE_TO(OVER),
+    .is = PHASE_SETTLES,
+    .enter = enter,
+    .deadline = {.ms = UNDO_EVERY_MS, .over = due},
+    .cookies = cookies,
+    .talk_ended = silent,
+    .session_ended = session_ended,
+    .qemu_ended = qemu_ended,
+    .cancel = cancel,
+};

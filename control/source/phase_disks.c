@@ -29,74 +29,6 @@ enum {
 	SLOW_BYTES = 65536, /* a second: until all run */
 };
 
-/* What a mirror has in flight: enough for the line and the storage behind it, and no more, as QEMU
- * waits for it when the guest stops, or resets a disk. */
-#define MIB ((uint64_t)1 << 20)
-#define BUF_MIN (2 * MIB)
-#define BUF_ONE (8 * MIB)   /* of one disk, or of all: requests that wait for slow storage */
-#define BUF_QEMU (10 * MIB) /* its own */
-#define BUF_MAX (16 * MIB)  /* 16 requests of 1 MiB */
-#define BUF_ALL (64 * MIB)
-/* A second, where no limit is known: what is cared for, and what there may be. */
-#define LINE_BYTES ((uint64_t)125000000)
-#define LINE_FAST_BYTES ((uint64_t)1250000000)
-
-/* Twice the bytes that are on their way. */
-static uint64_t two_products(uint64_t rtt_us, uint64_t bytes_per_s)
-{
-	double product = (double)bytes_per_s * (double)rtt_us / 1e6;
-
-	return product > 1e12 ? BUF_MAX : (uint64_t)(2 * product);
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-uint64_t migrate_disks_buffer(uint64_t rtt_us, uint64_t bytes_per_s, size_t disks)
-{
-	uint64_t want;
-
-	if (bytes_per_s) {
-		/* Half a second's worth, so that the rate holds on a busy host too. */
-		want = most(two_products(rtt_us, bytes_per_s), bytes_per_s / 2);
-	} else {
-		/* For a fast line no more than QEMU would take by itself: this one may be slow. */
-		want = least(two_products(rtt_us, LINE_FAST_BYTES), BUF_QEMU);
-		want = most(want, two_products(rtt_us, LINE_BYTES));
-		want = most(want, disks ? BUF_ONE / disks : 0);
-	}
-	if (disks)
-		want = least(want, BUF_ALL / disks);
-	want = (want + MIB - 1) / MIB * MIB;
-	return least(most(want, BUF_MIN), BUF_MAX);
-}
-
-/* What a mirror copies at least, whatever of it the guest has written. QEMU takes 64 KiB to an NBD
- * server, which are 52 ms at 10 Mbit/s for a sector. */
-#define GRAIN_MIN ((uint64_t)4 << 10)
-#define GRAIN_MAX ((uint64_t)64 << 10)
-#define GRAINS ((uint64_t)64 << 20) /* of a disk: QEMU has a bit for each, in a few maps */
-#define REQUESTS 16		    /* on their way at once */
-
-uint64_t migrate_disks_grain(uint64_t rtt_us, uint64_t bytes_per_s, uint64_t size, uint64_t block)
-{
-	uint64_t grain = GRAIN_MIN, want;
-
-	/* Requests that together fill the line: with smaller ones a guest that writes here and
-	 * there is copied at so many of them a round trip, on a line that has little to do. */
-	want = two_products(rtt_us, bytes_per_s ? bytes_per_s : LINE_BYTES) / 2 / REQUESTS;
-	while (grain < GRAIN_MAX && (grain * 2 <= want || grain < size / GRAINS || grain < block))
-		grain *= 2;
-	return grain;
-}
-
 static void on_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
 {
 	struct mig_disk *d = ctx;
@@ -106,7 +38,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	relay_stats(r, &d->last);
 	d->relay = NULL;
 	d->ended_ms = clock_ms();
-	if (d->over || !phase_is(m->state, PHASE_MIRRORS))
+	if (d->over || !migrate_is(m, PHASE_MIRRORS))
 		return;
 	err_set(&e, ERR_CLOSED, "the copy of disk %s broke: %s", d->desc->name,
 		code == CODE_NONE || !*reason ? "its connection was closed" : reason);
@@ -123,6 +55,22 @@ static void cannot(struct migrate *m, const struct err *e)
 
 /* ---- the mirrors ---- */
 
+static bool all_ready(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (!m->disks[i].ready)
+			return false;
+	return true;
+}
+
+/* On to RAM once all mirrors run and are ready, and nothing is left to be looked at. */
+static void ready(struct migrate *m)
+{
+	if (m->state == MIGRATE_DISKS && m->disks_open && all_ready(m) &&
+	    migrate_probe_is_over(m, ready))
+		migrate_enter(m, MIGRATE_RAM);
+}
+
 static void on_all_run(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct migrate *m = ctx;
@@ -131,14 +79,14 @@ static void on_all_run(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 	(void)b;
 	if (m->state != MIGRATE_DISKS)
 		return;
-	event_del(m->ev_answer);
+	migrate_no_deadline(m);
 	if (err_is_set(e)) {
 		cannot(m, e);
 		return;
 	}
 	POINT("s-disks");
 	m->disks_open = true;
-	migrate_disks_ready(m);
+	ready(m);
 }
 
 static void open_all(struct migrate *m)
@@ -176,7 +124,7 @@ static void on_started(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 	(void)b;
 	if (m->state != MIGRATE_DISKS)
 		return;
-	event_del(m->ev_answer);
+	migrate_no_deadline(m);
 	if (err_is_set(e)) {
 		cannot(m, e);
 		return;
@@ -213,15 +161,16 @@ static void start_mirror(struct migrate *m)
 				(json_int_t)d->grain));
 	if (!last)
 		qmp_batch_add(b, QMP_MUST, "block-job-pause", json_pack("{s:s}", "device", d->job));
-	migrate_arm(m->ev_answer, QEMU_MS);
+	migrate_deadline(m, QEMU_MS);
 	qmp_batch_run(b, m->qmp, on_started, d);
 }
 
-void migrate_disks_job_status(struct migrate *m, const json_t *data)
+static void job_status(struct migrate *m, const char *name, const json_t *data)
 {
 	const char *id = json_string_value(json_object_get(data, "id"));
 	const char *status = json_string_value(json_object_get(data, "status"));
 
+	(void)name;
 	for (size_t i = 0; id && status && i < m->disk_count; i++) {
 		struct mig_disk *d = &m->disks[i];
 
@@ -246,7 +195,7 @@ static void on_added(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	(void)b;
 	if (m->state != MIGRATE_DISKS)
 		return;
-	event_del(m->ev_answer);
+	migrate_no_deadline(m);
 	if (err_is_set(e)) {
 		cannot(m, e);
 		return;
@@ -288,7 +237,7 @@ static void add_node(struct migrate *m)
 	b = qmp_batch_new();
 	qmp_batch_add_fd(b, QMP_MUST, d->fd, pair[1]);
 	qmp_batch_add(b, QMP_MUST, "blockdev-add", target_node(m, d));
-	migrate_arm(m->ev_answer, QEMU_MS);
+	migrate_deadline(m, QEMU_MS);
 	qmp_batch_run(b, m->qmp, on_added, d);
 }
 
@@ -316,7 +265,7 @@ static void on_greeted(void *ctx)
 			return;
 	if (m->state != MIGRATE_DISKS)
 		return;
-	event_del(m->ev_answer);
+	migrate_no_deadline(m);
 	m->disk_next = 0;
 	go_on_adding(m);
 }
@@ -349,7 +298,7 @@ static const struct nbd_join_ops join_ops = {
     .on_end = on_relay_end,
 };
 
-void migrate_disks_begin(struct migrate *m)
+static void greet(struct migrate *m)
 {
 	char target[COOKIE_JOB_LEN + 300];
 	struct err e = ERR_INIT;
@@ -367,24 +316,23 @@ void migrate_disks_begin(struct migrate *m)
 		stream_set_rate(nbd_join_stream(d->join), m->rate);
 		d->begun_ms = clock_ms();
 	}
-	migrate_arm(m->ev_answer, GREET_MS);
+	migrate_deadline(m, GREET_MS);
 }
 
-void migrate_disks_due(evutil_socket_t fd, short what, void *ctx)
+/* ---- the phase ---- */
+
+static void begin(struct migrate *m)
 {
-	struct migrate *m = ctx;
-
-	(void)fd;
-	(void)what;
-	if (m->state == MIGRATE_BEGIN)
-		migrate_begin_due(m);
-	else if (m->state == MIGRATE_RAM)
-		migrate_backlog_due(m);
-	else if (m->state == MIGRATE_DISKS && m->disks_open)
-		migrate_probe_due(m);
+	migrate_pace_begin(m, greet);
 }
 
-void migrate_disks_silent(struct migrate *m)
+static void enter(struct migrate *m)
+{
+	migrate_stall_begin(m);
+	migrate_pause_first(m, begin);
+}
+
+static void silent(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 	bool greeted = true;
@@ -405,18 +353,49 @@ void migrate_disks_silent(struct migrate *m)
 	migrate_fail(m, &e);
 }
 
-void migrate_disks_drop(struct migrate *m, const char *reason)
+static void look(struct migrate *m)
 {
-	for (size_t i = 0; i < m->disk_count; i++) {
-		struct mig_disk *d = &m->disks[i];
-
-		nbd_join_cancel(d->join, CODE_CANCELLED, reason);
-		d->join = NULL;
-		if (!d->relay)
-			continue;
-		relay_stats(d->relay, &d->last);
-		d->ended_ms = clock_ms();
-		relay_cancel(d->relay, CODE_CANCELLED, reason);
-		d->relay = NULL;
-	}
+	if (m->disks_open)
+		migrate_probe_due(m);
 }
+
+static void mirror_ready(struct migrate *m, const char *name, const json_t *data)
+{
+	struct mig_disk *d = migrate_disk_of_job(m, data);
+
+	(void)name;
+	if (!d)
+		return;
+	d->ready = true;
+	ready(m);
+}
+
+static const struct phase_cookie cookies[] = {{COOKIE_ABORT, migrate_take_abort}, {0}};
+
+static const struct phase_event events[] = {
+    {"BLOCK_JOB_READY", mirror_ready},
+    {"JOB_STATUS_CHANGE", job_status},
+    {"BLOCK_JOB_ERROR", migrate_take_broken},
+    {"BLOCK_JOB_COMPLETED", migrate_take_mirror_end},
+    {"BLOCK_JOB_CANCELLED", migrate_take_mirror_end},
+    {0},
+};
+
+const struct phase phase_disks = {
+    .name = "disks",
+    .to = PHASE_TO(RAM) | PHASE_TO(UNDO),
+    .is = PHASE_EARLY | PHASE_COPIES | PHASE_MIRRORS | PHASE_PERFORMS | PHASE_RETURNS,
+    .enter = enter,
+    .deadline = {.over = silent,
+		 .none =
+		     "a large disk takes its time (--timeout); the greeting, each command, and a "
+		     "stop for a look have theirs"},
+    .look = look,
+    .cookies = cookies,
+    .events = events,
+    .bad_word = migrate_fail,
+    .talk_ended = migrate_connection_lost,
+    .qemu_ended = migrate_qemu_lost,
+    .time_up = migrate_time_up,
+    .cancel = migrate_cancel_returns,
+};

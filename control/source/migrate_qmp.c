@@ -1,0 +1,66 @@
+/*
+ * What the source's QEMU says by itself: whether the guest runs, which counts in every phase; all
+ * else goes to the phase, by the table.
+ */
+#include "control/source/migrate_i.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+/* The guest has been stopped: by somebody at the monitor, or for the switchover. */
+static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct migrate *m = ctx;
+	const char *status = json_string_value(json_object_get(result, "status"));
+
+	(void)q;
+	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 ||
+	    !migrate_is(m, PHASE_EARLY) || m->paused)
+		return;
+	m->was_running = false;
+	if (m->touched)
+		migrate_record_if_can(m, "perform");
+	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
+}
+
+static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
+{
+	struct migrate *m = ctx;
+
+	if (strcmp(name, "STOP") == 0 && m->described && migrate_is(m, PHASE_EARLY) && !m->paused)
+		qmp_command(q, "query-status", NULL, on_stop_looked, m);
+	if (strcmp(name, "RESUME") == 0 && m->described && migrate_is(m, PHASE_EARLY)) {
+		if (m->touched && !m->was_running) {
+			m->was_running = true;
+			migrate_record_if_can(m, "perform");
+		}
+		m->was_running = true;
+		m->paused = false;
+		m->stop_ms = 0;
+	}
+	if (strcmp(name, "STOP") == 0 && !m->stop_ms && migrate_is(m, PHASE_RAM_FLOWS))
+		m->stop_ms = clock_ms();
+	migrate_take_event(m, name, data);
+}
+
+static void on_qmp_ready(void *ctx, struct qmp *q)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	if (migrate_phase(m)->qemu_ready)
+		migrate_phase(m)->qemu_ready(m);
+}
+
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	struct migrate *m = ctx;
+
+	(void)q;
+	m->source_gone = true;
+	if (migrate_phase(m)->qemu_ended)
+		migrate_phase(m)->qemu_ended(m, why);
+}
+
+const struct qmp_ops migrate_qmp_ops = {on_qmp_ready, on_qmp_event, on_qmp_end};
