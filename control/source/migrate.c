@@ -28,7 +28,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 {
 	struct migrate *m = ctx;
 	const struct migrate_ops *ops = m->ops;
-	struct migrate_result r = {.err = m->err, .outcome = m->outcome, .job = m->id};
+	struct migrate_result r = {.err = m->err, .outcome = m->result.outcome, .job = m->id};
 	const json_t *vm = json_object_get(m->prepared, "vm");
 	const char *qmp = json_string_value(json_object_get(vm, "qmp"));
 	const char *dir = json_string_value(json_object_get(vm, "dir"));
@@ -39,14 +39,14 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	if (!ops)
 		return;
 	m->ops = NULL;
-	r.unfinished = !m->settled;
-	r.lost = m->lost;
-	r.total_ms = clock_ms() - m->start_ms;
-	if (m->stop_ms && m->running_there_ms)
-		r.downtime_ms = m->running_there_ms - m->stop_ms;
-	r.pause_ms = r.downtime_ms > m->word_ms ? r.downtime_ms - m->word_ms : 0;
-	r.stall_ms = m->stall_longest_ms;
-	r.running = m->was_running;
+	r.unfinished = !m->result.settled;
+	r.lost = m->result.lost;
+	r.total_ms = clock_ms() - m->times.start_ms;
+	if (m->guest.stop_ms && m->times.running_there_ms)
+		r.downtime_ms = m->times.running_there_ms - m->guest.stop_ms;
+	r.pause_ms = r.downtime_ms > m->times.word_ms ? r.downtime_ms - m->times.word_ms : 0;
+	r.stall_ms = m->stall.longest_ms;
+	r.running = m->guest.was_running;
 	r.passes = m->progress.passes;
 	r.there.qmp = qmp ? qmp : "";
 	r.there.dir = dir ? dir : "";
@@ -107,33 +107,33 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 		return NULL;
 	}
 	m->phases = migrate_phases;
-	m->ram_fd = -1;
+	m->ram.fd = -1;
 	m->ops = ops;
 	m->ctx = ctx;
 	m->about.job = m->id;
-	m->start_ms = clock_ms();
+	m->times.start_ms = clock_ms();
 	m->progress.phase = migrate_state_name(m);
 	m->progress.remaining_s = -1;
 	m->wish = wish_of(config);
 	m->rate = rate_new(config->limits.max_bandwidth);
-	m->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, m);
-	m->ev_stall = evtimer_new(base, migrate_stall_due, m);
-	m->ev_end = evtimer_new(base, on_end, m);
-	if (migrate_core_init(m, base) < 0 || !m->rate || !m->ev_tick || !m->ev_stall ||
-	    !m->ev_end || !m->wish) {
+	m->watch.ev = event_new(base, -1, EV_PERSIST, on_tick, m);
+	m->stall.ev = evtimer_new(base, migrate_stall_due, m);
+	m->result.ev = evtimer_new(base, on_end, m);
+	if (migrate_core_init(m, base) < 0 || !m->rate || !m->watch.ev || !m->stall.ev ||
+	    !m->result.ev || !m->wish) {
 		err_set(e, ERR_SPACE, "no memory for a job");
 		goto fail;
 	}
 	if (migrate_config_from_json(&m->config, m->wish, e) < 0 ||
-	    addr_parse_dest(&m->dest, m->config.dest, e) < 0)
+	    addr_parse_dest(&m->link.dest, m->config.dest, e) < 0)
 		goto fail;
 	if (m->config.dest_address &&
-	    addr_parse_host(&m->address, m->config.dest_address, m->dest.port, e) < 0) {
+	    addr_parse_host(&m->link.address, m->config.dest_address, m->link.dest.port, e) < 0) {
 		err_prefix(e, "--dest-address");
 		goto fail;
 	}
-	m->creds = auth_load_client(&m->config.auth, &m->dest, e);
-	if (!m->creds)
+	m->link.creds = auth_load_client(&m->config.auth, &m->link.dest, e);
+	if (!m->link.creds)
 		goto fail;
 	return m;
 fail:
@@ -156,10 +156,10 @@ struct migrate *migrate_start(struct event_base *base, const struct migrate_conf
 	m->journal = journal_open(m->config.state_dir, JOURNAL_SOURCE, m->id, e);
 	if (!m->journal)
 		goto fail;
-	m->qmp = qmp_connect(base, m->config.qmp, 0, &migrate_qmp_ops, m, e);
-	if (!m->qmp)
+	m->qemu.qmp = qmp_connect(base, m->config.qmp, 0, &migrate_qmp_ops, m, e);
+	if (!m->qemu.qmp)
 		goto fail;
-	migrate_arm(m->ev_tick, 500);
+	migrate_arm(m->watch.ev, 500);
 	migrate_timeout_arm(m);
 	return m;
 fail:
@@ -197,8 +197,8 @@ struct migrate *migrate_resume(struct event_base *base, const char *state_dir, c
 	if (migrate_take_record(m, record, &why) < 0 || migrate_list_disks(m, &why) < 0)
 		goto fail;
 	migrate_pace_take_record(m, record);
-	m->qmp = qmp_connect(base, m->config.qmp, 0, &migrate_qmp_ops, m, &why);
-	if (!m->qmp)
+	m->qemu.qmp = qmp_connect(base, m->config.qmp, 0, &migrate_qmp_ops, m, &why);
+	if (!m->qemu.qmp)
 		goto fail;
 	m->journal = j;
 	json_decref(record);
@@ -221,7 +221,7 @@ const char *migrate_id(const struct migrate *m)
 
 const struct vmdesc *migrate_vm(const struct migrate *m)
 {
-	return m->described ? &m->desc : NULL;
+	return m->guest.known ? &m->desc : NULL;
 }
 
 const struct migrate_progress *migrate_progress(const struct migrate *m)
@@ -241,23 +241,23 @@ void migrate_free(struct migrate *m)
 		return;
 	m->ops = NULL;
 	migrate_core_fini(m);
-	free_event(m->ev_tick);
-	free_event(m->ev_stall);
-	free_event(m->ev_end);
+	free_event(m->watch.ev);
+	free_event(m->stall.ev);
+	free_event(m->result.ev);
 	migrate_drop_relays(m, "the job is over");
 	migrate_ram_fini(m);
 	migrate_disconnect(m);
-	qmp_free(m->qmp);
+	qmp_free(m->qemu.qmp);
 	rate_free(m->rate);
-	if (m->described)
+	if (m->guest.known)
 		vmdesc_fini(&m->desc);
 	vmdesc_report_fini(&m->report);
 	json_decref(m->prepared);
 	journal_close(m->journal);
 	migrate_pace_fini(m);
 	free(m->disks);
-	free(m->result_streams);
-	creds_free(m->creds);
+	free(m->watch.streams);
+	creds_free(m->link.creds);
 	json_decref(m->wish);
 	free(m);
 }

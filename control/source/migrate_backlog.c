@@ -54,7 +54,7 @@ static uint64_t line_rate(const struct migrate *m)
 {
 	uint64_t most = m->config.limits.max_bandwidth;
 
-	return most && (double)most < m->line_rate ? most : (uint64_t)m->line_rate;
+	return most && (double)most < m->backlog.line_rate ? most : (uint64_t)m->backlog.line_rate;
 }
 
 uint64_t migrate_limit_ms(const struct migrate *m)
@@ -68,7 +68,7 @@ uint64_t migrate_limit_ms(const struct migrate *m)
 
 static bool runs(const struct migrate *m)
 {
-	return m->was_running && !m->paused && !m->stop_ms;
+	return m->guest.was_running && !m->guest.paused && !m->guest.stop_ms;
 }
 
 static uint64_t left_of_all(const struct migrate *m)
@@ -93,15 +93,15 @@ uint64_t migrate_backlog_left_ms(const struct migrate *m)
 static bool is_idle(const struct migrate *m)
 {
 	return m->pace.bytes &&
-	       (m->state == MIGRATE_DISKS || (m->state == MIGRATE_RAM && m->held_since_ms));
+	       (m->state == MIGRATE_DISKS || (m->state == MIGRATE_RAM && m->backlog.held_since_ms));
 }
 
 void migrate_backlog_line(struct migrate *m, double rate)
 {
 	if (!is_idle(m))
-		m->line_rate *= 0.99;
-	if (rate > m->line_rate)
-		m->line_rate = rate;
+		m->backlog.line_rate *= 0.99;
+	if (rate > m->backlog.line_rate)
+		m->backlog.line_rate = rate;
 }
 
 bool migrate_backlog_would_fit(const struct migrate *m, uint64_t ms)
@@ -156,7 +156,7 @@ static uint64_t share_ms(const struct migrate *m)
 {
 	uint64_t limit = migrate_limit_ms(m), ms = migrate_backlog_left_ms(m);
 
-	if (m->paused || m->stop_ms)
+	if (m->guest.paused || m->guest.stop_ms)
 		return limit;
 	if (m->pace.bytes)
 		limit -= reserve_ms(m);
@@ -202,7 +202,7 @@ void migrate_backlog_pace(struct migrate *m)
 		bytes = line / 2;
 	if (bytes < line / 4)
 		bytes = line / 4; /* a guest that waits for its disk does nothing else */
-	bytes >>= m->pace_level;
+	bytes >>= m->backlog.pace_level;
 	if (bytes < MIGRATE_PACE_MIN)
 		bytes = MIGRATE_PACE_MIN;
 	migrate_pace_set(m, bytes, migrate_backlog_pace_ops(m, bytes));
@@ -225,7 +225,7 @@ bool migrate_backlog_begins_ram(struct migrate *m)
 		return false;
 	if (migrate_backlog_ram_is_near(m))
 		migrate_backlog_pace(m);
-	m->share_ms = HELD_MS;
+	m->backlog.share_ms = HELD_MS;
 	return true;
 }
 
@@ -253,7 +253,7 @@ static void count_rounds(struct migrate *m, struct mig_disk *d)
 {
 	uint64_t now_ms = clock_ms(), left = left_of(d);
 
-	if (!d->total || !m->disks_open)
+	if (!d->total || m->copy.step != MIG_COPY_RUNS)
 		return;
 	if (!d->round_ms) {
 		d->round_ms = now_ms;
@@ -266,8 +266,9 @@ static void count_rounds(struct migrate *m, struct mig_disk *d)
 	/* Less is left each time: it converges, if slowly. What fits into the limit is no
 	 * backlog either. */
 	if (left >= d->round_left / 4 * 3 && left * 1000 > line_rate(m) * migrate_limit_ms(m)) {
-		if (d->rounds++ >= m->pace_level && m->pace_level < PACE_LEVELS && m->pace.bytes)
-			m->pace_level++;
+		if (d->rounds++ >= m->backlog.pace_level && m->backlog.pace_level < PACE_LEVELS &&
+		    m->pace.bytes)
+			m->backlog.pace_level++;
 		if (runs(m))
 			migrate_backlog_pace(m);
 	} else {
@@ -295,12 +296,12 @@ static uint64_t written(const struct migrate *m)
 {
 	uint64_t total = total_of_all(m);
 
-	return total > m->writes.total ? total - m->writes.total : 0;
+	return total > m->backlog.writes.total ? total - m->backlog.writes.total : 0;
 }
 
 void migrate_backlog_watch_writes(struct migrate *m)
 {
-	m->writes = (struct mig_writes){0};
+	m->backlog.writes = (struct mig_writes){0};
 }
 
 /* A mirror's len grows by what the guest writes. */
@@ -308,14 +309,15 @@ static void count_writes(struct migrate *m)
 {
 	uint64_t now_ms = clock_ms();
 
-	if (!m->disks_open || (m->writes.since_ms && now_ms - m->writes.since_ms < WRITES_MS))
+	if (m->copy.step != MIG_COPY_RUNS ||
+	    (m->backlog.writes.since_ms && now_ms - m->backlog.writes.since_ms < WRITES_MS))
 		return;
-	if (m->writes.since_ms) {
-		m->writes.known = true;
-		m->writes.bytes = written(m);
+	if (m->backlog.writes.since_ms) {
+		m->backlog.writes.known = true;
+		m->backlog.writes.bytes = written(m);
 	}
-	m->writes.since_ms = now_ms;
-	m->writes.total = total_of_all(m);
+	m->backlog.writes.since_ms = now_ms;
+	m->backlog.writes.total = total_of_all(m);
 }
 
 /* What goes over in an eighth of the limit: a guest that writes no more than that in half a second
@@ -345,9 +347,9 @@ bool migrate_backlog_is_quiet(const struct migrate *m)
 
 	/* What waits for a limit, ours or the VM's own, is not written yet, and is let through all
 	 * at once when the guest is stopped. */
-	if (m->pace.bytes || (m->writes.bytes && is_limited(m)))
+	if (m->pace.bytes || (m->backlog.writes.bytes && is_limited(m)))
 		return false;
-	return m->writes.known && m->writes.bytes <= most && written(m) <= most &&
+	return m->backlog.writes.known && m->backlog.writes.bytes <= most && written(m) <= most &&
 	       left_of_all(m) <= most;
 }
 
@@ -385,22 +387,23 @@ void migrate_backlog_tell(struct migrate *m)
 void migrate_backlog_share(struct migrate *m)
 {
 	bool open = !runs(m) || migrate_pace_holds(m);
-	uint64_t share = open ? share_ms(m) : 0, ms = share ? share : HELD_MS, was = m->share_ms;
+	uint64_t share = open ? share_ms(m) : 0, ms = share ? share : HELD_MS,
+		 was = m->backlog.share_ms;
 	uint64_t off = ms > was ? ms - was : was - ms;
 
 	if (runs(m) && (migrate_backlog_ram_is_near(m) || !share_ms(m)))
 		migrate_backlog_pace(m);
 	if (share || !open)
-		m->held_since_ms = 0;
-	else if (!m->held_since_ms)
-		m->held_since_ms = clock_ms();
-	else if (clock_ms() - m->held_since_ms > HELD_TELL_MS)
+		m->backlog.held_since_ms = 0;
+	else if (!m->backlog.held_since_ms)
+		m->backlog.held_since_ms = clock_ms();
+	else if (clock_ms() - m->backlog.held_since_ms > HELD_TELL_MS)
 		migrate_backlog_tell(m);
 	if (was && (ms == HELD_MS) == (was == HELD_MS) && off <= migrate_limit_ms(m) / 8)
 		return;
-	m->share_ms = ms;
+	m->backlog.share_ms = ms;
 	log_debug(&m->about, "%llu ms of the downtime limit are RAM's", (unsigned long long)ms);
-	qmp_command(m->qmp, "migrate-set-parameters",
+	qmp_command(m->qemu.qmp, "migrate-set-parameters",
 		    json_pack("{s:I}", "downtime-limit", (json_int_t)ms), NULL, NULL);
 }
 
@@ -408,9 +411,9 @@ bool migrate_backlog_holds_postcopy(struct migrate *m)
 {
 	if (migrate_backlog_fits(m))
 		return false;
-	if (!m->postcopy_since_ms)
-		m->postcopy_since_ms = clock_ms();
-	return clock_ms() - m->postcopy_since_ms < POSTCOPY_MS;
+	if (!m->backlog.postcopy_since_ms)
+		m->backlog.postcopy_since_ms = clock_ms();
+	return clock_ms() - m->backlog.postcopy_since_ms < POSTCOPY_MS;
 }
 
 static void on_stats(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -426,5 +429,5 @@ static void on_stats(void *ctx, struct qmp *q, json_t *result, const struct err 
 void migrate_backlog_tick(struct migrate *m)
 {
 	if (m->pace.holds && (m->state == MIGRATE_DISKS || m->state == MIGRATE_RAM))
-		qmp_command(m->qmp, "query-blockstats", NULL, on_stats, m);
+		qmp_command(m->qemu.qmp, "query-blockstats", NULL, on_stats, m);
 }

@@ -42,17 +42,17 @@ void migrate_arm(struct event *ev, uint64_t ms)
 
 void migrate_deadline(struct migrate *m, uint64_t ms)
 {
-	migrate_arm(m->ev_deadline, ms);
+	migrate_arm(m->core.ev_deadline, ms);
 }
 
 void migrate_no_deadline(struct migrate *m)
 {
-	event_del(m->ev_deadline);
+	event_del(m->core.ev_deadline);
 }
 
 void migrate_look(struct migrate *m, uint64_t ms)
 {
-	migrate_arm(m->ev_look, ms);
+	migrate_arm(m->core.ev_look, ms);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *ctx)
@@ -92,22 +92,25 @@ static void on_suspect(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	if (migrate_is(m, PHASE_RETURNS))
-		migrate_fail(m, &m->suspect);
+		migrate_fail(m, &m->core.suspect);
 }
 
 int migrate_core_init(struct migrate *m, struct event_base *base)
 {
 	m->base = base;
-	m->ev_deadline = evtimer_new(base, on_deadline, m);
-	m->ev_look = evtimer_new(base, on_look, m);
-	m->ev_timeout = evtimer_new(base, on_timeout, m);
-	m->ev_suspect = evtimer_new(base, on_suspect, m);
-	return m->ev_deadline && m->ev_look && m->ev_timeout && m->ev_suspect ? 0 : -1;
+	m->core.ev_deadline = evtimer_new(base, on_deadline, m);
+	m->core.ev_look = evtimer_new(base, on_look, m);
+	m->core.ev_timeout = evtimer_new(base, on_timeout, m);
+	m->core.ev_suspect = evtimer_new(base, on_suspect, m);
+	return m->core.ev_deadline && m->core.ev_look && m->core.ev_timeout && m->core.ev_suspect
+		   ? 0
+		   : -1;
 }
 
 void migrate_core_fini(struct migrate *m)
 {
-	struct event **all[] = {&m->ev_deadline, &m->ev_look, &m->ev_timeout, &m->ev_suspect};
+	struct event **all[] = {&m->core.ev_deadline, &m->core.ev_look, &m->core.ev_timeout,
+				&m->core.ev_suspect};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (*all[i])
@@ -140,15 +143,15 @@ bool migrate_enter(struct migrate *m, enum migrate_state state)
 		return false;
 	}
 	log_debug(&m->about, "%s -> %s", from->name, to->name);
-	event_del(m->ev_deadline);
-	event_del(m->ev_look);
+	event_del(m->core.ev_deadline);
+	event_del(m->core.ev_look);
 	if (from->leave)
 		from->leave(m);
 	m->before = m->state;
 	m->state = state;
 	if (!migrate_is(m, PHASE_RETURNS)) {
-		event_del(m->ev_suspect);
-		event_del(m->ev_timeout);
+		event_del(m->core.ev_suspect);
+		event_del(m->core.ev_timeout);
 	}
 	if (d->ms)
 		migrate_deadline(m, d->point ? POINT_MS(d->point, d->ms) : d->ms);
@@ -165,7 +168,7 @@ bool migrate_enter(struct migrate *m, enum migrate_state state)
 void migrate_over(struct migrate *m, enum migrate_outcome outcome)
 {
 	if (migrate_phase(m)->to & PHASE_TO(OVER))
-		m->outcome = outcome;
+		m->result.outcome = outcome;
 	migrate_enter(m, MIGRATE_OVER);
 }
 
@@ -204,15 +207,15 @@ void migrate_suspect(struct migrate *m, const struct err *e)
 {
 	if (!migrate_is(m, PHASE_RETURNS))
 		return;
-	if (!err_is_set(&m->suspect)) {
-		m->suspect = *e;
-		migrate_arm(m->ev_suspect, SUSPECT_MS);
+	if (!err_is_set(&m->core.suspect)) {
+		m->core.suspect = *e;
+		migrate_arm(m->core.ev_suspect, SUSPECT_MS);
 	}
 }
 
 void migrate_ask(struct migrate *m, const char *why)
 {
-	err_set(&m->ask_err, ERR_CLOSED, "%s", why);
+	err_set(&m->ask.err, ERR_CLOSED, "%s", why);
 	migrate_enter(m, MIGRATE_ASK);
 }
 
@@ -238,7 +241,7 @@ void migrate_connection_lost(struct migrate *m, const struct err *why)
 
 	/* A refusal is the destination's own sentence; all else is about the way there. */
 	if (e.code == ERR_CLOSED || e.code == ERR_TIMEOUT || e.code == ERR_PROTOCOL)
-		err_prefix(&e, "the connection to the destination %s is lost", m->dest.host);
+		err_prefix(&e, "the connection to the destination %s is lost", m->link.dest.host);
 	migrate_fail(m, &e);
 }
 
@@ -263,7 +266,7 @@ void migrate_take_abort(struct migrate *m, const json_t *msg)
 	struct err e = ERR_INIT;
 
 	cookie_get_abort(msg, &e);
-	m->aborted_there = true;
+	m->undo.there = MIG_THERE_DONE;
 	migrate_fail(m, &e);
 }
 

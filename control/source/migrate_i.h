@@ -131,102 +131,212 @@ struct mig_channel {
 
 enum { MIG_CHANNELS_MAX = 256 + 1 };
 
-struct migrate {
-	struct event_base *base;
-	json_t *wish; /* what config's strings are borrowed from */
-	struct migrate_config config;
+/* ---- what is one file's, or one phase's ---- */
+
+/* The timers and the doubt of whatever phase it is (migrate_core.c). */
+struct mig_core {
+	struct event *ev_deadline, *ev_look, *ev_timeout, *ev_suspect;
+	struct err suspect; /* a failure for which a better reason may still come */
+};
+
+/* The destination's adit (migrate_talk.c). */
+struct mig_link {
 	struct addr_dest dest;
 	struct addr address; /* --dest-address, where it is given */
 	struct creds *creds;
+	struct session *session;
+	struct talk *talk;
+	bool ready; /* the session */
+};
+
+/* The source's QEMU, its process and when that started (migrate_qmp.c). */
+struct mig_qemu {
+	struct qmp *qmp;
+	pid_t pid;
+	unsigned long long started;
+	bool gone;
+	bool touched;	       /* it was told something */
+	bool settings_changed; /* capabilities and parameters, too */
+};
+
+/* The guest here (migrate_qmp.c, migrate_limits.c). */
+struct mig_guest {
+	bool known; /* desc is read */
+	bool was_running;
+	bool pause_first, paused; /* it is to stand still; we have paused it */
+	void (*after_pause)(struct migrate *m);
+	uint64_t stop_ms; /* it stands still since then; 0: it does not */
+};
+
+/* Begin, with migrate_settings.c and migrate_resume.c. */
+struct mig_begin {
+	unsigned clear_looks; /* for the end of an earlier job's mirrors */
+	void (*after_try)(struct migrate *m);
+	unsigned qmp_tries; /* of a job that is resumed */
+};
+
+/* Disks. */
+struct mig_copy {
+	size_t next; /* whose turn it is to begin */
+	enum {
+		MIG_COPY_GREETS, /* the destination's servers */
+		MIG_COPY_ADDS,	 /* nodes */
+		MIG_COPY_STARTS, /* mirrors */
+		MIG_COPY_RUNS,	 /* all of them, with no limit */
+	} step;
+};
+
+/* RAM's streams (migrate_ram.c). */
+struct mig_ram {
+	struct mig_channel *channels;
+	size_t channel_count; /* that have ever been open */
+	size_t opened;	      /* of this connection's round */
+	int fd;		      /* where QEMU connects, when a descriptor cannot be handed to it */
+	char dir[108], path[108];
+	struct event *ev;
+	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
+	bool migrating;
+	struct err err; /* why the streams ended in postcopy */
+};
+
+struct mig_postcopy {
+	/* to be begun once it can be; QEMU was told to */
+	enum { MIG_POSTCOPY_NOT, MIG_POSTCOPY_DUE, MIG_POSTCOPY_TOLD } asked;
+	/* it has begun, there is no way back; all of RAM is there */
+	enum { MIG_PAGES_NOT, MIG_PAGES_FLOW, MIG_PAGES_THERE } pages;
+};
+
+/* migrate_backlog.c */
+struct mig_backlog {
+	uint64_t share_ms;   /* what QEMU was told of the downtime limit; 0: nothing yet */
+	unsigned pace_level; /* how often the pace was halved */
+	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
+	double line_rate;			   /* the most that the line carried */
+	struct mig_writes writes;
+};
+
+/* migrate_stall.c */
+struct mig_stall {
+	struct event *ev;
+	uint64_t asked_ms, longest_ms;
+};
+
+/* migrate_watch.c */
+struct mig_watch {
+	struct event *ev;
+	uint64_t ticks, last_sent, last_sent_ms;
+	double smooth_rate; /* of late */
+	uint64_t still_sent,
+	    still_since_ms,  /* while the guest stands still: nothing was sent since */
+	    stands_since_ms, /* the switchover has begun */
+	    stands_left_ms;  /* what was left of the disks by then, at the line's rate */
+	struct migrate_stream *streams;
+};
+
+struct mig_finish {
+	uint64_t said_us; /* FINISH; 0: by another process */
+	bool told_slow;	  /* that the destination is, with FINISHED, in postcopy */
+};
+
+struct mig_ask {
+	const char *state; /* in which the word was lost */
+	uint64_t since_ms; /* the first question, as long as no answer has brought it on */
+	uint64_t until_ms;
+	unsigned unsure;	    /* such answers, one after the other */
+	bool only_tell;		    /* asking only to say ENDED: the VM has moved */
+	struct err err;		    /* why the last question had no answer */
+	char said[3][ERR_TEXT_MAX]; /* what was told last: once a change, not once a try */
+};
+
+/* Postcopy, which is being taken up anew. */
+struct mig_paging {
+	enum {
+		MIG_MEND_NOT,
+		MIG_MEND_WAITS, /* for QEMU to see that its connection broke */
+		MIG_MEND_TOLD,	/* QEMU, to take it up */
+	} step;
+	uint64_t until_ms;
+	bool asked; /* a question to QEMU is on its way */
+};
+
+struct mig_confirm {
+	uint64_t until_ms; /* "ended" cannot be written, and is tried again; 0: it is not */
+};
+
+struct mig_end {
+	uint64_t until_ms; /* ENDED is said, and flushed; 0: it is not */
+};
+
+struct mig_undo {
+	uint64_t begun_ms, until_ms;
+	/* QEMU is told something, or asked what it is in; it is put back, or cannot be */
+	enum { MIG_HERE_ACTS, MIG_HERE_LOOKS, MIG_HERE_DONE } here;
+	/* the destination has heard ABORT; is clean, or says nothing any more */
+	enum { MIG_THERE_UNTOLD, MIG_THERE_TOLD, MIG_THERE_DONE } there;
+	bool unanswered; /* QEMU did not say what it is in */
+	char seen[32];	 /* QEMU's state, as it was seen last */
+	bool runs;	 /* likewise, when the last was tried */
+	bool undecided;	 /* an earlier job of this VM waits for its destination's word */
+};
+
+/* For migrate_result. */
+struct mig_times {
+	uint64_t start_ms, running_there_ms;
+	uint64_t word_ms; /* how long it had run there when the word of it came */
+};
+
+struct mig_result {
+	struct event *ev;
+	enum migrate_outcome outcome;
+	bool settled; /* nothing is left to be done: the record goes */
+	bool lost;    /* no host has all of the VM any more */
+};
+
+struct migrate {
+	/* everybody's */
+	struct event_base *base;
+	json_t *wish; /* what config's strings are borrowed from */
+	struct migrate_config config;
 	const struct migrate_ops *ops; /* NULL once on_end was called */
 	void *ctx;
 	const struct phase *const *phases; /* the table */
 	enum migrate_state state, before;
 	char id[COOKIE_JOB_LEN + 1];
 	struct log_ctx about;
-
 	struct journal *journal;
 	char found[16]; /* the record's state, in a job that is resumed */
 	enum migrate_decision decision;
-	pid_t pid; /* the source QEMU, and when it started */
-	unsigned long long started;
-
-	struct qmp *qmp;
-	struct session *session;
-	struct talk *talk;
-	bool session_ready;
-	struct err session_end; /* why it ended, once it has */
-
+	struct mig_qemu qemu;
+	struct mig_guest guest;
+	struct mig_link link;
 	struct vmdesc_report report;
 	struct vmdesc desc;
-	bool described, was_running, touched; /* touched: QEMU was told something */
-	json_t *prepared;		      /* the destination's cookie */
+	json_t *prepared; /* the destination's cookie */
+	struct mig_disk *disks;
+	size_t disk_count;
+	struct rate *rate;
+	struct migrate_progress progress;
+	struct err err; /* the first failure */
 
+	/* a file's, or a phase's with its helpers */
+	struct mig_core core;
+	struct mig_begin begin;
+	struct mig_copy copy;
 	struct mig_pace pace;
 	struct mig_probe probe;
-	struct mig_writes writes;
-	struct mig_disk *disks;
-	size_t disk_count, disk_next; /* whose turn it is to begin */
-	unsigned clear_looks;	      /* for the end of an earlier job's mirrors */
-	bool disks_open;	      /* all mirrors run, with no limit */
-	struct mig_channel *channels;
-	size_t channel_count;	/* that have ever been open */
-	size_t channels_opened; /* of this connection's round */
-	int ram_fd;		/* where QEMU connects, when a descriptor cannot be handed to it */
-	char ram_dir[108], ram_path[108];
-	struct event *ev_ram;
-	struct rate *rate;
-	bool preempt; /* postcopy with a channel of its own for pages that the guest waits for */
-	bool settings_changed, migrating;
-	void (*after_try)(struct migrate *m), (*after_pause)(struct migrate *m);
-	bool pause_first, paused;    /* the guest is to stand still; we have paused it */
-	bool postcopy_due, postcopy; /* to be begun once it can be; QEMU was told to */
-	bool in_postcopy, ram_done;  /* it has begun: there is no way back; all of RAM is there */
-	bool told_slow;		     /* that the destination is, with FINISHED, in postcopy */
-	unsigned unsure;	     /* such answers, one after the other */
-	uint64_t mend_until_ms;	     /* postcopy is being taken up anew */
-	bool mend_asked;	     /* QEMU how far it is with that */
-	bool resumed;		     /* QEMU was told to */
-
-	struct event *ev_tick, *ev_timeout, *ev_suspect, *ev_end, *ev_stall;
-	struct event *ev_deadline, *ev_look; /* the phase's */
-	uint64_t start_ms, stop_ms, running_there_ms, talk_begun_ms;
-	uint64_t ticks, last_sent, last_sent_ms;
-	uint64_t still_sent,
-	    still_since_ms,  /* while the guest stands still: nothing was sent since */
-	    stands_since_ms, /* the switchover has begun */
-	    stands_left_ms;  /* what was left of the disks by then, at the line's rate */
-	uint64_t finish_us;  /* FINISH was said; 0: by another process */
-	uint64_t word_ms;    /* how long it had run there when the word of it came */
-	uint64_t share_ms;   /* what QEMU was told of the downtime limit; 0: nothing yet */
-	unsigned pace_level; /* how often the pace was halved */
-	uint64_t held_since_ms, postcopy_since_ms; /* the disks hold up the switchover */
-	uint64_t stall_asked_ms, stall_longest_ms;
-	struct migrate_progress progress;
-	double smooth_rate, line_rate; /* of late; the most that the line carried */
-
-	struct err err;	    /* the first failure */
-	struct err suspect; /* a failure for which a better reason may still come */
-	bool told_abort, aborted_there, undo_done_here, source_gone;
-	bool looking; /* a look at QEMU's state is under way */
-	uint64_t undo_until_ms;
-	enum migrate_outcome outcome;
-	bool only_tell;	       /* asking only to say ENDED: the VM has moved */
-	bool unanswered;       /* QEMU did not say in the undo what it is in */
-	bool settled;	       /* nothing is left to be done: the record goes */
-	bool lost;	       /* no host has all of the VM any more */
-	bool undecided;	       /* an earlier job of this VM waits for its destination's word */
-	unsigned qmp_tries;    /* of a job that is resumed */
-	const char *ask_state; /* the state in which the word was lost */
-	uint64_t ask_since_ms; /* the first question, as long as no answer has brought the job on */
-	uint64_t ask_until_ms, flush_until_ms;
-	uint64_t end_until_ms;	    /* "ended" cannot be written: it is tried again */
-	struct err ask_err;	    /* why the last question had no answer */
-	struct err ram_err;	    /* why RAM's streams ended in postcopy */
-	char said[3][ERR_TEXT_MAX]; /* what was told last: once a change, not once a try */
-	char undo_seen[32];	    /* QEMU's state, as the undo saw it last */
-	bool undo_runs;		    /* likewise, when the last was tried */
-	struct migrate_stream *result_streams;
+	struct mig_backlog backlog;
+	struct mig_ram ram;
+	struct mig_postcopy postcopy;
+	struct mig_stall stall;
+	struct mig_watch watch;
+	struct mig_finish finish;
+	struct mig_ask ask;
+	struct mig_paging paging;
+	struct mig_confirm confirm;
+	struct mig_end end;
+	struct mig_undo undo;
+	struct mig_times times;
+	struct mig_result result;
 };
 
 /* migrate_core.c */

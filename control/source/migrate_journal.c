@@ -21,10 +21,10 @@ static json_t *vm_without_argv(const struct migrate *m)
 
 int migrate_record(struct migrate *m, const char *state, struct err *e)
 {
-	json_t *r =
-	    json_pack("{s:i,s:s,s:s,s:I,s:b,s:I,s:I}", "adit", COOKIE_VERSION, "job", m->id,
-		      "state", state, "written", (json_int_t)time(NULL), "was_running",
-		      m->was_running, "pid", (json_int_t)m->pid, "started", (json_int_t)m->started);
+	json_t *r = json_pack("{s:i,s:s,s:s,s:I,s:b,s:I,s:I}", "adit", COOKIE_VERSION, "job", m->id,
+			      "state", state, "written", (json_int_t)time(NULL), "was_running",
+			      m->guest.was_running, "pid", (json_int_t)m->qemu.pid, "started",
+			      (json_int_t)m->qemu.started);
 	int rc;
 
 	if (!r)
@@ -36,7 +36,7 @@ int migrate_record(struct migrate *m, const char *state, struct err *e)
 	json_object_set(r, "parameters", m->report.parameters);
 	if (m->prepared)
 		json_object_set(r, "prepared", m->prepared);
-	if (m->in_postcopy)
+	if (m->postcopy.pages != MIG_PAGES_NOT)
 		json_object_set_new(r, "postcopy", json_true());
 	if (m->pace.touched)
 		json_object_set(r, "limits", m->pace.touched);
@@ -64,30 +64,33 @@ int migrate_take_record(struct migrate *m, const json_t *record, struct err *e)
 	if (!*m->found || !cookie_is_job(job))
 		return err_set(e, ERR_CONFIG, "the job's record has no state");
 	snprintf(m->id, sizeof(m->id), "%s", job);
-	m->was_running = json_is_true(json_object_get(record, "was_running"));
-	m->pid = (pid_t)json_integer_value(json_object_get(record, "pid"));
-	m->started = (unsigned long long)json_integer_value(json_object_get(record, "started"));
+	m->guest.was_running = json_is_true(json_object_get(record, "was_running"));
+	m->qemu.pid = (pid_t)json_integer_value(json_object_get(record, "pid"));
+	m->qemu.started =
+	    (unsigned long long)json_integer_value(json_object_get(record, "started"));
 	m->report.vm = json_incref(json_object_get(record, "vm"));
 	m->report.disks = json_incref(json_object_get(record, "disks"));
 	m->report.capabilities = json_incref(json_object_get(record, "capabilities"));
 	m->report.parameters = json_incref(json_object_get(record, "parameters"));
 	m->prepared = json_incref(json_object_get(record, "prepared"));
-	m->in_postcopy = json_is_true(json_object_get(record, "postcopy"));
+	if (json_is_true(json_object_get(record, "postcopy")))
+		m->postcopy.pages = MIG_PAGES_FLOW;
 	msg = json_pack("{s:O,s:O}", "vm", m->report.vm, "disks", m->report.disks);
 	if (!msg)
 		return err_set(e, ERR_CONFIG, "the job's record has no VM");
 	rc = vmdesc_parse(&m->desc, msg, e);
 	json_decref(msg);
-	m->described = rc == 0;
+	m->guest.known = rc == 0;
 	return rc;
 }
 
 /* Whether record is of the QEMU that m has before it. */
 static bool same_qemu(const struct migrate *m, const json_t *record)
 {
-	return m->pid > 0 && m->started &&
-	       json_integer_value(json_object_get(record, "pid")) == (json_int_t)m->pid &&
-	       json_integer_value(json_object_get(record, "started")) == (json_int_t)m->started;
+	return m->qemu.pid > 0 && m->qemu.started &&
+	       json_integer_value(json_object_get(record, "pid")) == (json_int_t)m->qemu.pid &&
+	       json_integer_value(json_object_get(record, "started")) ==
+		   (json_int_t)m->qemu.started;
 }
 
 bool migrate_record_is_decided(const char *state)
@@ -101,11 +104,11 @@ static int refuse(struct migrate *m, const char *job, const json_t *record, stru
 {
 	const char *state = json_string_value(json_object_get(record, "state"));
 
-	m->undecided = state && migrate_record_is_decided(state);
+	m->undo.undecided = state && migrate_record_is_decided(state);
 	return err_set(e, ERR_REFUSED,
 		       "an earlier migration of this VM was cut off (job %s)%s: bring it to its "
 		       "end first, with `adit recover %.8s`",
-		       job, m->undecided ? ", and it may run on the destination" : "", job);
+		       job, m->undo.undecided ? ", and it may run on the destination" : "", job);
 }
 
 int migrate_check_unfinished(struct migrate *m, struct err *e)

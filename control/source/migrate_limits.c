@@ -15,12 +15,12 @@ const struct migrate_limits *migrate_limits(const struct migrate *m)
 
 void migrate_timeout_arm(struct migrate *m)
 {
-	uint64_t passed_ms = clock_ms() - m->start_ms;
+	uint64_t passed_ms = clock_ms() - m->times.start_ms;
 	uint64_t limit_ms = (uint64_t)m->config.limits.timeout_s * 1000;
 
-	event_del(m->ev_timeout);
+	event_del(m->core.ev_timeout);
 	if (limit_ms)
-		migrate_arm(m->ev_timeout, limit_ms > passed_ms ? limit_ms - passed_ms : 0);
+		migrate_arm(m->core.ev_timeout, limit_ms > passed_ms ? limit_ms - passed_ms : 0);
 }
 
 /* ---- a paused guest ---- */
@@ -39,27 +39,27 @@ static void on_paused(void *ctx, struct qmp *q, json_t *result, const struct err
 		migrate_fail(m, &why);
 		return;
 	}
-	if (!m->stop_ms)
-		m->stop_ms = clock_ms();
-	if (m->after_pause) {
-		void (*then)(struct migrate *) = m->after_pause;
+	if (!m->guest.stop_ms)
+		m->guest.stop_ms = clock_ms();
+	if (m->guest.after_pause) {
+		void (*then)(struct migrate *) = m->guest.after_pause;
 
-		m->after_pause = NULL;
+		m->guest.after_pause = NULL;
 		then(m);
 	}
 }
 
 void migrate_pause(struct migrate *m, void (*then)(struct migrate *m))
 {
-	m->after_pause = then;
-	m->paused = m->was_running;
+	m->guest.after_pause = then;
+	m->guest.paused = m->guest.was_running;
 	/* A guest that stands still already is fine too. */
-	qmp_command(m->qmp, "stop", NULL, on_paused, m);
+	qmp_command(m->qemu.qmp, "stop", NULL, on_paused, m);
 }
 
 void migrate_pause_first(struct migrate *m, void (*then)(struct migrate *m))
 {
-	if ((m->config.offline || m->pause_first) && m->was_running)
+	if ((m->config.offline || m->guest.pause_first) && m->guest.was_running)
 		migrate_pause(m, then);
 	else
 		then(m);
@@ -83,11 +83,18 @@ static void on_postcopy(void *ctx, struct qmp *q, json_t *result, const struct e
 void migrate_postcopy_try(struct migrate *m)
 {
 	/* In the first pass nearly every page would have to be fetched. */
-	if (!m->postcopy_due || m->postcopy || m->state != MIGRATE_RAM || m->progress.passes < 2 ||
-	    migrate_backlog_holds_postcopy(m))
+	if (m->postcopy.asked != MIG_POSTCOPY_DUE || m->state != MIGRATE_RAM ||
+	    m->progress.passes < 2 || migrate_backlog_holds_postcopy(m))
 		return;
-	m->postcopy = true;
-	qmp_command(m->qmp, "migrate-start-postcopy", NULL, on_postcopy, m);
+	m->postcopy.asked = MIG_POSTCOPY_TOLD;
+	qmp_command(m->qemu.qmp, "migrate-start-postcopy", NULL, on_postcopy, m);
+}
+
+static void want_postcopy(struct migrate *m)
+{
+	if (m->postcopy.asked == MIG_POSTCOPY_NOT)
+		m->postcopy.asked = MIG_POSTCOPY_DUE;
+	migrate_postcopy_try(m);
 }
 
 void migrate_take_pass(struct migrate *m, const char *name, const json_t *data)
@@ -131,14 +138,13 @@ void migrate_time_up(struct migrate *m)
 			     "not done within %u s (--timeout): the guest is paused, so that "
 			     "it is soon",
 			     s);
-		m->pause_first = true;
-		if (migrate_is(m, PHASE_COPIES) && m->was_running && !m->paused)
+		m->guest.pause_first = true;
+		if (migrate_is(m, PHASE_COPIES) && m->guest.was_running && !m->guest.paused)
 			migrate_pause(m, NULL);
 		return;
 	case MIGRATE_POSTCOPY:
 		migrate_note(m, "not done within %u s (--timeout): postcopy", s);
-		m->postcopy_due = true;
-		migrate_postcopy_try(m);
+		want_postcopy(m);
 		return;
 	}
 }
@@ -158,13 +164,13 @@ static void set_downtime(struct migrate *m)
 	json_t *v;
 
 	if (m->disk_count && m->state == MIGRATE_RAM) {
-		m->share_ms = 0; /* told within 100 ms, less what the disks need of it */
+		m->backlog.share_ms = 0; /* told within 100 ms, less what the disks need of it */
 		return;
 	}
 	v = ms ? json_integer((json_int_t)ms)
 	       : json_incref(json_object_get(m->report.parameters, "downtime-limit"));
-	if (v && m->settings_changed)
-		qmp_command(m->qmp, "migrate-set-parameters",
+	if (v && m->qemu.settings_changed)
+		qmp_command(m->qemu.qmp, "migrate-set-parameters",
 			    json_pack("{s:o}", "downtime-limit", v), NULL, NULL);
 	else
 		json_decref(v);
@@ -206,8 +212,7 @@ int migrate_change(struct migrate *m, const struct migrate_limits *limits, bool 
 	if (limits)
 		set_limits(m, limits);
 	if (postcopy) {
-		m->postcopy_due = true;
-		migrate_postcopy_try(m);
+		want_postcopy(m);
 	}
 	return 0;
 }

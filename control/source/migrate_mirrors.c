@@ -180,5 +180,5 @@ void migrate_take_broken(struct migrate *m, const char *name, const json_t *data
 		return; /* one for each request */
 	d->broken = true;
 	d->broken_reading = operation && strcmp(operation, "read") == 0;
-	qmp_command(m->qmp, "query-block-jobs", NULL, on_broken, d);
+	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_broken, d);
 }

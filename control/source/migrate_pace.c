@@ -371,7 +371,7 @@ void migrate_pace_begin(struct migrate *m, void (*then)(struct migrate *m))
 			      throttle_group_args(NULL, json_string_value(v)));
 	}
 	json_decref(done);
-	qmp_batch_run(b, m->qmp, on_raised, m);
+	qmp_batch_run(b, m->qemu.qmp, on_raised, m);
 }
 
 /* ---- the pace ---- */
@@ -428,7 +428,7 @@ void migrate_pace_set(struct migrate *m, uint64_t bytes, uint64_t ops)
 	for (size_t i = 0; i < m->disk_count; i++)
 		if (is_device(m->disks[i].desc))
 			add_limit(m, b, QMP_MAY, m->disks[i].desc);
-	qmp_batch_run(b, m->qmp, on_paced, m);
+	qmp_batch_run(b, m->qemu.qmp, on_paced, m);
 }
 
 bool migrate_pace_holds(const struct migrate *m)

@@ -33,7 +33,7 @@ static void over(struct migrate *m, bool fits)
 {
 	m->probe.state = fits ? MIG_PROBE_OVER : MIG_PROBE_WAITS;
 	m->probe.since_ms = clock_ms();
-	if (m->pause_first && m->was_running && !m->paused) {
+	if (m->guest.pause_first && m->guest.was_running && !m->guest.paused) {
 		migrate_pause(m, NULL); /* its time is up */
 		m->probe.state = MIG_PROBE_OVER;
 	}
@@ -64,12 +64,13 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 		migrate_fail(m, &why);
 		return;
 	}
-	/* (m->paused: QEMU's RESUME has come before, and somebody may have paused it since.) */
+	/* (m->guest.paused: QEMU's RESUME has come before, and somebody may have paused it since.)
+	 */
 	migrate_no_deadline(m);
 	m->probe.gone_on_ms = clock_ms();
 	m->probe.stood_ms = stood_ms;
-	if (stood_ms > m->stall_longest_ms)
-		m->stall_longest_ms = stood_ms;
+	if (stood_ms > m->stall.longest_ms)
+		m->stall.longest_ms = stood_ms;
 	log_info(&m->about, "the guest stood still for %llu ms, for a look",
 		 (unsigned long long)stood_ms);
 	m->probe.state = MIG_PROBE_LOOKS;
@@ -79,7 +80,7 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 static void tell_mirrors(struct migrate *m, const char *what)
 {
 	for (size_t i = 0; i < m->disk_count; i++)
-		qmp_command(m->qmp, what, json_pack("{s:s}", "device", m->disks[i].job), NULL,
+		qmp_command(m->qemu.qmp, what, json_pack("{s:s}", "device", m->disks[i].job), NULL,
 			    NULL);
 }
 
@@ -95,12 +96,12 @@ static void stop(struct migrate *m)
 	m->probe.stop_ms = clock_ms();
 	m->probe.left_ms = 0;
 	m->probe.done = migrate_backlog_done(m);
-	m->paused = true; /* by us */
+	m->guest.paused = true; /* by us */
 	POINT("s-look");
 	migrate_deadline(m, POINT_MS("look", STANDS_MS));
 	tell_mirrors(m, "block-job-pause");
-	qmp_command(m->qmp, "stop", NULL, NULL, NULL);
-	qmp_command(m->qmp, "cont", NULL, on_gone_on, m);
+	qmp_command(m->qemu.qmp, "stop", NULL, NULL, NULL);
+	qmp_command(m->qemu.qmp, "cont", NULL, on_gone_on, m);
 	tell_mirrors(m, "block-job-resume");
 }
 
@@ -136,7 +137,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		return;
 	if (!err_is_set(e))
 		migrate_watch_jobs(m, result);
-	if (!m->was_running || m->paused || m->postcopy_due) {
+	if (!m->guest.was_running || m->guest.paused || m->postcopy.asked == MIG_POSTCOPY_DUE) {
 		over(m, true);
 		return;
 	}
@@ -151,7 +152,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		over(m, true);
 		return;
 	}
-	if (!m->writes.known) {
+	if (!m->backlog.writes.known) {
 		migrate_look(m, LOOK_MS);
 		return;
 	}
@@ -178,7 +179,7 @@ static void tell_flushes(struct migrate *m)
 	struct session_stats st;
 	uint64_t ms;
 
-	session_stats(m->session, &st);
+	session_stats(m->link.session, &st);
 	ms = migrate_backlog_flushes_ms(m->probe.stood_ms, st.rtt_us);
 	if (ms <= migrate_limit_ms(m) / 8)
 		return;
@@ -211,10 +212,10 @@ static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const stru
 void migrate_probe_due(struct migrate *m)
 {
 	if (m->probe.state == MIG_PROBE_LOOKS)
-		qmp_command(m->qmp, "query-block-jobs", NULL, on_looked_again, m);
+		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_looked_again, m);
 	if (m->probe.state == MIG_PROBE_WAITS) {
-		qmp_command(m->qmp, "query-status", NULL, on_status, m);
-		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+		qmp_command(m->qemu.qmp, "query-status", NULL, on_status, m);
+		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs, m);
 	}
 }
 
@@ -222,7 +223,8 @@ bool migrate_probe_is_over(struct migrate *m, void (*then)(struct migrate *m))
 {
 	m->probe.then = then;
 	if (m->probe.state == MIG_PROBE_NONE) {
-		m->probe.state = m->was_running && !m->paused ? MIG_PROBE_WAITS : MIG_PROBE_OVER;
+		m->probe.state =
+		    m->guest.was_running && !m->guest.paused ? MIG_PROBE_WAITS : MIG_PROBE_OVER;
 		if (m->probe.state == MIG_PROBE_WAITS) {
 			/* What a mirror had not reckoned with while most of its disk was still to
 			 * be copied looks like a write: counted anew, for a moment, before a guest

@@ -16,10 +16,10 @@ static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struc
 
 	(void)q;
 	if (err_is_set(e) || !status || strcmp(status, "paused") != 0 ||
-	    !migrate_is(m, PHASE_EARLY) || m->paused)
+	    !migrate_is(m, PHASE_EARLY) || m->guest.paused)
 		return;
-	m->was_running = false;
-	if (m->touched)
+	m->guest.was_running = false;
+	if (m->qemu.touched)
 		migrate_record_if_can(m, "perform");
 	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
 }
@@ -28,19 +28,20 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 {
 	struct migrate *m = ctx;
 
-	if (strcmp(name, "STOP") == 0 && m->described && migrate_is(m, PHASE_EARLY) && !m->paused)
+	if (strcmp(name, "STOP") == 0 && m->guest.known && migrate_is(m, PHASE_EARLY) &&
+	    !m->guest.paused)
 		qmp_command(q, "query-status", NULL, on_stop_looked, m);
-	if (strcmp(name, "RESUME") == 0 && m->described && migrate_is(m, PHASE_EARLY)) {
-		if (m->touched && !m->was_running) {
-			m->was_running = true;
+	if (strcmp(name, "RESUME") == 0 && m->guest.known && migrate_is(m, PHASE_EARLY)) {
+		if (m->qemu.touched && !m->guest.was_running) {
+			m->guest.was_running = true;
 			migrate_record_if_can(m, "perform");
 		}
-		m->was_running = true;
-		m->paused = false;
-		m->stop_ms = 0;
+		m->guest.was_running = true;
+		m->guest.paused = false;
+		m->guest.stop_ms = 0;
 	}
-	if (strcmp(name, "STOP") == 0 && !m->stop_ms && migrate_is(m, PHASE_RAM_FLOWS))
-		m->stop_ms = clock_ms();
+	if (strcmp(name, "STOP") == 0 && !m->guest.stop_ms && migrate_is(m, PHASE_RAM_FLOWS))
+		m->guest.stop_ms = clock_ms();
 	migrate_take_event(m, name, data);
 }
 
@@ -58,7 +59,7 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 	struct migrate *m = ctx;
 
 	(void)q;
-	m->source_gone = true;
+	m->qemu.gone = true;
 	if (migrate_phase(m)->qemu_ended)
 		migrate_phase(m)->qemu_ended(m, why);
 }

@@ -34,8 +34,8 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	relay_stats(r, &c->last);
 	c->relay = NULL;
 	c->ended_ms = clock_ms();
-	if (m->state == MIGRATE_PAGING && code != CODE_NONE && *reason && !err_is_set(&m->ram_err))
-		err_set(&m->ram_err, ERR_CLOSED, "%s", reason); /* QEMU's state follows */
+	if (m->state == MIGRATE_PAGING && code != CODE_NONE && *reason && !err_is_set(&m->ram.err))
+		err_set(&m->ram.err, ERR_CLOSED, "%s", reason); /* QEMU's state follows */
 	if (code == CODE_NONE || !migrate_is(m, PHASE_RETURNS))
 		return; /* whether it was whole is for QEMU to say */
 	err_set(&e, ERR_CLOSED, "the RAM stream broke: %s", *reason ? reason : code_name(code));
@@ -47,20 +47,20 @@ static int open_channel(struct migrate *m, const char *target, int fd, struct er
 {
 	struct mig_channel *c;
 
-	if (!m->channels)
-		m->channels = calloc(MIG_CHANNELS_MAX, sizeof(*m->channels));
-	if (!m->channels || m->channels_opened == MIG_CHANNELS_MAX) {
+	if (!m->ram.channels)
+		m->ram.channels = calloc(MIG_CHANNELS_MAX, sizeof(*m->ram.channels));
+	if (!m->ram.channels || m->ram.opened == MIG_CHANNELS_MAX) {
 		fd_close(&fd);
 		return err_set(e, ERR_SPACE, "no room for a RAM stream");
 	}
-	c = &m->channels[m->channels_opened++];
-	if (m->channel_count < m->channels_opened)
-		m->channel_count = m->channels_opened;
+	c = &m->ram.channels[m->ram.opened++];
+	if (m->ram.channel_count < m->ram.opened)
+		m->ram.channel_count = m->ram.opened;
 	c->m = m;
 	c->before_bytes += c->last.sent_bytes;
 	c->last = (struct stream_stats){0};
 	c->ended_ms = 0;
-	c->relay = relay_open(m->base, m->session, STREAM_RAM, target, fd, on_relay_end, c, e);
+	c->relay = relay_open(m->base, m->link.session, STREAM_RAM, target, fd, on_relay_end, c, e);
 	if (!c->relay)
 		return e->code;
 	stream_set_rate(relay_stream(c->relay), m->rate);
@@ -75,22 +75,22 @@ static void name_folder(struct migrate *m)
 	const char *run = getenv("XDG_RUNTIME_DIR"), *tmp = getenv("TMPDIR");
 	const char *in = run && *run == '/' ? run : tmp && *tmp == '/' ? tmp : "/tmp";
 
-	snprintf(m->ram_dir, sizeof(m->ram_dir), "%.80s/adit-%.12s", geteuid() == 0 ? "/run" : in,
+	snprintf(m->ram.dir, sizeof(m->ram.dir), "%.80s/adit-%.12s", geteuid() == 0 ? "/run" : in,
 		 m->id);
 }
 
 static void stop_listening(struct migrate *m)
 {
-	if (m->ev_ram)
-		event_free(m->ev_ram);
-	m->ev_ram = NULL;
-	fd_close(&m->ram_fd);
-	if (*m->found && !*m->ram_dir)
+	if (m->ram.ev)
+		event_free(m->ram.ev);
+	m->ram.ev = NULL;
+	fd_close(&m->ram.fd);
+	if (*m->found && !*m->ram.dir)
 		name_folder(m); /* of the process that was killed */
-	if (*m->ram_dir && dir_remove(m->ram_dir) < 0)
-		log_warn(&m->about, "the folder %s is left: remove it (%s)", m->ram_dir,
+	if (*m->ram.dir && dir_remove(m->ram.dir) < 0)
+		log_warn(&m->about, "the folder %s is left: remove it (%s)", m->ram.dir,
 			 strerror(errno));
-	m->ram_dir[0] = 0;
+	m->ram.dir[0] = 0;
 }
 
 static void disks_drop(struct migrate *m, const char *reason)
@@ -114,8 +114,8 @@ void migrate_ram_drop(struct migrate *m, const char *reason)
 	uint64_t now_ms = clock_ms();
 
 	stop_listening(m);
-	for (size_t i = 0; i < m->channel_count; i++) {
-		struct mig_channel *c = &m->channels[i];
+	for (size_t i = 0; i < m->ram.channel_count; i++) {
+		struct mig_channel *c = &m->ram.channels[i];
 
 		if (!c->relay)
 			continue;
@@ -134,25 +134,25 @@ void migrate_drop_relays(struct migrate *m, const char *reason)
 
 bool migrate_ram_holds(const struct migrate *m)
 {
-	for (size_t i = 0; i < m->channels_opened; i++)
-		if (!m->channels[i].relay)
+	for (size_t i = 0; i < m->ram.opened; i++)
+		if (!m->ram.channels[i].relay)
 			return false;
-	return m->channels_opened > 0;
+	return m->ram.opened > 0;
 }
 
 void migrate_ram_fini(struct migrate *m)
 {
 	stop_listening(m);
-	free(m->channels);
-	m->channels = NULL;
-	m->channel_count = 0;
+	free(m->ram.channels);
+	m->ram.channels = NULL;
+	m->ram.channel_count = 0;
 }
 
 /* ---- channels that QEMU makes itself ---- */
 
 static size_t channels_wanted(const struct migrate *m)
 {
-	return m->config.multifd ? m->config.multifd + 1u : m->preempt ? 2 : 1;
+	return m->config.multifd ? m->config.multifd + 1u : m->ram.preempt ? 2 : 1;
 }
 
 static void on_connection(evutil_socket_t listening, short what, void *ctx)
@@ -164,12 +164,12 @@ static void on_connection(evutil_socket_t listening, short what, void *ctx)
 
 	(void)what;
 	while ((fd = accept4((int)listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		if (m->channels_opened == channels_wanted(m)) {
+		if (m->ram.opened == channels_wanted(m)) {
 			log_warn(&m->about, "another connection for RAM than QEMU was to make");
 			fd_close(&fd);
 			continue;
 		}
-		snprintf(target, sizeof(target), "job:%s/ram/%zu", m->id, m->channels_opened);
+		snprintf(target, sizeof(target), "job:%s/ram/%zu", m->id, m->ram.opened);
 		if (open_channel(m, target, fd, &e) < 0) {
 			migrate_suspect(m, &e);
 			return;
@@ -183,7 +183,7 @@ static void give_to_qemu(struct migrate *m, const char *path)
 	char proc[40];
 	struct stat st;
 
-	snprintf(proc, sizeof(proc), "/proc/%ld", (long)qmp_peer_pid(m->qmp));
+	snprintf(proc, sizeof(proc), "/proc/%ld", (long)qmp_peer_pid(m->qemu.qmp));
 	if (stat(proc, &st) == 0 && st.st_uid != geteuid() &&
 	    lchown(path, st.st_uid, (gid_t)-1) < 0)
 		log_debug(&m->about, "chown %s: %s", path, strerror(errno));
@@ -193,28 +193,28 @@ static int listen_for_qemu(struct migrate *m, struct err *e)
 {
 	struct addr a = {.kind = ADDR_UNIX};
 
-	if (m->ev_ram)
+	if (m->ram.ev)
 		return 0;
 	name_folder(m);
-	dir_remove(m->ram_dir); /* this job's, of an adit that was killed */
+	dir_remove(m->ram.dir); /* this job's, of an adit that was killed */
 	/* Made anew: in one of QEMU's user chown(2) would follow what that user puts there. */
-	if (mkdir(m->ram_dir, 0700) < 0) {
+	if (mkdir(m->ram.dir, 0700) < 0) {
 		int error = errno;
 
 		err_set_sys(e, error, "the folder %s for QEMU's connections cannot be made",
-			    m->ram_dir);
-		m->ram_dir[0] = 0;
+			    m->ram.dir);
+		m->ram.dir[0] = 0;
 		return e->code;
 	}
-	snprintf(m->ram_path, sizeof(m->ram_path), "%.90s/ram.sock", m->ram_dir);
-	snprintf(a.path, sizeof(a.path), "%s", m->ram_path);
-	m->ram_fd = fd_listen(&a, (int)channels_wanted(m), e);
-	if (m->ram_fd < 0)
+	snprintf(m->ram.path, sizeof(m->ram.path), "%.90s/ram.sock", m->ram.dir);
+	snprintf(a.path, sizeof(a.path), "%s", m->ram.path);
+	m->ram.fd = fd_listen(&a, (int)channels_wanted(m), e);
+	if (m->ram.fd < 0)
 		return e->code;
-	give_to_qemu(m, m->ram_path);
-	give_to_qemu(m, m->ram_dir);
-	m->ev_ram = event_new(m->base, m->ram_fd, EV_READ | EV_PERSIST, on_connection, m);
-	if (!m->ev_ram || event_add(m->ev_ram, NULL) < 0)
+	give_to_qemu(m, m->ram.path);
+	give_to_qemu(m, m->ram.dir);
+	m->ram.ev = event_new(m->base, m->ram.fd, EV_READ | EV_PERSIST, on_connection, m);
+	if (!m->ram.ev || event_add(m->ram.ev, NULL) < 0)
 		return err_set(e, ERR_SPACE, "no memory for the RAM streams");
 	return 0;
 }
@@ -227,11 +227,11 @@ int migrate_ram_add(struct migrate *m, struct qmp_batch *b, bool resume, struct 
 	char text[COOKIE_JOB_LEN + 120];
 	int pair[2];
 
-	m->channels_opened = 0;
+	m->ram.opened = 0;
 	if (channels_wanted(m) > 1) {
 		if (listen_for_qemu(m, e) < 0)
 			return e->code;
-		snprintf(text, sizeof(text), "unix:%s", m->ram_path);
+		snprintf(text, sizeof(text), "unix:%s", m->ram.path);
 	} else {
 		if (fd_socketpair(pair, e) < 0)
 			return e->code;
@@ -269,10 +269,10 @@ void migrate_ram_failed(struct migrate *m, const char *status)
 	struct err e = ERR_INIT;
 
 	if (strcmp(status, "failed") == 0) {
-		m->migrating = false;
-		qmp_command(m->qmp, "query-migrate", NULL, on_failed_reason, m);
+		m->ram.migrating = false;
+		qmp_command(m->qemu.qmp, "query-migrate", NULL, on_failed_reason, m);
 	} else if (strcmp(status, "cancelled") == 0) {
-		m->migrating = false;
+		m->ram.migrating = false;
 		err_set(&e, ERR_CANCELLED, "the migration was cancelled in QEMU's monitor");
 		migrate_suspect(m, &e);
 	} else if (strcmp(status, "completed") == 0) {
@@ -296,6 +296,7 @@ void migrate_take_ram_done(struct migrate *m, const char *name, const json_t *da
 	(void)name;
 	if (strcmp(migrate_ram_status(m, data), "completed") != 0)
 		return;
-	m->migrating = false;
-	m->ram_done = true;
+	m->ram.migrating = false;
+	if (m->postcopy.pages == MIG_PAGES_FLOW)
+		m->postcopy.pages = MIG_PAGES_THERE;
 }

@@ -27,7 +27,7 @@ static void lost_for_good(struct migrate *m)
 	err_set(&m->err, ERR_CLOSED,
 		"its QEMU has gone from here, and the job had not come to its switchover: nothing "
 		"is left to be recovered");
-	m->settled = m->lost = true;
+	m->result.settled = m->result.lost = true;
 	migrate_enter(m, MIGRATE_UNDO);
 }
 
@@ -37,32 +37,33 @@ static void go_on(struct migrate *m)
 	bool decided = migrate_record_is_decided(m->found);
 
 	migrate_note(m, "found in state %s; its QEMU here %s", m->found,
-		     m->source_gone ? "has gone" : "still lives");
+		     m->qemu.gone ? "has gone" : "still lives");
 	/* What is to be undone if it comes to that, whoever decides it. */
-	m->touched = !found(m, "prepare");
-	m->settings_changed = m->touched;
-	m->in_postcopy = m->in_postcopy || found(m, "postcopy");
-	if (!decided && m->source_gone) {
+	m->qemu.touched = !found(m, "prepare");
+	m->qemu.settings_changed = m->qemu.touched;
+	if (found(m, "postcopy"))
+		m->postcopy.pages = MIG_PAGES_FLOW;
+	if (!decided && m->qemu.gone) {
 		lost_for_good(m);
 	} else if (decided && m->decision == MIGRATE_DECIDE_DROP_HERE) {
 		POINT("s-confirmed");
 		migrate_record_if_can(m, "ended");
 		migrate_enter(m, MIGRATE_END);
 	} else if (found(m, "ended")) {
-		m->only_tell = true;
-		if (!m->source_gone)
+		m->ask.only_tell = true;
+		if (!m->qemu.gone)
 			POINT("s-confirmed");
-		migrate_enter(m, m->source_gone ? MIGRATE_ASK : MIGRATE_END);
+		migrate_enter(m, m->qemu.gone ? MIGRATE_ASK : MIGRATE_END);
 	} else if (!decided || m->decision == MIGRATE_DECIDE_RUN_HERE) {
 		struct err e = ERR_INIT;
 
-		m->aborted_there =
-		    true; /* its talk has ended long ago, and with it the job there */
-		m->lost = m->source_gone;
+		m->undo.there =
+		    MIG_THERE_DONE; /* its talk has ended long ago, and with it the job there */
+		m->result.lost = m->qemu.gone;
 		err_set(&e, ERR_CANCELLED, "%s%s",
 			decided ? "a person decided that the VM runs here"
 				: "the job was cut off before the switchover",
-			m->source_gone ? ", but its QEMU has gone from here" : "");
+			m->qemu.gone ? ", but its QEMU has gone from here" : "");
 		migrate_fail(m, &e);
 	} else {
 		migrate_enter(m, MIGRATE_ASK);
@@ -84,9 +85,9 @@ static void cannot_tell(struct migrate *m)
  * that would still have it. */
 static void is_anothers(struct migrate *m)
 {
-	qmp_free(m->qmp);
-	m->qmp = NULL;
-	m->source_gone = true;
+	qmp_free(m->qemu.qmp);
+	m->qemu.qmp = NULL;
+	m->qemu.gone = true;
 	go_on(m);
 }
 
@@ -114,7 +115,7 @@ static bool may_be_it(const struct migrate *m, const char *status)
 
 	if (strcmp(status, "inmigrate") == 0 ||
 	    (strcmp(status, "prelaunch") == 0 &&
-	     (m->was_running || migrate_record_is_decided(m->found))))
+	     (m->guest.was_running || migrate_record_is_decided(m->found))))
 		return false;
 	if (!migrate_record_is_decided(m->found) || m->decision == MIGRATE_DECIDE_RUN_HERE)
 		return true;
@@ -165,19 +166,19 @@ static void on_whose(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 
 void migrate_resume_ready(struct migrate *m)
 {
-	pid_t pid = qmp_peer_pid(m->qmp);
+	pid_t pid = qmp_peer_pid(m->qemu.qmp);
 	unsigned long long started = pid > 0 ? process_started(pid) : 0;
-	bool known = pid > 0 && m->pid > 0;
+	bool known = pid > 0 && m->qemu.pid > 0;
 	struct qmp_batch *b;
 
 	/* The number is that of whoever made the socket. Where that was a manager which has
 	 * ended since, and which handed it to QEMU, it is still the same socket. */
-	if (known && pid == m->pid && (started == m->started || !started)) {
+	if (known && pid == m->qemu.pid && (started == m->qemu.started || !started)) {
 		go_on(m);
 		return;
 	}
 	/* A process has another number in another pid namespace, and began when it began. */
-	if (known && started && m->started && started != m->started) {
+	if (known && started && m->qemu.started && started != m->qemu.started) {
 		is_anothers(m);
 		return;
 	}
@@ -186,19 +187,20 @@ void migrate_resume_ready(struct migrate *m)
 	qmp_batch_add(b, QMP_MUST, "query-uuid", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
 	migrate_deadline(m, WHOSE_MS);
-	qmp_batch_run(b, m->qmp, on_whose, m);
+	qmp_batch_run(b, m->qemu.qmp, on_whose, m);
 }
 
 void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
 {
-	bool lives = m->pid > 0 && m->started && process_started(m->pid) == m->started;
+	bool lives =
+	    m->qemu.pid > 0 && m->qemu.started && process_started(m->qemu.pid) == m->qemu.started;
 	struct err e = *why;
 
 	/* Its monitor may have to get rid of the client that was killed first. */
-	if (lives && m->qmp_tries++ < QMP_TRIES) {
+	if (lives && m->begin.qmp_tries++ < QMP_TRIES) {
 		log_debug(&m->about, "%s: trying again", e.text);
-		qmp_free(m->qmp);
-		m->qmp = NULL;
+		qmp_free(m->qemu.qmp);
+		m->qemu.qmp = NULL;
 		migrate_deadline(m, QMP_AGAIN_MS);
 		return;
 	}
@@ -207,18 +209,18 @@ void migrate_resume_no_qmp(struct migrate *m, const struct err *why)
 	if (lives || e.code != ERR_CLOSED) {
 		if (lives)
 			err_prefix(&e, "the source QEMU (pid %d) lives, but cannot be talked to",
-				   (int)m->pid);
+				   (int)m->qemu.pid);
 		else
 			err_prefix(&e, "whether the source QEMU has gone cannot be told");
 		m->err = e;
 		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
-	if (m->pid <= 0 && m->decision == MIGRATE_DECIDE_NOTHING) {
+	if (m->qemu.pid <= 0 && m->decision == MIGRATE_DECIDE_NOTHING) {
 		cannot_tell(m);
 		return;
 	}
-	m->source_gone = true;
+	m->qemu.gone = true;
 	go_on(m);
 }
 
@@ -226,12 +228,12 @@ void migrate_resume_due(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	if (m->qmp) {
+	if (m->qemu.qmp) {
 		err_set(&m->err, ERR_TIMEOUT, "the QEMU at %s does not answer", m->config.qmp);
 		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
-	m->qmp = qmp_connect(m->base, m->config.qmp, 0, &migrate_qmp_ops, m, &e);
-	if (!m->qmp)
+	m->qemu.qmp = qmp_connect(m->base, m->config.qmp, 0, &migrate_qmp_ops, m, &e);
+	if (!m->qemu.qmp)
 		migrate_resume_no_qmp(m, &e);
 }

@@ -46,7 +46,7 @@ static json_t *capabilities(const struct migrate *m)
 	    {"xbzrle", c->xbzrle || (!c->multifd && is_on(m, "xbzrle"))},
 	    {"auto-converge", c->auto_converge || is_on(m, "auto-converge")},
 	    {"postcopy-ram", c->postcopy},
-	    {"postcopy-preempt", m->preempt},
+	    {"postcopy-preempt", m->ram.preempt},
 	    {"zero-copy-send", false},
 	    {"x-colo", false},
 	    {"background-snapshot", false},
@@ -72,7 +72,7 @@ static json_t *parameters(struct migrate *m)
 
 	if (migrate_backlog_begins_ram(m))
 		json_object_set_new(params, "downtime-limit",
-				    json_integer((json_int_t)m->share_ms));
+				    json_integer((json_int_t)m->backlog.share_ms));
 	else if (c->limits.downtime_ms)
 		json_object_set_new(params, "downtime-limit",
 				    json_integer((json_int_t)c->limits.downtime_ms));
@@ -89,8 +89,9 @@ static json_t *parameters(struct migrate *m)
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b)
 {
 	if (m->prepared)
-		m->preempt = m->preempt && json_is_true(json_object_get(m->prepared, "preempt"));
-	m->settings_changed = true;
+		m->ram.preempt =
+		    m->ram.preempt && json_is_true(json_object_get(m->prepared, "preempt"));
+	m->qemu.settings_changed = true;
 	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", capabilities(m)));
 	qmp_batch_add(b, QMP_MUST, "migrate-set-parameters", parameters(m));
@@ -119,7 +120,7 @@ static void add_back(struct migrate *m, struct qmp_batch *b)
 
 void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
 {
-	if (m->settings_changed)
+	if (m->qemu.settings_changed)
 		add_back(m, b);
 }
 
@@ -167,7 +168,7 @@ static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 	(void)b;
 	(void)e;
 	if (m->state == MIGRATE_BEGIN)
-		m->after_try(m);
+		m->begin.after_try(m);
 }
 
 static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -177,7 +178,7 @@ static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct qmp_batch *back;
 
 	(void)b;
-	m->settings_changed = false;
+	m->qemu.settings_changed = false;
 	if (m->state != MIGRATE_BEGIN || why.code == ERR_CLOSED)
 		return;
 	back = qmp_batch_new();
@@ -206,7 +207,7 @@ void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
 	struct err e = ERR_INIT;
 	struct qmp_batch *b;
 
-	m->preempt = c->postcopy && !c->multifd && knows(m, "postcopy-preempt");
+	m->ram.preempt = c->postcopy && !c->multifd && knows(m, "postcopy-preempt");
 	if (!c->multifd && !c->xbzrle && !c->auto_converge && !c->postcopy) {
 		then(m);
 		return;
@@ -219,8 +220,8 @@ void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
 		migrate_fail(m, &e);
 		return;
 	}
-	m->after_try = then;
+	m->begin.after_try = then;
 	b = qmp_batch_new();
 	migrate_settings_add(m, b);
-	qmp_batch_run(b, m->qmp, on_tried, m);
+	qmp_batch_run(b, m->qemu.qmp, on_tried, m);
 }

@@ -23,11 +23,11 @@ static void on_answer(void *ctx, struct qmp *q, json_t *result, const struct err
 	if (err_is_set(e) || !migrate_is(m, PHASE_RETURNS))
 		return;
 	/* From the guest's stop on it is the pause. */
-	if (m->stop_ms && m->stop_ms < until_ms)
-		until_ms = m->stop_ms;
-	if (until_ms > m->stall_asked_ms && until_ms - m->stall_asked_ms > m->stall_longest_ms)
-		m->stall_longest_ms = until_ms - m->stall_asked_ms;
-	migrate_arm(m->ev_stall, EVERY_MS);
+	if (m->guest.stop_ms && m->guest.stop_ms < until_ms)
+		until_ms = m->guest.stop_ms;
+	if (until_ms > m->stall.asked_ms && until_ms - m->stall.asked_ms > m->stall.longest_ms)
+		m->stall.longest_ms = until_ms - m->stall.asked_ms;
+	migrate_arm(m->stall.ev, EVERY_MS);
 }
 
 void migrate_stall_due(evutil_socket_t fd, short what, void *ctx)
@@ -38,12 +38,12 @@ void migrate_stall_due(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (!migrate_is(m, PHASE_COPIES))
 		return;
-	if (m->stop_ms) { /* it stands still for another reason, and may go on */
-		migrate_arm(m->ev_stall, EVERY_MS);
+	if (m->guest.stop_ms) { /* it stands still for another reason, and may go on */
+		migrate_arm(m->stall.ev, EVERY_MS);
 		return;
 	}
-	m->stall_asked_ms = clock_ms();
-	qmp_command(m->qmp, "query-status", NULL, on_answer, m);
+	m->stall.asked_ms = clock_ms();
+	qmp_command(m->qemu.qmp, "query-status", NULL, on_answer, m);
 }
 
 void migrate_stall_begin(struct migrate *m)

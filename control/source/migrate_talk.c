@@ -43,7 +43,7 @@ static void on_session_ready(void *ctx, struct session *s)
 {
 	struct migrate *m = ctx;
 
-	m->session_ready = true;
+	m->link.ready = true;
 	m->about.peer = session_peer(s);
 	if (migrate_phase(m)->session_ready)
 		migrate_phase(m)->session_ready(m);
@@ -65,10 +65,9 @@ static void on_session_end(void *ctx, struct session *s, const struct err *why)
 	struct err e = *why;
 
 	(void)s;
-	m->session_ready = false;
+	m->link.ready = false;
 	if (!err_is_set(&e))
 		err_set(&e, ERR_CLOSED, "the destination's adit ended the session");
-	m->session_end = e;
 	if (migrate_phase(m)->session_ended)
 		migrate_phase(m)->session_ended(m, &e);
 }
@@ -77,8 +76,8 @@ static const struct session_ops session_ops = {on_session_ready, on_session_open
 
 int migrate_open_talk(struct migrate *m, struct err *e)
 {
-	m->talk = talk_open(m->session, &talk_ops, m, e);
-	return m->talk ? 0 : (int)e->code;
+	m->link.talk = talk_open(m->link.session, &talk_ops, m, e);
+	return m->link.talk ? 0 : (int)e->code;
 }
 
 int migrate_connect(struct migrate *m, struct err *e)
@@ -87,21 +86,22 @@ int migrate_connect(struct migrate *m, struct err *e)
 
 	session_config_default(&config);
 	if (m->config.dest_address)
-		config.connect_to = &m->address;
-	m->session = session_connect(m->base, &m->dest, m->creds, &config, &session_ops, m, e);
-	return m->session ? 0 : (int)e->code;
+		config.connect_to = &m->link.address;
+	m->link.session =
+	    session_connect(m->base, &m->link.dest, m->link.creds, &config, &session_ops, m, e);
+	return m->link.session ? 0 : (int)e->code;
 }
 
 void migrate_disconnect(struct migrate *m)
 {
-	talk_free(m->talk);
-	m->talk = NULL;
-	if (m->session && m->session_ready)
-		session_close(m->session, CODE_NONE, "the job is over");
+	talk_free(m->link.talk);
+	m->link.talk = NULL;
+	if (m->link.session && m->link.ready)
+		session_close(m->link.session, CODE_NONE, "the job is over");
 	else
-		session_free(m->session);
-	m->session = NULL;
-	m->session_ready = false;
+		session_free(m->link.session);
+	m->link.session = NULL;
+	m->link.ready = false;
 	m->about.peer = NULL;
 }
 
@@ -109,7 +109,7 @@ int migrate_say(struct migrate *m, json_t *msg)
 {
 	struct err e = ERR_INIT;
 
-	if (talk_send(m->talk, msg, &e) == 0)
+	if (talk_send(m->link.talk, msg, &e) == 0)
 		return 0;
 	migrate_bad_word(m, &e);
 	return -1;
@@ -120,11 +120,11 @@ void migrate_session(const struct migrate *m, struct migrate_session *out)
 	struct session_stats st;
 
 	memset(out, 0, sizeof(*out));
-	if (!m->session || !m->session_ready)
+	if (!m->link.session || !m->link.ready)
 		return;
-	session_stats(m->session, &st);
-	snprintf(out->peer, sizeof(out->peer), "%s", session_peer(m->session));
-	snprintf(out->address, sizeof(out->address), "%s", session_peer_address(m->session));
+	session_stats(m->link.session, &st);
+	snprintf(out->peer, sizeof(out->peer), "%s", session_peer(m->link.session));
+	snprintf(out->address, sizeof(out->address), "%s", session_peer_address(m->link.session));
 	out->sent_bytes = st.sent_bytes;
 	out->received_bytes = st.received_bytes;
 	out->rtt_us = st.rtt_us;

@@ -38,9 +38,9 @@ uint64_t migrate_sent_bytes(const struct migrate *m)
 	struct stream_stats st;
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < m->channel_count; i++) {
-		stats_of(m->channels[i].relay, &m->channels[i].last, &st);
-		sum += m->channels[i].before_bytes + st.sent_bytes;
+	for (size_t i = 0; i < m->ram.channel_count; i++) {
+		stats_of(m->ram.channels[i].relay, &m->ram.channels[i].last, &st);
+		sum += m->ram.channels[i].before_bytes + st.sent_bytes;
 	}
 	for (size_t i = 0; i < m->disk_count; i++) {
 		stats_of(m->disks[i].relay, &m->disks[i].last, &st);
@@ -91,7 +91,7 @@ static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct 
 
 	(void)q;
 	/* A pause that was told of before FINISHED had come is seen here. */
-	if (m->state == MIGRATE_PAGING && !m->mend_until_ms && !err_is_set(e))
+	if (m->state == MIGRATE_PAGING && m->paging.step == MIG_MEND_NOT && !err_is_set(e))
 		migrate_take_event(m, "MIGRATION", result);
 	if (err_is_set(e) || !ram)
 		return;
@@ -110,7 +110,7 @@ static int64_t remaining(const struct migrate *m)
 {
 	const struct migrate_progress *p = &m->progress;
 	uint64_t left = p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0;
-	double rate = m->smooth_rate;
+	double rate = m->watch.smooth_rate;
 
 	if (!migrate_is(m, PHASE_PERFORMS) || rate < 1024)
 		return -1;
@@ -129,18 +129,19 @@ static int64_t remaining(const struct migrate *m)
 static void measure(struct migrate *m)
 {
 	uint64_t now_ms = clock_ms(), sent = migrate_sent_bytes(m);
-	uint64_t ms = now_ms - m->last_sent_ms;
+	uint64_t ms = now_ms - m->watch.last_sent_ms;
 
-	if (m->last_sent_ms && ms) {
-		double rate = (double)(sent - m->last_sent) * 1000 / (double)ms;
+	if (m->watch.last_sent_ms && ms) {
+		double rate = (double)(sent - m->watch.last_sent) * 1000 / (double)ms;
 
-		m->smooth_rate = m->smooth_rate > 0 ? 0.6 * m->smooth_rate + 0.4 * rate : rate;
+		m->watch.smooth_rate =
+		    m->watch.smooth_rate > 0 ? 0.6 * m->watch.smooth_rate + 0.4 * rate : rate;
 		m->progress.rate = (uint64_t)rate;
 		migrate_backlog_line(m, rate);
 	}
-	m->last_sent = sent;
-	m->last_sent_ms = now_ms;
-	m->progress.elapsed_ms = now_ms - m->start_ms;
+	m->watch.last_sent = sent;
+	m->watch.last_sent_ms = now_ms;
+	m->progress.elapsed_ms = now_ms - m->times.start_ms;
 	m->progress.remaining_s = remaining(m);
 }
 
@@ -152,28 +153,28 @@ bool migrate_watch_is_stuck(struct migrate *m, struct err *e)
 	uint64_t most_ms;
 
 	if (m->state != MIGRATE_SWITCHOVER && m->state != MIGRATE_DEVICE) {
-		m->stands_since_ms = 0;
+		m->watch.stands_since_ms = 0;
 		/* A `stop` of ours that QEMU does not answer waits for the destination's disks. */
-		if (!m->paused || m->stop_ms || !migrate_is(m, PHASE_COPIES)) {
-			m->still_since_ms = 0;
+		if (!m->guest.paused || m->guest.stop_ms || !migrate_is(m, PHASE_COPIES)) {
+			m->watch.still_since_ms = 0;
 			return false;
 		}
-	} else if (!m->stands_since_ms) {
-		m->stands_since_ms = now_ms;
-		m->stands_left_ms = migrate_backlog_left_ms(m);
+	} else if (!m->watch.stands_since_ms) {
+		m->watch.stands_since_ms = now_ms;
+		m->watch.stands_left_ms = migrate_backlog_left_ms(m);
 	}
 	most_ms = POINT_MS("stands", STANDS_MS) +
-		  STANDS_LIMITS * (migrate_limit_ms(m) + m->stands_left_ms);
-	if (!m->still_since_ms || sent != m->still_sent) {
-		m->still_sent = sent;
-		m->still_since_ms = now_ms;
+		  STANDS_LIMITS * (migrate_limit_ms(m) + m->watch.stands_left_ms);
+	if (!m->watch.still_since_ms || sent != m->watch.still_sent) {
+		m->watch.still_sent = sent;
+		m->watch.still_since_ms = now_ms;
 	}
-	if (now_ms - m->still_since_ms >= POINT_MS("still", STILL_MS))
+	if (now_ms - m->watch.still_since_ms >= POINT_MS("still", STILL_MS))
 		err_set(e, ERR_TIMEOUT,
 			"nothing has moved for %d s while the guest stands still (phase "
 			"%s): does the destination's storage hang?",
 			(int)(POINT_MS("still", STILL_MS) / 1000), m->progress.phase);
-	else if (m->stands_since_ms && now_ms - m->stands_since_ms >= most_ms)
+	else if (m->watch.stands_since_ms && now_ms - m->watch.stands_since_ms >= most_ms)
 		err_set(e, ERR_TIMEOUT,
 			"the guest has stood still for %u s, and the last of it is not on the "
 			"destination (phase %s): does the line, or the destination, hang?",
@@ -188,18 +189,18 @@ void migrate_watch_tick(struct migrate *m)
 	if (m->state == MIGRATE_OVER || !m->ops)
 		return;
 	if (m->state == MIGRATE_PAGING)
-		qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
-	if (migrate_is(m, PHASE_PERFORMS) && m->qmp) {
-		qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+		qmp_command(m->qemu.qmp, "query-migrate", NULL, on_migration, m);
+	if (migrate_is(m, PHASE_PERFORMS) && m->qemu.qmp) {
+		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs, m);
 		migrate_backlog_tick(m);
 		if (m->state != MIGRATE_DISKS)
-			qmp_command(m->qmp, "query-migrate", NULL, on_migration, m);
+			qmp_command(m->qemu.qmp, "query-migrate", NULL, on_migration, m);
 	}
 	if (migrate_watch_is_stuck(m, &e)) {
 		migrate_fail(m, &e);
 		return;
 	}
-	if (++m->ticks % 2)
+	if (++m->watch.ticks % 2)
 		return;
 	measure(m);
 	if (m->ops->on_progress)
@@ -232,12 +233,12 @@ size_t migrate_streams(const struct migrate *m, struct migrate_stream *out, size
 		add(&out[n++], "disk", d->desc->name, STREAM_DISK, &st, d->begun_ms,
 		    d->ended_ms ? d->ended_ms : now_ms);
 	}
-	for (size_t i = 0; i < m->channel_count && n < max; i++) {
-		const struct mig_channel *c = &m->channels[i];
+	for (size_t i = 0; i < m->ram.channel_count && n < max; i++) {
+		const struct mig_channel *c = &m->ram.channels[i];
 
 		stats_of(c->relay, &c->last, &st);
 		st.sent_bytes += c->before_bytes;
-		if (m->channel_count > 1)
+		if (m->ram.channel_count > 1)
 			snprintf(number, sizeof(number), "%zu", i);
 		add(&out[n++], "ram", number, STREAM_RAM, &st, c->begun_ms,
 		    c->ended_ms ? c->ended_ms : now_ms);
@@ -247,11 +248,11 @@ size_t migrate_streams(const struct migrate *m, struct migrate_stream *out, size
 
 void migrate_watch_streams(struct migrate *m, struct migrate_result *r)
 {
-	size_t max = m->disk_count + m->channel_count;
+	size_t max = m->disk_count + m->ram.channel_count;
 
-	m->result_streams = calloc(max + 1, sizeof(*m->result_streams));
-	if (!m->result_streams)
+	m->watch.streams = calloc(max + 1, sizeof(*m->watch.streams));
+	if (!m->watch.streams)
 		return;
-	r->streams = m->result_streams;
-	r->stream_count = migrate_streams(m, m->result_streams, max);
+	r->streams = m->watch.streams;
+	r->stream_count = migrate_streams(m, m->watch.streams, max);
 }

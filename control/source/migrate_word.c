@@ -23,30 +23,30 @@ static uint64_t us(const json_t *msg, const char *key, uint64_t most)
 static uint64_t word_us(const struct migrate *m, const json_t *msg)
 {
 	struct session_stats st = {0};
-	uint64_t round_us = clock_us() - m->finish_us;
+	uint64_t round_us = clock_us() - m->finish.said_us;
 
-	if (m->finish_us && json_object_get(msg, "held_us"))
+	if (m->finish.said_us && json_object_get(msg, "held_us"))
 		return (round_us - us(msg, "held_us", round_us)) / 2 + us(msg, "ran_us", INT32_MAX);
-	if (m->session)
-		session_stats(m->session, &st);
+	if (m->link.session)
+		session_stats(m->link.session, &st);
 	return st.rtt_us / 2;
 }
 
 void migrate_runs_there(struct migrate *m, const json_t *msg)
 {
 	POINT("s-finished");
-	if (!m->running_there_ms) {
-		m->running_there_ms = clock_ms();
-		m->word_ms = word_us(m, msg) / 1000;
+	if (!m->times.running_there_ms) {
+		m->times.running_there_ms = clock_ms();
+		m->times.word_ms = word_us(m, msg) / 1000;
 	}
-	if (m->was_running && !json_is_true(json_object_get(msg, "runs")))
+	if (m->guest.was_running && !json_is_true(json_object_get(msg, "runs")))
 		migrate_note(m, "the destination holds the VM in state %s",
 			     json_string_value(json_object_get(msg, "status")));
-	migrate_enter(m, m->in_postcopy && !m->ram_done ? MIGRATE_PAGING : MIGRATE_CONFIRM);
+	migrate_enter(m, m->postcopy.pages == MIG_PAGES_FLOW ? MIGRATE_PAGING : MIGRATE_CONFIRM);
 }
 
 void migrate_ask_settled(struct migrate *m)
 {
-	m->ask_since_ms = 0;
-	memset(m->said, 0, sizeof(m->said));
+	m->ask.since_ms = 0;
+	memset(m->ask.said, 0, sizeof(m->ask.said));
 }

@@ -29,19 +29,19 @@ enum said { SAID_LOST, SAID_FAILED, SAID_ANSWER };
 /* Whether text is another one than was told of that last; then it is that from now on. */
 static bool is_news(struct migrate *m, enum said what, const char *text)
 {
-	if (strcmp(m->said[what], text) == 0)
+	if (strcmp(m->ask.said[what], text) == 0)
 		return false;
-	snprintf(m->said[what], sizeof(m->said[what]), "%s", text);
+	snprintf(m->ask.said[what], sizeof(m->ask.said[what]), "%s", text);
 	return true;
 }
 
 static void unknown(struct migrate *m)
 {
-	struct err why = m->ask_err;
+	struct err why = m->ask.err;
 
 	if (!err_is_set(&why))
 		err_set(&why, ERR_TIMEOUT, "no answer");
-	if (m->only_tell) {
+	if (m->ask.only_tell) {
 		migrate_note(m,
 			     "the destination could not be told that the source has ended (%s): "
 			     "`adit recover` tells it later",
@@ -49,7 +49,7 @@ static void unknown(struct migrate *m)
 		migrate_over(m, MIGRATE_MOVED);
 		return;
 	}
-	if (m->in_postcopy && m->unsure >= UNSURE_MAX) {
+	if (m->postcopy.pages != MIG_PAGES_NOT && m->ask.unsure >= UNSURE_MAX) {
 		err_set(&m->err, ERR_CLOSED,
 			"%s; `adit recover %.8s` asks again, and with --drop-here ends the QEMU "
 			"here",
@@ -57,7 +57,7 @@ static void unknown(struct migrate *m)
 		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
-	if (m->in_postcopy && !m->ram_done) {
+	if (m->postcopy.pages == MIG_PAGES_FLOW) {
 		err_set(&m->err, ERR_CLOSED,
 			"the rest of the VM's RAM does not reach the destination (%s), where "
 			"it runs as far as it has it: `adit recover %.8s` goes on; until then do "
@@ -66,7 +66,7 @@ static void unknown(struct migrate *m)
 		migrate_over(m, MIGRATE_UNKNOWN);
 		return;
 	}
-	if (m->running_there_ms) {
+	if (m->times.running_there_ms) {
 		err_set(
 		    &m->err, ERR_CLOSED,
 		    "the VM runs on the destination, but that could not be settled with it (%s): "
@@ -88,12 +88,12 @@ static void tell_lost(struct migrate *m, const char *why)
 {
 	if (!is_news(m, SAID_LOST, why))
 		return;
-	if (m->in_postcopy && !m->ram_done)
+	if (m->postcopy.pages == MIG_PAGES_FLOW)
 		migrate_note(m,
 			     "postcopy was interrupted (%s): connecting anew; the VM runs on "
 			     "the destination as far as its RAM has come",
 			     why);
-	else if (m->running_there_ms)
+	else if (m->times.running_there_ms)
 		migrate_note(m,
 			     "the destination's last word was lost (%s): asking again; the VM "
 			     "runs there, and the QEMU here stays paused meanwhile",
@@ -110,7 +110,7 @@ static void failed(struct migrate *m, const struct err *why, bool final)
 {
 	if (is_news(m, SAID_FAILED, why->text))
 		log_info(&m->about, "asking the destination: %s", why->text);
-	m->ask_err = *why;
+	m->ask.err = *why;
 	if (final)
 		unknown(m);
 	else
@@ -122,20 +122,20 @@ static void failed(struct migrate *m, const struct err *why, bool final)
 static void enter(struct migrate *m)
 {
 	bool own = m->before != MIGRATE_BEGIN && m->before != MIGRATE_END;
-	unsigned for_ms = !own ? ASK_RESUMED_MS : m->in_postcopy ? ASK_POSTCOPY_MS : ASK_MS;
+	unsigned for_ms = m->postcopy.pages != MIG_PAGES_NOT ? ASK_POSTCOPY_MS : ASK_MS;
 
 	if (own) {
-		tell_lost(m, m->ask_err.text);
+		tell_lost(m, m->ask.err.text);
 		migrate_drop_relays(m, "the destination's word was lost");
 	} else {
 		migrate_ask_settled(m);
 	}
-	m->ask_state = own ? m->phases[m->before]->name : m->found;
-	if (!m->ask_since_ms) {
-		m->ask_since_ms = clock_ms();
+	m->ask.state = own ? m->phases[m->before]->name : m->found;
+	if (!m->ask.since_ms) {
+		m->ask.since_ms = clock_ms();
 		migrate_deadline(m, 0); /* from the loop: the old session may be on the stack */
 	}
-	m->ask_until_ms = m->ask_since_ms + for_ms;
+	m->ask.until_ms = m->ask.since_ms + (own ? for_ms : ASK_RESUMED_MS);
 }
 
 static void due(struct migrate *m)
@@ -143,7 +143,7 @@ static void due(struct migrate *m)
 	struct err e = ERR_INIT;
 
 	migrate_disconnect(m);
-	if (clock_ms() >= m->ask_until_ms) {
+	if (clock_ms() >= m->ask.until_ms) {
 		unknown(m);
 		return;
 	}
@@ -166,8 +166,17 @@ static void session_ready(struct migrate *m)
 	/* A VM whose QEMU has gone from here cannot be resumed: if its twin has gone as well (both
 	 * hosts had no power), what that has left there is all that there is of it. */
 	json_object_set_new(msg, "state",
-			    json_string(m->only_tell || m->source_gone ? "ended" : m->ask_state));
+			    json_string(m->ask.only_tell || m->qemu.gone ? "ended" : m->ask.state));
 	migrate_say(m, msg);
+}
+
+/* Whether its RAM still flows, says the destination. */
+static void hear_of_pages(struct migrate *m, bool flow)
+{
+	if (!flow)
+		m->postcopy.pages = MIG_PAGES_NOT;
+	else if (m->postcopy.pages == MIG_PAGES_NOT)
+		m->postcopy.pages = MIG_PAGES_FLOW;
 }
 
 static void asked(struct migrate *m, const json_t *msg)
@@ -187,39 +196,40 @@ static void asked(struct migrate *m, const json_t *msg)
 		 * asks for a job of the journal may do so again. */
 		failed(m, &e, *m->found);
 	} else if (strcmp(outcome, "runs") == 0) {
-		m->in_postcopy = json_is_true(json_object_get(msg, "postcopy"));
-		m->unsure = 0;
+		hear_of_pages(m, json_is_true(json_object_get(msg, "postcopy")));
+		m->ask.unsure = 0;
 		if (is_news(m, SAID_ANSWER, status ? status : "state unknown"))
 			migrate_note(m, "the destination says that the VM is its own (%s)",
 				     status ? status : "state unknown");
-		if (m->source_gone && !m->only_tell &&
+		if (m->qemu.gone && !m->ask.only_tell &&
 		    !json_is_true(json_object_get(msg, "runs")) &&
 		    strcmp(status ? status : "", "gone") == 0) {
-			m->lost = true;
+			m->result.lost = true;
 			err_set(
 			    &m->err, ERR_QEMU,
 			    "the VM had moved, and has ended on both hosts: its disks are on the "
 			    "destination, as it left them there");
 		}
 		migrate_runs_there(m, msg);
-	} else if (strcmp(outcome, "never") == 0 && m->only_tell) {
-		m->settled = true; /* it has forgotten the job: there is nobody left to tell */
+	} else if (strcmp(outcome, "never") == 0 && m->ask.only_tell) {
+		m->result.settled =
+		    true; /* it has forgotten the job: there is nobody left to tell */
 		migrate_over(m, MIGRATE_MOVED);
 	} else if (strcmp(outcome, "never") == 0) {
 		err_set(&e, ERR_CLOSED,
 			"the VM does not run on the destination and never will%s%s%s",
 			reason ? ": " : "", reason ? reason : "",
-			m->source_gone ? "; its QEMU has gone from here, too" : "");
-		m->lost = m->source_gone;
-		m->aborted_there = true;
+			m->qemu.gone ? "; its QEMU has gone from here, too" : "");
+		m->result.lost = m->qemu.gone;
+		m->undo.there = MIG_THERE_DONE;
 		migrate_fail(m, &e);
 	} else if (reason && json_is_true(json_object_get(msg, "postcopy"))) {
 		/* It is there, and its RAM cannot be taken now: asked for as long as it takes,
 		 * unless its QEMU has given up. */
 		bool lost = strcmp(status ? status : "", "failed") == 0;
 
-		m->in_postcopy = true;
-		m->unsure = lost ? UNSURE_MAX : 0;
+		hear_of_pages(m, true);
+		m->ask.unsure = lost ? UNSURE_MAX : 0;
 		if (!lost)
 			tell_lost(m, reason);
 		err_set(&e, ERR_CLOSED, "%s", reason);
@@ -228,7 +238,7 @@ static void asked(struct migrate *m, const json_t *msg)
 		err_set(&e, ERR_CLOSED, "the destination cannot say yet%s%s", reason ? ": " : "",
 			reason ? reason : "");
 		/* (A guest that waits for pages may hold up its QEMU for a while.) */
-		failed(m, &e, m->in_postcopy && ++m->unsure >= UNSURE_MAX);
+		failed(m, &e, m->postcopy.pages != MIG_PAGES_NOT && ++m->ask.unsure >= UNSURE_MAX);
 	}
 }
 

@@ -71,7 +71,7 @@ static void clear_nodes(struct migrate *m)
 			qmp_batch_add(b, QMP_MAY, "blockdev-del",
 				      json_pack("{s:s}", "node-name", node));
 	}
-	qmp_batch_run(b, m->qmp, on_cleared, m);
+	qmp_batch_run(b, m->qemu.qmp, on_cleared, m);
 }
 
 static void on_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -81,7 +81,7 @@ static void on_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct 
 	(void)q;
 	if (m->state != MIGRATE_BEGIN)
 		return;
-	if (!err_is_set(e) && json_array_size(result) && ++m->clear_looks < CLEAR_LOOKS)
+	if (!err_is_set(e) && json_array_size(result) && ++m->begin.clear_looks < CLEAR_LOOKS)
 		migrate_look(m, CLEAR_EVERY_MS);
 	else
 		clear_nodes(m);
@@ -89,7 +89,7 @@ static void on_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct 
 
 static void look(struct migrate *m)
 {
-	qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs_left, m);
+	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs_left, m);
 }
 
 static void on_jobs_cancelled(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -118,7 +118,7 @@ static void clear_leftovers(struct migrate *m)
 	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
 	    b, QMP_MAY, "block-job-cancel",
 	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
-	qmp_batch_run(b, m->qmp, on_jobs_cancelled, m);
+	qmp_batch_run(b, m->qemu.qmp, on_jobs_cancelled, m);
 }
 
 static void on_described(void *ctx)
@@ -161,11 +161,11 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 		return;
 	}
 	json_decref(msg);
-	m->described = true;
-	m->was_running = m->desc.running;
-	m->pid = qmp_peer_pid(m->qmp);
-	m->started = m->pid > 0 ? process_started(m->pid) : 0;
-	secret_describe(m->qmp, m->report.secrets, m->report.disks, on_described, m);
+	m->guest.known = true;
+	m->guest.was_running = m->desc.running;
+	m->qemu.pid = qmp_peer_pid(m->qemu.qmp);
+	m->qemu.started = m->qemu.pid > 0 ? process_started(m->qemu.pid) : 0;
+	secret_describe(m->qemu.qmp, m->report.secrets, m->report.disks, on_described, m);
 }
 
 static void qemu_ready(struct migrate *m)
@@ -173,13 +173,13 @@ static void qemu_ready(struct migrate *m)
 	if (*m->found)
 		migrate_resume_ready(m);
 	else
-		vmdesc_read(m->qmp, on_read, m);
+		vmdesc_read(m->qemu.qmp, on_read, m);
 }
 
 static void qemu_ended(struct migrate *m, const struct err *why)
 {
 	if (*m->found) {
-		m->source_gone = false; /* whether it has is what is to be found out */
+		m->qemu.gone = false; /* whether it has is what is to be found out */
 		migrate_resume_no_qmp(m, why);
 	} else {
 		migrate_fail(m, why);

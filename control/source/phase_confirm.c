@@ -17,7 +17,7 @@ enum {
 static void enter(struct migrate *m)
 {
 	/* (A record that says "ended" never goes back: nobody resumes that VM any more.) */
-	if (!m->only_tell)
+	if (!m->ask.only_tell)
 		migrate_record_if_can(m, "confirm");
 	migrate_drop_relays(m, "the migration is over");
 	if (migrate_say(m, cookie_new(COOKIE_CONFIRM, m->id)) == 0)
@@ -26,7 +26,7 @@ static void enter(struct migrate *m)
 
 static void leave(struct migrate *m)
 {
-	m->end_until_ms = 0;
+	m->confirm.until_ms = 0;
 }
 
 /* Its end cannot be announced: `adit recover` sees to it, once it can. */
@@ -44,20 +44,20 @@ static void save_and_end(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	if (m->only_tell || migrate_record(m, "ended", &e) == 0) {
+	if (m->ask.only_tell || migrate_record(m, "ended", &e) == 0) {
 		migrate_enter(m, MIGRATE_END);
 		return;
 	}
-	if (m->source_gone) {
+	if (m->qemu.gone) {
 		log_warn(&m->about, "%s", e.text);
 		migrate_enter(m, MIGRATE_END);
 		return;
 	}
-	if (!m->end_until_ms) {
+	if (!m->confirm.until_ms) {
 		migrate_note(m, "%s; the QEMU here is ended once that is written", e.text);
-		m->end_until_ms = clock_ms() + SAVE_MS;
+		m->confirm.until_ms = clock_ms() + SAVE_MS;
 	}
-	if (clock_ms() < m->end_until_ms)
+	if (clock_ms() < m->confirm.until_ms)
 		migrate_deadline(m, SAVE_EVERY_MS);
 	else
 		leave_paused(m, &e);
@@ -72,7 +72,7 @@ static void confirmed(struct migrate *m, const json_t *msg)
 
 static void late(struct migrate *m)
 {
-	if (m->end_until_ms)
+	if (m->confirm.until_ms)
 		save_and_end(m);
 	else
 		migrate_ask(m, "no answer in time");

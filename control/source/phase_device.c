@@ -23,7 +23,7 @@ static void on_continued(void *ctx, struct qmp *q, json_t *result, const struct 
 
 static void enter(struct migrate *m)
 {
-	qmp_command(m->qmp, "migrate-continue", json_pack("{s:s}", "state", "pre-switchover"),
+	qmp_command(m->qemu.qmp, "migrate-continue", json_pack("{s:s}", "state", "pre-switchover"),
 		    on_continued, m);
 }
 
@@ -38,9 +38,9 @@ static void migration(struct migrate *m, const char *name, const json_t *data)
 		return;
 	}
 	if (completed)
-		m->migrating = false;
+		m->ram.migrating = false;
 	else
-		m->in_postcopy = true;
+		m->postcopy.pages = MIG_PAGES_FLOW;
 	POINT("s-completed");
 	migrate_enter(m, MIGRATE_FINISH);
 }
@@ -48,21 +48,22 @@ static void migration(struct migrate *m, const char *name, const json_t *data)
 /* It may have begun there, and then it cannot go on here. */
 static void fail(struct migrate *m, const struct err *e)
 {
-	if (m->postcopy && !m->aborted_there)
+	if (m->postcopy.asked == MIG_POSTCOPY_TOLD && m->undo.there != MIG_THERE_DONE)
 		migrate_ask(m, e->text);
 	else
 		migrate_return(m, e);
 }
 
+/* Once postcopy is begun it is being decided: no time limit undoes that. */
 static void time_up(struct migrate *m)
 {
-	if (!m->postcopy) /* it is being decided: no time limit undoes that */
+	if (m->postcopy.asked != MIG_POSTCOPY_TOLD)
 		migrate_time_up_late(m);
 }
 
 static bool cancel(struct migrate *m)
 {
-	return !m->postcopy && migrate_cancel_returns(m);
+	return m->postcopy.asked != MIG_POSTCOPY_TOLD && migrate_cancel_returns(m);
 }
 
 static const struct phase_cookie cookies[] = {{COOKIE_ABORT, migrate_take_abort}, {0}};

@@ -66,7 +66,7 @@ static bool all_ready(const struct migrate *m)
 /* On to RAM once all mirrors run and are ready, and nothing is left to be looked at. */
 static void ready(struct migrate *m)
 {
-	if (m->state == MIGRATE_DISKS && m->disks_open && all_ready(m) &&
+	if (m->state == MIGRATE_DISKS && m->copy.step == MIG_COPY_RUNS && all_ready(m) &&
 	    migrate_probe_is_over(m, ready))
 		migrate_enter(m, MIGRATE_RAM);
 }
@@ -85,7 +85,7 @@ static void on_all_run(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 		return;
 	}
 	POINT("s-disks");
-	m->disks_open = true;
+	m->copy.step = MIG_COPY_RUNS;
 	ready(m);
 }
 
@@ -100,7 +100,7 @@ static void open_all(struct migrate *m)
 			      json_pack("{s:s,s:i}", "device", job, "speed", 0));
 		qmp_batch_add(b, QMP_MUST, "block-job-resume", json_pack("{s:s}", "device", job));
 	}
-	qmp_batch_run(b, m->qmp, on_all_run, m);
+	qmp_batch_run(b, m->qemu.qmp, on_all_run, m);
 }
 
 static void start_mirror(struct migrate *m);
@@ -108,10 +108,10 @@ static void start_mirror(struct migrate *m);
 static void go_on(struct migrate *m, struct mig_disk *d)
 {
 	/* It stands, and QEMU has said so to both commands. */
-	if (m->state != MIGRATE_DISKS || m->disk_next + 1 >= m->disk_count ||
-	    d != &m->disks[m->disk_next] || !d->started || !d->stands)
+	if (m->state != MIGRATE_DISKS || m->copy.next + 1 >= m->disk_count ||
+	    d != &m->disks[m->copy.next] || !d->started || !d->stands)
 		return;
-	m->disk_next++;
+	m->copy.next++;
 	start_mirror(m);
 }
 
@@ -130,7 +130,7 @@ static void on_started(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 		return;
 	}
 	d->started = true;
-	if (m->disk_next + 1 == m->disk_count)
+	if (m->copy.next + 1 == m->disk_count)
 		open_all(m);
 	else
 		go_on(m, d);
@@ -138,13 +138,13 @@ static void on_started(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 
 static void start_mirror(struct migrate *m)
 {
-	struct mig_disk *d = &m->disks[m->disk_next];
-	bool last = m->disk_next + 1 == m->disk_count;
+	struct mig_disk *d = &m->disks[m->copy.next];
+	bool last = m->copy.next + 1 == m->disk_count;
 	uint64_t limit = m->config.limits.max_bandwidth, buffer;
 	struct qmp_batch *b = qmp_batch_new();
 	struct session_stats st;
 
-	session_stats(m->session, &st);
+	session_stats(m->link.session, &st);
 	d->grain = migrate_disks_grain(st.rtt_min_us ? st.rtt_min_us : st.rtt_us, limit,
 				       d->desc->size, d->block);
 	buffer = migrate_disks_buffer(st.rtt_us, limit, m->disk_count);
@@ -162,7 +162,7 @@ static void start_mirror(struct migrate *m)
 	if (!last)
 		qmp_batch_add(b, QMP_MUST, "block-job-pause", json_pack("{s:s}", "device", d->job));
 	migrate_deadline(m, QEMU_MS);
-	qmp_batch_run(b, m->qmp, on_started, d);
+	qmp_batch_run(b, m->qemu.qmp, on_started, d);
 }
 
 static void job_status(struct migrate *m, const char *name, const json_t *data)
@@ -200,7 +200,7 @@ static void on_added(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		cannot(m, e);
 		return;
 	}
-	m->disk_next++;
+	m->copy.next++;
 	go_on_adding(m);
 }
 
@@ -222,7 +222,7 @@ static json_t *target_node(const struct migrate *m, const struct mig_disk *d)
 
 static void add_node(struct migrate *m)
 {
-	struct mig_disk *d = &m->disks[m->disk_next];
+	struct mig_disk *d = &m->disks[m->copy.next];
 	struct qmp_batch *b;
 	struct err e = ERR_INIT;
 	int pair[2];
@@ -238,16 +238,17 @@ static void add_node(struct migrate *m)
 	qmp_batch_add_fd(b, QMP_MUST, d->fd, pair[1]);
 	qmp_batch_add(b, QMP_MUST, "blockdev-add", target_node(m, d));
 	migrate_deadline(m, QEMU_MS);
-	qmp_batch_run(b, m->qmp, on_added, d);
+	qmp_batch_run(b, m->qemu.qmp, on_added, d);
 }
 
 static void go_on_adding(struct migrate *m)
 {
-	if (m->disk_next < m->disk_count) {
+	if (m->copy.next < m->disk_count) {
 		add_node(m);
 		return;
 	}
-	m->disk_next = 0;
+	m->copy.next = 0;
+	m->copy.step = MIG_COPY_STARTS;
 	start_mirror(m);
 }
 
@@ -266,7 +267,8 @@ static void on_greeted(void *ctx)
 	if (m->state != MIGRATE_DISKS)
 		return;
 	migrate_no_deadline(m);
-	m->disk_next = 0;
+	m->copy.next = 0;
+	m->copy.step = MIG_COPY_ADDS;
 	go_on_adding(m);
 }
 
@@ -307,8 +309,8 @@ static void greet(struct migrate *m)
 		struct mig_disk *d = &m->disks[i];
 
 		snprintf(target, sizeof(target), "job:%s/disk/%s", m->id, d->desc->name);
-		d->join =
-		    nbd_join_open(m->base, m->session, target, d->desc->name, &join_ops, d, &e);
+		d->join = nbd_join_open(m->base, m->link.session, target, d->desc->name, &join_ops,
+					d, &e);
 		if (!d->join) {
 			migrate_fail(m, &e);
 			return;
@@ -335,15 +337,12 @@ static void enter(struct migrate *m)
 static void silent(struct migrate *m)
 {
 	struct err e = ERR_INIT;
-	bool greeted = true;
 
 	if (m->probe.state == MIG_PROBE_STOPS) {
 		migrate_probe_silent(m);
 		return;
 	}
-	for (size_t i = 0; i < m->disk_count; i++)
-		greeted = greeted && m->disks[i].greeted;
-	if (greeted)
+	if (m->copy.step != MIG_COPY_GREETS)
 		err_set(&e, ERR_TIMEOUT,
 			"QEMU did not begin to copy its disks within %d s, in which the guest may "
 			"have stood still",
@@ -355,7 +354,7 @@ static void silent(struct migrate *m)
 
 static void look(struct migrate *m)
 {
-	if (m->disks_open)
+	if (m->copy.step == MIG_COPY_RUNS)
 		migrate_probe_due(m);
 }
 

@@ -35,23 +35,24 @@ static void say_ended(struct migrate *m, const char *what)
 
 	POINT("s-ended");
 	if (m->decision == MIGRATE_DECIDE_DROP_HERE) {
-		m->settled = true; /* a person has said what the destination cannot be asked */
+		m->result.settled =
+		    true; /* a person has said what the destination cannot be asked */
 		migrate_over(m, MIGRATE_MOVED);
 		return;
 	}
-	msg = m->talk ? cookie_new(COOKIE_ENDED, m->id) : NULL;
+	msg = m->link.talk ? cookie_new(COOKIE_ENDED, m->id) : NULL;
 	json_object_set_new(msg, "source", json_string(what));
-	if (!msg || talk_send(m->talk, msg, &e) < 0) {
+	if (!msg || talk_send(m->link.talk, msg, &e) < 0) {
 		/* The record stays, and `adit recover` tells it. */
 		if (*m->found) {
-			m->only_tell = true;
+			m->ask.only_tell = true;
 			migrate_enter(m, MIGRATE_ASK);
 		} else {
 			migrate_over(m, MIGRATE_MOVED);
 		}
 		return;
 	}
-	m->flush_until_ms = clock_ms() + FLUSH_MS;
+	m->end.until_ms = clock_ms() + FLUSH_MS;
 	migrate_deadline(m, FLUSH_EVERY_MS);
 }
 
@@ -63,7 +64,7 @@ static void on_limits_back(void *ctx, struct qmp *q, struct qmp_batch *b, const 
 
 	(void)q;
 	migrate_pace_see_back(m, b, e);
-	if (m->state != MIGRATE_END || m->flush_until_ms || e->code == ERR_CLOSED)
+	if (m->state != MIGRATE_END || m->end.until_ms || e->code == ERR_CLOSED)
 		return;
 	if (migrate_pace_is_set(m))
 		migrate_note(m, "the I/O limits that its disks have for the time of a migration "
@@ -74,7 +75,7 @@ static void on_limits_back(void *ctx, struct qmp *q, struct qmp_batch *b, const 
 static void enter(struct migrate *m)
 {
 	migrate_ask_settled(m);
-	if (m->source_gone) {
+	if (m->qemu.gone) {
 		say_ended(m, "ended");
 	} else if (m->config.keep_source) {
 		struct qmp_batch *back = qmp_batch_new();
@@ -82,23 +83,23 @@ static void enter(struct migrate *m)
 		migrate_note(m, "the source QEMU is kept (--keep-source), paused: never resume it "
 				"while the VM runs on the destination");
 		migrate_pace_put_back(m, back);
-		qmp_batch_run(back, m->qmp, on_limits_back, m);
+		qmp_batch_run(back, m->qemu.qmp, on_limits_back, m);
 	} else {
-		qmp_command(m->qmp, "quit", NULL, on_quit_sent, m);
+		qmp_command(m->qemu.qmp, "quit", NULL, on_quit_sent, m);
 	}
 }
 
 static void qemu_ended(struct migrate *m, const struct err *why)
 {
 	(void)why;
-	if (!m->flush_until_ms)
+	if (!m->end.until_ms)
 		say_ended(m, "ended");
 }
 
 static void flush(struct migrate *m)
 {
-	m->settled = talk_flushed(m->talk);
-	if (m->settled || !m->session_ready || clock_ms() > m->flush_until_ms)
+	m->result.settled = talk_flushed(m->link.talk);
+	if (m->result.settled || !m->link.ready || clock_ms() > m->end.until_ms)
 		migrate_over(m, MIGRATE_MOVED);
 	else
 		migrate_deadline(m, FLUSH_EVERY_MS);
@@ -106,9 +107,9 @@ static void flush(struct migrate *m)
 
 static void late(struct migrate *m)
 {
-	if (m->flush_until_ms) {
+	if (m->end.until_ms) {
 		flush(m);
-	} else if (m->config.keep_source && !m->source_gone) {
+	} else if (m->config.keep_source && !m->qemu.gone) {
 		migrate_note(
 		    m,
 		    "the source QEMU, which is kept, has not answered within %d s: the I/O "

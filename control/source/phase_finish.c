@@ -15,28 +15,28 @@ enum {
 static void enter(struct migrate *m)
 {
 	struct err e = ERR_INIT;
+	bool postcopy = m->postcopy.pages != MIG_PAGES_NOT;
 	json_t *msg;
 
-	if (m->in_postcopy) {
+	if (postcopy) {
 		migrate_record_if_can(m, "finish"); /* (it says so already) */
 	} else if (migrate_record(m, "finish", &e) < 0) {
 		migrate_fail(m, &e); /* it was never told to run */
 		return;
 	}
 	msg = cookie_new(COOKIE_FINISH, m->id);
-	json_object_set_new(msg, "run", json_boolean(m->was_running));
-	if (m->in_postcopy)
+	json_object_set_new(msg, "run", json_boolean(m->guest.was_running));
+	if (postcopy)
 		json_object_set_new(msg, "postcopy", json_true());
-	json_object_set_new(msg, "status",
-			    json_string(m->in_postcopy ? "postcopy-active" : "completed"));
-	if (talk_send(m->talk, msg, &e) < 0) {
-		if (m->in_postcopy)
+	json_object_set_new(msg, "status", json_string(postcopy ? "postcopy-active" : "completed"));
+	if (talk_send(m->link.talk, msg, &e) < 0) {
+		if (postcopy)
 			migrate_ask(m, e.text);
 		else
 			migrate_fail(m, &e); /* likewise */
 		return;
 	}
-	m->finish_us = clock_us();
+	m->finish.said_us = clock_us();
 	POINT("s-finish");
 }
 
@@ -44,18 +44,18 @@ static void enter(struct migrate *m)
  * gives up for good when their way breaks: asking again, over new streams, is for when it has. */
 static bool is_slow_only(const struct migrate *m)
 {
-	return m->in_postcopy && !m->ram_done && !m->source_gone && m->session_ready &&
+	return m->postcopy.pages == MIG_PAGES_FLOW && !m->qemu.gone && m->link.ready &&
 	       migrate_ram_holds(m);
 }
 
 static void wait_on(struct migrate *m)
 {
-	if (!m->told_slow)
+	if (!m->finish.told_slow)
 		migrate_note(m,
 			     "the destination's QEMU has not taken the VM up yet, for %llu s: the "
 			     "VM can live there only (postcopy), so that is waited for",
-			     (unsigned long long)(clock_us() - m->finish_us) / 1000000);
-	m->told_slow = true;
+			     (unsigned long long)(clock_us() - m->finish.said_us) / 1000000);
+	m->finish.told_slow = true;
 	migrate_deadline(m, SLOW_EVERY_MS);
 }
 

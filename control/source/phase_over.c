@@ -3,12 +3,12 @@
 
 static void enter(struct migrate *m)
 {
-	if (m->settled)
+	if (m->result.settled)
 		journal_remove(m->journal);
 	else
 		journal_close(m->journal);
 	m->journal = NULL;
-	event_active(m->ev_end, EV_TIMEOUT, 1);
+	event_active(m->result.ev, EV_TIMEOUT, 1);
 }
 
 const struct phase phase_over = {

@@ -18,7 +18,7 @@ static void go_by(struct migrate *m, const char *status);
 /* What the destination, or the line, gave as its reason, where one did. */
 static const char *why_broken(const struct migrate *m, const char *otherwise)
 {
-	return err_is_set(&m->ram_err) ? m->ram_err.text : otherwise;
+	return err_is_set(&m->ram.err) ? m->ram.err.text : otherwise;
 }
 
 static void on_resumed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -37,16 +37,16 @@ static void resume(struct migrate *m)
 	struct qmp_batch *b = qmp_batch_new();
 	struct err e = ERR_INIT;
 
-	m->preempt = json_is_true(json_object_get(m->prepared, "preempt"));
+	m->ram.preempt = json_is_true(json_object_get(m->prepared, "preempt"));
 	migrate_ram_drop(m, "postcopy is taken up anew");
-	m->ram_err.code = ERR_NONE;
+	m->ram.err.code = ERR_NONE;
 	if (migrate_ram_add(m, b, true, &e) < 0) {
 		qmp_batch_free(b);
 		migrate_ask(m, e.text);
 		return;
 	}
-	m->migrating = true;
-	qmp_batch_run(b, m->qmp, on_resumed, m);
+	m->ram.migrating = true;
+	qmp_batch_run(b, m->qemu.qmp, on_resumed, m);
 }
 
 static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -55,21 +55,23 @@ static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct 
 	const char *status = json_string_value(json_object_get(result, "status"));
 
 	(void)q;
-	m->mend_asked = false;
-	if (m->state != MIGRATE_PAGING || !m->mend_until_ms || err_is_set(e) || !status)
+	m->paging.asked = false;
+	if (m->state != MIGRATE_PAGING || m->paging.step == MIG_MEND_NOT || err_is_set(e) ||
+	    !status)
 		return;
 	if (strcmp(status, "completed") == 0) {
 		go_by(m, status);
-	} else if (strcmp(status, "postcopy-active") == 0 && m->resumed) {
+	} else if (strcmp(status, "postcopy-active") == 0 && m->paging.step == MIG_MEND_TOLD) {
 		go_by(m, status);
-	} else if (clock_ms() > m->mend_until_ms || (m->resumed && err_is_set(&m->ram_err) &&
-						     strcmp(status, "postcopy-paused") == 0)) {
+	} else if (clock_ms() > m->paging.until_ms ||
+		   (m->paging.step == MIG_MEND_TOLD && err_is_set(&m->ram.err) &&
+		    strcmp(status, "postcopy-paused") == 0)) {
 		/* (Refused there, or broken again: waiting would not change it.) */
-		m->mend_until_ms = 0;
+		m->paging.step = MIG_MEND_NOT;
 		migrate_ask(m, why_broken(m, "it was not taken up"));
 	} else {
-		if (strcmp(status, "postcopy-paused") == 0 && !m->resumed) {
-			m->resumed = true;
+		if (strcmp(status, "postcopy-paused") == 0 && m->paging.step != MIG_MEND_TOLD) {
+			m->paging.step = MIG_MEND_TOLD;
 			resume(m);
 		}
 		if (m->state == MIGRATE_PAGING)
@@ -79,17 +81,17 @@ static void on_mend_look(void *ctx, struct qmp *q, json_t *result, const struct 
 
 static void mend_due(struct migrate *m)
 {
-	if (!m->mend_until_ms)
+	if (m->paging.step == MIG_MEND_NOT)
 		return;
 	/* (One that answers is judged by its answer, above.) */
-	if (clock_ms() > m->mend_until_ms + MEND_GRACE_MS) {
-		m->mend_until_ms = 0;
+	if (clock_ms() > m->paging.until_ms + MEND_GRACE_MS) {
+		m->paging.step = MIG_MEND_NOT;
 		migrate_ask(m, "the QEMU here does not answer");
 		return;
 	}
-	if (!m->mend_asked) {
-		m->mend_asked = true;
-		qmp_command(m->qmp, "query-migrate", NULL, on_mend_look, m);
+	if (!m->paging.asked) {
+		m->paging.asked = true;
+		qmp_command(m->qemu.qmp, "query-migrate", NULL, on_mend_look, m);
 	}
 	migrate_deadline(m, MEND_EVERY_MS);
 }
@@ -97,21 +99,21 @@ static void mend_due(struct migrate *m)
 static void begin_mending(struct migrate *m)
 {
 	/* QEMU takes a moment to see that its connection broke. */
-	m->resumed = false;
-	m->mend_until_ms = clock_ms() + POINT_MS("mend", MEND_MS);
+	m->paging.step = MIG_MEND_WAITS;
+	m->paging.until_ms = clock_ms() + POINT_MS("mend", MEND_MS);
 	mend_due(m);
 }
 
 static void go_by(struct migrate *m, const char *status)
 {
 	if (strcmp(status, "completed") == 0) {
-		m->migrating = false;
-		m->ram_done = true;
+		m->ram.migrating = false;
+		m->postcopy.pages = MIG_PAGES_THERE;
 		migrate_enter(m, MIGRATE_CONFIRM);
-	} else if (strcmp(status, "postcopy-paused") == 0 && !m->mend_until_ms) {
+	} else if (strcmp(status, "postcopy-paused") == 0 && m->paging.step == MIG_MEND_NOT) {
 		migrate_ask(m, why_broken(m, "the connection for RAM broke"));
 	} else if (strcmp(status, "postcopy-active") == 0) {
-		m->mend_until_ms = 0;
+		m->paging.step = MIG_MEND_NOT;
 		migrate_no_deadline(m);
 		migrate_ask_settled(m);
 	}
@@ -121,7 +123,7 @@ static void go_by(struct migrate *m, const char *status)
 
 static void pages_lost(struct migrate *m)
 {
-	m->lost = true;
+	m->result.lost = true;
 	err_set(&m->err, ERR_QEMU,
 		"the source QEMU has gone before all of RAM was on the destination (postcopy): the "
 		"VM stands still there where it needs the rest, and neither host has all of it any "
@@ -132,7 +134,7 @@ static void pages_lost(struct migrate *m)
 static void enter(struct migrate *m)
 {
 	migrate_record_if_can(m, "postcopy");
-	if (m->source_gone)
+	if (m->qemu.gone)
 		pages_lost(m);
 	else if (m->before == MIGRATE_ASK)
 		begin_mending(m);
@@ -141,7 +143,7 @@ static void enter(struct migrate *m)
 
 static void leave(struct migrate *m)
 {
-	m->mend_until_ms = 0;
+	m->paging.step = MIG_MEND_NOT;
 }
 
 static void migration(struct migrate *m, const char *name, const json_t *data)

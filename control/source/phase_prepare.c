@@ -26,7 +26,7 @@ static void say_begin(struct migrate *m, json_t *secrets)
 	json_object_set(msg, "vm", m->report.vm);
 	json_object_set(msg, "disks", m->report.disks);
 	migrate_wish_tell(&m->config, msg);
-	if (m->preempt)
+	if (m->ram.preempt)
 		json_object_set_new(msg, "preempt", json_true());
 	if (secrets)
 		json_object_set_new(msg, "secrets", secrets);
@@ -38,7 +38,7 @@ static void on_secrets(void *ctx, json_t *secrets, const struct err *e)
 {
 	struct migrate *m = ctx;
 
-	if (m->state != MIGRATE_PREPARE || !m->session_ready || !m->talk)
+	if (m->state != MIGRATE_PREPARE || !m->link.ready || !m->link.talk)
 		json_decref(secrets);
 	else if (secrets)
 		say_begin(m, secrets);
@@ -52,8 +52,8 @@ static void hand_over(struct migrate *m)
 	if (m->config.dest_qmp || !json_array_size(m->report.secrets)) {
 		say_begin(m, NULL);
 	} else {
-		secret_keep_from(m->report.secrets, session_peer(m->session));
-		secret_fetch(m->qmp, m->report.secrets, on_secrets, m);
+		secret_keep_from(m->report.secrets, session_peer(m->link.session));
+		secret_fetch(m->qemu.qmp, m->report.secrets, on_secrets, m);
 	}
 }
 
@@ -138,7 +138,7 @@ static void prepared(struct migrate *m, const json_t *msg)
 		migrate_fail(m, &e);
 		return;
 	}
-	m->touched = true;
+	m->qemu.touched = true;
 	if (migrate_list_disks(m, &e) < 0)
 		migrate_fail(m, &e);
 	else

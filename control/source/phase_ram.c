@@ -43,8 +43,8 @@ static void begin(struct migrate *m)
 		migrate_fail(m, &e);
 		return;
 	}
-	m->migrating = true;
-	qmp_batch_run(b, m->qmp, on_migrate_sent, m);
+	m->ram.migrating = true;
+	qmp_batch_run(b, m->qemu.qmp, on_migrate_sent, m);
 }
 
 static void enter(struct migrate *m)
@@ -67,7 +67,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 		return;
 	if (!err_is_set(e)) {
 		migrate_watch_jobs(m, result);
-		if (m->settings_changed && !m->postcopy)
+		if (m->qemu.settings_changed && m->postcopy.asked != MIG_POSTCOPY_TOLD)
 			migrate_backlog_share(m);
 		migrate_postcopy_try(m);
 	}
@@ -76,7 +76,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 
 static void look(struct migrate *m)
 {
-	qmp_command(m->qmp, "query-block-jobs", NULL, on_jobs, m);
+	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs, m);
 }
 
 static void migration(struct migrate *m, const char *name, const json_t *data)

@@ -21,7 +21,7 @@ static void tell_disks_done(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	if (talk_send(m->talk, cookie_new(COOKIE_DISKS_DONE, m->id), &e) < 0)
+	if (talk_send(m->link.talk, cookie_new(COOKIE_DISKS_DONE, m->id), &e) < 0)
 		migrate_fail(m, &e);
 }
 
@@ -43,7 +43,7 @@ static void closed(struct migrate *m)
 	struct err e = ERR_INIT;
 
 	/* Once postcopy has begun nothing resumes the source VM any more, whoever dies then. */
-	if (m->postcopy && migrate_record(m, "finish", &e) < 0)
+	if (m->postcopy.asked == MIG_POSTCOPY_TOLD && migrate_record(m, "finish", &e) < 0)
 		migrate_fail(m, &e);
 	else
 		migrate_enter(m, MIGRATE_DEVICE);
@@ -59,7 +59,7 @@ static void enter(struct migrate *m)
 	/* Without force: it ends when source and target are the same, and does not make
 	 * the source use the target, as block-job-complete would. */
 	for (size_t i = 0; i < m->disk_count; i++)
-		qmp_command(m->qmp, "block-job-cancel",
+		qmp_command(m->qemu.qmp, "block-job-cancel",
 			    json_pack("{s:s}", "device", m->disks[i].job), on_mirror_cancel,
 			    &m->disks[i]);
 }

@@ -30,21 +30,21 @@ static void look(struct migrate *m);
 /* Both sides are done, or will not be. */
 static void maybe_over(struct migrate *m)
 {
-	if (m->state != MIGRATE_UNDO || !m->undo_done_here)
+	if (m->state != MIGRATE_UNDO || m->undo.here != MIG_HERE_DONE)
 		return;
-	if (!m->aborted_there && m->told_abort && m->session_ready &&
-	    clock_ms() - m->talk_begun_ms < THERE_MS)
+	if (m->undo.there == MIG_THERE_TOLD && m->link.ready &&
+	    clock_ms() - m->undo.begun_ms < THERE_MS)
 		return; /* the deadline comes again */
-	migrate_over(m, m->undecided ? MIGRATE_UNKNOWN : MIGRATE_STAYED);
+	migrate_over(m, m->undo.undecided ? MIGRATE_UNKNOWN : MIGRATE_STAYED);
 }
 
 /* The destination has said that it is clean, or will say nothing any more. */
 static void there_done(struct migrate *m)
 {
-	if (m->source_gone)
-		m->undo_done_here = true;
-	if (!m->session_ready)
-		m->aborted_there = true; /* or it never will be: nobody is left to ask */
+	if (m->qemu.gone)
+		m->undo.here = MIG_HERE_DONE;
+	if (!m->link.ready)
+		m->undo.there = MIG_THERE_DONE; /* or it never will be: nobody is left to ask */
 	maybe_over(m);
 }
 
@@ -70,21 +70,22 @@ static void tell_limits(struct migrate *m, bool let_be)
 static void done_here(struct migrate *m, const char *status, bool running)
 {
 	struct err e = m->err;
-	bool limited = !m->source_gone && migrate_pace_is_set(m);
+	bool limited = !m->qemu.gone && migrate_pace_is_set(m);
 	/* Those that QEMU refuses to take back are not waited for for ever: a person can say so. */
 	bool let_be = m->decision == MIGRATE_DECIDE_RUN_HERE && m->pace.refusals;
 
-	m->undo_done_here = true;
+	m->undo.here = MIG_HERE_DONE;
 	/* Where the VM could not be put back, `adit recover` may try again. */
-	m->settled = m->source_gone ||
-		     ((running || (!m->was_running && !m->unanswered)) && (!limited || let_be));
+	m->result.settled =
+	    m->qemu.gone ||
+	    ((running || (!m->guest.was_running && !m->undo.unanswered)) && (!limited || let_be));
 	if (limited)
-		tell_limits(m, m->settled);
-	if (m->source_gone)
+		tell_limits(m, m->result.settled);
+	if (m->qemu.gone)
 		err_set(&m->err, e.code, "%s", e.text);
 	else if (running)
 		err_set(&m->err, e.code, "%s; the VM runs on here", e.text);
-	else if (!m->was_running)
+	else if (!m->guest.was_running)
 		err_set(&m->err, e.code, "%s; the VM is %s here, as before", e.text, status);
 	else
 		err_set(&m->err, e.code, "%s; the VM is in state %s here: look at its monitor",
@@ -110,8 +111,9 @@ static bool is_postcopy(const struct migrate *m, const json_t *migrate)
 {
 	const char *status = json_string_value(json_object_get(migrate, "status"));
 
-	return status && (strncmp(status, "postcopy-", 9) == 0 ||
-			  (m->in_postcopy && strncmp(status, "cancel", 6) == 0));
+	return status &&
+	       (strncmp(status, "postcopy-", 9) == 0 ||
+		(m->postcopy.pages != MIG_PAGES_NOT && strncmp(status, "cancel", 6) == 0));
 }
 
 /* QEMU takes no postcopy back, also where the other side never got what it needs to run. The
@@ -120,8 +122,8 @@ static void postcopy_begun(struct migrate *m)
 {
 	struct err e = m->err;
 
-	m->undo_done_here = true;
-	if (m->running_there_ms)
+	m->undo.here = MIG_HERE_DONE;
+	if (m->times.running_there_ms)
 		err_set(&m->err, e.code,
 			"%s; it had begun to run there (postcopy), and QEMU does not let it go on "
 			"here: it stands still for good (`adit recover %.8s --drop-here` ends it)",
@@ -185,7 +187,7 @@ static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 
 	(void)q;
 	migrate_pace_see_back(m, b, e);
-	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
+	if (m->state == MIGRATE_UNDO && m->undo.here != MIG_HERE_DONE)
 		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
@@ -196,8 +198,8 @@ static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 
 	(void)q;
 	migrate_pace_see_back(m, b, e);
-	if (m->state == MIGRATE_UNDO && !m->undo_done_here)
-		done_here(m, m->undo_seen, m->undo_runs);
+	if (m->state == MIGRATE_UNDO && m->undo.here != MIG_HERE_DONE)
+		done_here(m, m->undo.seen, m->undo.runs);
 }
 
 /* What QEMU is in now says what is to be done next. */
@@ -210,16 +212,16 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	struct qmp_batch *act;
 	unsigned left, jobs;
 
-	m->looking = false;
-	if (m->state != MIGRATE_UNDO || m->undo_done_here)
+	if (m->state != MIGRATE_UNDO || m->undo.here == MIG_HERE_DONE)
 		return;
+	m->undo.here = MIG_HERE_ACTS;
 	if (err_is_set(e) || !status) {
-		m->unanswered = true;
+		m->undo.unanswered = true;
 		done_here(m, "unknown", false);
 		return;
 	}
-	snprintf(m->undo_seen, sizeof(m->undo_seen), "%s", status);
-	m->undo_runs = running;
+	snprintf(m->undo.seen, sizeof(m->undo.seen), "%s", status);
+	m->undo.runs = running;
 	if (is_postcopy(m, qmp_batch_result(b, Q_MIGRATE))) {
 		postcopy_begun(m);
 		return;
@@ -233,14 +235,14 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		if (!left)
 			left += delete_nodes(m, act, qmp_batch_result(b, Q_NODES));
 		/* A guest that was stopped for the switchover, and nobody else may run. */
-		if (m->was_running && !running) {
+		if (m->guest.was_running && !running) {
 			left++;
 			qmp_batch_add(act, QMP_MAY, "cont", NULL);
 		}
-		if (m->settings_changed)
+		if (m->qemu.settings_changed)
 			left++; /* once more, so that they are back before the job ends */
 		migrate_settings_restore(m, act);
-		m->settings_changed = false;
+		m->qemu.settings_changed = false;
 		/* Until QEMU has said that they are back, or has refused it often enough. */
 		if (migrate_pace_is_set(m) && m->pace.refusals < PACE_TRIES) {
 			left++;
@@ -248,7 +250,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 				migrate_pace_put_back(m, act);
 		}
 	}
-	if (!left || clock_ms() > m->undo_until_ms) {
+	if (!left || clock_ms() > m->undo.until_ms) {
 		migrate_pace_put_back(m, act);
 		migrate_deadline(m, LOOK_MS);
 		qmp_batch_run(act, q, on_tried, m);
@@ -265,27 +267,28 @@ static void look(struct migrate *m)
 		done_here(m, "unknown", false);
 		return;
 	}
-	m->looking = true;
+	m->undo.here = MIG_HERE_LOOKS;
 	migrate_deadline(m, LOOK_MS);
 	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
-	qmp_batch_run(b, m->qmp, on_looked, m);
+	qmp_batch_run(b, m->qemu.qmp, on_looked, m);
 }
 
 static void due(struct migrate *m)
 {
-	if (m->undo_done_here) {
+	if (m->undo.here == MIG_HERE_DONE) {
 		maybe_over(m);
 		if (m->state == MIGRATE_UNDO)
 			migrate_deadline(m, UNDO_EVERY_MS);
-	} else if (clock_ms() > m->undo_until_ms) {
+	} else if (clock_ms() > m->undo.until_ms) {
 		/* (Its commands may take as long, while it answers.) */
-		m->unanswered = m->looking || !*m->undo_seen;
-		done_here(m, m->unanswered ? "unknown (its monitor does not answer)" : m->undo_seen,
-			  !m->unanswered && m->undo_runs);
-	} else if (m->looking) {
+		m->undo.unanswered = m->undo.here == MIG_HERE_LOOKS || !*m->undo.seen;
+		done_here(
+		    m, m->undo.unanswered ? "unknown (its monitor does not answer)" : m->undo.seen,
+		    !m->undo.unanswered && m->undo.runs);
+	} else if (m->undo.here == MIG_HERE_LOOKS) {
 		migrate_deadline(m, LOOK_MS);
 	} else {
 		look(m);
@@ -296,11 +299,11 @@ static void tell_there(struct migrate *m)
 {
 	struct err e = ERR_INIT;
 
-	m->talk_begun_ms = clock_ms();
-	if (!m->talk || !m->session_ready || m->aborted_there || m->told_abort)
+	m->undo.begun_ms = clock_ms();
+	if (!m->link.talk || !m->link.ready || m->undo.there != MIG_THERE_UNTOLD)
 		return;
-	if (talk_send(m->talk, cookie_new_abort(m->id, &m->err), &e) == 0)
-		m->told_abort = true;
+	if (talk_send(m->link.talk, cookie_new_abort(m->id, &m->err), &e) == 0)
+		m->undo.there = MIG_THERE_TOLD;
 }
 
 static void enter(struct migrate *m)
@@ -308,23 +311,24 @@ static void enter(struct migrate *m)
 	bool begun = *m->found || m->before != MIGRATE_BEGIN;
 
 	tell_there(m);
-	m->undo_until_ms = clock_ms() + UNDO_MS;
-	if (m->source_gone || !m->touched) {
-		m->undo_done_here = m->settled = true;
-		if (!m->source_gone && begun) {
+	m->undo.until_ms = clock_ms() + UNDO_MS;
+	if (m->qemu.gone || !m->qemu.touched) {
+		m->undo.here = MIG_HERE_DONE;
+		m->result.settled = true;
+		if (!m->qemu.gone && begun) {
 			struct err e = m->err;
 
 			err_set(&m->err, e.code, "%s; the VM %s here", e.text,
-				m->was_running ? "runs on" : "is as it was");
+				m->guest.was_running ? "runs on" : "is as it was");
 		}
 		maybe_over(m);
 		return;
 	}
-	qmp_forget(m->qmp);
+	qmp_forget(m->qemu.qmp);
 	m->pace.back_batch = NULL;
 	/* In postcopy QEMU says at a look what it is in, and not after a cancel. */
-	if (m->migrating && !m->postcopy)
-		qmp_command(m->qmp, "migrate_cancel", NULL, NULL, NULL);
+	if (m->ram.migrating && m->postcopy.asked != MIG_POSTCOPY_TOLD)
+		qmp_command(m->qemu.qmp, "migrate_cancel", NULL, NULL, NULL);
 	migrate_drop_relays(m, m->err.text);
 	look(m);
 }
@@ -334,7 +338,7 @@ static void enter(struct migrate *m)
 static void silent(struct migrate *m, const struct err *why)
 {
 	(void)why;
-	m->aborted_there = true; /* no word will come any more */
+	m->undo.there = MIG_THERE_DONE; /* no word will come any more */
 	there_done(m);
 }
 
@@ -353,7 +357,7 @@ static void qemu_ended(struct migrate *m, const struct err *why)
 static void take_abort(struct migrate *m, const json_t *msg)
 {
 	(void)msg;
-	m->aborted_there = true;
+	m->undo.there = MIG_THERE_DONE;
 	there_done(m);
 }
 
@@ -363,7 +367,7 @@ static void take_aborted(struct migrate *m, const json_t *msg)
 
 	if (note)
 		migrate_note(m, "%s", note);
-	m->aborted_there = true;
+	m->undo.there = MIG_THERE_DONE;
 	there_done(m);
 }
 

@@ -19,7 +19,7 @@ uint64_t __wrap_clock_ms(void)
 static bool fits(uint64_t limit_ms, uint64_t left, double rate)
 {
 	struct mig_disk disk = {.total = left};
-	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = rate};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .backlog.line_rate = rate};
 
 	m.config.limits.downtime_ms = limit_ms;
 	return migrate_backlog_fits(&m);
@@ -49,7 +49,7 @@ static void test_backlog_of_nothing_fits_into_any_limit(void **state)
 static void test_backlog_keeps_room_for_a_guest_that_is_paced(void **state)
 {
 	struct mig_disk disk = {.total = 200000};
-	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 1e6};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .backlog.line_rate = 1e6};
 
 	(void)state;
 	m.config.limits.downtime_ms = 300;
@@ -70,7 +70,7 @@ static void test_backlog_keeps_room_for_a_guest_that_is_paced(void **state)
 
 static void test_backlog_knows_when_ram_comes_to_its_end(void **state)
 {
-	struct migrate m = {.line_rate = 1e6};
+	struct migrate m = {.backlog.line_rate = 1e6};
 
 	(void)state;
 	m.config.limits.downtime_ms = 300;
@@ -83,31 +83,31 @@ static void test_backlog_knows_when_ram_comes_to_its_end(void **state)
 	m.config.limits.downtime_ms = 2000;
 	assert_true(migrate_backlog_ram_is_near(&m));
 	m.config.limits.downtime_ms = 300;
-	m.line_rate = 0; /* not known */
+	m.backlog.line_rate = 0; /* not known */
 	assert_true(migrate_backlog_ram_is_near(&m));
 }
 
 /* A pace that followed from itself would go down for ever. */
 static void test_backlog_takes_no_paced_writes_for_the_line(void **state)
 {
-	struct migrate m = {.line_rate = 1e8, .state = MIGRATE_DISKS};
+	struct migrate m = {.backlog.line_rate = 1e8, .state = MIGRATE_DISKS};
 
 	(void)state;
 	m.pace.bytes = 25000000;
 	for (unsigned i = 0; i < 1000; i++)
 		migrate_backlog_line(&m, 2.5e7);
-	assert_true(m.line_rate == 1e8);
+	assert_true(m.backlog.line_rate == 1e8);
 	m.state = MIGRATE_RAM;
-	m.held_since_ms = 1;
+	m.backlog.held_since_ms = 1;
 	migrate_backlog_line(&m, 2.5e7);
-	assert_true(m.line_rate == 1e8);
+	assert_true(m.backlog.line_rate == 1e8);
 	migrate_backlog_line(&m, 2e8);
-	assert_true(m.line_rate == 2e8);
+	assert_true(m.backlog.line_rate == 2e8);
 	/* RAM flows: the line is full. */
-	m.held_since_ms = 0;
+	m.backlog.held_since_ms = 0;
 	for (unsigned i = 0; i < 1000; i++)
 		migrate_backlog_line(&m, 2.5e7);
-	assert_true(m.line_rate < 2.6e7);
+	assert_true(m.backlog.line_rate < 2.6e7);
 }
 
 /* 16 MiB in a disk's queue are through before its guest gives one of them up. */
@@ -142,7 +142,7 @@ static void test_backlog_paces_no_disk_below_what_its_guest_bears(void **state)
 static void test_backlog_counts_what_is_left_at_a_stop_and_no_more(void **state)
 {
 	struct mig_disk disk = {.total = 9000000, .done = 9000000};
-	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 1e6};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .backlog.line_rate = 1e6};
 
 	(void)state;
 	m.config.limits.downtime_ms = 50;
@@ -172,24 +172,24 @@ static void test_backlog_tells_flushes_from_round_trips(void **state)
 static void test_backlog_knows_a_guest_that_writes_little(void **state)
 {
 	struct mig_disk disk = {.total = 1000000, .done = 1000000};
-	struct migrate m = {.disks = &disk, .disk_count = 1, .line_rate = 8e6};
+	struct migrate m = {.disks = &disk, .disk_count = 1, .backlog.line_rate = 8e6};
 	json_t *limits = json_pack("{s:i}", "bps_wr", 262144);
 	struct vmdesc_disk limited = {.limits = limits};
 
 	(void)state;
 	m.config.limits.downtime_ms = 300; /* 300000 bytes */
-	m.writes.total = 1000000;
+	m.backlog.writes.total = 1000000;
 	assert_false(migrate_backlog_is_quiet(&m)); /* not known yet */
-	m.writes.known = true;
+	m.backlog.writes.known = true;
 	assert_true(migrate_backlog_is_quiet(&m));
-	m.writes.bytes = 300000;
+	m.backlog.writes.bytes = 300000;
 	assert_true(migrate_backlog_is_quiet(&m));
-	m.writes.bytes = 300001;
+	m.backlog.writes.bytes = 300001;
 	assert_false(migrate_backlog_is_quiet(&m));
-	m.writes.bytes = 0;
-	m.writes.total -= 400000; /* since then */
+	m.backlog.writes.bytes = 0;
+	m.backlog.writes.total -= 400000; /* since then */
 	assert_false(migrate_backlog_is_quiet(&m));
-	m.writes.total += 400000;
+	m.backlog.writes.total += 400000;
 	disk.done -= 400000; /* left to copy */
 	assert_false(migrate_backlog_is_quiet(&m));
 	disk.done += 400000;
@@ -199,21 +199,21 @@ static void test_backlog_knows_a_guest_that_writes_little(void **state)
 	/* Nor is what waits for limits of the VM's own. */
 	disk.desc = &limited;
 	assert_true(migrate_backlog_is_quiet(&m));
-	m.writes.bytes = 1;
+	m.backlog.writes.bytes = 1;
 	assert_false(migrate_backlog_is_quiet(&m));
 	disk.desc = NULL;
 	assert_true(migrate_backlog_is_quiet(&m));
 	json_decref(limits);
-	m.line_rate = 0;
+	m.backlog.line_rate = 0;
 	disk.grain = 65536;
-	m.writes.bytes = 131072;
+	m.backlog.writes.bytes = 131072;
 	assert_true(migrate_backlog_is_quiet(&m));
-	m.writes.bytes++;
+	m.backlog.writes.bytes++;
 	assert_false(migrate_backlog_is_quiet(&m));
 	disk.grain = 4096;
-	m.writes.bytes = 32768;
+	m.backlog.writes.bytes = 32768;
 	assert_true(migrate_backlog_is_quiet(&m));
-	m.writes.bytes++;
+	m.backlog.writes.bytes++;
 	assert_false(migrate_backlog_is_quiet(&m));
 }
 
@@ -238,7 +238,7 @@ static unsigned stands_for(uint64_t left)
 	struct migrate m = {.phases = migrate_phases,
 			    .disks = &disk,
 			    .disk_count = 1,
-			    .line_rate = 1e6,
+			    .backlog.line_rate = 1e6,
 			    .state = MIGRATE_SWITCHOVER};
 	struct err e = ERR_INIT;
 	unsigned s = 0;
@@ -266,7 +266,7 @@ static void test_backlog_of_a_stop_that_hangs_is_given_up(void **state)
 	struct migrate m = {.phases = migrate_phases,
 			    .disks = &disk,
 			    .disk_count = 1,
-			    .line_rate = 1e6,
+			    .backlog.line_rate = 1e6,
 			    .state = MIGRATE_RAM};
 	struct err e = ERR_INIT;
 
@@ -274,13 +274,13 @@ static void test_backlog_of_a_stop_that_hangs_is_given_up(void **state)
 	m.progress.phase = "ram";
 	for (int i = 0; i < 10; i++, later_ms += 10000)
 		assert_false(migrate_watch_is_stuck(&m, &e)); /* the guest runs */
-	m.paused = true;
+	m.guest.paused = true;
 	for (int i = 0; i < 20; i++, later_ms += 10000, disk.last.sent_bytes++)
 		assert_false(migrate_watch_is_stuck(&m, &e)); /* it moves */
 	assert_false(migrate_watch_is_stuck(&m, &e));
 	later_ms += 30000;
 	assert_true(migrate_watch_is_stuck(&m, &e));
-	m.stop_ms = 1; /* QEMU has answered */
+	m.guest.stop_ms = 1; /* QEMU has answered */
 	assert_false(migrate_watch_is_stuck(&m, &(struct err)ERR_INIT));
 }
 

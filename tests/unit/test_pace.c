@@ -332,13 +332,13 @@ static void up(struct rig *r)
 	}
 	/* it is written down already */
 	r->m.pace.touched = json_pack("{s:o,s:[]}", "disks", touched, "groups");
-	r->m.qmp = r->qemu.qmp;
+	r->m.qemu.qmp = r->qemu.qmp;
 	talk(r);
 }
 
 static void down(struct rig *r)
 {
-	qmp_free(r->m.qmp);
+	qmp_free(r->m.qemu.qmp);
 	migrate_pace_fini(&r->m);
 	scripted_qemu_down(&r->qemu);
 }

@@ -164,7 +164,7 @@ static void test_source_refuses(void **state)
 	m->state = MIGRATE_ASK;
 	assert_false(migrate_enter(m, MIGRATE_RAM));
 	assert_int_equal(m->state, MIGRATE_ASK);
-	assert_true(evtimer_pending(m->ev_deadline, NULL));
+	assert_true(evtimer_pending(m->core.ev_deadline, NULL));
 	migrate_free(m);
 
 	/* a job of the journal may have been decided long ago: it is left as it is */
@@ -186,7 +186,7 @@ static void test_source_refuses(void **state)
 	migrate_deadline(m, 1000);
 	assert_false(migrate_enter(m, MIGRATE_UNDO));
 	assert_int_equal(m->state, MIGRATE_END);
-	assert_true(evtimer_pending(m->ev_deadline, NULL));
+	assert_true(evtimer_pending(m->core.ev_deadline, NULL));
 	migrate_free(m);
 	event_base_free(s.base);
 }
@@ -278,8 +278,8 @@ static void test_core_goes_by_the_table(void **state)
 	migrate_look(&m, 0);
 	assert_true(migrate_enter(&m, MIGRATE_PREPARE));
 	assert_int_equal(m.before, MIGRATE_BEGIN);
-	assert_false(evtimer_pending(m.ev_look, NULL));
-	assert_true(evtimer_pending(m.ev_deadline, NULL));
+	assert_false(evtimer_pending(m.core.ev_look, NULL));
+	assert_true(evtimer_pending(m.core.ev_deadline, NULL));
 	assert_int_equal(done.leaves, 1);
 	assert_int_equal(done.enters, 1);
 	/* what is listed is taken; what is not is refused, but for QEMU's small talk */
@@ -306,7 +306,7 @@ static void test_core_goes_by_the_table(void **state)
 	migrate_take_cookie(&m, COOKIE_ABORT, NULL);
 	assert_false(migrate_enter(&m, MIGRATE_PREPARE));
 	assert_int_equal(done.bad_words, 2);
-	assert_true(evtimer_pending(m.ev_deadline, NULL));
+	assert_true(evtimer_pending(m.core.ev_deadline, NULL));
 	migrate_core_fini(&m);
 	event_base_free(base);
 }
@@ -327,7 +327,7 @@ static void test_an_abort_in_the_end_stops_nothing(void **state)
 	migrate_take_cookie(&m, COOKIE_ABORT, msg);
 	migrate_take_cookie(&m, COOKIE_FINISHED, msg);
 	assert_int_equal(m.state, MIGRATE_END);
-	assert_true(evtimer_pending(m.ev_deadline, NULL));
+	assert_true(evtimer_pending(m.core.ev_deadline, NULL));
 	json_decref(msg);
 	migrate_core_fini(&m);
 	event_base_free(base);

@@ -71,17 +71,17 @@ static void up(struct rig *r, const char *found, enum migrate_decision decision)
 	r->m = (struct migrate){.phases = migrate_phases,
 				.state = MIGRATE_BEGIN,
 				.decision = decision,
-				.was_running = true,
+				.guest.was_running = true,
 				.ops = &ops,
 				.ctx = r,
-				.ram_fd = -1};
+				.ram.fd = -1};
 	snprintf(r->m.found, sizeof(r->m.found), "%s", found);
 	r->m.desc.name = "vm";
 	r->m.desc.uuid = "0-0";
 	r->m.config.qmp = "test";
 	assert_int_equal(migrate_core_init(&r->m, r->qemu.base), 0);
-	r->m.ev_end = event_new(r->qemu.base, -1, 0, on_end, r);
-	r->m.qmp = r->qemu.qmp;
+	r->m.result.ev = event_new(r->qemu.base, -1, 0, on_end, r);
+	r->m.qemu.qmp = r->qemu.qmp;
 }
 
 /* Until something has become of it. */
@@ -95,9 +95,9 @@ static void look(struct rig *r)
 
 static void down(struct rig *r)
 {
-	qmp_free(r->m.qmp);
+	qmp_free(r->m.qemu.qmp);
 	migrate_core_fini(&r->m);
-	event_free(r->m.ev_end);
+	event_free(r->m.result.ev);
 	migrate_pace_fini(&r->m);
 	scripted_qemu_down(&r->qemu);
 }
@@ -105,8 +105,8 @@ static void down(struct rig *r)
 static void is_left(struct rig *r, const char *word)
 {
 	assert_int_equal(r->m.state, MIGRATE_OVER);
-	assert_false(r->m.settled);
-	assert_false(r->m.source_gone);
+	assert_false(r->m.result.settled);
+	assert_false(r->m.qemu.gone);
 	assert_int_equal(r->others, 0);
 	assert_non_null(strstr(r->m.err.text, word));
 }
@@ -162,7 +162,7 @@ static void test_before_the_switchover_a_running_one_is_put_back(void **state)
 	up(&r, "perform", MIGRATE_DECIDE_DROP_HERE);
 	r.status = "running";
 	look(&r);
-	assert_false(r.m.source_gone);
+	assert_false(r.m.qemu.gone);
 	assert_int_equal(r.m.state, MIGRATE_UNDO);
 	assert_null(strstr(r.m.err.text, "gone"));
 	down(&r);
@@ -176,7 +176,7 @@ static void test_another_vm_is_let_alone(void **state)
 	up(&r, "perform", MIGRATE_DECIDE_RUN_HERE);
 	r.name = "other";
 	look(&r);
-	assert_true(r.m.source_gone && r.m.settled && r.m.lost);
+	assert_true(r.m.qemu.gone && r.m.result.settled && r.m.result.lost);
 	assert_int_equal(r.others, 0);
 	assert_non_null(strstr(r.note, "gone"));
 	down(&r);
@@ -189,16 +189,16 @@ static void test_another_number_is_not_another_process(void **state)
 
 	(void)state;
 	up(&r, "finish", MIGRATE_DECIDE_NOTHING);
-	r.m.pid = getpid() + 1;
-	r.m.started = process_started(getpid());
+	r.m.qemu.pid = getpid() + 1;
+	r.m.qemu.started = process_started(getpid());
 	look(&r);
 	is_left(&r, "not known");
 	down(&r);
 	up(&r, "perform", MIGRATE_DECIDE_NOTHING);
-	r.m.pid = getpid();
-	r.m.started = process_started(getpid()) + 1;
+	r.m.qemu.pid = getpid();
+	r.m.qemu.started = process_started(getpid()) + 1;
 	look(&r);
-	assert_true(r.m.source_gone);
+	assert_true(r.m.qemu.gone);
 	down(&r);
 }
 
@@ -213,11 +213,11 @@ static void test_only_a_monitor_that_nobody_has_says_that_it_has_gone(void **sta
 
 		err_set(&e, codes[i], "no greeting");
 		up(&r, "perform", MIGRATE_DECIDE_DROP_HERE);
-		r.m.pid = INT32_MAX; /* not to be seen */
-		r.m.started = 1;
+		r.m.qemu.pid = INT32_MAX; /* not to be seen */
+		r.m.qemu.started = 1;
 		migrate_resume_no_qmp(&r.m, &e);
-		assert_int_equal(r.m.source_gone, codes[i] == ERR_CLOSED);
-		assert_int_equal(r.m.settled, codes[i] == ERR_CLOSED);
+		assert_int_equal(r.m.qemu.gone, codes[i] == ERR_CLOSED);
+		assert_int_equal(r.m.result.settled, codes[i] == ERR_CLOSED);
 		if (codes[i] != ERR_CLOSED)
 			is_left(&r, "cannot be told: no greeting");
 		down(&r);

@@ -91,16 +91,16 @@ static void up(struct rig *r, enum limits limits, bool running)
 	    (struct vmdesc_disk){.name = "vd0", .device = "vd0", .qdev = "", .limits_group = ""};
 	r->m = (struct migrate){.phases = migrate_phases,
 				.state = MIGRATE_DISKS,
-				.touched = true,
-				.was_running = running,
+				.qemu.touched = true,
+				.guest.was_running = running,
 				.ops = &ops,
 				.ctx = r,
-				.ram_fd = -1};
+				.ram.fd = -1};
 	r->m.desc.disks = &r->disk;
 	r->m.desc.disk_count = 1;
 	assert_int_equal(migrate_core_init(&r->m, r->qemu.base), 0);
-	r->m.ev_end = event_new(r->qemu.base, -1, 0, on_end, r);
-	r->m.qmp = r->qemu.qmp;
+	r->m.result.ev = event_new(r->qemu.base, -1, 0, on_end, r);
+	r->m.qemu.qmp = r->qemu.qmp;
 	migrate_pace_take_record(&r->m, record);
 	json_decref(record);
 }
@@ -128,9 +128,9 @@ static void undo(struct rig *r, enum limits limits, bool running)
 
 static void down(struct rig *r)
 {
-	qmp_free(r->m.qmp);
+	qmp_free(r->m.qemu.qmp);
 	migrate_core_fini(&r->m);
-	event_free(r->m.ev_end);
+	event_free(r->m.result.ev);
 	migrate_pace_fini(&r->m);
 	scripted_qemu_down(&r->qemu);
 }
@@ -143,7 +143,7 @@ static void test_undo_settles_when_the_limits_are_back(void **state)
 	for (int running = 0; running < 2; running++) {
 		undo(&r, TAKES, running);
 		assert_int_equal(r.asked, 1);
-		assert_true(r.m.settled);
+		assert_true(r.m.result.settled);
 		assert_string_equal(r.note, "");
 		down(&r);
 	}
@@ -156,7 +156,7 @@ static void test_undo_settles_when_the_device_has_gone(void **state)
 	(void)state;
 	for (enum limits l = LACKS; l <= RENAMED; l++) {
 		undo(&r, l, true);
-		assert_true(r.m.settled);
+		assert_true(r.m.result.settled);
 		assert_string_equal(r.note, "");
 		down(&r);
 	}
@@ -170,7 +170,7 @@ static void test_undo_keeps_the_record_of_limits_that_are_refused(void **state)
 	for (int running = 0; running < 2; running++) {
 		undo(&r, REFUSES, running);
 		assert_true(r.asked > 1);
-		assert_false(r.m.settled);
+		assert_false(r.m.result.settled);
 		assert_non_null(strstr(r.note, "Device is busy"));
 		down(&r);
 	}
@@ -184,11 +184,11 @@ static void test_undo_lets_refused_limits_be_where_a_person_says_so(void **state
 	for (int running = 0; running < 2; running++) {
 		undo_as(&r, REFUSES, running, MIGRATE_DECIDE_RUN_HERE);
 		assert_true(r.asked > 1);
-		assert_true(r.m.settled);
+		assert_true(r.m.result.settled);
 		assert_non_null(strstr(r.note, "Device is busy"));
 		down(&r);
 		undo_as(&r, HANGS, running, MIGRATE_DECIDE_RUN_HERE);
-		assert_false(r.m.settled);
+		assert_false(r.m.result.settled);
 		down(&r);
 	}
 }
@@ -202,7 +202,7 @@ static void test_undo_keeps_the_record_of_limits_that_are_on_their_way(void **st
 		undo(&r, HANGS, running);
 		assert_int_equal(r.asked, 1);
 		assert_int_equal(strstr(r.m.err.text, "runs on here") != NULL, running);
-		assert_false(r.m.settled);
+		assert_false(r.m.result.settled);
 		assert_non_null(strstr(r.note, "adit recover"));
 		down(&r);
 	}
@@ -214,7 +214,7 @@ static void kept(struct rig *r, enum limits limits)
 {
 	up(r, limits, false);
 	r->m.state = MIGRATE_CONFIRM;
-	r->m.only_tell = true;
+	r->m.ask.only_tell = true;
 	r->m.config.keep_source = true;
 	migrate_take_cookie(&r->m, COOKIE_CONFIRMED, NULL);
 	for (unsigned i = 0; i < 20 && !r->over; i++)
@@ -244,7 +244,7 @@ static void test_a_kept_source_that_does_not_answer_is_not_waited_for(void **sta
 	(void)state;
 	kept(&r, HANGS);
 	assert_false(r.over);
-	assert_true(evtimer_pending(r.m.ev_deadline, NULL));
+	assert_true(evtimer_pending(r.m.core.ev_deadline, NULL));
 	migrate_phase(&r.m)->deadline.over(&r.m);
 	scripted_qemu_turn(&r.qemu);
 	assert_true(r.over);
