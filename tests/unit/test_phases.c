@@ -333,6 +333,31 @@ static void test_an_abort_in_the_end_stops_nothing(void **state)
 	event_base_free(base);
 }
 
+/* What QEMU says of its RAM does not keep the destination's word from being waited for no longer
+ * than it may be. */
+static void test_a_state_that_is_told_twice_leaves_the_deadline(void **state)
+{
+	static const char *const statuses[] = {"postcopy-active", "postcopy-paused", "completed"};
+	struct event_base *base = event_base_new();
+	struct migrate m = {.phases = migrate_phases};
+
+	(void)state;
+	assert_int_equal(migrate_core_init(&m, base), 0);
+	for (unsigned s = MIGRATE_FINISH; s <= MIGRATE_CONFIRM; s++)
+		for (size_t i = 0; i < 3 && migrate_phases[s]->deadline.ms; i++) {
+			json_t *data = json_pack("{s:s}", "status", statuses[i]);
+
+			m.state = s;
+			migrate_deadline(&m, 10000);
+			migrate_take_event(&m, "MIGRATION", data);
+			assert_int_equal(m.state, s);
+			assert_true(evtimer_pending(m.core.ev_deadline, NULL));
+			json_decref(data);
+		}
+	migrate_core_fini(&m);
+	event_base_free(base);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
@@ -452,6 +477,7 @@ int main(void)
 	    cmocka_unit_test(test_source_deadlines),
 	    cmocka_unit_test(test_core_goes_by_the_table),
 	    cmocka_unit_test(test_an_abort_in_the_end_stops_nothing),
+	    cmocka_unit_test(test_a_state_that_is_told_twice_leaves_the_deadline),
 	    cmocka_unit_test(test_source_refuses),
 	    cmocka_unit_test(test_destination_refuses),
 	    cmocka_unit_test(test_page),
