@@ -42,6 +42,14 @@ static bool destination_may(unsigned from, unsigned to)
 	return job_may(from, to);
 }
 
+static bool takes(const struct phase *p, enum cookie_kind kind)
+{
+	for (const struct phase_cookie *c = p->cookies; c && c->take; c++)
+		if (c->kind == kind)
+			return true;
+	return false;
+}
+
 static void test_source_table(void **state)
 {
 	(void)state;
@@ -69,6 +77,11 @@ static void test_source_table(void **state)
 		assert_int_equal(p->time_up == NULL, !source_is(s, PHASE_RETURNS));
 		if (source_is(s, PHASE_ASKS) || s == MIGRATE_END)
 			assert_null(p->cancel);
+		/* whose talk may end, and in which the destination may give up, says what then */
+		if (s != MIGRATE_BEGIN && s != MIGRATE_OVER) {
+			assert_true(takes(p, COOKIE_ABORT));
+			assert_int_equal(p->talk_ended == NULL, s == MIGRATE_END);
+		}
 		/* a cookie is taken in one way */
 		for (const struct phase_cookie *a = p->cookies; a && a->take; a++)
 			for (const struct phase_cookie *b = a + 1; b->take; b++)

@@ -11,7 +11,7 @@
 # stand on common/ and know nothing of each other.
 #
 # Then the files: none of control/, cli/ and lib/ includes itself by way of others, or calls what
-# calls it, but for what is listed in `known`.
+# calls it, but for what is listed in `known`; and no phase of the source refers to another one.
 #
 # At the end the test is held to what it is for: sources with a fault must make it fail.
 set -u
@@ -186,6 +186,9 @@ check()
 				print $2 ": includes " $3 ": a wing is seen by headers of its own"
 		}'
 
+	grep -E '^control/source/phase_[a-z]+\.c control/source/phase_[a-z]+\.c$' <<<"$objects" |
+		sed -E 's/^(.*) (.*)$/\1: refers to \2: no phase knows another one/'
+
 	# the header says of what it is, and names all its callers
 	awk '$2 ~ /^control\/[a-z]+\/|^(cli|lib)\// && $3 ~ /^control\/[a-z]+\.h$/ {
 		sub(/^control\//, "", $2)
@@ -266,6 +269,10 @@ expected+=('base/spoilt_base.c: refers to tunnel/spoilt_mux.c: tunnel/ is no flo
 object control/qmp spoilt_a 'int spoilt_a(void); int spoilt_b(void); int spoilt_a(void) { return spoilt_b(); }'
 object control/qmp spoilt_b 'int spoilt_a(void); int spoilt_b(void); int spoilt_b(void) { return spoilt_a(); }'
 expected+=('a circle of files: control/qmp/spoilt_a.c control/qmp/spoilt_b.c')
+
+object control/source phase_spoilta 'int spoilt_c(void); int spoilt_d(void); int spoilt_d(void) { return spoilt_c(); }'
+object control/source phase_spoiltb 'int spoilt_c(void); int spoilt_c(void) { return 0; }'
+expected+=('control/source/phase_spoilta.c: refers to control/source/phase_spoiltb.c: no phase knows another one')
 
 sed -i 's/adit_qmp/adit_talk adit_qmp/' control/vm/CMakeLists.txt
 expected+=('control/vm/CMakeLists.txt: adit_vm may link only')
