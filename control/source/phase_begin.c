@@ -197,6 +197,17 @@ static void bad_word(struct migrate *m, const struct err *why)
 	}
 }
 
+static bool cancel(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	if (!*m->found)
+		return migrate_cancel_returns(m);
+	err_set(&e, ERR_CANCELLED, "cancelled");
+	bad_word(m, &e);
+	return false;
+}
+
 /* A job that is resumed goes from here to where its record says. */
 const struct phase phase_begin = {
     .name = "begin",
@@ -210,5 +221,5 @@ const struct phase phase_begin = {
     .qemu_ready = qemu_ready,
     .qemu_ended = qemu_ended,
     .time_up = migrate_time_up,
-    .cancel = migrate_cancel_returns,
+    .cancel = cancel,
 };

@@ -192,6 +192,18 @@ static void test_source_refuses(void **state)
 	assert_true(s.result.unfinished);
 	migrate_free(m);
 
+	/* also where it is not wanted any more before it is known whose QEMU that is */
+	m = migrate_new(s.base, &c, &ops, &s, &e);
+	assert_non_null(m);
+	snprintf(m->found, sizeof(m->found), "finish");
+	s.ends = 0;
+	assert_false(migrate_cancel(m));
+	event_base_dispatch(s.base);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.result.outcome, MIGRATE_UNKNOWN);
+	assert_true(s.result.unfinished);
+	migrate_free(m);
+
 	/* an end that is known stays */
 	m = migrate_new(s.base, &c, &ops, &s, &e);
 	assert_non_null(m);
