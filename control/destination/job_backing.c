@@ -34,8 +34,7 @@ static int check_writers(struct job *j, const char *path, struct err *e)
 	const struct job *other;
 
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if ((job_state_is(other->state, JOB_CLAIMS) || other->undoing) &&
-	    writes_to(&other->twin, path))
+	if (job_claims(other) && writes_to(&other->twin, path))
 		return err_set(e, ERR_REFUSED,
 			       "%s on the destination is a backing file, and %s VM that comes "
 			       "writes to it",
@@ -49,10 +48,7 @@ static int check_readers(struct job *j, struct err *e)
 	const struct job *other;
 
 	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	for (size_t i = 0;
-	     other != j && (job_state_is(other->state, JOB_CLAIMS) || other->undoing) &&
-	     i < other->twin.chain.count;
-	     i++)
+	for (size_t i = 0; other != j && job_claims(other) && i < other->twin.chain.count; i++)
 		if (writes_to(&j->twin, other->twin.chain.at[i]))
 			return err_set(e, ERR_REFUSED,
 				       "%s on the destination is a backing file of another VM that "

@@ -23,11 +23,11 @@ struct job_check {
 
 void job_check_drop(struct job *j)
 {
-	struct job_check *k = j->check;
+	struct job_check *k = j->prepare.check;
 
 	if (!k)
 		return;
-	j->check = NULL;
+	j->prepare.check = NULL;
 	check_probe_free(k->probe);
 	check_fini(&k->found);
 	twin_fini(&k->plan);
@@ -57,7 +57,7 @@ static void go_on(struct job *j, struct check *found)
 	struct err e = ERR_INIT;
 	char line[CHECK_LINE_MAX];
 
-	if (j->only_check) {
+	if (j->wish.only_check) {
 		say_checked(j, found);
 		return;
 	}
@@ -77,9 +77,9 @@ static void go_on(struct job *j, struct check *found)
 
 static void end(struct job *j)
 {
-	struct check found = j->check->found;
+	struct check found = j->prepare.check->found;
 
-	memset(&j->check->found, 0, sizeof(found));
+	memset(&j->prepare.check->found, 0, sizeof(found));
 	job_check_drop(j);
 	go_on(j, &found);
 	check_fini(&found);
@@ -96,14 +96,14 @@ static struct check_wish wish_of(const struct job *j)
 static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 {
 	struct job *j = ctx;
-	struct job_check *k = j->check;
+	struct job_check *k = j->prepare.check;
 	char flags[16384];
 	struct check_there t = {
 	    .vm = &j->desc,
 	    .wish = wish_of(j),
 	    .compression = j->ram.compression,
 	    .qemu = answers,
-	    .waits = !j->launched,
+	    .waits = !j->wish.launched,
 	    .plan = k->planned ? &k->plan : NULL,
 	    .user = &j->rights->launch_user,
 	    .overwrite_images = j->rights->overwrite_images,
@@ -114,7 +114,7 @@ static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 	if (answers) {
 		check_memory(&t.memory_available, &t.memory_most);
 		check_destination(&k->found, &t);
-	} else if (j->launched) {
+	} else if (j->wish.launched) {
 		/* A wrapper, perhaps, that starts QEMU in its own way: the twin will show. */
 		check_add_err(&k->found, CHECK_WARNING, "qemu-version", &e);
 	} else {
@@ -135,7 +135,7 @@ static bool may_take(struct job *j, struct check *c)
 		return false;
 	}
 	check_add(c, CHECK_OK, "right-dest-qmp", NULL, "--dest-qmp %s is allowed there",
-		  j->dest_qmp);
+		  j->wish.dest_qmp);
 	return true;
 }
 
@@ -201,7 +201,7 @@ static void check_names(const struct job *j, struct check *c)
 /* Whether the command line can be made for this host, and who else wants its images. */
 static void plan(struct job *j)
 {
-	struct job_check *k = j->check;
+	struct job_check *k = j->prepare.check;
 	struct err e = ERR_INIT;
 
 	check_names(j, &k->found);
@@ -241,7 +241,7 @@ static void plan(struct job *j)
 
 void job_check_start(struct job *j)
 {
-	struct job_check *k = j->check = calloc(1, sizeof(*k));
+	struct job_check *k = j->prepare.check = calloc(1, sizeof(*k));
 	const char *binary;
 	struct err e = ERR_INIT;
 
@@ -251,17 +251,17 @@ void job_check_start(struct job *j)
 		return;
 	}
 	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", j->peer);
-	if (j->hook.used) {
+	if (j->prepare.hook.used) {
 		/* What it starts is asked when it is there. */
 		check_add(&k->found, CHECK_OK, "right-launch", NULL,
 			  "the launch hook there starts the VM");
 		if (job_check_name(j, &e) < 0)
 			check_add_err(&k->found, CHECK_ERROR, "names", &e);
 		job_secrets_check(j, &k->found);
-	} else if (!j->launched) {
+	} else if (!j->wish.launched) {
 		if (may_take(j, &k->found))
-			k->probe =
-			    check_probe_monitor(j->service->base, j->dest_qmp, on_probed, j, &e);
+			k->probe = check_probe_monitor(j->service->base, j->wish.dest_qmp,
+						       on_probed, j, &e);
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
 	} else {

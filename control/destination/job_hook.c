@@ -53,7 +53,7 @@ static json_t *describe(const struct job *j)
 static int take_answer(struct job *j)
 {
 	char text[ANSWER_MAX];
-	ssize_t n = pread(j->hook.out, text, sizeof(text), 0);
+	ssize_t n = pread(j->prepare.hook.out, text, sizeof(text), 0);
 	json_t *o = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	const char *qmp = json_string_value(json_object_get(o, "qmp"));
 	bool good = qmp && *qmp == '/' && strlen(qmp) <= ADDR_UNIX_MAX && !strpbrk(qmp, "\n\r");
@@ -72,11 +72,11 @@ static void on_exit_of(void *ctx, struct proc *p, int status)
 	char line[300];
 
 	proc_free(p);
-	j->hook.proc = NULL;
+	j->prepare.hook.proc = NULL;
 	if (j->state != JOB_PREPARING)
 		return;
-	event_del(j->ev_timer);
-	proc_last_line(j->log_fd, line, sizeof(line));
+	job_no_deadline(j);
+	proc_last_line(j->qemu.log_fd, line, sizeof(line));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		hook_fail(j, "does not start the VM", line);
 	else if (take_answer(j) < 0)
@@ -91,7 +91,7 @@ void job_hook_due(struct job *j)
 {
 	char line[300];
 
-	proc_last_line(j->log_fd, line, sizeof(line));
+	proc_last_line(j->qemu.log_fd, line, sizeof(line));
 	hook_fail(j, "has not answered within 60 s", line);
 }
 
@@ -103,12 +103,13 @@ static int open_files(struct job *j, char *description, size_t size, struct err 
 
 	snprintf(description, size, "%s/hook.json", j->twin.dir);
 	snprintf(log, sizeof(log), "%s/hook.log", j->twin.dir);
-	j->hook.in = open(description, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-	j->hook.out = memfd_create("launch-hook", MFD_CLOEXEC);
-	j->log_fd = open(log, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-	if (j->hook.in >= 0 && j->hook.out >= 0 && j->log_fd >= 0 && o)
-		r = json_dumpfd(o, j->hook.in, JSON_COMPACT);
-	if (r == 0 && (write(j->hook.in, "\n", 1) != 1 || lseek(j->hook.in, 0, SEEK_SET) != 0))
+	j->prepare.hook.in = open(description, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	j->prepare.hook.out = memfd_create("launch-hook", MFD_CLOEXEC);
+	j->qemu.log_fd = open(log, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+	if (j->prepare.hook.in >= 0 && j->prepare.hook.out >= 0 && j->qemu.log_fd >= 0 && o)
+		r = json_dumpfd(o, j->prepare.hook.in, JSON_COMPACT);
+	if (r == 0 && (write(j->prepare.hook.in, "\n", 1) != 1 ||
+		       lseek(j->prepare.hook.in, 0, SEEK_SET) != 0))
 		r = -1;
 	json_decref(o);
 	return r < 0 ? err_set_sys(e, errno, "%s cannot be written on the destination", description)
@@ -132,12 +133,14 @@ void job_hook_start(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	io = (struct proc_io){.in = j->hook.in, .out = j->hook.out, .err = j->log_fd};
-	j->hook.proc = proc_start_io(j->service->base, argv, &io, j->guardian, on_exit_of, j, &e);
-	if (!j->hook.proc) {
+	io = (struct proc_io){
+	    .in = j->prepare.hook.in, .out = j->prepare.hook.out, .err = j->qemu.log_fd};
+	j->prepare.hook.proc =
+	    proc_start_io(j->service->base, argv, &io, j->guardian, on_exit_of, j, &e);
+	if (!j->prepare.hook.proc) {
 		err_prefix(&e, "the launch hook");
 		job_fail(j, &e);
 		return;
 	}
-	job_wait(j, HOOK_MS);
+	job_deadline(j, HOOK_MS);
 }

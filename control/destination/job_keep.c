@@ -166,7 +166,7 @@ int job_keep_write(struct job *j, struct err *e)
 {
 	char dir[4096];
 
-	if (!j->persistent)
+	if (!j->wish.persistent)
 		return 0;
 	snprintf(dir, sizeof(dir), "%s/vms", j->service->config.state_dir);
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
@@ -183,14 +183,14 @@ void job_keep_decided(struct job *j)
 	char from[4096], to[4096];
 	int fd;
 
-	for (unsigned i = 0; j->persistent && i < 2; i++) {
+	for (unsigned i = 0; j->wish.persistent && i < 2; i++) {
 		job_keep_path(j, i, false, from, sizeof(from));
 		job_keep_path(j, i, true, to, sizeof(to));
 		if (rename(from, to) < 0)
 			log_error(&j->about, "%s cannot be renamed to %s: %s", from, to,
 				  strerror(errno));
 	}
-	if (!j->persistent)
+	if (!j->wish.persistent)
 		return;
 	snprintf(to, sizeof(to), "%s/vms", j->service->config.state_dir);
 	fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

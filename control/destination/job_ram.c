@@ -1,6 +1,5 @@
 /*
- * RAM on the destination: what the twin is told beforehand, and the streams that its
- * contents come in.
+ * RAM on the destination: the streams that its contents come in.
  *
  * One stream goes to a socketpair whose other end QEMU gets. multifd and postcopy's
  * preempt channel need a path: then QEMU listens on a socket in a folder of this job's, and is
@@ -19,32 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/point.h"
-
-static bool has(const json_t *capabilities, const char *name)
-{
-	size_t i;
-	const json_t *cap;
-
-	json_array_foreach(capabilities, i, cap)
-	{
-		const char *text = json_string_value(json_object_get(cap, "capability"));
-
-		if (text && strcmp(text, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void set(json_t *list, const json_t *there, const char *name, bool on)
-{
-	if (on || has(there, name))
-		json_array_append_new(
-		    list, json_pack("{s:s,s:b}", "capability", name, "state", on ? 1 : 0));
-}
 
 void job_ram_read(struct job *j, const json_t *msg)
 {
@@ -53,76 +29,6 @@ void job_ram_read(struct job *j, const json_t *msg)
 	j->ram.xbzrle = json_is_true(json_object_get(msg, "xbzrle"));
 	j->ram.postcopy = json_is_true(json_object_get(msg, "postcopy"));
 	j->ram.preempt = json_is_true(json_object_get(msg, "preempt"));
-}
-
-enum { Q_CAPABILITIES, Q_PARAMETERS };
-
-/* What QEMU's refusal means, and the mend. */
-static void explain(const struct job *j, unsigned failed, struct err *why)
-{
-	if (failed == Q_PARAMETERS && j->ram.compression)
-		err_set(why, ERR_REFUSED,
-			"the destination's QEMU %s cannot do --compression %s (%s): use one "
-			"that is built with it, or another compression",
-			j->twin.qemu_version, j->ram.compression, why->text);
-	else if (j->ram.postcopy && j->ram.multifd)
-		err_set(why, ERR_REFUSED,
-			"the destination's QEMU %s cannot do --multifd and --postcopy together "
-			"(%s): QEMU 10.2 and newer can",
-			j->twin.qemu_version, why->text);
-	else if (j->ram.postcopy)
-		err_set(why, ERR_REFUSED,
-			"the destination's QEMU %s cannot do --postcopy (%s): its user must "
-			"be allowed userfaultfd (root, or sysctl vm.unprivileged_userfaultfd=1), "
-			"and the VM's RAM must be of a kind that it works with",
-			j->twin.qemu_version, why->text);
-	else
-		err_prefix(why, "the destination's QEMU %s is not fit for this migration",
-			   j->twin.qemu_version);
-}
-
-static void on_set(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct job *j = ctx;
-	struct err why = *e;
-
-	(void)q;
-	if (j->state != JOB_PREPARING)
-		return;
-	if (err_is_set(&why)) {
-		explain(
-		    j, err_is_set(qmp_batch_err(b, Q_CAPABILITIES)) ? Q_CAPABILITIES : Q_PARAMETERS,
-		    &why);
-		job_fail(j, &why);
-		return;
-	}
-	job_export(j);
-}
-
-void job_ram_prepare(struct job *j, const json_t *there)
-{
-	struct qmp_batch *b = qmp_batch_new();
-	json_t *list = json_array();
-
-	/* A channel of its own for urgent pages where both have it; beside multifd the order
-	 * of so many channels is nothing to build on. */
-	j->ram.preempt =
-	    j->ram.preempt && j->ram.postcopy && !j->ram.multifd && has(there, "postcopy-preempt");
-	set(list, there, "events", true);
-	set(list, there, "return-path", true);
-	set(list, there, "pause-before-switchover", true);
-	set(list, there, "multifd", j->ram.multifd > 0);
-	set(list, there, "xbzrle", j->ram.xbzrle);
-	set(list, there, "postcopy-ram", j->ram.postcopy);
-	set(list, there, "postcopy-preempt", j->ram.preempt);
-	qmp_batch_add(b, QMP_MUST, "migrate-set-capabilities",
-		      json_pack("{s:o}", "capabilities", list));
-	if (j->ram.multifd)
-		qmp_batch_add(b, QMP_MUST, "migrate-set-parameters",
-			      json_pack("{s:i,s:s}", "multifd-channels", (int)j->ram.multifd,
-					"multifd-compression",
-					j->ram.compression ? j->ram.compression : "none"));
-	qmp_batch_run(b, j->qmp, on_set, j);
 }
 
 /* ---- the streams ---- */
@@ -139,7 +45,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	for (size_t i = 0; i < j->ram.count; i++)
 		if (j->ram.relays[i] == r)
 			j->ram.relays[i] = NULL;
-	if (code != CODE_NONE && job_state_is(j->state, JOB_OPEN))
+	if (code != CODE_NONE && job_is(j, JOB_OPEN))
 		log_info(&j->about, "a RAM stream ended: %s", reason);
 }
 
@@ -150,7 +56,7 @@ static void on_incoming(void *ctx, struct qmp *q, struct qmp_batch *b, const str
 
 	(void)q;
 	(void)b;
-	if (!job_state_is(j->state, JOB_OPEN) || !err_is_set(&why))
+	if (!job_is(j, JOB_OPEN) || !err_is_set(&why))
 		return;
 	err_prefix(&why, "the destination's QEMU does not take the VM");
 	job_suspect(j, &why);
@@ -165,31 +71,24 @@ static int is_twins(void *ctx, int fd, struct err *e)
 	pid_t pid;
 
 	/* Of a monitor that was handed to QEMU the process is another one. */
-	if (fd_peer(fd, &uid, &pid) == 0 && j->qmp && uid == qmp_peer_uid(j->qmp) &&
-	    (!j->launched || pid == qmp_peer_pid(j->qmp)))
+	if (fd_peer(fd, &uid, &pid) == 0 && j->qemu.qmp && uid == qmp_peer_uid(j->qemu.qmp) &&
+	    (!j->wish.launched || pid == qmp_peer_pid(j->qemu.qmp)))
 		return 0;
 	err_set(e, ERR_REFUSED,
 		"another process than the destination's QEMU listens at %s: RAM is not given to "
 		"it",
 		j->ram.path);
-	if (job_state_is(j->state, JOB_OPEN))
+	if (job_is(j, JOB_OPEN))
 		job_suspect(j, e); /* not now: that would end the relay that asks */
 	else
 		log_warn(&j->about, "%s", e->text);
 	return e->code;
 }
 
-/* QEMU listens: all that came so far are connected, the first first. */
-static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+void job_ram_join(struct job *j)
 {
-	struct job *j = ctx;
 	struct addr a = {.kind = ADDR_UNIX};
 
-	if (err_is_set(e)) {
-		on_incoming(ctx, q, b, e);
-		return;
-	}
-	POINT("d-ram");
 	j->ram.listens = true;
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
 	for (size_t i = 0; i < j->ram.count && j->session; i++)
@@ -197,9 +96,14 @@ static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const st
 			relay_join(j->ram.relays[i], j->session, &a, is_twins);
 }
 
-void job_ram_name(const struct service *s, const char *job, char *buf, size_t size)
+static void on_listening(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	snprintf(buf, size, "%.100s/ram-%.8s", s->config.run_dir, job);
+	if (err_is_set(e)) {
+		on_incoming(ctx, q, b, e);
+		return;
+	}
+	POINT("d-ram");
+	job_ram_join(ctx);
 }
 
 void job_ram_remove(struct job *j)
@@ -209,8 +113,8 @@ void job_ram_remove(struct job *j)
 	j->ram.dir[0] = j->ram.path[0] = 0;
 }
 
-/* A folder for the socket that QEMU listens on; QEMU's user may not be ours. */
-static int make_folder(struct job *j, struct err *e)
+/* (QEMU's user may not be ours.) */
+int job_ram_make_folder(struct job *j, struct err *e)
 {
 	char proc[40];
 	struct stat st;
@@ -236,7 +140,7 @@ static int make_folder(struct job *j, struct err *e)
 		j->ram.dir[0] = 0;
 		return e->code;
 	}
-	snprintf(proc, sizeof(proc), "/proc/%ld", (long)qmp_peer_pid(j->qmp));
+	snprintf(proc, sizeof(proc), "/proc/%ld", (long)qmp_peer_pid(j->qemu.qmp));
 	if (stat(proc, &st) == 0 && st.st_uid != geteuid() &&
 	    chown(j->ram.dir, st.st_uid, (gid_t)-1) < 0)
 		log_debug(&j->about, "chown %s: %s", j->ram.dir, strerror(errno));
@@ -248,43 +152,58 @@ static int listen_for_streams(struct job *j, struct err *e)
 	char uri[sizeof(j->ram.path) + 8];
 	struct qmp_batch *b;
 
-	if (make_folder(j, e) < 0)
+	if (job_ram_make_folder(j, e) < 0)
 		return e->code;
 	b = qmp_batch_new();
 	snprintf(uri, sizeof(uri), "unix:%s", j->ram.path);
 	qmp_batch_add(b, QMP_MUST, "migrate-incoming", json_pack("{s:s}", "uri", uri));
-	qmp_batch_run(b, j->qmp, on_listening, j);
+	qmp_batch_run(b, j->qemu.qmp, on_listening, j);
 	return 0;
 }
 
-/* One of several, number k. */
-static void take_one_of(struct job *j, struct session *s, struct stream *stream, size_t k)
+bool job_ram_is_next(const struct job *j, struct stream *stream, size_t k)
 {
-	struct addr a = {.kind = ADDR_UNIX};
-	struct err e = ERR_INIT;
-	struct relay *r;
+	if (k == j->ram.count && k < channels_wanted(j))
+		return true;
+	stream_refuse(stream, CODE_REFUSED,
+		      "RAM's streams come in order, each once, and no more than agreed");
+	return false;
+}
 
-	if (k != j->ram.count || k >= channels_wanted(j)) {
-		stream_refuse(stream, CODE_REFUSED,
-			      "RAM's streams come in order, each once, and no more than agreed");
-		return;
-	}
+bool job_ram_places(struct job *j)
+{
 	if (!j->ram.relays)
 		j->ram.relays = calloc(channels_wanted(j), sizeof(struct relay *));
-	if (!j->ram.relays) {
-		stream_refuse(stream, CODE_INTERNAL, "no memory for RAM's streams");
-		return;
-	}
-	if (k == 0 && listen_for_streams(j, &e) < 0) {
-		stream_refuse(stream, CODE_INTERNAL, e.text);
-		return;
-	}
-	r = relay_hold(j->service->base, stream, on_relay_end, j);
+	return j->ram.relays != NULL;
+}
+
+void job_ram_hold(struct job *j, struct session *s, struct stream *stream)
+{
+	struct addr a = {.kind = ADDR_UNIX};
+	struct relay *r = relay_hold(j->service->base, stream, on_relay_end, j);
+
 	j->ram.relays[j->ram.count++] = r;
 	if (!r || !j->ram.listens)
 		return;
 	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
 	relay_join(r, s, &a, is_twins);
+}
+
+/* One of several, number k. */
+static void take_one_of(struct job *j, struct session *s, struct stream *stream, size_t k)
+{
+	struct err e = ERR_INIT;
+
+	if (!job_ram_is_next(j, stream, k))
+		return;
+	if (!job_ram_places(j)) {
+		stream_refuse(stream, CODE_INTERNAL, "no memory for RAM's streams");
+		return;
+	}
+	if (k == 0 && listen_for_streams(j, &e) < 0)
+		stream_refuse(stream, CODE_INTERNAL, e.text);
+	else
+		job_ram_hold(j, s, stream);
 }
 
 static void take_only(struct job *j, struct session *s, struct stream *stream)
@@ -308,172 +227,32 @@ static void take_only(struct job *j, struct session *s, struct stream *stream)
 	j->ram.relays[0] = relay_accept(j->service->base, s, stream, pair[0], on_relay_end, j);
 	qmp_batch_add_fd(b, QMP_MUST, "adit-ram", pair[1]);
 	qmp_batch_add(b, QMP_MUST, "migrate-incoming", json_pack("{s:s}", "uri", "fd:adit-ram"));
-	qmp_batch_run(b, j->qmp, on_incoming, j);
+	qmp_batch_run(b, j->qemu.qmp, on_incoming, j);
 }
 
-/* ---- postcopy that broke ---- */
-
-enum {
-	RECOVER_EVERY_MS = 100,
-	RECOVER_MS = 20000,
-	ANSWER_MS = 6000, /* the source waits for 12 s */
-	CONFIRM_MS = 60000,
-};
-
-/* The source is told how that ended: why is NULL when the twin listens. */
-static void answer_source(struct job *j, const char *why)
+bool job_ram_number(const struct job *j, struct stream *stream, const char *number, size_t *k)
 {
-	json_t *msg = j->ram.answer;
+	char *end;
 
-	j->ram.answer = NULL;
-	if (!msg)
-		return;
-	if (why) {
-		json_decref(msg);
-		job_recover_not_yet(j, why);
-	} else {
-		job_say(j, msg);
-	}
-}
-
-/* All of it had come before the way broke. */
-static bool has_all(const struct job *j)
-{
-	return strcmp(j->ram.status, "completed") == 0;
-}
-
-static void on_recovering(void *ctx, struct qmp *q, json_t *result, const struct err *e)
-{
-	struct job *j = ctx;
-	struct addr a = {.kind = ADDR_UNIX};
-
-	(void)q;
-	(void)result;
-	if (j->state != JOB_RUNS || (!j->ram.count && !j->ram.answer))
-		return;
-	if (err_is_set(e) && j->ram.answer && has_all(j)) {
-		json_object_del(j->ram.answer, "postcopy");
-		j->postcopy = false;
-		job_ram_remove(j);
-		answer_source(j, NULL);
-		job_wait(j, CONFIRM_MS);
-		return;
-	}
-	if (err_is_set(e) && j->ram.answer && j->loading && strcmp(j->ram.status, "failed") == 0) {
-		job_recover_lost(j);
-		job_ram_drop(j, e->text);
-		return;
-	}
-	if (err_is_set(e) && clock_ms() < j->ram.recover_until_ms) {
-		log_debug(&j->about, "postcopy: %s", e->text);
-		job_wait(j, RECOVER_EVERY_MS); /* it has not seen yet that the old one broke */
-		return;
-	}
-	if (err_is_set(e)) {
-		log_warn(&j->about, "postcopy is not taken up: %s", e->text);
-		answer_source(j, e->text);
-		job_ram_drop(j, e->text);
-		return;
-	}
-	log_info(&j->about, j->ram.answer ? "postcopy: QEMU listens for new streams"
-					  : "postcopy goes on over new streams");
-	j->ram.listens = true;
-	snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
-	for (size_t i = 0; i < j->ram.count && j->session; i++)
-		if (j->ram.relays[i])
-			relay_join(j->ram.relays[i], j->session, &a, is_twins);
-	answer_source(j, NULL);
-}
-
-void job_ram_listen_again(struct job *j, json_t *answer)
-{
-	struct err e = ERR_INIT;
-
-	j->ram.answer = answer;
-	if (make_folder(j, &e) < 0) {
-		answer_source(j, e.text);
-		return;
-	}
-	j->ram.recover_until_ms = clock_ms() + ANSWER_MS;
-	job_ram_recover_due(j);
-}
-
-void job_ram_recover_due(struct job *j)
-{
-	char uri[sizeof(j->ram.path) + 8];
-
-	if ((!j->ram.count && !j->ram.answer) || j->ram.listens || !j->qmp)
-		return;
-	snprintf(uri, sizeof(uri), "unix:%s", j->ram.path);
-	/* Out of band: a guest that waits for a page can hold up QEMU's main loop. */
-	qmp_command_oob(j->qmp, "migrate-recover", json_pack("{s:s}", "uri", uri), on_recovering,
-			j);
-}
-
-static void take_again(struct job *j, struct session *s, struct stream *stream, size_t k)
-{
-	struct addr a = {.kind = ADDR_UNIX};
-	struct err e = ERR_INIT;
-	struct relay *r;
-	bool begins;
-
-	if (k == 0 && j->ram.count && j->ram.listens)
-		job_ram_drop(j, "postcopy is taken up anew");
-	/* (Where the source asked again, the twin listens already, or is being told to.) */
-	begins = k == 0 && !j->ram.listens && !j->ram.answer;
-	if (k != j->ram.count || k >= channels_wanted(j)) {
-		stream_refuse(stream, CODE_REFUSED,
-			      "RAM's streams come in order, each once, and no more than agreed");
-		return;
-	}
-	if (!j->ram.relays)
-		j->ram.relays = calloc(channels_wanted(j), sizeof(struct relay *));
-	if (!j->ram.relays || (begins && make_folder(j, &e) < 0)) {
-		stream_refuse(stream, CODE_INTERNAL,
-			      err_is_set(&e) ? e.text : "no memory for RAM's streams");
-		return;
-	}
-	r = relay_hold(j->service->base, stream, on_relay_end, j);
-	j->ram.relays[j->ram.count++] = r;
-	if (begins) {
-		j->ram.recover_until_ms = clock_ms() + RECOVER_MS;
-		job_ram_recover_due(j);
-	} else if (r && j->ram.listens) {
-		snprintf(a.path, sizeof(a.path), "%s", j->ram.path);
-		relay_join(r, s, &a, is_twins);
-	}
-}
-
-void job_ram_event(struct job *j, const char *name, const json_t *data)
-{
-	const char *status = json_string_value(json_object_get(data, "status"));
-
-	/* "setup" is said whenever QEMU begins to listen, which postcopy that broke outlives. */
-	if (strcmp(name, "MIGRATION") == 0 && status &&
-	    (strcmp(status, "setup") != 0 || strncmp(j->ram.status, "postcopy-", 9) != 0))
-		snprintf(j->ram.status, sizeof(j->ram.status), "%s", status);
-	if (strcmp(j->ram.status, "postcopy-active") == 0)
-		job_force(j);
+	*k = 0;
+	if (!*number && channels_wanted(j) == 1)
+		return true;
+	*k = strtoul(number + (*number == '/'), &end, 10);
+	if (channels_wanted(j) > 1 && number[0] == '/' && number[1] >= '0' && number[1] <= '9' &&
+	    !*end && *k <= JOB_CHANNELS_MAX)
+		return true;
+	stream_refuse(stream, CODE_REFUSED, "this job has no such RAM stream");
+	return false;
 }
 
 void job_ram_take(struct job *j, struct session *s, struct stream *stream, const char *number)
 {
-	char *end;
-	unsigned long k;
+	size_t k;
 
-	if (!*number && channels_wanted(j) == 1) {
-		if (j->state == JOB_RUNS)
-			take_again(j, s, stream, 0);
-		else
-			take_only(j, s, stream);
+	if (!job_ram_number(j, stream, number, &k))
 		return;
-	}
-	k = strtoul(number + (*number == '/'), &end, 10);
-	if (channels_wanted(j) == 1 || number[0] != '/' || number[1] < '0' || number[1] > '9' ||
-	    *end || k > JOB_CHANNELS_MAX)
-		stream_refuse(stream, CODE_REFUSED, "this job has no such RAM stream");
-	else if (j->state == JOB_RUNS)
-		take_again(j, s, stream, k);
+	if (channels_wanted(j) == 1)
+		take_only(j, s, stream);
 	else
 		take_one_of(j, s, stream, k);
 }
@@ -489,4 +268,14 @@ void job_ram_drop(struct job *j, const char *reason)
 	json_decref(j->ram.answer);
 	j->ram.answer = NULL;
 	job_ram_remove(j);
+}
+
+void job_take_status(struct job *j, const char *name, const json_t *data)
+{
+	const char *status = json_string_value(json_object_get(data, "status"));
+
+	/* "setup" is said whenever QEMU begins to listen, which postcopy that broke outlives. */
+	(void)name;
+	if (status && (strcmp(status, "setup") != 0 || strncmp(j->ram.status, "postcopy-", 9) != 0))
+		snprintf(j->ram.status, sizeof(j->ram.status), "%s", status);
 }

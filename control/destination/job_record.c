@@ -68,15 +68,15 @@ static bool has_shared(const struct vmdesc *d)
 static json_t *make_record(struct job *j)
 {
 	json_t *made = json_array(), *images = json_array();
-	char boot[64], dir[sizeof(j->nbd_dir)];
+	char boot[64], dir[sizeof(j->nbd.dir)];
 
 	for (size_t i = 0; i < j->twin.image_count; i++) {
 		list_made(made, 'F', j->twin.images[i].path);
 		json_array_append_new(images, json_string(j->twin.images[i].path));
 	}
-	if (j->launched || j->hook.used)
+	if (j->wish.launched || j->prepare.hook.used)
 		list_made(made, 'D', j->twin.dir);
-	for (unsigned i = 0; j->persistent && i < 4; i++) {
+	for (unsigned i = 0; j->wish.persistent && i < 4; i++) {
 		char path[4096];
 
 		job_keep_path(j, i / 2, i % 2, path, sizeof(path));
@@ -89,9 +89,9 @@ static json_t *make_record(struct job *j)
 	return json_pack(
 	    "{s:i,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:s,s:b,s:o,s:o,s:o}", "adit", COOKIE_VERSION, "job",
 	    j->id, "state", "preparing", "peer", j->peer, "name", j->desc.name, "boot",
-	    vmdesc_host(boot, sizeof(boot)), "launched", j->launched ? 1 : 0, "qmp", j->twin.qmp,
-	    "dir", j->twin.dir, "shared", has_shared(&j->desc) ? 1 : 0, "made", made, "images",
-	    images, "guardian",
+	    vmdesc_host(boot, sizeof(boot)), "launched", j->wish.launched ? 1 : 0, "qmp",
+	    j->twin.qmp, "dir", j->twin.dir, "shared", has_shared(&j->desc) ? 1 : 0, "made", made,
+	    "images", images, "guardian",
 	    process_of(guardian_pid(j->guardian), process_started(guardian_pid(j->guardian))));
 }
 
@@ -141,14 +141,14 @@ int job_record_write(struct job *j, const char *state, struct err *e)
 	json_object_set_new(j->record, "run", json_boolean(j->run));
 	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
 	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
-	json_object_set_new(j->record, "twin", process_of(j->twin_pid, j->twin_started));
+	json_object_set_new(j->record, "twin", process_of(j->qemu.pid, j->qemu.started));
 	if (journal_write(j->journal, j->record, e) < 0)
 		return e->code;
-	if (j->unsaved)
+	if (j->saving.state)
 		log_info(&j->about, "the journal is written: the VM is in state %s there", state);
-	j->unsaved = NULL;
-	if (j->ev_save)
-		event_del(j->ev_save);
+	j->saving.state = NULL;
+	if (j->saving.ev)
+		event_del(j->saving.ev);
 	return 0;
 }
 
@@ -159,18 +159,18 @@ void job_record_keep(struct job *j, const char *state)
 
 	if (job_record_write(j, state, &e) == 0)
 		return;
-	if (!j->unsaved)
+	if (!j->saving.state)
 		log_error(&j->about,
 			  "%s. The VM can live here only, so nothing is undone, and it is tried "
 			  "again every half second; until then do not end this adit serve",
 			  e.text);
-	j->unsaved = state;
-	event_add(j->ev_save, &tv);
+	j->saving.state = state;
+	event_add(j->saving.ev, &tv);
 }
 
 void job_wait_save(struct job *j)
 {
-	event_add(j->ev_save, &(struct timeval){.tv_usec = SAVE_EVERY_MS * 1000});
+	event_add(j->saving.ev, &(struct timeval){.tv_usec = SAVE_EVERY_MS * 1000});
 }
 
 void job_record_due(evutil_socket_t fd, short what, void *ctx)
@@ -179,8 +179,8 @@ void job_record_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (j->unsaved)
-		job_record_keep(j, j->unsaved);
+	if (j->saving.state)
+		job_record_keep(j, j->saving.state);
 }
 
 void job_record_clean_sockets(const struct service *s, const json_t *record)
@@ -218,7 +218,7 @@ void job_record_remove(struct job *j)
 	j->journal = NULL;
 	json_decref(j->record);
 	j->record = NULL;
-	j->unsaved = NULL;
+	j->saving.state = NULL;
 }
 
 /* ---- reading ---- */
@@ -240,9 +240,9 @@ void job_record_take(struct job *j)
 	const json_t *twin = json_object_get(j->record, "twin");
 
 	j->run = json_is_true(json_object_get(j->record, "run"));
-	j->launched = json_is_true(json_object_get(j->record, "launched"));
-	j->twin_pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
-	j->twin_started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
+	j->wish.launched = json_is_true(json_object_get(j->record, "launched"));
+	j->qemu.pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
+	j->qemu.started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
 	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
 }
 

@@ -47,7 +47,7 @@ static int make(struct job *j, const char *hex, size_t len, struct err *e)
 
 	if (fd < 0)
 		return err_set_sys(e, errno, "a secret of the VM");
-	j->secrets[j->secret_count++] = fd;
+	j->prepare.secrets[j->prepare.secret_count++] = fd;
 	if (write_hex(fd, hex, len, e) < 0)
 		return e->code;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
@@ -83,15 +83,15 @@ static int take(struct job *j, const json_t *secrets, struct err *e)
 				       "the VM has secrets (of encrypted images, perhaps), and "
 				       "they are not taken over tcp://: use tls:// or ssh://");
 	}
-	if (!j->launched)
+	if (!j->wish.launched)
 		return 0;
-	if (j->persistent)
+	if (j->wish.persistent)
 		return err_set(e, ERR_REFUSED,
 			       "--persistent: the VM has secrets (%s), which the destination does "
 			       "not keep: leave --persistent out",
 			       j->desc.secrets[0].id);
-	j->secrets = calloc(count, sizeof(*j->secrets));
-	if (!j->secrets)
+	j->prepare.secrets = calloc(count, sizeof(*j->prepare.secrets));
+	if (!j->prepare.secrets)
 		return err_set(e, ERR_SPACE, "no memory for the VM's secrets");
 	json_array_foreach(secrets, i, o)
 	{
@@ -113,7 +113,7 @@ int job_secrets_take(struct job *j, json_t *msg, struct err *e)
 	json_t *secrets = json_object_get(msg, "secrets");
 	int r = 0;
 
-	if (json_array_size(secrets) && !j->only_check)
+	if (json_array_size(secrets) && !j->wish.only_check)
 		r = take(j, secrets, e);
 	wipe(secrets);
 	return r;
@@ -129,8 +129,8 @@ void job_secrets_check(const struct job *j, struct check *c)
 		if (!*s->problem)
 			continue;
 		bad++;
-		check_add(c, j->launched ? CHECK_ERROR : CHECK_WARNING, "encryption",
-			  j->launched ? NULL : "see that the launch hook has it",
+		check_add(c, j->wish.launched ? CHECK_ERROR : CHECK_WARNING, "encryption",
+			  j->wish.launched ? NULL : "see that the launch hook has it",
 			  "the VM's secret %s %s", s->id, s->problem);
 	}
 	if (count && !bad)
@@ -141,9 +141,9 @@ void job_secrets_check(const struct job *j, struct check *c)
 
 void job_secrets_drop(struct job *j)
 {
-	for (size_t i = 0; i < j->secret_count; i++)
-		fd_close(&j->secrets[i]);
-	free(j->secrets);
-	j->secrets = NULL;
-	j->secret_count = 0;
+	for (size_t i = 0; i < j->prepare.secret_count; i++)
+		fd_close(&j->prepare.secrets[i]);
+	free(j->prepare.secrets);
+	j->prepare.secrets = NULL;
+	j->prepare.secret_count = 0;
 }

@@ -14,21 +14,15 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/point.h"
 
 enum { NBD_BACKLOG = COOKIE_DISKS_MAX };
 
-void job_name_nbd(const struct service *s, const char *job, char *buf, size_t size)
-{
-	snprintf(buf, size, "%.100s/job-%.8s", s->config.run_dir, job);
-}
-
 void job_remove_nbd(struct job *j)
 {
-	if (*j->nbd_dir)
-		leftovers_dir(j->service->leftovers, j->nbd_dir);
-	j->nbd_path[0] = j->nbd_dir[0] = 0;
-	fd_close(&j->nbd_fd);
+	if (*j->nbd.dir)
+		leftovers_dir(j->service->leftovers, j->nbd.dir);
+	j->nbd.path[0] = j->nbd.dir[0] = 0;
+	fd_close(&j->nbd.fd);
 }
 
 static int listen_nbd(struct job *j, struct err *e)
@@ -37,27 +31,27 @@ static int listen_nbd(struct job *j, struct err *e)
 
 	if (service_keep_run_dir(j->service, j->rights, e) < 0)
 		return e->code;
-	job_name_nbd(j->service, j->id, j->nbd_dir, sizeof(j->nbd_dir));
-	if (j->guardian && guardian_add_dir(j->guardian, j->nbd_dir, e) < 0)
+	job_name_nbd(j->service, j->id, j->nbd.dir, sizeof(j->nbd.dir));
+	if (j->guardian && guardian_add_dir(j->guardian, j->nbd.dir, e) < 0)
 		return e->code;
-	if (mkdir(j->nbd_dir, 0700) < 0) {
+	if (mkdir(j->nbd.dir, 0700) < 0) {
 		int error = errno;
-		char dir[sizeof(j->nbd_dir)];
+		char dir[sizeof(j->nbd.dir)];
 
-		memcpy(dir, j->nbd_dir, sizeof(dir));
-		j->nbd_dir[0] = 0;
+		memcpy(dir, j->nbd.dir, sizeof(dir));
+		j->nbd.dir[0] = 0;
 		guardian_forget_dir(j->guardian, dir, NULL); /* another job's, perhaps */
 		return err_set_sys(e, error, "the folder %s cannot be made", dir);
 	}
-	snprintf(j->nbd_path, sizeof(j->nbd_path), "%s/nbd.sock", j->nbd_dir);
-	if (strlen(j->nbd_path) > ADDR_UNIX_MAX)
+	snprintf(j->nbd.path, sizeof(j->nbd.path), "%s/nbd.sock", j->nbd.dir);
+	if (strlen(j->nbd.path) > ADDR_UNIX_MAX)
 		return err_set(e, ERR_CONFIG,
 			       "%s is too long for a socket: choose a shorter "
 			       "--run-dir",
-			       j->nbd_path);
-	snprintf(a.path, sizeof(a.path), "%.*s", ADDR_UNIX_MAX, j->nbd_path);
-	j->nbd_fd = fd_listen(&a, NBD_BACKLOG, e);
-	return j->nbd_fd < 0 ? (int)e->code : 0;
+			       j->nbd.path);
+	snprintf(a.path, sizeof(a.path), "%.*s", ADDR_UNIX_MAX, j->nbd.path);
+	j->nbd.fd = fd_listen(&a, NBD_BACKLOG, e);
+	return j->nbd.fd < 0 ? (int)e->code : 0;
 }
 
 static void on_exported(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
@@ -119,7 +113,7 @@ void job_export(struct job *j)
 	b = qmp_batch_new();
 	job_limits_add(j, b);
 	if (!j->disk_count) {
-		qmp_batch_run(b, j->qmp, on_exported, j);
+		qmp_batch_run(b, j->qemu.qmp, on_exported, j);
 		return;
 	}
 	if (listen_nbd(j, &e) < 0) {
@@ -127,10 +121,10 @@ void job_export(struct job *j)
 		job_fail(j, &e);
 		return;
 	}
-	if (!j->launched)
+	if (!j->wish.launched)
 		add_closing(j, b, QMP_MAY);
 	/* (A QEMU that waits may still have what a job that was killed left in it.) */
-	qmp_batch_add_fd(b, QMP_MUST, "adit-nbd", dup(j->nbd_fd));
+	qmp_batch_add_fd(b, QMP_MUST, "adit-nbd", dup(j->nbd.fd));
 	qmp_batch_add(
 	    b, QMP_MUST, "nbd-server-start",
 	    json_pack("{s:{s:s,s:{s:s}}}", "addr", "type", "fd", "data", "str", "adit-nbd"));
@@ -145,7 +139,7 @@ void job_export(struct job *j)
 					"node-name", *d->window ? d->window : d->node, "name",
 					d->desc->name, "writable", 1));
 	}
-	qmp_batch_run(b, j->qmp, on_exported, j);
+	qmp_batch_run(b, j->qemu.qmp, on_exported, j);
 }
 
 static void on_relay_end(void *ctx, struct relay *r, enum code code, const char *reason)
@@ -155,7 +149,7 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 	(void)r;
 	d->relay = NULL;
 	/* What it means is the source's to say: its mirror, or its QEMU, saw it too. */
-	if (code != CODE_NONE && job_state_is(d->job->state, JOB_COPIES))
+	if (code != CODE_NONE && job_is(d->job, JOB_COPIES))
 		log_info(&d->job->about, "the stream of disk %s ended: %s", d->desc->name, reason);
 }
 
@@ -164,14 +158,14 @@ static int connect_nbd(const struct job *j, struct err *e)
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.*s", ADDR_UNIX_MAX, j->nbd_path);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.*s", ADDR_UNIX_MAX, j->nbd.path);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
 		return fd;
 	if (errno == ENOENT)
 		err_set(e, ERR_SYSTEM,
 			"the folder %s for sockets was removed on the destination while the "
 			"migration began",
-			j->nbd_dir);
+			j->nbd.dir);
 	else
 		err_set_sys(e, errno, "the destination QEMU's NBD server does not answer");
 	fd_close(&fd);
@@ -206,6 +200,16 @@ static void take_disk(struct job *j, struct session *s, struct stream *stream, c
 		job_remove_nbd(j); /* nobody else is to come */
 }
 
+void job_take_disk_or_ram(struct job *j, struct session *s, struct stream *stream, const char *what)
+{
+	if (strcmp(what, "/ram") == 0 || strncmp(what, "/ram/", 5) == 0)
+		job_ram_take(j, s, stream, what + 4);
+	else if (strncmp(what, "/disk/", 6) == 0)
+		take_disk(j, s, stream, what + 6);
+	else
+		stream_refuse(stream, CODE_REFUSED, "a job has the streams ram and disk/NAME");
+}
+
 static void on_route(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
 		     const char *target)
 {
@@ -225,44 +229,6 @@ int job_route(struct job *j, struct err *e)
 	return e->code;
 }
 
-void job_take_stream(struct job *j, struct session *s, struct stream *stream, const char *target)
-{
-	size_t head = strlen(j->route);
-	const char *what = strncmp(target, j->route, head) == 0 ? target + head : "";
-
-	if (s != j->session)
-		stream_refuse(stream, CODE_REFUSED, "that job is not of this session");
-	else if (j->state != JOB_READY &&
-		 !(j->state == JOB_RUNS && j->postcopy && strncmp(what, "/ram", 4) == 0))
-		stream_refuse(stream, CODE_REFUSED, "that job takes no streams now");
-	else if (strcmp(what, "/ram") == 0 || strncmp(what, "/ram/", 5) == 0)
-		job_ram_take(j, s, stream, what + 4);
-	else if (strncmp(what, "/disk/", 6) == 0)
-		take_disk(j, s, stream, what + 6);
-	else
-		stream_refuse(stream, CODE_REFUSED, "a job has the streams ram and disk/NAME");
-}
-
-static void on_closed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct job *j = ctx;
-	struct err why = *e;
-
-	(void)q;
-	(void)b;
-	if (j->state != JOB_CLOSING)
-		return;
-	if (err_is_set(&why)) {
-		err_prefix(&why, "the destination's QEMU does not close its exports");
-		job_fail(j, &why);
-		return;
-	}
-	if (!job_enter(j, JOB_CLOSED))
-		return;
-	POINT("d-closed");
-	job_say(j, cookie_new(COOKIE_DISKS_CLOSED, j->id));
-}
-
 struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need)
 {
 	struct qmp_batch *b = qmp_batch_new();
@@ -270,14 +236,6 @@ struct qmp_batch *job_closing_batch(struct job *j, enum qmp_need need)
 	if (b)
 		add_closing(j, b, need);
 	return b;
-}
-
-void job_close_exports(struct job *j)
-{
-	if (!job_enter(j, JOB_CLOSING))
-		return;
-	/* With an export still up the twin could not write to its disks. */
-	qmp_batch_run(job_closing_batch(j, QMP_MUST), j->qmp, on_closed, j);
 }
 
 void job_drop_streams(struct job *j, const char *reason)

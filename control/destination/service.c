@@ -1,15 +1,11 @@
 /* The destination's jobs: see service.h. Owned by adit serve. */
 #include "control/destination/job_i.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/user.h"
 #include "proxy/rights.h"
 
 enum {
@@ -26,7 +22,7 @@ enum {
 static bool is_idle(const struct job *j)
 {
 	return j->state == JOB_WAITING ||
-	       (j->state == JOB_OVER && !j->undoing && !j->putting_back && !j->unsaved);
+	       (j->state == JOB_OVER && !j->over.undoes && !j->saving.state);
 }
 
 static void give_way(struct job *oldest, unsigned of, const char *why)
@@ -145,35 +141,6 @@ static void on_found(evutil_socket_t fd, short what, void *ctx)
 		vms_sweep(s->config.run_dir);
 }
 
-int service_keep_run_dir(const struct service *s, const struct rights *rights, struct err *e)
-{
-	char path[512];
-
-	if (access(s->config.run_dir, F_OK) == 0 || errno != ENOENT)
-		return 0; /* what is wrong with it shows when it is used */
-	snprintf(path, sizeof(path), "%s", s->config.run_dir);
-	for (char *at = path + 1; (at = strchr(at, '/')) != NULL; at++) {
-		*at = '\0';
-		mkdir(path, 0755); /* (where it cannot be, the last one cannot either) */
-		*at = '/';
-	}
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set_sys(
-		    e, errno,
-		    "the folder %s for sockets was removed on the destination, and cannot "
-		    "be made again",
-		    path);
-	/* (The twin's user passes: cli/common/run_dir.h.) */
-	if (user_is_given(&rights->launch_user) && chmod(path, 0711) < 0)
-		return err_set_sys(e, errno, "chmod 0711 %s", path);
-	log_warn(
-	    NULL,
-	    "the folder %s for sockets had been removed: it is made again; what listened in it "
-	    "(the API, one-time keys) is not reached until adit serve is started anew",
-	    path);
-	return 0;
-}
-
 int service_open(struct service *s, bool live, struct err *e)
 {
 	if (s->open)
@@ -201,37 +168,13 @@ void service_drain(struct service *s)
 	s->draining = true;
 }
 
-/* Whether it has begun and is not yet settled; what it knows is to be in the journal, too. */
-static bool is_under_way(const struct job *j)
-{
-	return j->state != JOB_WAITING &&
-	       (j->state != JOB_OVER || j->undoing || j->putting_back || j->unsaved);
-}
-
-unsigned service_count_jobs(struct service *s)
-{
-	const struct job *j;
-	unsigned n = 0;
-
-	shares_reset(&s->shares);
-	TAILQ_FOREACH(j, &s->jobs, listed)
-	{
-		if (!is_under_way(j) || j->state == JOB_ASKED)
-			continue;
-		n++;
-		if (j->share)
-			j->share->held++;
-	}
-	return n;
-}
-
 unsigned service_jobs(const struct service *s)
 {
 	const struct job *j;
 	unsigned n = 0;
 
 	TAILQ_FOREACH(j, &s->jobs, listed)
-	n += is_under_way(j);
+	n += job_is_under_way(j);
 	return n;
 }
 
@@ -241,7 +184,7 @@ bool service_has_session(const struct service *s, const struct session *session)
 
 	TAILQ_FOREACH(j, &s->jobs, listed)
 	if (j->session == session &&
-	    (j->state == JOB_WAITING || is_under_way(j) || (j->talk && !talk_flushed(j->talk))))
+	    (j->state == JOB_WAITING || job_is_under_way(j) || (j->talk && !talk_flushed(j->talk))))
 		return true;
 	return false;
 }
@@ -250,12 +193,12 @@ bool service_has_session(const struct service *s, const struct session *session)
  * back, last words, and VMs that have come and are about to be confirmed. */
 static bool is_at_it(const struct job *j, uint64_t ms)
 {
-	if (j->undoing)
+	if (j->over.undoes & JOB_UNDO_GUARDIAN)
 		return ms < UNDO_MS;
-	if (!job_state_is(j->state, JOB_OPEN) && j->state != JOB_OVER && j->talk && j->session &&
-	    !j->postcopy)
+	if (!job_is(j, JOB_OPEN) && j->state != JOB_OVER && j->talk && j->session && !j->postcopy)
 		return ms < SETTLE_MS;
-	return ms < PUT_BACK_MS && (j->putting_back || (j->talk && !talk_flushed(j->talk)));
+	return ms < PUT_BACK_MS &&
+	       (j->over.undoes & JOB_UNDO_QEMU || (j->talk && !talk_flushed(j->talk)));
 }
 
 void service_free(struct service *s)

@@ -39,13 +39,6 @@ struct rig {
 	unsigned looks;
 };
 
-static void on_timer(evutil_socket_t fd, short what, void *ctx)
-{
-	(void)fd;
-	(void)what;
-	job_finish_due(&((struct rig *)ctx)->j);
-}
-
 static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 {
 	struct rig *r = ctx;
@@ -65,17 +58,18 @@ static void up(struct rig *r)
 	r->qemu.answer = answer;
 	r->qemu.ctx = r;
 	scripted_qemu_up(&r->qemu);
+	r->j.phases = job_phases;
 	r->j.state = JOB_CLOSED;
 	r->j.ram.count = 1;
-	r->j.ev_timer = evtimer_new(r->qemu.base, on_timer, r);
-	r->j.qmp = r->qemu.qmp;
+	assert_int_equal(job_core_init(&r->j, r->qemu.base), 0);
+	r->j.qemu.qmp = r->qemu.qmp;
 }
 
 static void finish(struct rig *r, bool postcopy)
 {
 	json_t *msg = json_pack("{s:b,s:b}", "run", 1, "postcopy", postcopy);
 
-	job_finish(&r->j, msg);
+	job_take_cookie(&r->j, COOKIE_FINISH, msg);
 	json_decref(msg);
 }
 
@@ -87,8 +81,8 @@ static void looks(struct rig *r, unsigned count)
 
 static void down(struct rig *r)
 {
-	qmp_free(r->j.qmp);
-	event_free(r->j.ev_timer);
+	qmp_free(r->j.qemu.qmp);
+	job_core_fini(&r->j);
 	scripted_qemu_down(&r->qemu);
 }
 

@@ -48,7 +48,7 @@ static void test_jobs_count_from_begin_and_questions_do_not(void **state)
 			      {.state = JOB_ASKED},
 			      {.state = JOB_READY},
 			      {.state = JOB_OVER},
-			      {.state = JOB_OVER, .undoing = true}};
+			      {.state = JOB_OVER, .over.undoes = JOB_UNDO_GUARDIAN}};
 	struct share *own;
 
 	(void)state;

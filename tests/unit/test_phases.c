@@ -39,7 +39,12 @@ static bool source_is(unsigned s, enum phase_trait trait)
 
 static bool destination_may(unsigned from, unsigned to)
 {
-	return job_may(from, to);
+	return job_phases[from]->to & (1u << to);
+}
+
+static bool destination_is(unsigned s, enum job_trait trait)
+{
+	return job_phases[s]->is & (unsigned)trait;
 }
 
 static bool takes(const struct phase *p, enum cookie_kind kind)
@@ -113,14 +118,46 @@ static void test_destination_table(void **state)
 {
 	(void)state;
 	for (unsigned s = 0; s < JOB_STATES; s++) {
-		assert_non_null(job_state_name(s));
-		assert_true(s == JOB_OVER || job_may(s, JOB_OVER));
+		const struct job_phase *p = job_phases[s];
+
+		assert_non_null(p);
+		assert_non_null(p->name);
+		assert_true(s == JOB_OVER || destination_may(s, JOB_OVER));
 		assert_true(comes_to(JOB_WAITING, s, JOB_STATES, destination_may));
 		/* what is decided is never open again */
-		if (job_state_is(s, JOB_OPEN))
+		if (destination_is(s, JOB_OPEN))
 			assert_false(comes_to(JOB_DECIDED, s, JOB_STATES, destination_may));
+		/* a source that goes away, or a twin that does, is somebody's matter until the end
+		 */
+		if (!destination_is(s, JOB_OPEN))
+			assert_non_null(p->talk_ended);
+		/* nothing is undone by the source's word once it is decided */
+		for (const struct job_cookie *a = p->cookies; a && a->take; a++) {
+			assert_true(a->kind != COOKIE_ABORT || destination_is(s, JOB_OPEN));
+			/* a cookie is taken in one way */
+			for (const struct job_cookie *b = a + 1; b->take; b++)
+				assert_int_not_equal(a->kind, b->kind);
+		}
+		/* where postcopy may have begun a failure does not undo */
+		if (destination_may(s, JOB_FINISHING) || s == JOB_FINISHING)
+			assert_true(p->fail == job_fail_or_finish);
 	}
-	assert_false(job_may(JOB_FINISHING, JOB_RUNS));
+	assert_false(destination_may(JOB_FINISHING, JOB_RUNS));
+}
+
+/* A deadline and what follows from it, or a reason why there is none. */
+static void test_destination_deadlines(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < JOB_STATES; s++) {
+		const struct job_deadline *d = &job_phases[s]->deadline;
+
+		assert_int_equal(d->ms == 0, d->none != NULL);
+		if (d->ms)
+			assert_non_null(d->over);
+		else
+			assert_true(strlen(d->none) > 10);
+	}
 }
 
 /* ---- a way that the table has not ---- */
@@ -390,41 +427,159 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	(void)ctx;
 }
 
+/* The twin says that postcopy has begun. */
+static void say_postcopy(struct job *j)
+{
+	json_t *data = json_pack("{s:s}", "status", "postcopy-active");
+
+	job_take_event(j, "MIGRATION", data);
+	json_decref(data);
+}
+
 static void test_destination_refuses(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct job j = {.state = JOB_READY};
+	struct job j = {.phases = job_phases, .state = JOB_READY};
 
 	(void)state;
-	j.ev_timer = evtimer_new(base, on_timer, NULL);
-	j.ev_reap = evtimer_new(base, on_timer, NULL);
-	j.ev_suspect = evtimer_new(base, on_timer, NULL);
+	assert_int_equal(job_core_init(&j, base), 0);
+	j.over.ev_reap = evtimer_new(base, on_timer, NULL);
 	assert_false(job_enter(&j, JOB_RUNS));
 	assert_int_equal(j.state, JOB_OVER);
 
 	/* what is decided is not undone: the journal keeps it, and the source asks again */
 	j.state = JOB_RUNS;
-	event_del(j.ev_reap);
+	event_del(j.over.ev_reap);
 	assert_false(job_enter(&j, JOB_READY));
 	assert_int_equal(j.state, JOB_OVER);
-	assert_true(event_pending(j.ev_reap, EV_TIMEOUT, NULL));
+	assert_true(event_pending(j.over.ev_reap, EV_TIMEOUT, NULL));
 
 	j.state = JOB_DECIDED;
-	event_del(j.ev_reap);
+	event_del(j.over.ev_reap);
 	assert_false(job_enter(&j, JOB_PREPARING));
 	assert_int_equal(j.state, JOB_OVER);
-	assert_true(event_pending(j.ev_reap, EV_TIMEOUT, NULL));
+	assert_true(event_pending(j.over.ev_reap, EV_TIMEOUT, NULL));
 
 	/* a twin that lies: it has no RAM yet, and says that it runs; then the job fails */
 	j.state = JOB_PREPARING;
-	job_force(&j);
-	assert_false(j.forced);
-	j.forced = true;
+	say_postcopy(&j);
+	assert_int_equal(j.postcopy, JOB_POSTCOPY_NOT);
+	j.postcopy = JOB_POSTCOPY_BEGUN;
 	assert_false(job_enter(&j, JOB_FINISHING));
 	assert_int_equal(j.state, JOB_OVER);
-	event_free(j.ev_timer);
-	event_free(j.ev_reap);
-	event_free(j.ev_suspect);
+	job_core_fini(&j);
+	event_free(j.over.ev_reap);
+	event_base_free(base);
+}
+
+/* ---- the destination's core, on a table of its own ---- */
+
+static struct {
+	unsigned enters, leaves, fails, cookies, late, looks;
+	char why[ERR_TEXT_MAX];
+} job_did;
+
+static void job_does_enter(struct job *j)
+{
+	(void)j;
+	job_did.enters++;
+}
+
+static void job_does_leave(struct job *j)
+{
+	(void)j;
+	job_did.leaves++;
+}
+
+static void job_does_late(struct job *j)
+{
+	(void)j;
+	job_did.late++;
+}
+
+static void job_does_look(struct job *j)
+{
+	(void)j;
+	job_did.looks++;
+}
+
+static void job_does_fail(struct job *j, const struct err *e)
+{
+	(void)j;
+	job_did.fails++;
+	snprintf(job_did.why, sizeof(job_did.why), "%s", e->text);
+}
+
+static void job_does_cookie(struct job *j, const json_t *msg)
+{
+	(void)j;
+	(void)msg;
+	job_did.cookies++;
+}
+
+static const struct job_cookie job_one_cookie[] = {{COOKIE_DISKS_DONE, job_does_cookie}, {0}};
+static const struct job_phase job_first = {.name = "first",
+					   .to = JOB_TO(CLOSING),
+					   .is = JOB_OPEN,
+					   .leave = job_does_leave,
+					   .deadline = {.none = "a test"},
+					   .look = job_does_look,
+					   .fail = job_does_fail};
+static const struct job_phase job_second = {.name = "second",
+					    .to = JOB_TO(OVER),
+					    .is = JOB_OPEN,
+					    .enter = job_does_enter,
+					    .deadline = {.ms = 1, .over = job_does_late},
+					    .cookies = job_one_cookie,
+					    .fail = job_does_fail};
+static const struct job_phase job_last = {
+    .name = "last", .is = JOB_SETTLES, .deadline = {.ms = 1, .over = job_does_late}};
+static const struct job_phase *const job_short_table[JOB_STATES] = {
+    [JOB_READY] = &job_first, [JOB_CLOSING] = &job_second, [JOB_OVER] = &job_last};
+
+static void test_destination_goes_by_the_table(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct job j = {.phases = job_short_table, .state = JOB_READY, .id = "0123"};
+	json_t *mine = json_pack("{s:s}", "job", "0123"),
+	       *other = json_pack("{s:s}", "job", "4567");
+
+	(void)state;
+	memset(&job_did, 0, sizeof(job_did));
+	assert_int_equal(job_core_init(&j, base), 0);
+	/* what belongs to a phase goes with it, and the next one's deadline is armed */
+	job_look(&j, 0);
+	assert_true(job_enter(&j, JOB_CLOSING));
+	assert_int_equal(j.before, JOB_READY);
+	assert_false(evtimer_pending(j.core.ev_look, NULL));
+	assert_true(evtimer_pending(j.core.ev_deadline, NULL));
+	assert_int_equal(job_did.leaves, 1);
+	assert_int_equal(job_did.enters, 1);
+	/* what is listed is taken, of this job; what is not is refused */
+	job_take_cookie(&j, COOKIE_DISKS_DONE, mine);
+	assert_int_equal(job_did.cookies, 1);
+	job_take_cookie(&j, COOKIE_DISKS_DONE, other);
+	assert_int_equal(job_did.cookies, 1);
+	assert_non_null(strstr(job_did.why, "another job than its own"));
+	job_take_cookie(&j, COOKIE_CONFIRM, mine);
+	assert_int_equal(job_did.fails, 2);
+	assert_non_null(strstr(job_did.why, "confirm in state second, out of order"));
+	assert_false(job_enter(&j, JOB_READY));
+	assert_int_equal(job_did.fails, 3);
+	assert_int_equal(j.state, JOB_CLOSING);
+	/* the deadline is the phase's that it is in */
+	event_base_dispatch(base);
+	assert_int_equal(job_did.late, 1);
+	assert_int_equal(job_did.looks, 0);
+	/* where the end is known nothing that is said stops its deadline */
+	assert_true(job_enter(&j, JOB_OVER));
+	job_take_cookie(&j, COOKIE_ABORT, mine);
+	assert_false(job_enter(&j, JOB_CLOSING));
+	assert_int_equal(job_did.fails, 3);
+	assert_true(evtimer_pending(j.core.ev_deadline, NULL));
+	job_core_fini(&j);
+	json_decref(mine);
+	json_decref(other);
 	event_base_free(base);
 }
 
@@ -467,7 +622,22 @@ static const char *source_name(unsigned s)
 
 static const char *destination_name(unsigned s)
 {
-	return job_state_name(s);
+	return job_phases[s]->name;
+}
+
+static void add_job_deadlines(char *out, size_t size)
+{
+	for (unsigned s = 0; s < JOB_STATES; s++) {
+		const struct job_phase *p = job_phases[s];
+		size_t n = strlen(out);
+
+		if (p->deadline.ms)
+			snprintf(out + n, size - n, "| `%s` | %g s |\n", p->name,
+				 p->deadline.ms / 1000.0);
+		else
+			snprintf(out + n, size - n, "| `%s` | none: %s |\n", p->name,
+				 p->deadline.none);
+	}
 }
 
 static void test_page(void **state)
@@ -492,6 +662,10 @@ static void test_page(void **state)
 	add_ways(ways, sizeof(ways), JOB_STATES, destination_may, destination_name);
 	if (!strstr(page, ways))
 		fail_msg("docs/phases.md has not the destination's ways:\n%s", ways);
+	ways[0] = '\0';
+	add_job_deadlines(ways, sizeof(ways));
+	if (!strstr(page, ways))
+		fail_msg("docs/phases.md has not the destination's deadlines:\n%s", ways);
 }
 
 int main(void)
@@ -504,6 +678,8 @@ int main(void)
 	    cmocka_unit_test(test_an_abort_in_the_end_stops_nothing),
 	    cmocka_unit_test(test_a_state_that_is_told_twice_leaves_the_deadline),
 	    cmocka_unit_test(test_source_refuses),
+	    cmocka_unit_test(test_destination_deadlines),
+	    cmocka_unit_test(test_destination_goes_by_the_table),
 	    cmocka_unit_test(test_destination_refuses),
 	    cmocka_unit_test(test_page),
 	};
