@@ -328,6 +328,12 @@ void job_drop_qmp(struct job *j)
 	j->qemu.qmp = NULL;
 }
 
+void job_prefix_gone(const struct job *j, struct err *e)
+{
+	err_prefix(e, "the destination's QEMU has gone%s",
+		   j->wish.launched ? "" : " (its own standard error says why)");
+}
+
 static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 {
 	struct job *j = ctx;

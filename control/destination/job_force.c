@@ -121,8 +121,7 @@ void job_qemu_gone(struct job *j, const struct err *why)
 {
 	struct err e = *why;
 
-	err_prefix(&e, "the destination's QEMU has gone%s",
-		   j->wish.launched ? "" : " (its own standard error says why)");
+	job_prefix_gone(j, &e);
 	if (j->postcopy == JOB_POSTCOPY_BEGUN) /* nobody is left to be asked */
 		job_drop_qmp(j);
 	if (j->wish.launched)

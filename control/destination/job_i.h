@@ -284,6 +284,8 @@ void job_qemu_exited(struct job *j, const struct err *why);
 /* A phase's take: a cookie that it takes, but not now. */
 void job_out_of_order(struct job *j, enum cookie_kind kind);
 void job_no_streams(struct stream *stream);
+/* e is why the monitor of the twin has gone that came with this very job. */
+void job_prefix_gone(const struct job *j, struct err *e);
 /* The monitor is given up. */
 void job_drop_qmp(struct job *j);
 extern const struct talk_ops job_talk_ops;

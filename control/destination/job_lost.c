@@ -65,7 +65,6 @@ void job_twin_missing(struct job *j, const struct err *why)
 {
 	struct err e = *why;
 
-	err_prefix(&e, "the destination's QEMU has gone%s",
-		   j->wish.launched ? "" : " (its own standard error says why)");
+	job_prefix_gone(j, &e);
 	job_missing(j, &e);
 }
