@@ -11,7 +11,7 @@
  * frames are: what it leaves (rest, the transport's pending bytes) is for the next one. Whose
  * turn it is among the links of a server says account.h.
  *
- * One teardown: link_end, with the reason. A link whose owner was told, or has let
+ * One teardown: end, with the reason. A link whose owner was told, or has let
  * go, may linger to get its CLOSE out; then it frees itself, never within a call
  * of its own (busy).
  *

@@ -6,6 +6,7 @@
  *   stream.c  a stream's states and its user's calls
  *   sched.c   whose turn it is to send: classes, weights, rate limits
  *   window.c  receive windows: credit, growth, the budget
+ *   account.c what a peer takes of the loop's time and of memory (account.h)
  */
 #ifndef ADIT_TUNNEL_MUX_I_H
 #define ADIT_TUNNEL_MUX_I_H

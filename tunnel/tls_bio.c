@@ -1,6 +1,6 @@
 /*
  * OpenSSL's BIO over a socket with large buffers: see tls_bio.h. Writing never
- * blocks and never refuses; its bound is the link's (transport_unsent) and the
+ * blocks and never refuses; its bound is the link's (the transport's unsent) and the
  * outbuf's own. Refuses to hand to OpenSSL what does not begin as TLS does.
  */
 #include "tunnel/tls_bio.h"

@@ -5,9 +5,9 @@
  * to wait for.
  *
  * Writing never takes part of a buffer: bytes go (encrypted) into the
- * transport's own output buffer, and transport_flush moves that to the kernel
+ * transport's own output buffer, and flush moves that to the kernel
  * with as few system calls as it can. The link stops giving bytes when
- * transport_unsent is above TRANSPORT_UNSENT_MAX, so that what has priority
+ * unsent is above TRANSPORT_UNSENT_MAX, so that what has priority
  * waits behind little.
  */
 #ifndef ADIT_TUNNEL_TRANSPORT_H

@@ -90,14 +90,6 @@ static void on_ready(void *ctx, struct qmp *q)
 	vmdesc_read(q, on_read, ctx);
 }
 
-static void on_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
-{
-	(void)ctx;
-	(void)q;
-	(void)name;
-	(void)data;
-}
-
 static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 {
 	struct vms_found_vm *vm = ctx;
@@ -109,7 +101,7 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 	settle(vm);
 }
 
-static const struct qmp_ops qmp_ops = {on_ready, on_event, on_qmp_end};
+static const struct qmp_ops qmp_ops = {.on_ready = on_ready, .on_end = on_qmp_end};
 
 static void ask(struct vms_found *v, struct vms_found_vm *vm)
 {

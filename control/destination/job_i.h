@@ -326,7 +326,7 @@ enum job_twin_life { JOB_TWIN_GONE, JOB_TWIN_LIVES, JOB_TWIN_UNKNOWN };
  * to be made. */
 int job_record_begin(struct job *j, struct err *e);
 /* "decided" or "confirmed", with the twin's process, before what it announces. When it
- * fails the old record stands. */
+ * fails: as journal_write. */
 int job_record_write(struct job *j, const char *state, struct err *e);
 /* The same where the VM lives by it, and nothing is undone any more whether it can be written or
  * not: what cannot is tried again until it can, or the host has gone; one line tells of each

@@ -6,8 +6,9 @@
  *
  * The child is forked from a process with open sockets and secrets: the first thing
  * that it does is to close all descriptors but the pipe. It uses only what is safe
- * after fork in a process with threads (open, read, kill, unlink, ...; memory is
- * fixed).
+ * after fork in a process with threads (open, read, kill, unlink, ...); its own memory
+ * is fixed, and that of readdir comes from glibc's malloc, which fork leaves whole in
+ * the child.
  */
 #include "control/host/guardian.h"
 

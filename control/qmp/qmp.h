@@ -25,7 +25,7 @@ enum {
 struct qmp_ops {
 	/* Greeted, and in command mode. */
 	void (*on_ready)(void *ctx, struct qmp *q);
-	/* An event; data (may be NULL) is borrowed for the call. */
+	/* An event; data (may be NULL) is borrowed for the call. NULL: none is of use. */
 	void (*on_event)(void *ctx, struct qmp *q, const char *name, const json_t *data);
 	/* The connection is over: refused, no greeting, broken, or QEMU has gone.
 	 * Comes once, after every waiting command had its callback with an error. */

@@ -56,8 +56,9 @@ json_t *journal_read(const struct journal *j, struct err *e);
 json_t *journal_peek(const char *state_dir, enum journal_side side, const char *job);
 
 /* Replaces the record, atomically and durably. record is borrowed. A folder that was removed
- * meanwhile is made again, and said. When it fails the old record stands, *e names the folder
- * and the mend, and the same may be tried again. Records after the first, and after any that is
+ * meanwhile is made again, and said. When it fails *e names the folder and the mend, and the same may
+ * be tried again; what is read then is the old record, or, where only the last fsync failed, the new
+ * one. Records after the first, and after any that is
  * half as long again, need no new room. */
 int journal_write(struct journal *j, const json_t *record, struct err *e);
 

@@ -5,13 +5,18 @@
  *     liar connect tls://HOST[:PORT] KEYFILE
  *     liar listen HOST:PORT KEYFILE
  *
- * in:  open CLASS TARGET     opens a stream in the last session; it gets the next number
- *      say N TEXT            a line into stream N            file N PATH     what is in PATH, as a
- * line repeat N COUNT TEXT   the line many times             blob N BYTES    noise eof N, drop N
- * ends one direction, both hold                  takes no byte of ram and disk streams from now on
- *      relay CLASS PATH      later streams of that class are joined to the unix socket PATH
- *      close                 ends the last session in order  connect         another one
- *      quit
+ * in:
+ *     open CLASS TARGET    opens a stream in the last session; it gets the next number
+ *     say N TEXT           a line into stream N
+ *     file N PATH          what is in PATH, as a line
+ *     repeat N COUNT TEXT  the line many times
+ *     blob N BYTES         noise
+ *     eof N, drop N        ends one direction, both
+ *     hold                 takes no byte of ram and disk streams from now on
+ *     relay CLASS PATH     later streams of that class are joined to the unix socket PATH
+ *     close                ends the last session in order
+ *     connect              another one
+ *     quit
  * out: session PEER          a session is ready              end REASON      it ended
  *      stream N CLASS TARGET opened, by either side
  *      line N TEXT           came in a control stream
