@@ -11,6 +11,8 @@
 #ifndef ADIT_CONTROL_VM_H
 #define ADIT_CONTROL_VM_H
 
+#include "control/vm/capabilities.h"
+#include "control/vm/json_text.h"
 #include "control/vm/pace.h"
 #include "control/vm/qargs.h"
 #include "control/vm/qopts.h"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/vm.h"
+
 static const char *const levels[] = {"ok", "warning", "error"};
 
 const char *check_level_name(enum check_level level)
@@ -153,13 +155,6 @@ json_t *check_to_json(const struct check *c)
 	return list;
 }
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 int check_from_json(struct check *c, const json_t *findings, struct err *e)
 {
 	const json_t *item;
@@ -167,16 +162,16 @@ int check_from_json(struct check *c, const json_t *findings, struct err *e)
 
 	json_array_foreach(findings, i, item)
 	{
-		const char *level = str(item, "level");
+		const char *level = json_text(item, "level");
 		int at = CHECK_ERROR;
 
 		while (at >= 0 && strcmp(levels[at], level) != 0)
 			at--;
 		if (at < 0)
 			return err_set(e, ERR_PROTOCOL, "the peer's finding %s has the level %.32s",
-				       str(item, "check"), level);
-		check_add(c, (enum check_level)at, str(item, "check"), str(item, "mend"), "%s",
-			  str(item, "text"));
+				       json_text(item, "check"), level);
+		check_add(c, (enum check_level)at, json_text(item, "check"),
+			  json_text(item, "mend"), "%s", json_text(item, "text"));
 	}
 	return 0;
 }

@@ -4,32 +4,28 @@
 
 #include <string.h>
 
+#include "control/vm.h"
+
 #define CHECK "encryption"
 #define LEAVE                                                                                      \
 	"leave it out with --disks, or use --copy-storage none with an image that both hosts see"
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 static const json_t *secret_by_id(const struct vmdesc_report *r, const char *id)
 {
 	const json_t *s;
 	size_t i;
 
-	json_array_foreach(r->secrets, i, s) if (*id && strcmp(str(s, "id"), id) == 0) return s;
+	json_array_foreach(r->secrets, i,
+			   s) if (*id && strcmp(json_text(s, "id"), id) == 0) return s;
 	return NULL;
 }
 
 /* Why a copy cannot be encrypted as the disk is. NULL: it can be. */
 static const char *why_not(const json_t *disk, const json_t *crypt)
 {
-	const char *format = str(disk, "format"), *driver = str(crypt, "driver");
+	const char *format = json_text(disk, "format"), *driver = json_text(crypt, "driver");
 
-	if (strcmp(str(crypt, "format"), "luks") != 0)
+	if (strcmp(json_text(crypt, "format"), "luks") != 0)
 		return "is encrypted, and not with LUKS (or QEMU does not say how)";
 	if (json_is_true(json_object_get(crypt, "detached")))
 		return "is encrypted, and its LUKS header is in another file";
@@ -55,7 +51,7 @@ static void check_copy(struct check *c, const struct vmdesc_report *r, const jso
 		       const struct migrate_config *config)
 {
 	const json_t *crypt = json_object_get(disk, "encryption");
-	const char *name = str(disk, "name"), *why = crypt ? why_not(disk, crypt) : NULL;
+	const char *name = json_text(disk, "name"), *why = crypt ? why_not(disk, crypt) : NULL;
 	json_int_t slots = json_integer_value(json_object_get(crypt, "slots"));
 
 	if (stands_on_encrypted(disk) && (!crypt || config->storage == MIGRATE_STORAGE_INC))
@@ -63,7 +59,7 @@ static void check_copy(struct check *c, const struct vmdesc_report *r, const jso
 			  "disk %s stands on an encrypted image, and its copy would not", name);
 	else if (why)
 		check_add(c, CHECK_ERROR, CHECK, LEAVE, "disk %s %s", name, why);
-	else if (crypt && !config->dest_qmp && !secret_by_id(r, str(crypt, "secret")))
+	else if (crypt && !config->dest_qmp && !secret_by_id(r, json_text(crypt, "secret")))
 		check_add(c, CHECK_ERROR, CHECK, LEAVE,
 			  "disk %s is encrypted, and QEMU does not say with which secret", name);
 	else if (crypt && !config->dest_qmp && slots > 1)
@@ -85,7 +81,7 @@ static void check_secrets(struct check *c, const struct vmdesc_report *r,
 	if (s && config->persistent)
 		check_add(c, CHECK_ERROR, CHECK, "leave --persistent out",
 			  "the VM has secrets (%s), which are not kept on the destination",
-			  str(s, "id"));
+			  json_text(s, "id"));
 }
 
 void check_crypt(struct check *c, const struct vmdesc_report *r,

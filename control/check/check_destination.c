@@ -19,13 +19,6 @@
 #include "control/twin.h"
 #include "control/vm.h"
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* ---- QEMU ---- */
 
 /* Major and minor as one number; the third one never matters for a migration. */
@@ -39,7 +32,7 @@ static unsigned version(const char *text)
 
 static void check_version(struct check *c, const struct check_there *t)
 {
-	const char *there = str(t->qemu, "qemu"), *here = t->vm->qemu;
+	const char *there = json_text(t->qemu, "qemu"), *here = t->vm->qemu;
 
 	if (version(there) < version(here))
 		check_add(c, CHECK_WARNING, "qemu-version",
@@ -54,7 +47,7 @@ static void check_version(struct check *c, const struct check_there *t)
 
 static void check_architecture(struct check *c, const struct check_there *t)
 {
-	const char *there = str(json_object_get(t->qemu, "target"), "arch");
+	const char *there = json_text(json_object_get(t->qemu, "target"), "arch");
 
 	if (*there && strcmp(there, t->vm->arch) != 0)
 		check_add(c, CHECK_ERROR, "architecture",
@@ -100,7 +93,7 @@ static void check_machine(struct check *c, const struct check_there *t)
 			  "install there a QEMU that has it (QEMU drops types that are some years "
 			  "old), or start the VM anew with a type that both have",
 			  "machine type %s is not known to QEMU %s on the destination",
-			  t->vm->machine, str(t->qemu, "qemu"));
+			  t->vm->machine, json_text(t->qemu, "qemu"));
 	else if ((uint64_t)json_integer_value(most) < t->vm->cpus)
 		check_add(
 		    c, CHECK_ERROR, "machine", NULL,
@@ -190,7 +183,7 @@ static void check_model(struct check *c, const struct check_there *t, const json
 static void check_cpu(struct check *c, const struct check_there *t)
 {
 	const json_t *lacks = json_object_get(json_object_get(t->qemu, "cpus"), t->vm->cpu);
-	const char *type = str(t->qemu, "cpu");
+	const char *type = json_text(t->qemu, "cpu");
 	size_t len = strlen(t->vm->cpu);
 
 	if (!*t->vm->cpu)
@@ -199,7 +192,7 @@ static void check_cpu(struct check *c, const struct check_there *t)
 		check_add(c, CHECK_ERROR, "cpu",
 			  "install there a QEMU that is at least as new as the source's",
 			  "CPU model %s is not known to QEMU %s on the destination", t->vm->cpu,
-			  str(t->qemu, "qemu"));
+			  json_text(t->qemu, "qemu"));
 	/* the type is the model's name with the architecture behind it */
 	else if (t->waits && *type && (strncmp(type, t->vm->cpu, len) != 0 || type[len] != '-'))
 		check_add(c, CHECK_WARNING, "cpu", "start it with the same -cpu as the VM",
@@ -207,11 +200,11 @@ static void check_cpu(struct check *c, const struct check_there *t)
 	else if (*t->vm->cpu_flags && vmdesc_cpu_is_host(t->vm->cpu))
 		check_host_cpu(c, t);
 	else if (vmdesc_cpu_is_host(t->vm->cpu) &&
-		 version(str(t->qemu, "qemu")) != version(t->vm->qemu))
+		 version(json_text(t->qemu, "qemu")) != version(t->vm->qemu))
 		check_add(c, CHECK_WARNING, "cpu", "start the VM with a named CPU model",
 			  "-cpu %s is another CPU in each version of QEMU: %s on the source, %s on "
 			  "the destination",
-			  t->vm->cpu, t->vm->qemu, str(t->qemu, "qemu"));
+			  t->vm->cpu, t->vm->qemu, json_text(t->qemu, "qemu"));
 	else
 		check_model(c, t, lacks);
 }
@@ -273,7 +266,7 @@ static void check_compression(struct check *c, const struct check_there *t)
 	check_add(c, known ? CHECK_ERROR : CHECK_WARNING, "capabilities",
 		  "choose another --compression, or install there a QEMU that was built with it",
 		  "QEMU %s on the destination cannot compress multifd with %s",
-		  str(t->qemu, "qemu"), t->compression);
+		  json_text(t->qemu, "qemu"), t->compression);
 }
 
 static int open_userfault(void)
@@ -438,8 +431,7 @@ static void check_other(struct check *c, const struct check_there *t, const stru
 		check_add(c, CHECK_WARNING, "drives", "see that it is the same", "%s", note);
 }
 
-static void check_drives(struct check *c, const struct check_there *t,
-			 const struct twin_answers *a)
+static void check_drives(struct check *c, const struct check_there *t, const struct twin_answers *a)
 {
 	struct twin_drive *drives = calloc(t->vm->disk_count + 1, sizeof(*drives));
 
@@ -495,7 +487,7 @@ static void check_waiting(struct check *c, const struct check_there *t)
 
 void check_destination(struct check *c, const struct check_there *t)
 {
-	const char *status = str(t->qemu, "status");
+	const char *status = json_text(t->qemu, "status");
 
 	if (t->waits && strcmp(status, "inmigrate") != 0) {
 		check_add(c, CHECK_ERROR, "waiting", "start it with -incoming defer",
@@ -511,7 +503,7 @@ void check_destination(struct check *c, const struct check_there *t)
 	check_cpu(c, t);
 	check_room(c, t);
 	check_capabilities(c, &t->wish, json_object_get(t->qemu, "capabilities"),
-			   str(t->qemu, "qemu"), "on the destination");
+			   json_text(t->qemu, "qemu"), "on the destination");
 	check_compression(c, t);
 	check_userfault(c, t);
 	if (t->waits)

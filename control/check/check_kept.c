@@ -9,13 +9,6 @@
 
 enum { DEPTH_MAX = 64 };
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 static bool flag(const json_t *o, const char *key)
 {
 	return json_is_true(json_object_get(o, key));
@@ -24,9 +17,9 @@ static bool flag(const json_t *o, const char *key)
 /* The node of disk that has the image. */
 static const json_t *image_node(const struct vmdesc_nodes *n, const json_t *disk)
 {
-	const char *name = str(disk, "image_node");
+	const char *name = json_text(disk, "image_node");
 
-	return vmdesc_nodes_find(n, *name ? name : str(disk, "node"));
+	return vmdesc_nodes_find(n, *name ? name : json_text(disk, "node"));
 }
 
 /* ---- internal snapshots ---- */
@@ -39,7 +32,7 @@ static void list_names(const json_t *snapshots, char *buf, size_t size)
 	buf[0] = 0;
 	json_array_foreach(snapshots, i, s)
 	{
-		int n = snprintf(buf + at, size - at, "%s%s", at ? ", " : "", str(s, "name"));
+		int n = snprintf(buf + at, size - at, "%s%s", at ? ", " : "", json_text(s, "name"));
 
 		if (n < 0 || (size_t)n >= size - at) {
 			snprintf(buf + size - 4, 4, "...");
@@ -62,13 +55,13 @@ static void check_snapshots(struct check *c, const json_t *disk, const json_t *i
 		    c, CHECK_WARNING, "snapshots", NULL,
 		    "internal snapshots of disk %s are dropped (--drop-snapshots), and stay in "
 		    "the source's image only: %s",
-		    str(disk, "name"), names);
+		    json_text(disk, "name"), names);
 	else
 		check_add(c, CHECK_ERROR, "snapshots",
 			  "--drop-snapshots leaves them behind in the source's image; or delete "
 			  "them before (delvm in its monitor)",
 			  "disk %s has internal snapshots, which no copy takes along: %s",
-			  str(disk, "name"), names);
+			  json_text(disk, "name"), names);
 }
 
 /* ---- what else the image has ---- */
@@ -76,15 +69,15 @@ static void check_snapshots(struct check *c, const json_t *disk, const json_t *i
 static void check_image(struct check *c, const json_t *disk, const json_t *image, bool inc)
 {
 	const json_t *data = json_object_get(json_object_get(image, "format-specific"), "data");
-	const char *name = str(disk, "name");
+	const char *name = json_text(disk, "name");
 	const json_t *backing = json_array_get(json_object_get(disk, "backing"), 0);
 
-	if (*str(data, "data-file"))
+	if (*json_text(data, "data-file"))
 		check_add(
 		    c, CHECK_WARNING, "image", NULL,
 		    "disk %s has its data in another file here (%.200s); on the destination it "
 		    "is in the image itself",
-		    name, str(data, "data-file"));
+		    name, json_text(data, "data-file"));
 	if (flag(data, "corrupt"))
 		check_add(c, CHECK_WARNING, "image", "qemu-img check -r all, with the VM off",
 			  "the image of disk %s is marked as corrupt, and its copy is not", name);
@@ -94,8 +87,8 @@ static void check_image(struct check *c, const json_t *disk, const json_t *image
 		    "--copy-storage inc keeps it, where the destination has the backing file",
 		    "disk %s is an image over %.200s here; its copy holds all of it, and has no "
 		    "backing file",
-		    name, str(backing, "file"));
-	if (strcmp(str(disk, "format"), "qed") == 0)
+		    name, json_text(backing, "file"));
+	if (strcmp(json_text(disk, "format"), "qed") == 0)
 		check_add(
 		    c, CHECK_WARNING, "image", NULL,
 		    "the image of disk %s is made with the table size that qemu-img has: QEMU "
@@ -116,15 +109,16 @@ static bool is_copied(const struct vmdesc_nodes *n, const json_t *disks, const c
 	{
 		if (!flag(disk, "copy"))
 			continue;
-		if (strcmp(str(disk, "node"), name) == 0 ||
-		    strcmp(str(disk, "image_node"), name) == 0)
+		if (strcmp(json_text(disk, "node"), name) == 0 ||
+		    strcmp(json_text(disk, "image_node"), name) == 0)
 			return true;
 		at = inc ? NULL : image_node(n, disk);
 		for (unsigned depth = 0; at && depth < DEPTH_MAX; depth++) {
-			if (strcmp(str(at, "node-name"), name) == 0)
+			if (strcmp(json_text(at, "node-name"), name) == 0)
 				return true;
 			at = vmdesc_nodes_child(
-			    n, at, vmdesc_nodes_is_filter(str(at, "drv")) ? "file" : "backing");
+			    n, at,
+			    vmdesc_nodes_is_filter(json_text(at, "drv")) ? "file" : "backing");
 		}
 	}
 	return false;
@@ -142,9 +136,9 @@ static void check_bitmaps(struct check *c, const struct vmdesc_nodes *n, const j
 	{
 		json_array_foreach(json_object_get(node, "dirty-bitmaps"), k, bitmap)
 		{
-			const char *name = str(bitmap, "name");
+			const char *name = json_text(bitmap, "name");
 			bool stays = flag(bitmap, "persistent") &&
-				     !is_copied(n, disks, str(node, "node-name"), inc);
+				     !is_copied(n, disks, json_text(node, "node-name"), inc);
 
 			if (!*name || stays)
 				continue;
@@ -152,7 +146,7 @@ static void check_bitmaps(struct check *c, const struct vmdesc_nodes *n, const j
 			check_add(c, CHECK_WARNING, "bitmaps",
 				  "let the first backup on the destination be a full one",
 				  "the dirty bitmap %s of node %s will be lost", name,
-				  str(node, "node-name"));
+				  json_text(node, "node-name"));
 		}
 	}
 	if (!found)
@@ -191,7 +185,7 @@ static void check_groups(struct check *c, const json_t *vm)
 
 	json_array_foreach(json_object_get(vm, "throttle_groups"), i, group)
 	{
-		const char *id = str(group, "id");
+		const char *id = json_text(group, "id");
 
 		if (json_object_size(json_object_get(group, "limits")) &&
 		    !is_on_command_line(json_object_get(vm, "argv"), id))
@@ -211,14 +205,14 @@ static void check_groups(struct check *c, const json_t *vm)
 static void check_filters(struct check *c, const struct vmdesc_nodes *n, const json_t *vm,
 			  const json_t *disk, const json_t *filters)
 {
-	const json_t *at = vmdesc_nodes_find(n, str(disk, "node"));
+	const json_t *at = vmdesc_nodes_find(n, json_text(disk, "node"));
 	char group[256];
 
-	if (json_object_get(filters, str(disk, "name")))
+	if (json_object_get(filters, json_text(disk, "name")))
 		return;
 	for (unsigned depth = 0; at && depth < DEPTH_MAX;
 	     depth++, at = vmdesc_nodes_child(n, at, "file")) {
-		if (strcmp(str(at, "drv"), "throttle") != 0)
+		if (strcmp(json_text(at, "drv"), "throttle") != 0)
 			continue;
 		pace_group_of(at, group, sizeof(group));
 		if (!*group || pace_group_limits(vm, group))
@@ -230,7 +224,7 @@ static void check_filters(struct check *c, const struct vmdesc_nodes *n, const j
 			    "disk %s is behind a throttle filter (group %.200s), whose limits "
 			    "cannot be its device's meanwhile: they hold up the copy too, and "
 			    "the guest gets what the copy leaves",
-			    str(disk, "name"), *group ? group : "not known");
+			    json_text(disk, "name"), *group ? group : "not known");
 	}
 }
 
@@ -244,7 +238,7 @@ static void check_parted(struct check *c, const struct vmdesc_report *r, const j
 	size_t i;
 
 	json_array_foreach(r->disks, i, other) known |=
-	    strcmp(str(other, "limits_group"), from) == 0;
+	    strcmp(json_text(other, "limits_group"), from) == 0;
 	check_add(
 	    c, CHECK_WARNING, "limits",
 	    "`adit recover` puts it back where its record is still there; or set its limits "
@@ -256,13 +250,13 @@ static void check_parted(struct check *c, const struct vmdesc_report *r, const j
 		    "migration of adit's, which could not put it back (group %.200s): the "
 		    "destination's gets the limits that it has, in group %.200s, and the pace of "
 		    "that migration may be among them",
-	    str(disk, "name"), group, from);
+	    json_text(disk, "name"), group, from);
 }
 
 /* A device in such a group had none of its own, or was parted from its own. */
 static void check_left(struct check *c, const struct vmdesc_report *r, const json_t *disk)
 {
-	const char *group = str(disk, "limits_group"), *from = pace_parted_from(group);
+	const char *group = json_text(disk, "limits_group"), *from = pace_parted_from(group);
 	bool filter = strlen(group) > strlen("adit-01234567-");
 
 	if (from)
@@ -278,7 +272,7 @@ static void check_left(struct check *c, const struct vmdesc_report *r, const jso
 			"them yourself (block_set_io_throttle)",
 		  "drive %s has I/O limits that an earlier migration of adit's set for a time and "
 		  "could not take back (group %.200s): they are not set on the destination",
-		  str(disk, "name"), group);
+		  json_text(disk, "name"), group);
 }
 
 void check_kept(struct check *c, const struct vmdesc_report *r, const struct migrate_config *config)

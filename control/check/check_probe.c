@@ -19,6 +19,7 @@
 #include "base/user.h"
 #include "control/host.h"
 #include "control/qmp.h"
+#include "control/vm.h"
 
 enum { PROBE_MS = 10000, OUTPUT_MAX = 16 * 1024 * 1024 };
 
@@ -84,13 +85,6 @@ struct check_probe {
 	struct qmp *qmp;
 };
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* ---- reading answers ---- */
 
 static void read_machines(json_t *out, const json_t *list)
@@ -105,9 +99,9 @@ static void read_machines(json_t *out, const json_t *list)
 
 		if (!json_is_integer(most))
 			continue;
-		json_object_set(machines, str(m, "name"), most);
-		if (*str(m, "alias"))
-			json_object_set(machines, str(m, "alias"), most);
+		json_object_set(machines, json_text(m, "name"), most);
+		if (*json_text(m, "alias"))
+			json_object_set(machines, json_text(m, "alias"), most);
 	}
 	json_object_set_new(out, "machines", machines);
 }
@@ -122,7 +116,7 @@ static void read_cpus(json_t *out, const json_t *list)
 	{
 		json_t *lacks = json_object_get(m, "unavailable-features");
 
-		json_object_set(cpus, str(m, "name"), lacks ? lacks : none);
+		json_object_set(cpus, json_text(m, "name"), lacks ? lacks : none);
 	}
 	json_decref(none);
 	json_object_set_new(out, "cpus", cpus);
@@ -239,7 +233,7 @@ json_t *check_probe_read(const char *text, size_t len, struct err *e)
 		json_decref(line);
 		text += n + (nl != NULL);
 	}
-	if (*str(out, "qemu"))
+	if (*json_text(out, "qemu"))
 		return out;
 	json_decref(out);
 	err_set(e, ERR_QEMU, "it does not say which QEMU it is");
@@ -388,8 +382,7 @@ static int run(struct check_probe *p, const char *binary, const struct user *use
 	p->err_fd = memfd_create("errors", MFD_CLOEXEC);
 	if (p->in_fd < 0 || p->out_fd < 0 || p->err_fd < 0 || write_questions(p->in_fd) < 0)
 		return err_set_sys(e, errno, "%s cannot be asked", binary);
-	io = (struct proc_io){
-	    .in = p->in_fd, .out = p->out_fd, .err = p->err_fd, .user = user};
+	io = (struct proc_io){.in = p->in_fd, .out = p->out_fd, .err = p->err_fd, .user = user};
 	p->proc =
 	    proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL, on_exited, p, e);
 	return p->proc ? 0 : e->code;
@@ -457,9 +450,9 @@ static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err
 		done(p);
 		return;
 	}
-	p->answers =
-	    json_pack("{s:s,s:i}", "status", str(result, "status"), "pid", (int)qmp_peer_pid(q));
-	if (strcmp(str(result, "status"), "inmigrate") != 0) {
+	p->answers = json_pack("{s:s,s:i}", "status", json_text(result, "status"), "pid",
+			       (int)qmp_peer_pid(q));
+	if (strcmp(json_text(result, "status"), "inmigrate") != 0) {
 		done(p); /* somebody's VM, perhaps: it is left alone */
 		return;
 	}

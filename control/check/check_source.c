@@ -10,13 +10,6 @@
 #include "control/check/check_kept.h"
 #include "control/vm.h"
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 static bool is_one_of(const char *word, const char *const *words)
 {
 	for (; *words; words++)
@@ -33,7 +26,8 @@ static void check_state(struct check *c, const struct vmdesc_report *r)
 	    "setup",	   "active",	      "pre-switchover",	 "device",	     "cancelling",
 	    "wait-unplug", "postcopy-active", "postcopy-paused", "postcopy-recover", NULL};
 	static const char *const elsewhere[] = {"inmigrate", "postmigrate", "finish-migrate", NULL};
-	const char *migration = str(r->migrate, "status"), *status = str(r->vm, "status");
+	const char *migration = json_text(r->migrate, "status"),
+		   *status = json_text(r->vm, "status");
 
 	if (is_one_of(migration, busy))
 		check_add(c, CHECK_ERROR, "state", "wait for that, or cancel it in its monitor",
@@ -73,7 +67,7 @@ static void check_block_jobs(struct check *c, const struct vmdesc_report *r)
 
 	json_array_foreach(r->block_jobs, i, job)
 	{
-		const char *id = str(job, "device");
+		const char *id = json_text(job, "device");
 
 		/* A job that adit left behind is cleared away in Begin. */
 		if (strncmp(id, "adit-", 5) == 0)
@@ -81,7 +75,7 @@ static void check_block_jobs(struct check *c, const struct vmdesc_report *r)
 		found++;
 		check_add(c, CHECK_ERROR, "block-jobs",
 			  "wait for its end, or cancel it with the monitor's block-job-cancel",
-			  "block job %s (%s) is running on the VM", id, str(job, "type"));
+			  "block job %s (%s) is running on the VM", id, json_text(job, "type"));
 	}
 	if (!found)
 		check_add(c, CHECK_OK, "block-jobs", NULL, "no block job is running");
@@ -110,7 +104,7 @@ static const struct {
 /* "vfio-pci" of "child<vfio-pci>"; false for what is no device. */
 static bool device_type(const json_t *item, char *buf, size_t size)
 {
-	const char *type = str(item, "type");
+	const char *type = json_text(item, "type");
 
 	if (strncmp(type, "child<", 6) != 0)
 		return false;
@@ -144,7 +138,7 @@ static void check_devices(struct check *c, const struct vmdesc_report *r,
 				"as can be"
 			      : "unplug it before (device_del), or start the VM there yourself, "
 				"with a device like it, and use --dest-qmp",
-			  "device %s (%s) %s", str(item, "name"), type, tied[k].what);
+			  "device %s (%s) %s", json_text(item, "name"), type, tied[k].what);
 	}
 	if (!found)
 		check_add(c, CHECK_OK, "host-devices", NULL, "no device is tied to this host");
@@ -200,28 +194,29 @@ static void check_own_images(struct check *c, const struct vmdesc_report *r)
 		if (k >= i)
 			break;
 		if (!json_is_true(json_object_get(disk, "copy")) ||
-		    !json_is_true(json_object_get(other, "copy")) || !*str(disk, "file_id") ||
-		    strcmp(str(disk, "file_id"), str(other, "file_id")) != 0)
+		    !json_is_true(json_object_get(other, "copy")) || !*json_text(disk, "file_id") ||
+		    strcmp(json_text(disk, "file_id"), json_text(other, "file_id")) != 0)
 			continue;
 		check_add(c, CHECK_ERROR, "disks",
 			  "let one node have it, or leave one of them out with --disks",
 			  "disks %s and %s are one image here (%.300s), and their copies would be "
 			  "two",
-			  str(other, "name"), str(disk, "name"), str(disk, "file"));
+			  json_text(other, "name"), json_text(disk, "name"),
+			  json_text(disk, "file"));
 	}
 }
 
 /* A backup that runs has put its filter there, and takes it away: check_block_jobs has told it. */
 static bool is_of_backup(const struct vmdesc_report *r, const json_t *node)
 {
-	const char *drv = str(node, "drv");
+	const char *drv = json_text(node, "drv");
 	const json_t *job;
 	size_t i;
 
 	if (strcmp(drv, "copy-before-write") != 0 && strcmp(drv, "backup-top") != 0)
 		return false;
 	json_array_foreach(r->block_jobs, i,
-			   job) if (strcmp(str(job, "type"), "backup") == 0) return true;
+			   job) if (strcmp(json_text(job, "type"), "backup") == 0) return true;
 	return false;
 }
 
@@ -236,7 +231,7 @@ static void check_roots(struct check *c, const struct vmdesc_report *r)
 	{
 		if (!json_is_true(json_object_get(disk, "copy")))
 			continue;
-		above = vmdesc_nodes_above(&n, str(disk, "node"));
+		above = vmdesc_nodes_above(&n, json_text(disk, "node"));
 		if (!above || is_of_backup(r, above))
 			continue;
 		if (vmdesc_nodes_is_lost(&n, above))
@@ -246,26 +241,19 @@ static void check_roots(struct check *c, const struct vmdesc_report *r)
 			    "with --disks",
 			    "QEMU has kept a node of an earlier copy at disk %s (%s, %s), and "
 			    "does not copy the disk any more",
-			    str(disk, "name"), str(above, "node-name"), str(above, "drv"));
+			    json_text(disk, "name"), json_text(above, "node-name"),
+			    json_text(above, "drv"));
 		else
 			check_add(c, CHECK_ERROR, "disks",
 				  "take that away, or leave the disk out with --disks",
 				  "node %s (%s) stands on disk %s, and QEMU copies a disk from its "
 				  "topmost node only",
-				  str(above, "node-name"), str(above, "drv"), str(disk, "name"));
+				  json_text(above, "node-name"), json_text(above, "drv"),
+				  json_text(disk, "name"));
 	}
 }
 
 /* ---- capabilities ---- */
-
-static bool has_capability(const json_t *caps, const char *name)
-{
-	size_t i;
-	json_t *cap;
-
-	json_array_foreach(caps, i, cap) if (strcmp(str(cap, "capability"), name) == 0) return true;
-	return false;
-}
 
 void check_capabilities(struct check *c, const struct check_wish *wish, const json_t *caps,
 			const char *qemu, const char *where)
@@ -287,7 +275,7 @@ void check_capabilities(struct check *c, const struct check_wish *wish, const js
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		wanted += table[i].wanted;
-		if (!table[i].wanted || has_capability(caps, table[i].name))
+		if (!table[i].wanted || capabilities_know(caps, table[i].name))
 			continue;
 		lacking++;
 		check_add(c, CHECK_ERROR, "capabilities", NULL,
@@ -308,11 +296,12 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 					.xbzrle = config->xbzrle,
 					.auto_converge = config->auto_converge,
 					.postcopy = config->postcopy};
-	const char *name = str(r->vm, "name");
+	const char *name = json_text(r->vm, "name");
 
-	check_add(c, CHECK_OK, "monitor", NULL, "QEMU %s answers: %s, %s, %s", str(r->vm, "qemu"),
-		  *name ? name : "a VM without a name", str(r->vm, "machine"),
-		  *str(r->vm, "accel") ? str(r->vm, "accel") : "accelerator not known");
+	check_add(c, CHECK_OK, "monitor", NULL, "QEMU %s answers: %s, %s, %s",
+		  json_text(r->vm, "qemu"), *name ? name : "a VM without a name",
+		  json_text(r->vm, "machine"),
+		  *json_text(r->vm, "accel") ? json_text(r->vm, "accel") : "accelerator not known");
 	check_state(c, r);
 	check_command_line(c, r, config);
 	check_block_jobs(c, r);
@@ -323,5 +312,5 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_roots(c, r);
 	check_crypt(c, r, config);
 	check_kept(c, r, config);
-	check_capabilities(c, &wish, r->capabilities, str(r->vm, "qemu"), "here");
+	check_capabilities(c, &wish, r->capabilities, json_text(r->vm, "qemu"), "here");
 }

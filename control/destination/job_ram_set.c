@@ -3,26 +3,10 @@
 
 #include <string.h>
 
-static bool has(const json_t *capabilities, const char *name)
-{
-	size_t i;
-	const json_t *cap;
-
-	json_array_foreach(capabilities, i, cap)
-	{
-		const char *text = json_string_value(json_object_get(cap, "capability"));
-
-		if (text && strcmp(text, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void set(json_t *list, const json_t *there, const char *name, bool on)
 {
-	if (on || has(there, name))
-		json_array_append_new(
-		    list, json_pack("{s:s,s:b}", "capability", name, "state", on ? 1 : 0));
+	if (on || capabilities_know(there, name))
+		capabilities_add(list, name, on);
 }
 
 enum { Q_CAPABILITIES, Q_PARAMETERS };
@@ -77,7 +61,7 @@ void job_ram_prepare(struct job *j, const json_t *there)
 	/* A channel of its own for urgent pages where both have it; beside multifd the order
 	 * of so many channels is nothing to build on. */
 	j->ram.preempt =
-	    j->ram.preempt && j->ram.postcopy && !j->ram.multifd && has(there, "postcopy-preempt");
+	    j->ram.preempt && j->ram.postcopy && !j->ram.multifd && capabilities_know(there, "postcopy-preempt");
 	set(list, there, "events", true);
 	set(list, there, "return-path", true);
 	set(list, there, "pause-before-switchover", true);

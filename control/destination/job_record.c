@@ -30,13 +30,6 @@ enum {
 	SAVE_EVERY_MS = 500, /* between tries to write a record that cannot be written */
 };
 
-static const char *text_of(const json_t *record, const char *key)
-{
-	const char *s = json_string_value(json_object_get(record, key));
-
-	return s ? s : "";
-}
-
 static json_t *process_of(pid_t pid, unsigned long long started)
 {
 	return json_pack("{s:I,s:I}", "pid", (json_int_t)pid, "started", (json_int_t)started);
@@ -189,8 +182,8 @@ void job_record_clean_sockets(const struct service *s, const json_t *record)
 	const json_t *made;
 	size_t i;
 
-	job_ram_name(s, text_of(record, "job"), ram, sizeof(ram));
-	job_name_nbd(s, text_of(record, "job"), nbd, sizeof(nbd));
+	job_ram_name(s, json_text(record, "job"), ram, sizeof(ram));
+	job_name_nbd(s, json_text(record, "job"), nbd, sizeof(nbd));
 	json_array_foreach(json_object_get(record, "made"), i, made)
 	{
 		const char *path = json_string_value(made);
@@ -203,7 +196,7 @@ void job_record_clean_sockets(const struct service *s, const json_t *record)
 
 const char *job_record_host(const struct job *j)
 {
-	const char *host = text_of(j->record, "host");
+	const char *host = json_text(j->record, "host");
 
 	return *host ? host : j->service->host;
 }
@@ -248,7 +241,7 @@ void job_record_take(struct job *j)
 
 bool job_record_is(const json_t *record, const char *state)
 {
-	return strcmp(text_of(record, "state"), state) == 0;
+	return strcmp(json_text(record, "state"), state) == 0;
 }
 
 /* Of this boot: the numbers of processes mean nothing in another one. */
@@ -256,7 +249,7 @@ static bool is_of_this_boot(const json_t *record)
 {
 	char boot[64];
 
-	return strcmp(vmdesc_host(boot, sizeof(boot)), text_of(record, "boot")) == 0;
+	return strcmp(vmdesc_host(boot, sizeof(boot)), json_text(record, "boot")) == 0;
 }
 
 static enum job_twin_life look(const json_t *record, const char *who)
@@ -289,7 +282,7 @@ static bool has_heir(const json_t *record)
 	pid_t listens;
 	bool has;
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", text_of(record, "qmp"));
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", json_text(record, "qmp"));
 	/* Full: it listens, and does not accept at the moment. */
 	has = fd < 0 || (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0
 			     ? fd_peer(fd, NULL, &listens) == 0 && listens == pid
@@ -304,7 +297,7 @@ enum job_twin_life job_record_twin(const json_t *record)
 	enum job_twin_life life = look(record, "twin");
 
 	if (life == JOB_TWIN_GONE && is_of_this_boot(record) &&
-	    !json_is_true(json_object_get(record, "launched")) && *text_of(record, "qmp") &&
+	    !json_is_true(json_object_get(record, "launched")) && *json_text(record, "qmp") &&
 	    has_heir(record))
 		return JOB_TWIN_UNKNOWN;
 	return life;
@@ -388,8 +381,8 @@ void job_record_clean(const struct service *s, const json_t *record)
 	const json_t *made;
 	size_t i;
 
-	if (json_is_true(json_object_get(record, "launched")) && *text_of(record, "dir"))
-		kill_listener(text_of(record, "qmp"), text_of(record, "dir"));
+	if (json_is_true(json_object_get(record, "launched")) && *json_text(record, "dir"))
+		kill_listener(json_text(record, "qmp"), json_text(record, "dir"));
 	json_array_foreach(json_object_get(record, "made"), i, made)
 	{
 		const char *path = json_string_value(made);

@@ -11,27 +11,6 @@
 /* QEMU limits itself to 128 MiB/s when not told otherwise; our limit is the tunnel's. */
 #define QEMU_BANDWIDTH_MAX ((json_int_t)1 << 50)
 
-static void set(json_t *list, const char *capability, bool on)
-{
-	json_array_append_new(
-	    list, json_pack("{s:s,s:b}", "capability", capability, "state", on ? 1 : 0));
-}
-
-static bool is_on(const struct migrate *m, const char *capability)
-{
-	size_t i;
-	json_t *cap;
-
-	json_array_foreach(m->report.capabilities, i, cap)
-	{
-		const char *name = json_string_value(json_object_get(cap, "capability"));
-
-		if (name && strcmp(name, capability) == 0)
-			return json_is_true(json_object_get(cap, "state"));
-	}
-	return false;
-}
-
 static json_t *capabilities(const struct migrate *m)
 {
 	const struct migrate_config *c = &m->config;
@@ -43,8 +22,10 @@ static json_t *capabilities(const struct migrate *m)
 	    {"return-path", true},
 	    {"pause-before-switchover", true},
 	    {"multifd", c->multifd > 0},
-	    {"xbzrle", c->xbzrle || (!c->multifd && is_on(m, "xbzrle"))},
-	    {"auto-converge", c->auto_converge || is_on(m, "auto-converge")},
+	    {"xbzrle",
+	     c->xbzrle || (!c->multifd && capabilities_are_on(m->report.capabilities, "xbzrle"))},
+	    {"auto-converge",
+	     c->auto_converge || capabilities_are_on(m->report.capabilities, "auto-converge")},
 	    {"postcopy-ram", c->postcopy},
 	    {"postcopy-preempt", m->ram.preempt},
 	    {"zero-copy-send", false},
@@ -60,8 +41,8 @@ static json_t *capabilities(const struct migrate *m)
 
 	/* A QEMU without one of these is not to be told to switch it off. */
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (wanted[i].on || is_on(m, wanted[i].name))
-			set(list, wanted[i].name, wanted[i].on);
+		if (wanted[i].on || capabilities_are_on(m->report.capabilities, wanted[i].name))
+			capabilities_add(list, wanted[i].name, wanted[i].on);
 	return list;
 }
 
@@ -125,21 +106,6 @@ void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
 }
 
 /* ---- can it? ---- */
-
-static bool knows(const struct migrate *m, const char *capability)
-{
-	size_t i;
-	json_t *cap;
-
-	json_array_foreach(m->report.capabilities, i, cap)
-	{
-		const char *name = json_string_value(json_object_get(cap, "capability"));
-
-		if (name && strcmp(name, capability) == 0)
-			return true;
-	}
-	return false;
-}
 
 /* What QEMU's refusal means, and the mend. */
 static void explain(const struct migrate *m, struct err *e)
@@ -207,7 +173,8 @@ void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
 	struct err e = ERR_INIT;
 	struct qmp_batch *b;
 
-	m->ram.preempt = c->postcopy && !c->multifd && knows(m, "postcopy-preempt");
+	m->ram.preempt = c->postcopy && !c->multifd &&
+		     capabilities_know(m->report.capabilities, "postcopy-preempt");
 	if (!c->multifd && !c->xbzrle && !c->auto_converge && !c->postcopy) {
 		then(m);
 		return;

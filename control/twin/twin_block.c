@@ -17,13 +17,6 @@ enum { DEPTH_MAX = 16, NODE_NAME_MAX = 31 };
 
 static const char anon[] = "/machine/peripheral-anon/";
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* ---- options as trees ---- */
 
 /* Puts value at "a.b.c" of o. */
@@ -70,8 +63,8 @@ static const char *leaf(const struct twin_plan *p, const json_t *o)
 	for (unsigned depth = 0; o && depth < DEPTH_MAX; depth++) {
 		if (json_is_string(o))
 			o = json_object_get(p->nodes, json_string_value(o));
-		if (*str(o, "filename"))
-			return str(o, "filename");
+		if (*json_text(o, "filename"))
+			return json_text(o, "filename");
 		o = json_object_get(o, "file");
 	}
 	return "";
@@ -85,7 +78,7 @@ static const char *format(const struct twin_plan *p, const json_t *o)
 	for (unsigned depth = 0; o && depth < DEPTH_MAX; depth++) {
 		if (json_is_string(o))
 			o = json_object_get(p->nodes, json_string_value(o));
-		driver = str(o, "driver");
+		driver = json_text(o, "driver");
 		if (strcmp(driver, "throttle") != 0 && strcmp(driver, "copy-on-read") != 0 &&
 		    strcmp(driver, "preallocate") != 0)
 			break;
@@ -147,7 +140,8 @@ static bool is_claimed(const struct twin_plan *p, const struct vmdesc_disk *d)
 		if (!it->option || it->option->rule != QARGS_DEVICE)
 			continue;
 		tree = read_tree(it->value, "driver");
-		is = !*str(tree, "id") && *str(tree, "drive") && has_drive(d, str(tree, "drive"));
+		is = !*json_text(tree, "id") && *json_text(tree, "drive") &&
+		     has_drive(d, json_text(tree, "drive"));
 		json_decref(tree);
 	}
 	return is;
@@ -178,8 +172,8 @@ static const struct vmdesc_disk *find_anon(const struct twin_plan *p, const char
 static void read_device(const struct twin_plan *p, const char *value, struct device *dev)
 {
 	dev->tree = read_tree(value, "driver");
-	dev->id = str(dev->tree, "id");
-	dev->drive = str(dev->tree, "drive");
+	dev->id = json_text(dev->tree, "id");
+	dev->drive = json_text(dev->tree, "drive");
 	dev->disk = NULL;
 	for (size_t i = 0; *dev->id && !dev->disk && i < p->d->disk_count; i++)
 		if (is_named(&p->d->disks[i], dev->id))
@@ -372,7 +366,7 @@ int twin_block_read(struct twin_plan *p)
 		if (!it->option || it->option->rule != QARGS_BLOCKDEV)
 			continue;
 		tree = read_tree(it->value, "driver");
-		json_object_set_new(p->nodes, str(tree, "node-name"), tree);
+		json_object_set_new(p->nodes, json_text(tree, "node-name"), tree);
 	}
 	need_roots(p);
 	for (size_t i = 0; i < p->args->count; i++) {
@@ -409,7 +403,7 @@ void twin_block_fini(struct twin_plan *p)
 bool twin_block_left_out(const struct twin_plan *p, const char *value)
 {
 	json_t *tree = read_tree(value, "driver");
-	const char *node = str(tree, "node-name");
+	const char *node = json_text(tree, "node-name");
 	bool is = *node && !json_object_get(p->needed, node);
 
 	json_decref(tree);

@@ -71,13 +71,6 @@ static int check_file(const struct vmdesc *vm, const struct vmdesc_disk *d, cons
 	return 0;
 }
 
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* "b" of "/a/b", and of QEMU's "json:{... \"filename\": \"/a/b\"}" alike. */
 static bool ends_in(const char *file, const char *name)
 {
@@ -106,19 +99,19 @@ static int match_backing(const struct vmdesc_disk *d, const json_t *inserted, st
 		    "with a new overlay over %s (qemu-img create -b), or move the VM with "
 		    "--copy-storage all",
 		    d->name, name);
-	if (!*name || !ends_in(text(below, "filename"), name))
+	if (!*name || !ends_in(json_text(below, "filename"), name))
 		return err_set(
 		    e, ERR_QEMU,
 		    "drive %s of the destination's QEMU has the backing file %.200s, the "
 		    "source's %s",
-		    d->name, text(below, "filename"), name);
+		    d->name, json_text(below, "filename"), name);
 	if ((uint64_t)json_integer_value(json_object_get(below, "virtual-size")) != b->size ||
-	    strcmp(text(below, "format"), b->format) != 0)
+	    strcmp(json_text(below, "format"), b->format) != 0)
 		return err_set(
 		    e, ERR_QEMU,
 		    "the backing file %s of the destination's QEMU is not the source's: "
 		    "%s of %lld bytes, not %s of %" PRIu64,
-		    name, text(below, "format"),
+		    name, json_text(below, "format"),
 		    (long long)json_integer_value(json_object_get(below, "virtual-size")),
 		    b->format, b->size);
 	return 0;
@@ -156,10 +149,11 @@ static int match_encryption(const struct vmdesc_disk *d, const json_t *in, const
 		return 0;
 	if (!d->encryption.known && !strstr(file, "key-secret"))
 		return 0;
-	return err_set(e, ERR_REFUSED,
-		       "drive %s of the destination's QEMU is not encrypted, and the VM's is: start "
-		       "it with an image that is (qemu-img create -o encrypt.format=luks, or -f luks)",
-		       d->name);
+	return err_set(
+	    e, ERR_REFUSED,
+	    "drive %s of the destination's QEMU is not encrypted, and the VM's is: start "
+	    "it with an image that is (qemu-img create -o encrypt.format=luks, or -f luks)",
+	    d->name);
 }
 
 /* What the copy is written to, and how: below the filters that stand before the image, which
@@ -170,21 +164,22 @@ static void read_image(const struct twin_answers *a, struct twin_drive *out)
 	const json_t *root = vmdesc_nodes_find(&n, out->node), *node, *below, *image;
 	char file[4096], format[4096];
 
-	vmdesc_nodes_resolve(text(root, "file"), file, format, sizeof(file));
+	vmdesc_nodes_resolve(json_text(root, "file"), file, format, sizeof(file));
 	node = root ? vmdesc_nodes_image(&n, root, file) : NULL;
 	image = json_object_get(node, "image");
-	if (*text(node, "node-name"))
-		out->image_node = text(node, "node-name");
+	if (*json_text(node, "node-name"))
+		out->image_node = json_text(node, "node-name");
 	out->sparse = json_integer_value(json_object_get(image, "actual-size")) <
 		      json_integer_value(json_object_get(image, "virtual-size"));
 	out->direct = json_is_true(json_object_get(json_object_get(node, "cache"), "direct"));
 	/* Newer libvirt has the device over the file's node, with none of the format. */
-	below = strcmp(text(node, "drv"), "raw") == 0 ? vmdesc_nodes_child(&n, node, "file") : node;
+	below = strcmp(json_text(node, "drv"), "raw") == 0 ? vmdesc_nodes_child(&n, node, "file")
+							   : node;
 	/* One with an offset or the like has no plain name. */
-	if (strcmp(text(below, "drv"), "file") == 0 &&
-	    strcmp(text(node, "file"), text(below, "file")) == 0 &&
-	    strncmp(text(below, "file"), "json:", 5) != 0)
-		out->raw_file = text(below, "file");
+	if (strcmp(json_text(below, "drv"), "file") == 0 &&
+	    strcmp(json_text(node, "file"), json_text(below, "file")) == 0 &&
+	    strncmp(json_text(below, "file"), "json:", 5) != 0)
+		out->raw_file = json_text(below, "file");
 }
 
 int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
@@ -209,7 +204,7 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	if (image_check_size(file ? file : node, d, size, e) < 0)
 		return e->code;
 	*out = (struct twin_drive){.node = node, .file = file, .size = size, .image_node = node};
-	vmdesc_nodes_resolve(text(in, "file"), plain, format, sizeof(plain));
+	vmdesc_nodes_resolve(json_text(in, "file"), plain, format, sizeof(plain));
 	file_id(a->pid, plain, out->file_id, sizeof(out->file_id));
 	if (file && check_file(vm, d, out->file_id, file, e) < 0)
 		return e->code;
@@ -227,7 +222,8 @@ int twin_match_apart(const struct vmdesc_disk *d, const struct twin_drive *drive
 {
 	const char *file = drive->file ? drive->file : drive->node;
 
-	if (strcmp(drive->image_node, node) != 0 && (!*file_id || strcmp(drive->file_id, file_id) != 0))
+	if (strcmp(drive->image_node, node) != 0 &&
+	    (!*file_id || strcmp(drive->file_id, file_id) != 0))
 		return 0;
 	return err_set(e, ERR_REFUSED,
 		       "disks %s and %s would both be copied into %.300s on the destination: each "
@@ -253,7 +249,7 @@ static int match_shared(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		if (strcmp(other->name, d->shared_with) != 0)
 			continue;
 		there = json_object_get(find_drive(a->block, other), "inserted");
-		if (strcmp(text(there, "node-name"), text(in, "node-name")) != 0)
+		if (strcmp(json_text(there, "node-name"), json_text(in, "node-name")) != 0)
 			return err_set(e, ERR_REFUSED,
 				       "drives %s and %s have one image here, and two on the "
 				       "destination's QEMU: its configuration must be that of the "
@@ -274,7 +270,7 @@ int twin_match_other(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		return 0; /* a node that no device has, or no drive on either side */
 	if (!entry)
 		return no_drive(d, e);
-	vmdesc_nodes_resolve(text(in, "file"), plain, format, sizeof(plain));
+	vmdesc_nodes_resolve(json_text(in, "file"), plain, format, sizeof(plain));
 	if (d->empty && in)
 		return err_set(e, ERR_REFUSED,
 			       "drive %s of the destination's QEMU has a medium (%.300s), and the "
@@ -342,13 +338,14 @@ int twin_match(const struct vmdesc *d, const struct twin_answers *a, struct err 
 		return err_set(e, ERR_QEMU,
 			       "the destination's QEMU has %llu MiB of RAM, the VM "
 			       "%llu: its configuration must be that of the source",
-			       (unsigned long long)(bytes >> 20), (unsigned long long)(wanted >> 20));
+			       (unsigned long long)(bytes >> 20),
+			       (unsigned long long)(wanted >> 20));
 	if (a->memory_devices && d->fixed_memory && elastic != d->virtio_mem)
-		return err_set(e, ERR_QEMU,
-			       "the virtio-mem devices of the destination's QEMU may have %llu MiB, "
-			       "the VM's %llu: its configuration must be that of the source",
-			       (unsigned long long)(elastic >> 20),
-			       (unsigned long long)(d->virtio_mem >> 20));
+		return err_set(
+		    e, ERR_QEMU,
+		    "the virtio-mem devices of the destination's QEMU may have %llu MiB, "
+		    "the VM's %llu: its configuration must be that of the source",
+		    (unsigned long long)(elastic >> 20), (unsigned long long)(d->virtio_mem >> 20));
 	if (cpus && cpus != d->cpus)
 		return err_set(e, ERR_QEMU,
 			       "the destination's QEMU has %zu CPUs, the VM %llu: its "

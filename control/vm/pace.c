@@ -1,5 +1,6 @@
 /* Limits for a time: see pace.h. */
 #include "control/vm/pace.h"
+#include "control/vm/json_text.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -7,13 +8,6 @@
 
 enum { DEPTH_MAX = 64 };
 #define MOST ((json_int_t)1000000000000000) /* for QEMU */
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 /* ---- the writes ---- */
 
@@ -122,7 +116,7 @@ const json_t *pace_group_limits(const json_t *vm, const char *id)
 	json_array_foreach(json_object_get(vm, "throttle_groups"), i, group)
 	{
 		limits = json_object_get(group, "limits");
-		if (strcmp(str(group, "id"), id) == 0)
+		if (strcmp(json_text(group, "id"), id) == 0)
 			return json_object_size(limits) ? limits : NULL;
 	}
 	return NULL;
@@ -154,15 +148,15 @@ const char *pace_parted_from(const char *group)
 
 char *pace_group_of(const json_t *node, char *buf, size_t size)
 {
-	const char *name = str(node, "file");
+	const char *name = json_text(node, "file");
 	json_t *o = NULL;
 
 	buf[0] = 0;
-	if (strcmp(str(node, "drv"), "throttle") != 0)
+	if (strcmp(json_text(node, "drv"), "throttle") != 0)
 		return buf;
 	if (strncmp(name, "json:", 5) == 0)
 		o = json_loads(name + 5, 0, NULL);
-	snprintf(buf, size, "%s", str(o, "throttle-group"));
+	snprintf(buf, size, "%s", json_text(o, "throttle-group"));
 	json_decref(o);
 	return buf;
 }
@@ -172,7 +166,7 @@ char *pace_group_of(const json_t *node, char *buf, size_t size)
 static unsigned group_of_disk(const struct vmdesc_nodes *nodes, const json_t *vm,
 			      const json_t *disk, char *group, size_t size)
 {
-	const json_t *at = vmdesc_nodes_find(nodes, str(disk, "node"));
+	const json_t *at = vmdesc_nodes_find(nodes, json_text(disk, "node"));
 	char other[256];
 	unsigned n = 0;
 
@@ -195,13 +189,13 @@ static bool can_be_told(const json_t *disk, const json_t *disks)
 	size_t i;
 
 	if (!json_is_true(json_object_get(disk, "copy")) ||
-	    (!*str(disk, "device") && !*str(disk, "qdev")) ||
+	    (!*json_text(disk, "device") && !*json_text(disk, "qdev")) ||
 	    json_object_size(json_object_get(disk, "limits")))
 		return false;
 	/* Two devices before one node: what the other one writes is not seen. */
 	json_array_foreach(disks, i, other) if (other != disk &&
-						strcmp(str(other, "node"), str(disk, "node")) ==
-						    0) return false;
+						strcmp(json_text(other, "node"),
+						       json_text(disk, "node")) == 0) return false;
 	return true;
 }
 
@@ -214,12 +208,12 @@ static bool is_taken(const struct vmdesc_nodes *nodes, const json_t *disks, cons
 
 	json_array_foreach(disks, i, o)
 	{
-		const char *own = str(o, "limits_group"), *from = pace_parted_from(own);
+		const char *own = json_text(o, "limits_group"), *from = pace_parted_from(own);
 
 		if (strcmp(from ? from : own, group) == 0)
 			return true;
 	}
-	json_array_foreach(nodes->list, i, o) if (strcmp(str(o, "drv"), "throttle") == 0 &&
+	json_array_foreach(nodes->list, i, o) if (strcmp(json_text(o, "drv"), "throttle") == 0 &&
 						  !*pace_group_of(o, buf, sizeof(buf))) return true;
 	return false;
 }
@@ -252,7 +246,7 @@ json_t *pace_filters(const struct vmdesc_nodes *nodes, const json_t *vm, const j
 
 		if (!n || !can_be_told(disk, disks) || is_taken(nodes, disks, group))
 			continue;
-		json_object_set_new(out, str(disk, "name"), json_string(group));
+		json_object_set_new(out, json_text(disk, "name"), json_string(group));
 		json_object_set_new(
 		    seen, group,
 		    json_integer(json_integer_value(json_object_get(seen, group)) + n));

@@ -13,20 +13,14 @@
 #include "control/qmp.h"
 #include "control/vm/qopts.h"
 #include "control/vm/secret_file.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
+#include "control/vm/json_text.h"
 
 static json_t *find(const json_t *secrets, const char *id)
 {
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(secrets, i, s) if (strcmp(str(s, "id"), id) == 0) return s;
+	json_array_foreach(secrets, i, s) if (strcmp(json_text(s, "id"), id) == 0) return s;
 	return NULL;
 }
 
@@ -41,8 +35,8 @@ static bool read_object(const char *value, char *type, char *id, size_t size)
 
 	if (*value == '{') {
 		json = json_loads(value, 0, NULL);
-		t = str(json, "qom-type");
-		i = str(json, "id");
+		t = json_text(json, "qom-type");
+		i = json_text(json, "id");
 	} else {
 		qopts_parse(&o, value, "qom-type");
 		t = qopts_get(&o, "qom-type");
@@ -120,17 +114,17 @@ static void judge(struct qmp *q, json_t *s)
 	struct err e = ERR_INIT;
 	int fd;
 
-	if (strcmp(str(s, "type"), "secret_keyring") == 0)
+	if (strcmp(json_text(s, "type"), "secret_keyring") == 0)
 		set_problem(s,
 			    "is in the keyring of the source host's kernel, which adit does not "
 			    "read: start the VM with -object secret,file=..., or start it on the "
 			    "destination yourself and use --dest-qmp");
-	else if (strcmp(str(s, "type"), "secret") != 0)
+	else if (strcmp(json_text(s, "type"), "secret") != 0)
 		set_problem(s, "is not there any more in QEMU (object-del?): start the VM on the "
 			       "destination yourself and use --dest-qmp");
-	if (!*str(s, "file") || json_object_get(s, "problem"))
+	if (!*json_text(s, "file") || json_object_get(s, "problem"))
 		return;
-	fd = secret_file_open(qmp_peer_pid(q), str(s, "file"), &e);
+	fd = secret_file_open(qmp_peer_pid(q), json_text(s, "file"), &e);
 	if (fd < 0)
 		set_problem(s, e.text);
 	fd_close(&fd);
@@ -158,8 +152,8 @@ static void on_properties(void *ctx, struct qmp *q, struct qmp_batch *b, const s
 		}
 		judge(q, s);
 		/* What it is encrypted with has to be there before it. */
-		if (!first && *str(s, "keyid") && !find(d.secrets, str(s, "keyid")))
-			first = json_pack("{s:s}", "id", str(s, "keyid"));
+		if (!first && *json_text(s, "keyid") && !find(d.secrets, json_text(s, "keyid")))
+			first = json_pack("{s:s}", "id", json_text(s, "keyid"));
 	}
 	if (first && json_array_size(d.secrets) < 64) {
 		json_array_insert_new(d.secrets, 0, first);
@@ -182,7 +176,7 @@ static void ask(struct qmp *q, const struct describe *from)
 	{
 		if (json_object_get(s, "asked"))
 			continue;
-		snprintf(path, sizeof(path), "/objects/%s", str(s, "id"));
+		snprintf(path, sizeof(path), "/objects/%s", json_text(s, "id"));
 		for (unsigned k = 0; k < PROPERTIES; k++)
 			qmp_batch_add(
 			    b, QMP_MAY, "qom-get",
@@ -208,7 +202,7 @@ void secret_describe(struct qmp *q, json_t *secrets, const json_t *disks, secret
 
 	json_array_foreach(disks, i, disk)
 	{
-		const char *id = str(json_object_get(disk, "encryption"), "secret");
+		const char *id = json_text(json_object_get(disk, "encryption"), "secret");
 
 		if (*id && !find(secrets, id))
 			json_array_append_new(secrets, json_pack("{s:s}", "id", id));
@@ -244,12 +238,12 @@ static void read_data(pid_t pid, const json_t *s, const json_t *inline_data, jso
 
 	if (json_object_get(out, "problem"))
 		return;
-	if (!*str(s, "file") && json_is_string(inline_data) &&
+	if (!*json_text(s, "file") && json_is_string(inline_data) &&
 	    json_string_length(inline_data) <= sizeof(data)) {
 		n = (ssize_t)json_string_length(inline_data);
 		memcpy(data, json_string_value(inline_data), (size_t)n);
-	} else if (*str(s, "file")) {
-		fd = secret_file_open(pid, str(s, "file"), &e);
+	} else if (*json_text(s, "file")) {
+		fd = secret_file_open(pid, json_text(s, "file"), &e);
 		if (fd >= 0)
 			n = read(fd, data, sizeof(data));
 	}
@@ -263,10 +257,10 @@ static void read_data(pid_t pid, const json_t *s, const json_t *inline_data, jso
 
 static json_t *names_of(const json_t *s)
 {
-	json_t *out = json_pack("{s:s}", "id", str(s, "id"));
+	json_t *out = json_pack("{s:s}", "id", json_text(s, "id"));
 
 	for (unsigned k = FORMAT; k < PROPERTIES; k++)
-		if (*str(s, properties[k]))
+		if (*json_text(s, properties[k]))
 			json_object_set(out, properties[k], json_object_get(s, properties[k]));
 	if (json_object_get(s, "problem"))
 		json_object_set(out, "problem", json_object_get(s, "problem"));
@@ -317,7 +311,7 @@ void secret_fetch(struct qmp *q, const json_t *secrets, secret_on_fetched *fn, v
 
 	json_array_foreach(secrets, i, s)
 	{
-		snprintf(path, sizeof(path), "/objects/%s", str(s, "id"));
+		snprintf(path, sizeof(path), "/objects/%s", json_text(s, "id"));
 		qmp_batch_add(b, QMP_MAY, "qom-get",
 			      json_pack("{s:s,s:s}", "path", path, "property", "data"));
 	}

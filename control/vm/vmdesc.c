@@ -9,13 +9,7 @@
 #include <sys/stat.h>
 
 #include "control/vm/pace.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
+#include "control/vm/json_text.h"
 
 static uint64_t num(const json_t *o, const char *key)
 {
@@ -50,8 +44,8 @@ static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
 		return -1;
 	json_array_foreach(chain, i, o)
 	{
-		k->backing[i].file = str(o, "file");
-		k->backing[i].format = str(o, "format");
+		k->backing[i].file = json_text(o, "file");
+		k->backing[i].format = json_text(o, "format");
 		k->backing[i].size = num(o, "size");
 		k->backing[i].encrypted = flag(o, "encrypted");
 		k->backing[i].allocated = num(o, "allocated");
@@ -62,14 +56,14 @@ static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
 static void parse_encryption(struct vmdesc_disk *k, const json_t *o)
 {
 	k->encryption.known = o != NULL;
-	k->encryption.format = str(o, "format");
-	k->encryption.driver = str(o, "driver");
-	k->encryption.secret = str(o, "secret");
-	k->encryption.cipher_alg = str(o, "cipher_alg");
-	k->encryption.cipher_mode = str(o, "cipher_mode");
-	k->encryption.ivgen_alg = str(o, "ivgen_alg");
-	k->encryption.ivgen_hash_alg = str(o, "ivgen_hash_alg");
-	k->encryption.hash_alg = str(o, "hash_alg");
+	k->encryption.format = json_text(o, "format");
+	k->encryption.driver = json_text(o, "driver");
+	k->encryption.secret = json_text(o, "secret");
+	k->encryption.cipher_alg = json_text(o, "cipher_alg");
+	k->encryption.cipher_mode = json_text(o, "cipher_mode");
+	k->encryption.ivgen_alg = json_text(o, "ivgen_alg");
+	k->encryption.ivgen_hash_alg = json_text(o, "ivgen_hash_alg");
+	k->encryption.hash_alg = json_text(o, "hash_alg");
 	k->encryption.slots = num(o, "slots");
 	k->encryption.iters = num(o, "iters");
 	k->encryption.detached = flag(o, "detached");
@@ -79,19 +73,19 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 {
 	const json_t *q = json_object_get(o, "qcow2");
 
-	k->name = str(o, "name");
-	k->device = str(o, "device");
-	k->qdev = str(o, "qdev");
-	k->node = str(o, "node");
-	k->image_node = *str(o, "image_node") ? str(o, "image_node") : k->node;
-	k->format = str(o, "format");
+	k->name = json_text(o, "name");
+	k->device = json_text(o, "device");
+	k->qdev = json_text(o, "qdev");
+	k->node = json_text(o, "node");
+	k->image_node = *json_text(o, "image_node") ? json_text(o, "image_node") : k->node;
+	k->format = json_text(o, "format");
 	k->limits = json_object_get(o, "limits");
-	k->limits_group = str(o, "limits_group");
+	k->limits_group = json_text(o, "limits_group");
 	if (pace_parted_from(k->limits_group))
 		k->limits_group = pace_parted_from(k->limits_group);
-	k->file = str(o, "file");
-	k->file_id = str(o, "file_id");
-	k->shared_with = str(o, "shared_with");
+	k->file = json_text(o, "file");
+	k->file_id = json_text(o, "file_id");
+	k->shared_with = json_text(o, "shared_with");
 	k->size = num(o, "size");
 	k->allocated = num(o, "allocated");
 	k->cluster_size = num(o, "cluster_size");
@@ -101,9 +95,9 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->removable = flag(o, "removable");
 	k->copy = flag(o, "copy");
 	k->qcow2.known = q != NULL;
-	k->qcow2.compat = str(q, "compat");
+	k->qcow2.compat = json_text(q, "compat");
 	k->qcow2.cluster_size = num(q, "cluster_size");
-	k->qcow2.compression_type = str(q, "compression_type");
+	k->qcow2.compression_type = json_text(q, "compression_type");
 	k->qcow2.refcount_bits = num(q, "refcount_bits");
 	k->qcow2.extended_l2 = flag(q, "extended_l2");
 	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");
@@ -122,11 +116,11 @@ static int parse_secrets(struct vmdesc *d, const json_t *secrets)
 		return -1;
 	json_array_foreach(secrets, i, o)
 	{
-		d->secrets[i].id = str(o, "id");
-		d->secrets[i].format = *str(o, "format") ? str(o, "format") : "raw";
-		d->secrets[i].keyid = str(o, "keyid");
-		d->secrets[i].iv = str(o, "iv");
-		d->secrets[i].problem = str(o, "problem");
+		d->secrets[i].id = json_text(o, "id");
+		d->secrets[i].format = *json_text(o, "format") ? json_text(o, "format") : "raw";
+		d->secrets[i].keyid = json_text(o, "keyid");
+		d->secrets[i].iv = json_text(o, "iv");
+		d->secrets[i].problem = json_text(o, "problem");
 	}
 	return 0;
 }
@@ -139,24 +133,24 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 
 	memset(d, 0, sizeof(*d));
 	d->msg = json_incref(msg);
-	d->qemu = str(vm, "qemu");
-	d->package = str(vm, "package");
-	d->arch = str(vm, "arch");
-	d->machine = str(vm, "machine");
-	d->name = str(msg, "rename");
+	d->qemu = json_text(vm, "qemu");
+	d->package = json_text(vm, "package");
+	d->arch = json_text(vm, "arch");
+	d->machine = json_text(vm, "machine");
+	d->name = json_text(msg, "rename");
 	d->renamed = *d->name;
-	d->inc = strcmp(str(msg, "storage"), "inc") == 0;
+	d->inc = strcmp(json_text(msg, "storage"), "inc") == 0;
 	if (!d->renamed)
-		d->name = str(vm, "name");
-	d->uuid = str(vm, "uuid");
+		d->name = json_text(vm, "name");
+	d->uuid = json_text(vm, "uuid");
 	d->throttle_groups = json_object_get(vm, "throttle_groups");
-	d->status = str(vm, "status");
-	d->host = str(vm, "host");
-	d->exe = str(vm, "exe");
-	d->cwd = str(vm, "cwd");
-	d->accel = str(vm, "accel");
-	d->cpu = str(vm, "cpu");
-	d->cpu_flags = str(vm, "cpu_flags");
+	d->status = json_text(vm, "status");
+	d->host = json_text(vm, "host");
+	d->exe = json_text(vm, "exe");
+	d->cwd = json_text(vm, "cwd");
+	d->accel = json_text(vm, "accel");
+	d->cpu = json_text(vm, "cpu");
+	d->cpu_flags = json_text(vm, "cpu_flags");
 	d->running = flag(vm, "running");
 	d->memory = num(vm, "memory");
 	d->cpus = num(vm, "cpus");
@@ -258,19 +252,19 @@ static bool is_called(const json_t *disk, const char *word, size_t len)
 	size_t id_len;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-		const char *s = str(disk, keys[i]);
+		const char *s = json_text(disk, keys[i]);
 
 		if (is_word(s, strlen(s), word, len))
 			return true;
 	}
-	id = device_id(str(disk, "qdev"), &id_len);
+	id = device_id(json_text(disk, "qdev"), &id_len);
 	return is_word(id, id_len, word, len);
 }
 
 /* Whether its image is called so: the whole path, or the last part of it. */
 static bool has_image(const json_t *disk, const char *word, size_t len)
 {
-	const char *file = str(disk, "file"), *slash = strrchr(file, '/');
+	const char *file = json_text(disk, "file"), *slash = strrchr(file, '/');
 	const char *base = slash ? slash + 1 : file;
 
 	return is_word(file, strlen(file), word, len) || is_word(base, strlen(base), word, len);
@@ -303,11 +297,11 @@ static void list_disks(const json_t *disks, char *buf, size_t size)
 	buf[0] = 0;
 	json_array_foreach(disks, i, disk)
 	{
-		const char *name = str(disk, "name"), *node = str(disk, "node"), *id;
+		const char *name = json_text(disk, "name"), *node = json_text(disk, "node"), *id;
 		size_t id_len;
 		int n;
 
-		id = device_id(str(disk, "qdev"), &id_len);
+		id = device_id(json_text(disk, "qdev"), &id_len);
 		if (*node == '#' || strcmp(node, name) == 0)
 			node = "";
 		if (is_word(id, id_len, name, strlen(name)) || !id_len)
@@ -326,7 +320,7 @@ static void list_disks(const json_t *disks, char *buf, size_t size)
 
 static bool can_copy(const json_t *disk)
 {
-	return !flag(disk, "empty") && !flag(disk, "read_only") && !*str(disk, "shared_with");
+	return !flag(disk, "empty") && !flag(disk, "read_only") && !*json_text(disk, "shared_with");
 }
 
 static int select_one(const json_t *disks, const char *word, size_t len, struct err *e)
@@ -382,12 +376,12 @@ int vmdesc_check_inc(const json_t *disks, struct err *e)
 			return err_set(e, ERR_USAGE,
 				       "--copy-storage inc: disk %s has no backing file: use "
 				       "--copy-storage all, or name the other disks with --disks",
-				       str(disk, "name"));
-		if (strcmp(str(disk, "format"), "qcow2") != 0)
+				       json_text(disk, "name"));
+		if (strcmp(json_text(disk, "format"), "qcow2") != 0)
 			return err_set(e, ERR_USAGE,
 				       "--copy-storage inc: disk %s is of format %s; only a qcow2 "
 				       "image over a backing file can be copied so",
-				       str(disk, "name"), str(disk, "format"));
+				       json_text(disk, "name"), json_text(disk, "format"));
 	}
 	return 0;
 }

@@ -5,13 +5,7 @@
 #include <string.h>
 
 #include "control/vm/vmdesc_nodes.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
+#include "control/vm/json_text.h"
 
 /* The encrypted node over file; NULL. */
 static const json_t *encrypted_node(const json_t *nodes, const char *file)
@@ -24,7 +18,7 @@ static const json_t *encrypted_node(const json_t *nodes, const char *file)
 	{
 		if (!json_is_true(json_object_get(node, "encrypted")))
 			continue;
-		vmdesc_nodes_resolve(str(node, "file"), below, format, sizeof(below));
+		vmdesc_nodes_resolve(json_text(node, "file"), below, format, sizeof(below));
 		if (strcmp(below, file) == 0)
 			return node;
 	}
@@ -35,12 +29,12 @@ static const json_t *encrypted_node(const json_t *nodes, const char *file)
 static void read_secret(json_t *crypt, const char *name)
 {
 	json_t *json = strncmp(name, "json:", 5) == 0 ? json_loads(name + 5, 0, NULL) : NULL;
-	const char *id = str(json, "encrypt.key-secret");
+	const char *id = json_text(json, "encrypt.key-secret");
 
 	if (!*id)
-		id = str(json, "key-secret");
+		id = json_text(json, "key-secret");
 	if (!*id)
-		id = str(json_object_get(json, "encrypt"), "key-secret");
+		id = json_text(json_object_get(json, "encrypt"), "key-secret");
 	if (*id)
 		json_object_set_new(crypt, "secret", json_string(id));
 	json_decref(json);
@@ -85,24 +79,24 @@ void vmdesc_read_crypt(json_t *disk, const json_t *root, const char *file, const
 	const json_t *node = *file ? encrypted_node(nodes, file) : NULL;
 	const json_t *image = json_object_get(node, "image");
 	const json_t *data = json_object_get(json_object_get(image, "format-specific"), "data");
-	const char *driver = str(node, "drv"), *format = "luks";
+	const char *driver = json_text(node, "drv"), *format = "luks";
 	json_t *crypt, *v;
 
 	/* One whose options are too long for a name has none by which it could be found. */
 	if (!node && json_is_true(json_object_get(root, "encrypted")))
 		json_object_set_new(
 		    disk, "encryption",
-		    json_pack("{s:s,s:s}", "format", "unknown", "driver", str(root, "drv")));
+		    json_pack("{s:s,s:s}", "format", "unknown", "driver", json_text(root, "drv")));
 	if (!node)
 		return;
 	if (strcmp(driver, "luks") != 0) {
 		data = json_object_get(data, "encrypt");
-		format = str(data, "format");
+		format = json_text(data, "format");
 	}
 	crypt = json_pack("{s:s,s:s}", "format", *format ? format : "unknown", "driver", driver);
 	if (!crypt)
 		return;
-	read_secret(crypt, str(node, "file"));
+	read_secret(crypt, json_text(node, "file"));
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if ((v = json_object_get(data, keys[i].from)))
 			json_object_set(crypt, keys[i].to, v);

@@ -10,19 +10,13 @@
 #include <string.h>
 
 #include "control/vm/qopts.h"
+#include "control/vm/json_text.h"
 
 static const char child[] = "child<";
 
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 static bool is_device(const json_t *item)
 {
-	return strncmp(str(item, "type"), child, sizeof(child) - 1) == 0;
+	return strncmp(json_text(item, "type"), child, sizeof(child) - 1) == 0;
 }
 
 /* The id and the driver in a -device value, which may be JSON; "" when absent. */
@@ -36,9 +30,9 @@ static void read_device(const char *value, char *id, char *driver, size_t size)
 		json = json_loads(value, 0, NULL);
 	else
 		qopts_parse(&o, value, "driver");
-	s = json ? str(json, "id") : qopts_get(&o, "id");
+	s = json ? json_text(json, "id") : qopts_get(&o, "id");
 	snprintf(id, size, "%s", s ? s : "");
-	s = json ? str(json, "driver") : qopts_get(&o, "driver");
+	s = json ? json_text(json, "driver") : qopts_get(&o, "driver");
 	snprintf(driver, size, "%s", s ? s : "");
 	qopts_fini(&o);
 	json_decref(json);
@@ -110,7 +104,7 @@ static void compare_unnamed(const json_t *anon, json_t *drivers, json_t *plugged
 	surplus = count > expected ? count - expected : 0;
 	json_array_foreach(anon, i, item)
 	{
-		const char *type = str(item, "type") + (sizeof(child) - 1);
+		const char *type = json_text(item, "type") + (sizeof(child) - 1);
 
 		if (!surplus || !is_device(item) || take_driver(drivers, type))
 			continue;
@@ -135,7 +129,7 @@ void vmdesc_compare_devices(json_t *vm, const struct qargs *q, const json_t *per
 	list_expected(q, ids, drivers);
 	json_array_foreach(peripheral, i, item)
 	{
-		const char *id = str(item, "name");
+		const char *id = json_text(item, "name");
 
 		if (!is_device(item))
 			continue;

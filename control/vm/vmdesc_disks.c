@@ -14,13 +14,7 @@
 #include "control/vm/vmdesc.h"
 #include "control/vm/vmdesc_crypt.h"
 #include "control/vm/vmdesc_nodes.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
+#include "control/vm/json_text.h"
 
 static void set_str(json_t *o, const char *key, const char *s)
 {
@@ -55,9 +49,9 @@ static const json_t *node_of_file(const struct vmdesc_nodes *nodes, const char *
 	size_t i;
 
 	json_array_foreach(nodes->list, i,
-			   node) if (*file && !vmdesc_nodes_is_filter(str(node, "drv")) &&
-				     !vmdesc_nodes_is_protocol(str(node, "drv")) &&
-				     strcmp(str(node, "file"), file) == 0) return node;
+			   node) if (*file && !vmdesc_nodes_is_filter(json_text(node, "drv")) &&
+				     !vmdesc_nodes_is_protocol(json_text(node, "drv")) &&
+				     strcmp(json_text(node, "file"), file) == 0) return node;
 	return NULL;
 }
 
@@ -67,13 +61,13 @@ static const json_t *below(const json_t *image, const struct vmdesc_nodes *nodes
 {
 	const json_t *next = json_object_get(image, "backing-image");
 
-	while (next && vmdesc_nodes_is_filter(str(next, "format")))
+	while (next && vmdesc_nodes_is_filter(json_text(next, "format")))
 		next = json_object_get(next, "backing-image");
-	if (next || !*str(image, "backing-filename"))
+	if (next || !*json_text(image, "backing-filename"))
 		return next;
-	next = node_of_file(nodes, str(image, "full-backing-filename"));
+	next = node_of_file(nodes, json_text(image, "full-backing-filename"));
 	if (!next)
-		next = node_of_file(nodes, str(image, "backing-filename"));
+		next = node_of_file(nodes, json_text(image, "backing-filename"));
 	return json_object_get(next, "image");
 }
 
@@ -83,13 +77,13 @@ static json_t *read_backing(const json_t *image, const struct vmdesc_nodes *node
 	char file[4096], format[4096];
 	json_t *chain = json_array(), *b;
 
-	while (image && vmdesc_nodes_is_filter(str(image, "format")))
+	while (image && vmdesc_nodes_is_filter(json_text(image, "format")))
 		image = json_object_get(image, "backing-image");
 	while (image && json_array_size(chain) < 64 && (image = below(image, nodes))) {
-		vmdesc_nodes_resolve(str(image, "filename"), file, format, sizeof(file));
+		vmdesc_nodes_resolve(json_text(image, "filename"), file, format, sizeof(file));
 		b = json_pack(
 		    "{s:s,s:s,s:I}", "file", file, "format",
-		    *format ? format : str(image, "format"), "size",
+		    *format ? format : json_text(image, "format"), "size",
 		    (json_int_t)json_integer_value(json_object_get(image, "virtual-size")));
 		if (vmdesc_crypt_has(file, nodes->list))
 			json_object_set_new(b, "encrypted", json_true());
@@ -108,7 +102,7 @@ static bool name_is_taken(const json_t *disks, const char *name)
 	const json_t *d;
 	size_t i;
 
-	json_array_foreach(disks, i, d) if (strcmp(str(d, "name"), name) == 0) return true;
+	json_array_foreach(disks, i, d) if (strcmp(json_text(d, "name"), name) == 0) return true;
 	return false;
 }
 
@@ -144,14 +138,14 @@ static void choose_name(const json_t *disks, const char *device, const char *nod
 static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 		     const struct vmdesc_nodes *nodes, const char *cwd)
 {
-	const char *node = str(inserted, "node-name"), *device = str(info, "device");
-	const char *qdev = str(info, "qdev");
+	const char *node = json_text(inserted, "node-name"), *device = json_text(info, "device");
+	const char *qdev = json_text(info, "qdev");
 	char name[96], id[64], file[4096], format[4096];
 	const json_t *top, *image, *other;
 	json_t *d, *backing, *limits;
 	size_t i;
 
-	vmdesc_nodes_resolve(str(inserted, "file"), file, format, sizeof(file));
+	vmdesc_nodes_resolve(json_text(inserted, "file"), file, format, sizeof(file));
 	top = inserted ? vmdesc_nodes_image(nodes, inserted, file) : NULL;
 	image = json_object_get(top, "image");
 
@@ -166,19 +160,19 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 	set_str(d, "device", device);
 	set_str(d, "qdev", qdev);
 	set_str(d, "node", node);
-	if (top && top != inserted && strcmp(str(top, "node-name"), node) != 0)
-		set_str(d, "image_node", str(top, "node-name"));
+	if (top && top != inserted && strcmp(json_text(top, "node-name"), node) != 0)
+		set_str(d, "image_node", json_text(top, "node-name"));
 	limits = throttle_of_drive(inserted);
 	/* What an earlier migration has left is not the VM's own: a device in such a group had no
 	 * limits. The group alone is told (check_kept.c). One that was parted from its group had:
 	 * its limits stay, a pace among them perhaps (take_old_limits). */
 	if (json_object_size(limits)) {
-		if (!pace_is_group(str(inserted, "group")))
+		if (!pace_is_group(json_text(inserted, "group")))
 			json_object_set(d, "limits", limits);
-		set_str(d, "limits_group", str(inserted, "group"));
+		set_str(d, "limits_group", json_text(inserted, "group"));
 	}
 	json_decref(limits);
-	set_str(d, "format", *format ? format : str(image, "format"));
+	set_str(d, "format", *format ? format : json_text(image, "format"));
 	set_str(d, "file", file);
 	if ((backing = read_backing(json_object_get(inserted, "image"), nodes)))
 		json_object_set_new(d, "backing", backing);
@@ -188,14 +182,15 @@ static void add_disk(json_t *disks, const json_t *info, const json_t *inserted,
 		json_object_set(d, "allocated", json_object_get(image, "actual-size"));
 	if (json_array_size(json_object_get(image, "snapshots")))
 		json_object_set_new(d, "snapshots", json_true());
-	if (strcmp(str(image, "format"), "qcow2") == 0)
+	if (strcmp(json_text(image, "format"), "qcow2") == 0)
 		json_object_set_new(d, "qcow2", read_qcow2(image));
 	else if (json_is_integer(json_object_get(image, "cluster-size")))
 		json_object_set(d, "cluster_size", json_object_get(image, "cluster-size"));
 	vmdesc_read_crypt(d, inserted, file, nodes->list);
-	json_array_foreach(disks, i, other) if (*node && strcmp(str(other, "node"), node) == 0 &&
-						!*str(other, "shared_with"))
-	    set_str(d, "shared_with", str(other, "name"));
+	json_array_foreach(disks, i, other) if (*node &&
+						strcmp(json_text(other, "node"), node) == 0 &&
+						!*json_text(other, "shared_with"))
+	    set_str(d, "shared_with", json_text(other, "name"));
 	json_array_append_new(disks, d);
 }
 
@@ -228,7 +223,7 @@ static void read_blockdev(const char *value, json_t *roots, json_t *used)
 	if (*value == '{') {
 		json = json_loads(value, 0, NULL);
 		add_references(used, json, 0);
-		name = str(json, "node-name");
+		name = json_text(json, "node-name");
 	} else {
 		qopts_parse(&o, value, "driver");
 		for (size_t i = 0; i < o.count; i++)
@@ -253,10 +248,11 @@ static void add_idle_nodes(json_t *disks, const struct qargs *q, const struct vm
 	for (i = 0; i < q->count; i++)
 		if (q->at[i].option && q->at[i].option->rule == QARGS_BLOCKDEV)
 			read_blockdev(q->at[i].value, roots, used);
-	json_array_foreach(disks, i, d) json_object_set_new(used, str(d, "node"), json_true());
+	json_array_foreach(disks, i, d)
+	    json_object_set_new(used, json_text(d, "node"), json_true());
 	json_array_foreach(nodes->list, i, node)
 	{
-		const char *name = str(node, "node-name");
+		const char *name = json_text(node, "node-name");
 
 		if (json_object_get(roots, name) && !json_object_get(used, name))
 			add_disk(disks, NULL, node, nodes, cwd);
@@ -275,10 +271,11 @@ static void take_old_limits(json_t *disks)
 
 	json_array_foreach(disks, i, disk)
 	{
-		const char *from = pace_parted_from(str(disk, "limits_group"));
+		const char *from = pace_parted_from(json_text(disk, "limits_group"));
 
 		json_array_foreach(disks, k,
-				   other) if (from && strcmp(str(other, "limits_group"), from) == 0)
+				   other) if (from &&
+					      strcmp(json_text(other, "limits_group"), from) == 0)
 		    json_object_set(disk, "limits", json_object_get(other, "limits"));
 	}
 }

@@ -1,15 +1,9 @@
 /* The block graph of a QEMU: see vmdesc_nodes.h. Reads answers only; asks nothing itself. */
 #include "control/vm/vmdesc_nodes.h"
+#include "control/vm/json_text.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 bool vmdesc_nodes_is_filter(const char *drv)
 {
@@ -43,13 +37,13 @@ void vmdesc_nodes_resolve(const char *name, char *file, char *format, size_t siz
 	snprintf(file, size, "%s", json ? "" : name);
 	format[0] = 0;
 	for (unsigned depth = 0; o && depth < 16; depth++) {
-		const char *driver = str(o, "driver");
+		const char *driver = json_text(o, "driver");
 
 		if (!*format && *driver && !vmdesc_nodes_is_filter(driver) &&
 		    !vmdesc_nodes_is_protocol(driver))
 			snprintf(format, size, "%s", driver);
-		if (*str(o, "filename"))
-			snprintf(file, size, "%s", str(o, "filename"));
+		if (*json_text(o, "filename"))
+			snprintf(file, size, "%s", json_text(o, "filename"));
 		below = json_object_get(o, "file");
 		if (json_is_string(below))
 			snprintf(file, size, "%s", json_string_value(below));
@@ -63,8 +57,8 @@ const json_t *vmdesc_nodes_find(const struct vmdesc_nodes *n, const char *name)
 	const json_t *node;
 	size_t i;
 
-	json_array_foreach(n->list, i, node) if (*name && strcmp(str(node, "node-name"), name) ==
-							      0) return node;
+	json_array_foreach(n->list, i, node) if (*name && strcmp(json_text(node, "node-name"),
+								 name) == 0) return node;
 	return NULL;
 }
 
@@ -75,8 +69,8 @@ static json_int_t id_of(const json_t *graph, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(graph, "nodes"), i,
-			   o) if (strcmp(str(o, "type"), "block-driver") == 0 &&
-				  strcmp(str(o, "name"), name) ==
+			   o) if (strcmp(json_text(o, "type"), "block-driver") == 0 &&
+				  strcmp(json_text(o, "name"), name) ==
 				      0) return json_integer_value(json_object_get(o, "id"));
 	return -1;
 }
@@ -88,21 +82,21 @@ static const char *name_of(const json_t *graph, json_int_t id)
 
 	json_array_foreach(json_object_get(graph, "nodes"), i,
 			   o) if (json_integer_value(json_object_get(o, "id")) ==
-				  id) return str(o, "name");
+				  id) return json_text(o, "name");
 	return "";
 }
 
 const json_t *vmdesc_nodes_child(const struct vmdesc_nodes *n, const json_t *node,
 				 const char *child)
 {
-	json_int_t id = id_of(n->graph, str(node, "node-name"));
+	json_int_t id = id_of(n->graph, json_text(node, "node-name"));
 	const json_t *edge;
 	size_t i;
 
 	json_array_foreach(
 	    json_object_get(n->graph, "edges"), i,
 	    edge) if (id >= 0 && json_integer_value(json_object_get(edge, "parent")) == id &&
-		      strcmp(str(edge, "name"), child) ==
+		      strcmp(json_text(edge, "name"), child) ==
 			  0) return vmdesc_nodes_find(n, name_of(n->graph,
 								 json_integer_value(json_object_get(
 								     edge, "child"))));
@@ -115,7 +109,7 @@ static bool is_of_job(const json_t *node)
 	static const char *const drivers[] = {"mirror_top", "commit_top", "copy-on-read"};
 
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
-		if (strcmp(str(node, "drv"), drivers[i]) == 0)
+		if (strcmp(json_text(node, "drv"), drivers[i]) == 0)
 			return true;
 	return false;
 }
@@ -134,7 +128,7 @@ static bool is_used(const json_t *graph, json_int_t id)
 
 bool vmdesc_nodes_is_lost(const struct vmdesc_nodes *n, const json_t *node)
 {
-	return is_of_job(node) && !is_used(n->graph, id_of(n->graph, str(node, "node-name")));
+	return is_of_job(node) && !is_used(n->graph, id_of(n->graph, json_text(node, "node-name")));
 }
 
 const json_t *vmdesc_nodes_above(const struct vmdesc_nodes *n, const char *name)
@@ -161,7 +155,8 @@ const json_t *vmdesc_nodes_image(const struct vmdesc_nodes *n, const json_t *nod
 	char below[4096], format[4096];
 	size_t i;
 
-	for (unsigned depth = 0; depth < 16 && vmdesc_nodes_is_filter(str(at, "drv")); depth++) {
+	for (unsigned depth = 0; depth < 16 && vmdesc_nodes_is_filter(json_text(at, "drv"));
+	     depth++) {
 		next = vmdesc_nodes_child(n, at, "file");
 		if (!next)
 			next = vmdesc_nodes_child(n, at, "backing");
@@ -169,14 +164,14 @@ const json_t *vmdesc_nodes_image(const struct vmdesc_nodes *n, const json_t *nod
 			break;
 		at = next;
 	}
-	if (!vmdesc_nodes_is_filter(str(at, "drv")))
+	if (!vmdesc_nodes_is_filter(json_text(at, "drv")))
 		return at;
 	json_array_foreach(n->list, i, other)
 	{
-		if (vmdesc_nodes_is_filter(str(other, "drv")) ||
-		    vmdesc_nodes_is_protocol(str(other, "drv")))
+		if (vmdesc_nodes_is_filter(json_text(other, "drv")) ||
+		    vmdesc_nodes_is_protocol(json_text(other, "drv")))
 			continue;
-		vmdesc_nodes_resolve(str(other, "file"), below, format, sizeof(below));
+		vmdesc_nodes_resolve(json_text(other, "file"), below, format, sizeof(below));
 		if (*file && strcmp(below, file) == 0)
 			return other;
 	}

@@ -20,6 +20,7 @@
 #include "control/vm/vmdesc_devices.h"
 #include "control/vm/vmdesc_disks.h"
 #include "control/vm/vmdesc_memory.h"
+#include "control/vm/json_text.h"
 
 enum { CMDLINE_MAX = 900 * 1024, GROUPS_MAX = 256 };
 
@@ -54,13 +55,6 @@ struct reader {
 	unsigned group_count;
 	char groups[GROUPS_MAX][256]; /* throttle-group objects */
 };
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 static void set_str(json_t *o, const char *key, const char *s)
 {
@@ -165,17 +159,18 @@ static void read_basics(struct qmp_batch *b, json_t *vm)
 		 (int)json_integer_value(json_object_get(v, "minor")),
 		 (int)json_integer_value(json_object_get(v, "micro")));
 	json_object_set_new(vm, "qemu", json_string(text));
-	set_str(vm, "package", str(qmp_batch_result(b, Q_VERSION), "package"));
-	json_object_set_new(vm, "arch", json_string(str(qmp_batch_result(b, Q_TARGET), "arch")));
+	set_str(vm, "package", json_text(qmp_batch_result(b, Q_VERSION), "package"));
+	json_object_set_new(vm, "arch",
+			    json_string(json_text(qmp_batch_result(b, Q_TARGET), "arch")));
 	/* the QOM type is the machine's name with "-machine" behind it */
 	len = machine ? strlen(machine) : 0;
 	if (len > 8 && strcmp(machine + len - 8, "-machine") == 0)
 		len -= 8;
 	json_object_set_new(vm, "machine", json_stringn(machine ? machine : "", len));
-	set_str(vm, "name", str(qmp_batch_result(b, Q_NAME), "name"));
-	set_str(vm, "uuid", str(qmp_batch_result(b, Q_UUID), "UUID"));
+	set_str(vm, "name", json_text(qmp_batch_result(b, Q_NAME), "name"));
+	set_str(vm, "uuid", json_text(qmp_batch_result(b, Q_UUID), "UUID"));
 	json_object_set_new(vm, "status",
-			    json_string(str(qmp_batch_result(b, Q_STATUS), "status")));
+			    json_string(json_text(qmp_batch_result(b, Q_STATUS), "status")));
 	json_object_set_new(
 	    vm, "running",
 	    json_boolean(json_is_true(json_object_get(qmp_batch_result(b, Q_STATUS), "running"))));
@@ -234,8 +229,8 @@ static void read_nodes(json_t *vm, const json_t *nodes)
 	const json_t *node;
 	size_t i;
 
-	json_array_foreach(nodes, i, node) if (*str(node, "node-name") &&
-					       *str(node, "node-name") != '#')
+	json_array_foreach(nodes, i, node) if (*json_text(node, "node-name") &&
+					       *json_text(node, "node-name") != '#')
 	    json_array_append(names, json_object_get(node, "node-name"));
 	json_object_set_new(vm, "nodes", names);
 }
@@ -282,8 +277,8 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 				       qmp_batch_result(b, Q_ANON));
 	nodes.list = qmp_batch_result(b, Q_NODES);
 	nodes.graph = qmp_batch_result(b, Q_GRAPH);
-	rep.disks =
-	    vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), &nodes, &args, str(rep.vm, "cwd"));
+	rep.disks = vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), &nodes, &args,
+				      json_text(rep.vm, "cwd"));
 	qargs_fini(&args);
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
@@ -361,11 +356,12 @@ static void on_objects(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 	}
 	json_array_foreach(qmp_batch_result(b, 0), i, o)
 	{
-		if (strcmp(str(o, "type"), "child<throttle-group>") != 0 ||
+		if (strcmp(json_text(o, "type"), "child<throttle-group>") != 0 ||
 		    r->group_count == GROUPS_MAX ||
-		    strlen(str(o, "name")) >= sizeof(r->groups[0]))
+		    strlen(json_text(o, "name")) >= sizeof(r->groups[0]))
 			continue;
-		snprintf(r->groups[r->group_count++], sizeof(r->groups[0]), "%s", str(o, "name"));
+		snprintf(r->groups[r->group_count++], sizeof(r->groups[0]), "%s",
+			 json_text(o, "name"));
 	}
 	ask(q, r);
 }
