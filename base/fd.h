@@ -26,6 +26,13 @@ int fd_is_last(int fd);
  * non-blocking, theirs (pair[1]) blocking, as QEMU expects. */
 int fd_socketpair(int pair[2], struct err *e);
 
+/* Writes all of data to fd, which blocks. 0, or -1 with errno. */
+int fd_write_all(int fd, const void *data, size_t len);
+
+/* A connection to the unix socket at path, non-blocking and close-on-exec; the caller's. -1 with
+ * errno: also EAGAIN, when its queue is full, and ENAMETOOLONG. */
+int fd_connect_unix(const char *path);
+
 /* Who made the socket that fd, of a connected pair of unix sockets, has at its other end: of an
  * accepted connection who has connected, of one that we made who listens (SO_PEERCRED). pid is 0
  * when it is of another namespace. uid and pid: what is not asked for is NULL. 0, or -1 with

@@ -256,23 +256,6 @@ static void carry(struct visit *n, struct hold *h, struct stream *stream, int fd
 	LIST_INSERT_HEAD(&n->carried, c, link);
 }
 
-/* A connection to the daemon (non-blocking), or -1 with errno. */
-static int connect_to(const char *path)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
-
-	if (fd < 0)
-		return -1;
-	strcpy(sun.sun_path, path);
-	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0)
-		return fd;
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
 /* Finds the daemon that answers: its connection to *fd, or -1 there when its backlog is
  * full; the path to *path. Non-zero when there is none, with *e. */
 static int find_daemon(int *fd, const char **path, struct err *e)
@@ -282,7 +265,7 @@ static int find_daemon(int *fd, const char **path, struct err *e)
 
 	for (size_t i = 0; i < sizeof(daemons) / sizeof(daemons[0]); i++) {
 		*path = daemons[i];
-		*fd = connect_to(*path);
+		*fd = fd_connect_unix(*path);
 		if (*fd >= 0 || errno == EAGAIN)
 			return 0;
 		if (errno != ENOENT && !seen) {

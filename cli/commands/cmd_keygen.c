@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "base/fd.h"
 #include "cli/common/options.h"
 #include "cli/common/usage.h"
 
@@ -63,23 +64,6 @@ static int make_line(char *line, size_t size, const char *identity, struct err *
 	return 0;
 }
 
-static int write_all(int fd, const char *text)
-{
-	size_t len = strlen(text);
-
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int write_file(const char *file, const char *line, struct err *e)
 {
 	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -93,7 +77,7 @@ static int write_file(const char *file, const char *line, struct err *e)
 		return err_set(e, ERR_SYSTEM, "%s cannot be made: %s%s", file, strerror(errno),
 			       errno == ENOENT ? " (make its folder first)" : "");
 	/* The umask may take rights from the owner, too. */
-	if (fchmod(fd, 0600) < 0 || write_all(fd, line) < 0 || fsync(fd) < 0) {
+	if (fchmod(fd, 0600) < 0 || fd_write_all(fd, line, strlen(line)) < 0 || fsync(fd) < 0) {
 		err_set_sys(e, errno, "%s cannot be written", file);
 		close(fd);
 		unlink(file);
@@ -139,7 +123,7 @@ int cmd_keygen(int argc, char **argv)
 	if (file) {
 		rc = write_file(file, line, &e);
 	} else {
-		rc = write_all(STDOUT_FILENO, line) < 0
+		rc = fd_write_all(STDOUT_FILENO, line, strlen(line)) < 0
 			 ? err_set_sys(&e, errno, "standard output cannot be written")
 			 : 0;
 	}

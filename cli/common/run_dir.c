@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/fd.h"
 
 int run_dir_find(const char *given, char *buf, size_t size, struct err *e)
 {
@@ -89,18 +89,12 @@ int run_dir_let_pass(const char *run_dir, struct err *e)
 /* Whether path is a socket whose owner has gone. */
 static int is_stale(const char *path)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd, stale;
+	int fd = fd_connect_unix(path);
 
-	if (strlen(path) >= sizeof(sun.sun_path))
-		return 0;
-	memcpy(sun.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return 0;
-	stale = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 && errno == ECONNREFUSED;
+		return errno == ECONNREFUSED;
 	close(fd);
-	return stale;
+	return 0;
 }
 
 int run_dir_jobs(const char *run_dir, int to_make, char *buf, size_t size, struct err *e)

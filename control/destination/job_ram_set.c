@@ -60,8 +60,8 @@ void job_ram_prepare(struct job *j, const json_t *there)
 
 	/* A channel of its own for urgent pages where both have it; beside multifd the order
 	 * of so many channels is nothing to build on. */
-	j->ram.preempt =
-	    j->ram.preempt && j->ram.postcopy && !j->ram.multifd && capabilities_know(there, "postcopy-preempt");
+	j->ram.preempt = j->ram.preempt && j->ram.postcopy && !j->ram.multifd &&
+			 capabilities_know(there, "postcopy-preempt");
 	set(list, there, "events", true);
 	set(list, there, "return-path", true);
 	set(list, there, "pause-before-switchover", true);

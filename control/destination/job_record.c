@@ -277,18 +277,16 @@ static bool has_heir(const json_t *record)
 {
 	const json_t *twin = json_object_get(record, "twin");
 	json_int_t pid = json_integer_value(json_object_get(twin, "pid"));
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = fd_connect_unix(json_text(record, "qmp"));
 	pid_t listens;
 	bool has;
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", json_text(record, "qmp"));
-	/* Full: it listens, and does not accept at the moment. */
-	has = fd < 0 || (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0
-			     ? fd_peer(fd, NULL, &listens) == 0 && listens == pid
-			     : errno == EAGAIN);
-	if (fd >= 0)
-		close(fd);
+	if (fd <
+	    0) /* Full: it listens, and does not accept at the moment. No descriptor: who knows? */
+		return errno == EAGAIN || errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		       errno == ENOBUFS;
+	has = fd_peer(fd, NULL, &listens) == 0 && listens == pid;
+	close(fd);
 	return has;
 }
 
@@ -355,8 +353,7 @@ bool job_record_may_drop(const json_t *record, struct err *e)
  * that user has linked there. */
 static void kill_listener(const char *path, const char *dir_path)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = fd_connect_unix(path);
 	uint64_t until_ms = clock_ms() + KILL_MS;
 	unsigned long long when;
 	struct stat dir;
@@ -365,9 +362,8 @@ static void kill_listener(const char *path, const char *dir_path)
 
 	if (fd < 0)
 		return;
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", path);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && fd_peer(fd, &uid, &pid) == 0 &&
-	    pid > 1 && stat(dir_path, &dir) == 0 && dir.st_uid == uid) {
+	if (fd_peer(fd, &uid, &pid) == 0 && pid > 1 && stat(dir_path, &dir) == 0 &&
+	    dir.st_uid == uid) {
 		when = process_started(pid);
 		kill(pid, SIGKILL);
 		while (when && process_started(pid) == when && clock_ms() < until_ms)

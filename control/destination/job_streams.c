@@ -155,11 +155,9 @@ static void on_relay_end(void *ctx, struct relay *r, enum code code, const char 
 
 static int connect_nbd(const struct job *j, struct err *e)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = fd_connect_unix(j->nbd.path);
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.*s", ADDR_UNIX_MAX, j->nbd.path);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT)
 		err_set(e, ERR_SYSTEM,
@@ -168,7 +166,6 @@ static int connect_nbd(const struct job *j, struct err *e)
 			j->nbd.dir);
 	else
 		err_set_sys(e, errno, "the destination QEMU's NBD server does not answer");
-	fd_close(&fd);
 	return -1;
 }
 

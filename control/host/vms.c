@@ -89,20 +89,12 @@ void vms_add(struct vms *v, struct proc *p, const char *dir)
 /* Whether somebody listens on path. */
 static int answers(const char *path)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r;
+	int fd = fd_connect_unix(path);
 
-	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path)) {
-		if (fd >= 0)
-			close(fd);
-		return 1; /* when in doubt, it lives */
-	}
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	r = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 ||
-	    (errno != ECONNREFUSED && errno != ENOENT);
+	if (fd < 0)
+		return errno != ECONNREFUSED && errno != ENOENT; /* when in doubt, it lives */
 	close(fd);
-	return r;
+	return 1;
 }
 
 int vms_record(const char *dir, const char *name, pid_t pid, struct err *e)

@@ -605,25 +605,21 @@ static int use_fd(struct qmp *q, int fd)
 static void on_connect(evutil_socket_t unused, short what, void *arg)
 {
 	struct qmp *q = arg;
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	struct err e = ERR_INIT;
 	int fd;
 
 	(void)unused;
 	(void)what;
-	strncpy(sa.sun_path, q->path, sizeof(sa.sun_path) - 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		err_set_sys(&e, errno, "QMP socket %s", q->path);
-	} else if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
+	fd = fd_connect_unix(q->path);
+	if (fd >= 0) {
 		if (use_fd(q, fd) == 0)
 			return;
 		err_set_sys(&e, ENOMEM, "QMP socket %s", q->path);
+		close(fd);
 	} else if (errno == EAGAIN || errno == EINTR) {
 		/* Its queue is full: somebody is connected, and others wait. */
 		struct timeval tv = {0, QMP_RETRY_MS * 1000};
 
-		close(fd);
 		event_add(q->retry, &tv);
 		return;
 	} else {
@@ -643,7 +639,6 @@ static void on_connect(evutil_socket_t unused, short what, void *arg)
 				"QMP socket %s: there is no such file; start QEMU with -qmp "
 				"unix:%s,server=on,wait=off",
 				q->path, q->path);
-		close(fd);
 	}
 	q->depth++;
 	end(q, &e);

@@ -174,7 +174,7 @@ void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m))
 	struct qmp_batch *b;
 
 	m->ram.preempt = c->postcopy && !c->multifd &&
-		     capabilities_know(m->report.capabilities, "postcopy-preempt");
+			 capabilities_know(m->report.capabilities, "postcopy-preempt");
 	if (!c->multifd && !c->xbzrle && !c->auto_converge && !c->postcopy) {
 		then(m);
 		return;

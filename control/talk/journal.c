@@ -142,21 +142,6 @@ int journal_prepare(const char *given, char *buf, size_t size, struct err *e)
 	return make_dir(sub, e);
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int sync_dir(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
@@ -174,7 +159,7 @@ static int replace_file(const char *dir, const char *path, const char *tmp, cons
 {
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	if (fd < 0 || write_all(fd, text, strlen(text)) < 0 || fsync(fd) < 0 ||
+	if (fd < 0 || fd_write_all(fd, text, strlen(text)) < 0 || fsync(fd) < 0 ||
 	    rename(tmp, path) < 0 || sync_dir(dir) < 0) {
 		err_set_sys(e, errno, "the journal %s cannot be written", path);
 		if (fd >= 0)
