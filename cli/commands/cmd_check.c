@@ -7,6 +7,7 @@
 #include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/commands/migrate_options.h"
+#include "cli/common/json_line.h"
 #include "cli/common/options.h"
 #include "cli/common/usage.h"
 #include "control/check.h"
@@ -53,8 +54,9 @@ static int take_measure(struct run *r, const char *value, struct err *e)
 	return 0;
 }
 
-static int take_option(struct run *r, int c, const char *value, struct err *e)
+static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
+	struct run *r = ctx;
 	switch (c) {
 	case OPTION_JSON:
 		r->json = 1;
@@ -86,16 +88,11 @@ static int parse(struct run *r, int argc, char **argv)
 			    .longs = options,
 			    .apart = migrate_options_apart};
 	struct err e = ERR_INIT;
-	int c;
+	int status;
 
-	while ((c = options_next(&o)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			return EXIT_USAGE;
-		if (c == 'h')
-			return usage_help(help);
-		if (take_option(r, c, optarg, &e) < 0)
-			return usage_fail("check", &e);
-	}
+	status = options_take(&o, help, take_option, r);
+	if (status >= 0)
+		return status;
 	if (migrate_options_end(&r->config, &o, &e) < 0)
 		return usage_fail("check", &e);
 	return -1;
@@ -103,15 +100,8 @@ static int parse(struct run *r, int argc, char **argv)
 
 static void print_json(json_t *o, const char *event)
 {
-	char *text;
-
-	if (!o)
-		o = json_object();
 	json_object_set_new(o, "event", json_string(event));
-	text = json_dumps(o, JSON_COMPACT);
-	printf("%s\n", text ? text : "{}");
-	free(text);
-	json_decref(o);
+	json_line_take(o);
 }
 
 static void on_finding(void *ctx, const struct check_finding *f)

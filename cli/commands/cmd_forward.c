@@ -51,8 +51,9 @@ struct run {
 	struct err why; /* why it ended before it was ready */
 };
 
-static int take_option(struct run *r, int c, const char *value, struct err *e)
+static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
+	struct run *r = ctx;
 	int rc;
 
 	switch (c) {
@@ -87,16 +88,11 @@ static int parse(struct run *r, int argc, char **argv)
 	struct options o = {
 	    .command = "forward", .argc = argc, .argv = argv, .shorts = ":L:h", .longs = options};
 	struct err e = ERR_INIT;
-	int c;
+	int status;
 
-	while ((c = options_next(&o)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			return EXIT_USAGE;
-		if (c == 'h')
-			return usage_help(help);
-		if (take_option(r, c, optarg, &e) < 0)
-			return usage_fail("forward", &e);
-	}
+	status = options_take(&o, help, take_option, r);
+	if (status >= 0)
+		return status;
 	if (optind == argc)
 		return usage_error("forward", "DEST is missing");
 	if (argc - optind > 1)

@@ -8,6 +8,7 @@
 #include "cli/commands/api_client.h"
 #include "cli/commands/jobs.h"
 #include "cli/commands/progress.h"
+#include "cli/common/json_line.h"
 #include "cli/common/options.h"
 #include "control/source.h"
 
@@ -49,6 +50,16 @@ struct words {
 	const char *job;
 };
 
+static int take_option(void *ctx, int c, const char *value, struct err *e)
+{
+	struct words *w = ctx;
+
+	if (c != OPTION_WATCH)
+		return jobs_options_take(&w->o, c, value, e);
+	w->watch = 1;
+	return 0;
+}
+
 /* -1 to go on, else the exit status. */
 static int parse(struct words *w, const char *command, const char *help, int may_watch, int argc,
 		 char **argv)
@@ -56,25 +67,17 @@ static int parse(struct words *w, const char *command, const char *help, int may
 	static const struct option with[] = {
 	    {"watch", no_argument, NULL, OPTION_WATCH}, JOBS_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 	static const struct option without[] = {JOBS_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-	struct err e = ERR_INIT;
 	struct options o = {.command = command,
 			    .argc = argc,
 			    .argv = argv,
 			    .shorts = ":h",
 			    .longs = may_watch ? with : without,
 			    .apart = jobs_options_apart};
-	int c;
+	int status;
 
-	while ((c = options_next(&o)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			return EXIT_USAGE;
-		if (c == 'h')
-			return usage_help(help);
-		if (c == OPTION_WATCH)
-			w->watch = 1;
-		else if (jobs_options_take(&w->o, c, optarg, &e) < 0)
-			return usage_fail(command, &e);
-	}
+	status = options_take(&o, help, take_option, w);
+	if (status >= 0)
+		return status;
 	if (optind < argc)
 		w->job = argv[optind++];
 	if (optind < argc)
@@ -104,7 +107,7 @@ int cmd_jobs(int argc, char **argv)
 		for (size_t i = 0; i < jobs.count; i++)
 			json_array_append(list, jobs.at[i].task);
 		list = json_pack("{s:o}", "tasks", list);
-		jobs_print_json(list);
+		json_line(list);
 		json_decref(list);
 	} else {
 		printf("%-12s  %-16s  %-10s %-10s %4s  %s\n", "JOB", "VM", "STATUS", "PHASE",
@@ -200,7 +203,7 @@ static int on_event(void *ctx, json_t *event)
 	if (w->quiet)
 		return 0;
 	if (w->json) {
-		jobs_print_json(event);
+		json_line(event);
 	} else if (strcmp(what, "progress") == 0) {
 		migrate_json_read_progress(&p, event);
 		progress_tick(&w->progress, &p);
@@ -294,7 +297,7 @@ int cmd_status(int argc, char **argv)
 	} else {
 		status = EXIT_SUCCESS;
 		if (w.o.json)
-			jobs_print_json(job->task);
+			json_line(job->task);
 		else
 			print_task(job->task);
 	}
@@ -319,7 +322,7 @@ static int cancel(const struct job_seen *job, int json)
 		status = usage_fail("cancel", &e);
 	} else {
 		if (json)
-			jobs_print_json(w.last);
+			json_line(w.last);
 		if (strcmp(jobs_text(w.last, "code"), "cancelled") != 0)
 			status = status_of(w.last) == EXIT_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILURE;
 		if (status != EXIT_SUCCESS && !json) {

@@ -57,8 +57,9 @@ struct run {
 	struct err err;
 };
 
-static int take_option(struct run *r, int c, const char *value, struct err *e)
+static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
+	struct run *r = ctx;
 	switch (c) {
 	case OPTION_JSON:
 		r->json = 1;
@@ -95,16 +96,11 @@ static int parse(struct run *r, int argc, char **argv)
 			    .longs = options,
 			    .apart = migrate_options_apart};
 	struct err e = ERR_INIT;
-	int c;
+	int status;
 
-	while ((c = options_next(&o)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			return EXIT_USAGE;
-		if (c == 'h')
-			return usage_help(help);
-		if (take_option(r, c, optarg, &e) < 0)
-			return usage_fail("migrate", &e);
-	}
+	status = options_take(&o, help, take_option, r);
+	if (status >= 0)
+		return status;
 	if (migrate_options_end(&r->config, &o, &e) < 0)
 		return usage_fail("migrate", &e);
 	return -1;

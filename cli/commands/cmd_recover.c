@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/common/json_line.h"
 #include "cli/common/options.h"
 #include "cli/common/usage.h"
 #include "control/source.h"
@@ -65,24 +66,13 @@ struct run {
 	unsigned settled, left, held, lost;
 };
 
-static void print_json(json_t *o)
-{
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-	if (text) {
-		puts(text);
-		fflush(stdout);
-	}
-	free(text);
-	json_decref(o);
-}
-
 static void on_note(void *ctx, const char *job, const char *text)
 {
 	struct run *r = ctx;
 
 	if (r->json)
-		print_json(json_pack("{s:s,s:s,s:s}", "event", "note", "job", job, "text", text));
+		json_line_take(
+		    json_pack("{s:s,s:s,s:s}", "event", "note", "job", job, "text", text));
 	else
 		printf("job %.8s: %s\n", job, text);
 }
@@ -94,8 +84,8 @@ static void on_result(void *ctx, const char *job, enum recover_outcome o, const 
 	r->held += o == RECOVER_HELD;
 	r->lost += o == RECOVER_LOST;
 	if (r->json)
-		print_json(json_pack("{s:s,s:s,s:s,s:s}", "event", "result", "job", job, "outcome",
-				     recover_outcome_name(o), "text", text));
+		json_line_take(json_pack("{s:s,s:s,s:s,s:s}", "event", "result", "job", job,
+					 "outcome", recover_outcome_name(o), "text", text));
 	else
 		printf("job %.8s: %s: %s\n", job,
 		       o == RECOVER_WAITS  ? "still unfinished"
@@ -115,8 +105,9 @@ static void on_end(void *ctx, unsigned settled, unsigned left)
 
 static const struct recover_ops ops = {on_note, on_result, on_end};
 
-static int take_option(struct run *r, int c, const char *value, struct err *e)
+static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
+	struct run *r = ctx;
 	switch (c) {
 	case OPTION_RUN_HERE:
 		r->decision = MIGRATE_DECIDE_RUN_HERE;
@@ -153,17 +144,11 @@ static int parse(struct run *r, int argc, char **argv)
 			    .shorts = ":h",
 			    .longs = options,
 			    .apart = apart};
-	struct err e = ERR_INIT;
-	int c;
+	int status;
 
-	while ((c = options_next(&o)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			return EXIT_USAGE;
-		if (c == 'h')
-			return usage_help(help);
-		if (take_option(r, c, optarg, &e) < 0)
-			return usage_fail("recover", &e);
-	}
+	status = options_take(&o, help, take_option, r);
+	if (status >= 0)
+		return status;
 	if (argc - optind > 1)
 		return usage_error("recover", "one JOB, not also \"%s\"", argv[optind + 1]);
 	r->job = argv[optind];
@@ -177,8 +162,8 @@ static int parse(struct run *r, int argc, char **argv)
 static void say_end(const struct run *r)
 {
 	if (r->json)
-		print_json(json_pack("{s:s,s:i,s:i}", "event", "end", "settled", (int)r->settled,
-				     "left", (int)r->left));
+		json_line_take(json_pack("{s:s,s:i,s:i}", "event", "end", "settled",
+					 (int)r->settled, "left", (int)r->left));
 	else if (!r->settled && !r->left && !r->held)
 		puts("nothing is unfinished here");
 }

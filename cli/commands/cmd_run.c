@@ -137,8 +137,9 @@ static void over(struct run *r, int status)
 	event_base_loopbreak(r->base);
 }
 
-static int take_option(struct run *r, int c, const char *value, struct err *e)
+static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
+	struct run *r = ctx;
 	int rc;
 
 	switch (c) {
@@ -229,16 +230,11 @@ static int parse(struct run *r, int argc, char **argv)
 			    .longs = options,
 			    .rest = "COMMAND"};
 	struct err e = ERR_INIT;
-	int c, dashes;
+	int status, dashes;
 
-	while ((c = options_next(&o)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			return EXIT_USAGE;
-		if (c == 'h')
-			return usage_help(help);
-		if (take_option(r, c, optarg, &e) < 0)
-			return usage_fail("run", &e);
-	}
+	status = options_take(&o, help, take_option, r);
+	if (status >= 0)
+		return status;
 	/* What stood before it was moved behind it. */
 	dashes = strcmp(argv[optind - 1], "--") == 0;
 	if (optind == argc)

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/commands/api_client.h"
 #include "cli/commands/jobs.h"
+#include "cli/common/json_line.h"
 #include "cli/common/options.h"
 #include "control/wish.h"
 
@@ -97,7 +98,7 @@ static int change(const struct jobs_options *o, const char *id, json_t *patch)
 		status = usage_fail("set", &e);
 	} else {
 		if (o->json)
-			jobs_print_json(answer);
+			json_line(answer);
 		json_decref(answer);
 	}
 	jobs_fini(&jobs);

@@ -46,15 +46,6 @@ json_int_t jobs_number(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
-void jobs_print_json(const json_t *v)
-{
-	char *text = json_dumps(v, JSON_COMPACT);
-
-	puts(text ? text : "null");
-	fflush(stdout);
-	free(text);
-}
-
 static int add(struct jobs *j, const char *socket, struct err *e)
 {
 	json_t *answer, *task;

@@ -62,7 +62,4 @@ const struct job_seen *jobs_find(const struct jobs *j, const char *id, struct er
 const char *jobs_text(const json_t *task, const char *key);
 json_int_t jobs_number(const json_t *o, const char *key);
 
-/* v on one line of standard output. */
-void jobs_print_json(const json_t *v);
-
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "cli/common/json_line.h"
 #include "control/source.h"
 
 enum { PLAIN_EVERY = 5 /* seconds, where there is no terminal */ };
@@ -37,24 +38,11 @@ void progress_clear(struct progress *p)
 	p->drawn = 0;
 }
 
-/* One object on one line of standard output, at once. */
-static void print_json(json_t *o)
-{
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-	if (text) {
-		puts(text);
-		fflush(stdout);
-	}
-	free(text);
-	json_decref(o);
-}
-
 void progress_phase(struct progress *p, const char *phase)
 {
 	snprintf(p->phase, sizeof(p->phase), "%s", phase);
 	if (p->json && !would_wait(p))
-		print_json(migrate_json_phase(phase));
+		json_line_take(migrate_json_phase(phase));
 }
 
 void progress_note(struct progress *p, const char *text)
@@ -62,7 +50,7 @@ void progress_note(struct progress *p, const char *text)
 	if (would_wait(p))
 		return;
 	if (p->json) {
-		print_json(migrate_json_note(text));
+		json_line_take(migrate_json_note(text));
 		return;
 	}
 	progress_clear(p);
@@ -108,7 +96,7 @@ void progress_tick(struct progress *p, const struct migrate_progress *m)
 	if (would_wait(p))
 		return;
 	if (p->json) {
-		print_json(migrate_json_progress(m));
+		json_line_take(migrate_json_progress(m));
 		return;
 	}
 	line(m, text, sizeof(text));
@@ -133,7 +121,7 @@ void progress_end(struct progress *p, const struct migrate_result *r)
 
 	progress_clear(p);
 	if (p->json) {
-		print_json(migrate_json_end(r));
+		json_line_take(migrate_json_end(r));
 		return;
 	}
 	if (err_is_set(&r->err))

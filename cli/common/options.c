@@ -176,3 +176,20 @@ const char *options_given(const struct options *o, const char *name)
 
 	return i < 0 ? NULL : o->given[i];
 }
+
+int options_take(struct options *o, const char *help,
+		 int (*take)(void *ctx, int c, const char *value, struct err *e), void *ctx)
+{
+	struct err e = ERR_INIT;
+	int c;
+
+	while ((c = options_next(o)) != OPTIONS_END) {
+		if (c == OPTIONS_WRONG)
+			return EXIT_USAGE;
+		if (c == 'h')
+			return usage_help(help);
+		if (take(ctx, c, optarg, &e) < 0)
+			return usage_fail(o->command, &e);
+	}
+	return -1;
+}

@@ -10,6 +10,8 @@
 
 #include <getopt.h>
 
+#include "base/err.h"
+
 enum { OPTIONS_MAX = 64 };
 
 enum {
@@ -36,6 +38,11 @@ struct options {
 /* The next one: what getopt_long returns, with its value in optarg; OPTIONS_END or OPTIONS_WRONG.
  */
 int options_next(struct options *o);
+
+/* All of them: help is printed at -h (--help), take has each other one, with its value; ERR_USAGE
+ * from it is told. -1 to go on, else the exit status. */
+int options_take(struct options *o, const char *help,
+		 int (*take)(void *ctx, int c, const char *value, struct err *e), void *ctx);
 
 /* The value of the option with that name; "" if it takes none, NULL if it was not given. */
 const char *options_given(const struct options *o, const char *name);
