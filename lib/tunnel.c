@@ -71,17 +71,6 @@ static void on_ready(void *ctx, struct session *s)
 	loop_post(t->loop, deliver_ready, t, strdup(session_peer(s)), NULL, false);
 }
 
-static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
-		    const char *target)
-{
-	struct log_ctx about = {.peer = session_peer(s), .stream = stream_id(stream)};
-
-	(void)ctx;
-	(void)class;
-	log_warn(&about, "refused: %s: a tunnel takes no streams from the far adit", target);
-	stream_refuse(stream, CODE_REFUSED, "a tunnel takes no streams from the far adit");
-}
-
 static void on_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct adit_tunnel *t = ctx;
@@ -98,7 +87,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 	loop_live(t->loop, -1);
 }
 
-static const struct session_ops ops = {on_ready, on_open, on_end};
+static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_end};
 
 struct request {
 	struct adit_tunnel *tunnel;

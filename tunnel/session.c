@@ -54,11 +54,14 @@ static void on_link_open(void *ctx, struct stream *stream, enum stream_class cla
 			 const char *target)
 {
 	struct session *s = ctx;
+	struct log_ctx about = {.peer = s->peer, .stream = stream_id(stream)};
 
-	if (s->ops && s->ops->on_open)
+	if (s->ops && s->ops->on_open) {
 		s->ops->on_open(s->ctx, s, stream, class, target);
-	else
-		stream_refuse(stream, CODE_REFUSED, "this side takes no streams");
+		return;
+	}
+	log_warn(&about, "refused: %s: this side takes no streams", target);
+	stream_refuse(stream, CODE_REFUSED, "this side takes no streams");
 }
 
 static void on_link_end(void *ctx, const struct err *why)

@@ -37,7 +37,7 @@ struct session_ops {
 	 * hands over sessions that are ready). */
 	void (*on_ready)(void *ctx, struct session *s);
 	/* The peer opened a stream: answer with stream_accept or stream_refuse
-	 * before returning (R3). */
+	 * before returning (R3). NULL: each is refused, and logged. */
 	void (*on_open)(void *ctx, struct session *s, struct stream *stream,
 			enum stream_class class, const char *target);
 	/* The session is over: why->code ERR_NONE when the peer closed it in an

@@ -181,22 +181,8 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 }
 
 /* The far adit opens no streams here. */
-static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
-		    const char *target)
-{
-	const struct tunnel *t = ctx;
-	struct log_ctx about = {.peer = session_peer(s), .stream = stream_id(stream)};
-	char reason[80];
-
-	(void)class;
-	snprintf(reason, sizeof(reason), "adit %s takes no streams from the far adit", t->command);
-	log_warn(&about, "refused: %s: %s", target, reason);
-	stream_refuse(stream, CODE_REFUSED, reason);
-}
-
 static const struct session_ops ops = {
     .on_ready = on_ready,
-    .on_open = on_open,
     .on_end = on_end,
 };
 

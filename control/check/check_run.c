@@ -291,16 +291,6 @@ static void on_session_ready(void *ctx, struct session *s)
 		measure(k);
 }
 
-static void on_session_open(void *ctx, struct session *s, struct stream *stream,
-			    enum stream_class class, const char *target)
-{
-	(void)ctx;
-	(void)s;
-	(void)class;
-	(void)target;
-	stream_refuse(stream, CODE_REFUSED, "adit check takes no streams");
-}
-
 static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct check_run *k = ctx;
@@ -316,7 +306,8 @@ static void on_session_end(void *ctx, struct session *s, const struct err *why)
 	measure(k);
 }
 
-static const struct session_ops session_ops = {on_session_ready, on_session_open, on_session_end};
+static const struct session_ops session_ops = {.on_ready = on_session_ready,
+					       .on_end = on_session_end};
 
 static void connect_there(struct check_run *k)
 {

@@ -49,16 +49,6 @@ static void on_session_ready(void *ctx, struct session *s)
 		migrate_phase(m)->session_ready(m);
 }
 
-static void on_session_open(void *ctx, struct session *s, struct stream *stream,
-			    enum stream_class class, const char *target)
-{
-	(void)ctx;
-	(void)s;
-	(void)class;
-	(void)target;
-	stream_refuse(stream, CODE_REFUSED, "adit migrate takes no streams");
-}
-
 static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct migrate *m = ctx;
@@ -72,7 +62,8 @@ static void on_session_end(void *ctx, struct session *s, const struct err *why)
 		migrate_phase(m)->session_ended(m, &e);
 }
 
-static const struct session_ops session_ops = {on_session_ready, on_session_open, on_session_end};
+static const struct session_ops session_ops = {.on_ready = on_session_ready,
+					       .on_end = on_session_end};
 
 int migrate_open_talk(struct migrate *m, struct err *e)
 {
