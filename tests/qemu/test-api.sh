@@ -14,7 +14,7 @@ move_hosts
 adit_serve_launch --api "$T/dst.sock"
 guest='ram=16 rate=800 sectors=1024 diskrate=20'
 for vm in web1 web2; do
-    move_disks "$vm" 64M raw:virtio
+    move_disks "$vm" 128M raw:virtio
     move_vm "$vm" append="$guest"
 done
 api_serve
@@ -32,7 +32,7 @@ expect_equal 'VMs' 'web1 running,web2 running' "$(jq -r '[.vms[] | "\(.name) \(.
 expect_equal 'others' 'serial.sock,zz.sock' "$(jq -r '[.others[].socket | split("/")[-1]] | sort | join(",")' "$T/body.json")"
 rm "$T/vms/zz.sock" "$T/vms/serial.sock"
 api 200 GET '/vms/{name}' web1
-jq -e --argjson size $((64 << 20)) '.memory == 33554432 and .cpus == 1 and .task == null and (.machine | startswith("pc-i440fx")) and
+jq -e --argjson size $((128 << 20)) '.memory == 33554432 and .cpus == 1 and .task == null and (.machine | startswith("pc-i440fx")) and
     (.disks | length == 1 and (.[0] | .node == "disk0" and .target == "dev0" and .size == $size))' "$T/body.json" >/dev/null ||
     fail "GET /vms/web1: $(cat "$T/body.json")"
 api 404 GET '/vms/{name}' web3
