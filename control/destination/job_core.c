@@ -49,6 +49,11 @@ void job_look(struct job *j, uint64_t ms)
 	arm(j->core.ev_look, ms);
 }
 
+void job_no_look(struct job *j)
+{
+	event_del(j->core.ev_look);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
 	struct job *j = ctx;

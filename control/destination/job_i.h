@@ -260,6 +260,7 @@ void job_deadline(struct job *j, uint64_t ms);
 void job_no_deadline(struct job *j);
 /* The phase's `look` follows so much later, unless it has been left. */
 void job_look(struct job *j, uint64_t ms);
+void job_no_look(struct job *j);
 /* The job has failed here: undone, and the source told, where the phase has nothing else. Once it
  * is decided, only logged. */
 void job_fail(struct job *j, const struct err *e);
@@ -334,7 +335,7 @@ int job_record_write(struct job *j, const char *state, struct err *e);
 void job_record_keep(struct job *j, const char *state);
 /* Tries to write what is unsaved in a moment. */
 void job_wait_save(struct job *j);
-/* ev_save's. */
+/* saving.ev's. */
 void job_record_due(evutil_socket_t fd, short what, void *ctx);
 /* The twin has surely gone: the folders of its sockets go, which nobody else needs. */
 void job_record_clean_sockets(const struct service *s, const json_t *record);

@@ -281,10 +281,8 @@ static bool has_heir(const json_t *record)
 	pid_t listens;
 	bool has;
 
-	if (fd <
-	    0) /* Full: it listens, and does not accept at the moment. No descriptor: who knows? */
-		return errno == EAGAIN || errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-		       errno == ENOBUFS;
+	if (fd < 0) /* when in doubt, it lives: its queue is full, or we have no descriptor */
+		return errno != ECONNREFUSED && errno != ENOENT && errno != ENAMETOOLONG;
 	has = fd_peer(fd, NULL, &listens) == 0 && listens == pid;
 	close(fd);
 	return has;

@@ -224,6 +224,7 @@ static void ask_twin(struct job *j)
 		json_decref(status);
 		return;
 	}
+	job_no_look(j); /* that of again(): what is awaited now is an answer */
 	j->qemu.qmp = qmp_connect(j->service->base, j->twin.qmp, 0, &job_qmp_ops, j, &e);
 	if (j->qemu.qmp)
 		qmp_want_oob(j->qemu.qmp);

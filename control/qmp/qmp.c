@@ -615,7 +615,6 @@ static void on_connect(evutil_socket_t unused, short what, void *arg)
 		if (use_fd(q, fd) == 0)
 			return;
 		err_set_sys(&e, ENOMEM, "QMP socket %s", q->path);
-		close(fd);
 	} else if (errno == EAGAIN || errno == EINTR) {
 		/* Its queue is full: somebody is connected, and others wait. */
 		struct timeval tv = {0, QMP_RETRY_MS * 1000};

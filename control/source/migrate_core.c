@@ -128,7 +128,7 @@ static void refuse(struct migrate *m, enum migrate_state state)
 	err_set(&e, ERR_SYSTEM, "a fault of adit's own: there is no way from phase %s to %s",
 		migrate_state_name(m), m->phases[state]->name);
 	log_error(&m->about, "%s", e.text);
-	/* (One that settles has its deadline, which goes on.) */
+	/* (One that settles goes on as it is, by its deadline if it has one.) */
 	if (!migrate_is(m, PHASE_SETTLES))
 		migrate_phase(m)->bad_word(m, &e);
 }

@@ -460,7 +460,7 @@ bool migrate_backlog_holds_postcopy(struct migrate *m);
 
 /* migrate_stall.c */
 void migrate_stall_begin(struct migrate *m);
-/* ev_stall's. */
+/* stall.ev's. */
 void migrate_stall_due(evutil_socket_t fd, short what, void *ctx);
 
 /* migrate_ram.c */

@@ -64,7 +64,7 @@ static void go_on(struct migrate *m)
 			decided ? "a person decided that the VM runs here"
 				: "the job was cut off before the switchover",
 			m->qemu.gone ? ", but its QEMU has gone from here" : "");
-		migrate_fail(m, &e);
+		migrate_return(m, &e);
 	} else {
 		migrate_enter(m, MIGRATE_ASK);
 	}

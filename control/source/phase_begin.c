@@ -186,26 +186,24 @@ static void qemu_ended(struct migrate *m, const struct err *why)
 	}
 }
 
-/* A job of the journal may have been decided long ago. */
-static void bad_word(struct migrate *m, const struct err *why)
+/* A job of the journal may have been decided long ago: until its record is gone by, it is left as
+ * it is, whatever the reason. */
+static void fail(struct migrate *m, const struct err *e)
 {
-	if (*m->found) {
-		m->err = *why;
-		migrate_over(m, MIGRATE_UNKNOWN);
-	} else {
-		migrate_fail(m, why);
+	if (!*m->found) {
+		migrate_return(m, e);
+		return;
 	}
+	m->err = *e;
+	migrate_over(m, MIGRATE_UNKNOWN);
 }
 
 static bool cancel(struct migrate *m)
 {
-	struct err e = ERR_INIT;
+	bool returns = !*m->found;
 
-	if (!*m->found)
-		return migrate_cancel_returns(m);
-	err_set(&e, ERR_CANCELLED, "cancelled");
-	bad_word(m, &e);
-	return false;
+	migrate_cancel_returns(m);
+	return returns;
 }
 
 /* A job that is resumed goes from here to where its record says. */
@@ -217,7 +215,8 @@ const struct phase phase_begin = {
 		 .none = "a QEMU that is busy is waited for (--timeout); for a job of the journal "
 			 "migrate_resume.c sets one"},
     .look = look,
-    .bad_word = bad_word,
+    .fail = fail,
+    .bad_word = fail,
     .qemu_ready = qemu_ready,
     .qemu_ended = qemu_ended,
     .time_up = migrate_time_up,

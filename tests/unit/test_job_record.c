@@ -150,14 +150,15 @@ static void test_job_record_cleans_what_is_listed_only(void **state)
 /* A manager makes the monitor's socket, hands it to QEMU, and ends. */
 static void test_job_record_sees_who_inherited_the_monitor(void **state)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int hold[2], told[2], fd;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX}, odd = sa;
+	int hold[2], told[2], fd, other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	json_t *record;
 	pid_t manager, heir;
 	char c;
 
 	(void)state;
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/qmp.sock", top);
+	snprintf(odd.sun_path, sizeof(odd.sun_path), "%s/odd.sock", top);
 	assert_int_equal(pipe(hold), 0);
 	assert_int_equal(pipe(told), 0);
 	manager = fork();
@@ -186,6 +187,13 @@ static void test_job_record_sees_who_inherited_the_monitor(void **state)
 	json_object_set_new(record, "launched", json_true());
 	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
 	json_object_set_new(record, "launched", json_false());
+	/* What cannot be told by asking is not taken for an end. */
+	assert_return_code(bind(other, (struct sockaddr *)&odd, sizeof(odd)), errno);
+	json_object_set_new(record, "qmp", json_string(odd.sun_path));
+	assert_int_equal(job_record_twin(record), JOB_TWIN_UNKNOWN);
+	json_object_set_new(record, "qmp", json_string(sa.sun_path));
+	close(other);
+	unlink(odd.sun_path);
 	kill(heir, SIGKILL);
 	for (int i = 0; i < 500 && job_record_twin(record) == JOB_TWIN_UNKNOWN; i++)
 		usleep(10000);

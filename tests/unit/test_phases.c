@@ -241,6 +241,18 @@ static void test_source_refuses(void **state)
 	assert_true(s.result.unfinished);
 	migrate_free(m);
 
+	/* or its time is up by then */
+	m = migrate_new(s.base, &c, &ops, &s, &e);
+	assert_non_null(m);
+	snprintf(m->found, sizeof(m->found), "finish");
+	s.ends = 0;
+	migrate_time_up(m);
+	event_base_dispatch(s.base);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.result.outcome, MIGRATE_UNKNOWN);
+	assert_true(s.result.unfinished);
+	migrate_free(m);
+
 	/* an end that is known stays */
 	m = migrate_new(s.base, &c, &ops, &s, &e);
 	assert_non_null(m);
