@@ -61,9 +61,9 @@ done < <(sed -nE 's/^\.Xr (adit[a-z.-]*) ([1-8]).*/\1 \2/p' "$TOP"/docs/man/* | 
 
 say 'keys of adit.conf(5)'
 # conf_keys SERVE|PEER|CLIENT, in the table of the sources; page_keys SECTION, in the page
-conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", $1, .*/\1/p" "$TOP/cli/serve/config.c" | sort; }
+conf_keys() { sed -nE "s/^ *\\{\"([a-z-]+)\", CONFIG_$1, .*/\1/p" "$TOP/cli/serve/config_keys.c" | sort; }
 page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\1/p" "$TOP/docs/man/adit.conf.5" | sort; }
-[ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/serve/config.c'
+[ "$(conf_keys SERVE | wc -l)" -gt 5 ] && [ "$(conf_keys PEER | wc -l)" -gt 5 ] || fail 'no table of keys in cli/serve/config_keys.c'
 differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
 differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
 differ 'adit.conf(5), [client]' "$(conf_keys CLIENT)" "$(page_keys client)"
