@@ -183,13 +183,31 @@ static int vm_name(struct twin_plan *p, const char *value)
 	return p->e->code;
 }
 
+/* Options whose value may name a file of the source host's. */
+static int refuse_files(struct twin_plan *p, const struct qargs_item *it)
+{
+	static const char *const data[] = {"file", "data", NULL};
+	static const char *const smbios[] = {"file", "path", NULL};
+	static const char *const device[] = {"device", NULL};
+	static const char *const splash[] = {"splash", NULL};
+	static const char *const replay[] = {"rr", "rrfile", NULL};
+
+	switch (it->option->rule) {
+	case QARGS_ACCEL:
+		return refuse_if(p, it, device, "it names a file of the source host");
+	case QARGS_BOOT:
+		return refuse_if(p, it, splash, "it reads a file of the source host");
+	case QARGS_SMBIOS:
+		return refuse_if(p, it, smbios, "it reads a file of the source host; " TWIN_ATTACH);
+	case QARGS_ICOUNT:
+		return refuse_if(p, it, replay, "it records to a file of the source host");
+	default: /* -acpitable, -fw_cfg */
+		return refuse_if(p, it, data, "it reads a file of the source host; " TWIN_ATTACH);
+	}
+}
+
 static int take(struct twin_plan *p, const struct qargs_item *it)
 {
-	static const char *const file_keys[] = {"file", "data", NULL};
-	static const char *const smbios_keys[] = {"file", "path", NULL};
-	static const char *const accel_keys[] = {"device", NULL};
-	static const char *const splash_keys[] = {"splash", NULL};
-	static const char *const replay_keys[] = {"rr", "rrfile", NULL};
 	static const char *const usb[] = {"tablet", "mouse", "keyboard", NULL};
 	const struct qargs_option *o = it->option;
 
@@ -198,8 +216,6 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 	switch (o->rule) {
 	case QARGS_GLOBAL:
 		return global(p, it);
-	case QARGS_ACCEL:
-		return refuse_if(p, it, accel_keys, "it names a file of the source host");
 	case QARGS_NAME:
 		return vm_name(p, it->value);
 	case QARGS_KEEP:
@@ -218,8 +234,6 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		return twin_machine(p, it->value);
 	case QARGS_OBJECT:
 		return twin_object(p, it->value);
-	case QARGS_BOOT:
-		return refuse_if(p, it, splash_keys, "it reads a file of the source host");
 	case QARGS_DEVICE:
 		return twin_device(p, it->value);
 	case QARGS_DRIVE:
@@ -239,17 +253,13 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 			strvec_pushf(&p->t->notes,
 				     "-L %s: the destination's own data folder is used", it->value);
 		return 0;
+	case QARGS_ACCEL:
+	case QARGS_BOOT:
 	case QARGS_SMBIOS:
-		return refuse_if(p, it, smbios_keys,
-				 "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_ACPITABLE:
-		return refuse_if(p, it, file_keys,
-				 "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_FW_CFG:
-		return refuse_if(p, it, file_keys,
-				 "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_ICOUNT:
-		return refuse_if(p, it, replay_keys, "it records to a file of the source host");
+		return refuse_files(p, it);
 	case QARGS_NET:
 		return twin_net(p, o->name, it->value);
 	case QARGS_CHARDEV:
