@@ -371,11 +371,6 @@ int main(void)
 	    cmocka_unit_test(test_secret_file_is_one_of_qemus_root),
 	    cmocka_unit_test(test_secret_file_is_one_that_the_kernel_lets_qemu_read),
 	};
-	int r;
 
-	if (!mkdtemp(twin_fixture_images))
-		return 1;
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rmdir(twin_fixture_images);
-	return r;
+	return cmocka_run_group_tests(tests, twin_fixture_set_up, twin_fixture_tear_down);
 }

@@ -5,11 +5,25 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test_twin_fixture.h"
 
 char twin_fixture_images[] = "/tmp/adit-twin-XXXXXX";
+
+int twin_fixture_set_up(void **state)
+{
+	(void)state;
+	return mkdtemp(twin_fixture_images) ? 0 : -1;
+}
+
+int twin_fixture_tear_down(void **state)
+{
+	(void)state;
+	return rmdir(twin_fixture_images);
+}
 
 json_t *disk(const char *name, const char *file, const char *format)
 {

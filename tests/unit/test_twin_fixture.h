@@ -8,8 +8,10 @@
 
 #include "control/twin/twin.h"
 
-/* The folder of images; a test program's main makes and removes it. */
+/* The folder of images. A group of tests makes it with the one, and removes it with the other. */
 extern char twin_fixture_images[];
+int twin_fixture_set_up(void **state);
+int twin_fixture_tear_down(void **state);
 
 #define JOB "0123456789abcdef0123456789abcdef"
 #define DIR "/run/t/vms/vm-01234567"

@@ -134,18 +134,6 @@ static void test_twin_is_renamed(void **state)
 	plan_fini(&p);
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	return mkdtemp(twin_fixture_images) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return rmdir(twin_fixture_images);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,5 +141,5 @@ int main(void)
 	    cmocka_unit_test(test_twin_is_renamed),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, twin_fixture_set_up, twin_fixture_tear_down);
 }

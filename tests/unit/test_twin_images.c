@@ -1,0 +1,251 @@
+/* Which file of the folder of images each disk of the twin's gets, and what else it takes from
+ * there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test_twin_fixture.h"
+
+/* A disk behind a device, as the source's QEMU has it now. */
+static json_t *attached(const char *qdev, const char *node, const char *file, bool removable)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:b,s:b}", "name", node, "qdev", qdev,
+			 "node", node, "file", file, "format", "raw", "size", (json_int_t)1048576,
+			 "read_only", removable, "empty", 0, "removable", removable, "copy",
+			 !removable);
+}
+
+#define NODE(name, file)                                                                           \
+	"-blockdev", "driver=file,node-name=" name "-file,filename=" file, "-blockdev",            \
+	    "driver=raw,node-name=" name ",file=" name "-file"
+
+/* Whatever a source says that its devices have, no disk goes into another one's image. */
+static void test_twin_gives_each_disk_its_own_image(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.disks = json_pack("[o,o]", attached("dev0", "a", "/src/a.raw", false),
+			    attached("dev1", "b", "/src/b.raw", false));
+	assert_int_equal(plan(&p, NODE("a", "/src/a.raw"), NODE("b", "/src/b.raw"), "-device",
+			      "scsi-hd,drive=a,id=dev0", "-device", "scsi-hd,drive=b,id=dev1"),
+			 0);
+	assert_int_equal(p.t.image_count, 2);
+	plan_fini(&p);
+
+	/* the devices have changed their disks */
+	p.disks = json_pack("[o,o]", attached("dev1", "a", "/src/a.raw", false),
+			    attached("dev0", "b", "/src/b.raw", false));
+	assert_int_not_equal(plan(&p, NODE("a", "/src/a.raw"), NODE("b", "/src/b.raw"), "-device",
+				  "scsi-hd,drive=a,id=dev0", "-device", "scsi-hd,drive=b,id=dev1"),
+			     0);
+	assert_non_null(strstr(p.e.text, "dev0 has another image"));
+	plan_fini(&p);
+
+	/* a disk that no option stands for */
+	p.disks = json_pack("[o,o]", attached("dev0", "a", "/src/a.raw", false),
+			    attached("dev1", "b", "/src/b.raw", false));
+	assert_int_not_equal(
+	    plan(&p, NODE("a", "/src/a.raw"), "-device", "scsi-hd,drive=a,id=dev0"), 0);
+	assert_non_null(strstr(p.e.text, "b.raw"));
+	plan_fini(&p);
+
+	/* two nodes over one file */
+	p.disks = json_pack("[o,o]", attached("dev0", "a", "/src/a.raw", false),
+			    attached("dev1", "b", "/src/a.raw", false));
+	assert_int_not_equal(plan(&p, NODE("a", "/src/a.raw"), NODE("b", "/src/a.raw"), "-device",
+				  "scsi-hd,drive=a,id=dev0", "-device", "scsi-hd,drive=b,id=dev1"),
+			     0);
+	assert_non_null(strstr(p.e.text, "no image of its own"));
+	plan_fini(&p);
+}
+
+/* A drive has the medium that it has now, by an option that QEMU reads. */
+static void test_twin_follows_media(void **state)
+{
+	struct plan p = {0};
+	char want[300];
+
+	(void)state;
+	p.no_nodes = true;
+	p.disks = json_pack("[o]", attached("cd", "#block1", "/src/two.iso", true));
+	assert_int_equal(plan(&p, NODE("cd0", "/src/one.iso"), "-device", "ide-cd,drive=cd0,id=cd"),
+			 0);
+	snprintf(want, sizeof(want), "\"filename\":\"%s/two.iso\"", twin_fixture_images);
+	assert_non_null(strstr(p.t.argv.at[2], want));
+	plan_fini(&p);
+	/* QEMU takes no word on an image where a drive has none */
+	p.disks = json_pack("[{s:s,s:s,s:i,s:b,s:b,s:b,s:b}]", "name", "cd0", "device", "cd0",
+			    "size", 0, "read_only", 0, "empty", 1, "removable", 1, "copy", 0);
+	assert_int_equal(plan(&p, "-drive",
+			      "file=/src/one.iso,format=raw,if=none,id=cd0,media=cdrom,readonly=on,"
+			      "cache=none,cache.direct=on,discard=unmap,node-name=n,aio=io_uring,"
+			      "auto-read-only=on,detect-zeroes=on,bps=1000000,rerror=stop",
+			      "-device", "ide-cd,drive=cd0"),
+			 0);
+	assert_string_equal(value(&p, "-drive", 0),
+			    "if=none,id=cd0,media=cdrom,readonly=on,aio=io_uring,detect-zeroes=on,"
+			    "bps=1000000,rerror=stop");
+	plan_fini(&p);
+}
+
+/* The image that an option was given lies in the folder, and nothing names the source's. */
+static void check_image(struct plan *p, size_t i, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", twin_fixture_images, name);
+	assert_true(p->t.image_count > i);
+	assert_string_equal(p->t.images[i].path, path);
+	for (size_t k = 0; k < p->t.argv.count; k++)
+		assert_null(strstr(p->t.argv.at[k], "/src/"));
+}
+
+static void test_twin_puts_images_into_the_folder(void **state)
+{
+	struct plan p = {0};
+	const char *nested = "{\"driver\":\"copy-on-read\",\"node-name\":\"top\",\"file\":"
+			     "{\"driver\":\"qcow2\",\"backing\":\"base\",\"file\":{\"driver\":"
+			     "\"file\",\"filename\":\"/src/deep/x.qcow2\"}}}";
+
+	(void)state;
+	p.disks = json_pack("[o]", disk("d", "/src/../etc/../src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/../etc/../src/x.raw,id=d"), 0);
+	check_image(&p, 0, "x.raw");
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "driver=file,filename=/src/x.raw,if=none,id=d"), 0);
+	check_image(&p, 0, "x.raw");
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/a,b=c.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "id=d,file=/src/a,,b=c.raw,serial=1,,2"), 0);
+	check_image(&p, 0, "a,b=c.raw");
+	assert_non_null(strstr(value(&p, "-drive", 0), "/a,,b=c.raw,serial=1,,2"));
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("top", "/src/deep/x.qcow2", "qcow2"));
+	assert_int_equal(plan(&p, "-blockdev", nested), 0);
+	check_image(&p, 0, "x.qcow2");
+	assert_non_null(strstr(value(&p, "-blockdev", 0), "\"backing\":null"));
+	plan_fini(&p);
+
+	p.cwd = "/src"; /* a relative name */
+	p.disks = json_pack("[o]", disk("d", "x.raw", "raw"));
+	assert_int_equal(plan(&p, "-hda", "x.raw"), 0);
+	check_image(&p, 0, "x.raw");
+	assert_non_null(strstr(value(&p, "-drive", 0), "media=disk"));
+	assert_non_null(strstr(value(&p, "-drive", 0), "format=raw"));
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "/src/x.raw"), 0); /* a bare name is -hda's */
+	check_image(&p, 0, "x.raw");
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/x\ny.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/x\ny.raw,id=d"), ERR_REFUSED);
+	assert_null(strchr(p.e.text, '\n'));
+	plan_fini(&p);
+
+	p.disks = json_pack("[o]", disk("d", "/src/..", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/..,id=d"), ERR_REFUSED);
+	plan_fini(&p);
+}
+
+static void test_twin_tells_images_of_one_name_apart(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	p.disks =
+	    json_pack("[oo]", disk("d0", "/src/a/x.raw", "raw"), disk("d1", "/src/b/x.raw", "raw"));
+	assert_int_equal(
+	    plan(&p, "-drive", "file=/src/a/x.raw,id=d0", "-drive", "file=/src/b/x.raw,id=d1"), 0);
+	check_image(&p, 0, "x.raw");
+	check_image(&p, 1, "d1-x.raw");
+	assert_non_null(strstr(value(&p, "-drive", 1), "/d1-x.raw"));
+	plan_fini(&p);
+
+	/* the name that would tell them apart is another's */
+	p.disks = json_pack("[ooo]", disk("d0", "/src/a/d2-x.raw", "raw"),
+			    disk("d1", "/src/b/x.raw", "raw"), disk("d2", "/src/c/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive", "file=/src/a/d2-x.raw,id=d0", "-drive",
+			      "file=/src/b/x.raw,id=d1", "-drive", "file=/src/c/x.raw,id=d2"),
+			 ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "d2-x.raw"));
+	plan_fini(&p);
+
+	p.disks = json_pack("[ooo]", disk("n", "/src/a/x.raw", "raw"),
+			    disk("n", "/src/b/x.raw", "raw"), disk("n", "/src/c/x.raw", "raw"));
+	assert_int_equal(
+	    plan(&p, "-hda", "/src/a/x.raw", "-hdb", "/src/b/x.raw", "-hdc", "/src/c/x.raw"),
+	    ERR_REFUSED);
+	plan_fini(&p);
+}
+
+static void test_twin_needs_a_folder_for_images(void **state)
+{
+	struct plan p = {0};
+	json_t *d = disk("d", "/src/x.raw", "raw");
+
+	(void)state;
+	p.no_images = true;
+	p.disks = json_pack("[O]", d);
+	assert_int_equal(plan(&p, "-hda", "/src/x.raw"), ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "--images"));
+	plan_fini(&p);
+	/* called empty, and named all the same */
+	json_object_set_new(d, "empty", json_true());
+	p.no_images = true;
+	p.disks = json_pack("[O]", d);
+	assert_int_equal(plan(&p, "-hda", "/src/x.raw"), ERR_REFUSED);
+	plan_fini(&p);
+	p.no_images = true;
+	assert_int_equal(plan(&p, "-kernel", "/boot/k"), ERR_REFUSED);
+	plan_fini(&p);
+	p.no_images = true;
+	assert_int_equal(plan(&p, "-m", "32"), 0);
+	plan_fini(&p);
+	json_decref(d);
+}
+
+static void test_twin_takes_what_the_guest_boots_from_the_folder(void **state)
+{
+	struct plan p = {0};
+	char path[256];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/vmlinuz", twin_fixture_images);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(plan(&p, "-kernel", "/boot/../root/vmlinuz"), 0);
+	assert_string_equal(value(&p, "-kernel", 0), path);
+	plan_fini(&p);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_twin_gives_each_disk_its_own_image),
+	    cmocka_unit_test(test_twin_follows_media),
+	    cmocka_unit_test(test_twin_puts_images_into_the_folder),
+	    cmocka_unit_test(test_twin_tells_images_of_one_name_apart),
+	    cmocka_unit_test(test_twin_needs_a_folder_for_images),
+	    cmocka_unit_test(test_twin_takes_what_the_guest_boots_from_the_folder),
+	};
+
+	return cmocka_run_group_tests(tests, twin_fixture_set_up, twin_fixture_tear_down);
+}
