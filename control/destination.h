@@ -1,6 +1,6 @@
 /*
  * destination/: a migration as the host takes it in that the VM comes to.
- * Part of adit serve: a service that peers open a talk with, a job for each (docs/phases.md has the
+ * Part of adit serve: a service that peers open a talk with, an arrival for each (docs/phases.md has the
  * phases), and at its start the records of those that were cut off.
  * It refuses whatever the peer's rights do not name, a VM that would not run here, and one whose
  * name is taken; makes nothing that the guardian does not know of; lets no VM run before its

@@ -47,7 +47,7 @@ static void count(void *ctx, struct serve_notify_count *c)
 
 	while (v->router && (s = router_next_session(v->router, s)))
 		c->sessions++;
-	c->coming = v->service ? service_jobs(v->service) : 0;
+	c->coming = v->service ? service_arrivals(v->service) : 0;
 	c->coming += v->libvirt ? libvirt_service_jobs(v->libvirt) : 0;
 	c->going = v->api.tasks ? tasks_running(v->api.tasks) : 0;
 }

@@ -47,7 +47,7 @@ static void end_now(struct serve *v)
 
 static bool is_busy(const struct serve *v)
 {
-	return service_jobs(v->service) || libvirt_service_jobs(v->libvirt) ||
+	return service_arrivals(v->service) || libvirt_service_jobs(v->libvirt) ||
 	       (v->api.tasks && tasks_running(v->api.tasks));
 }
 
@@ -80,7 +80,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *ctx)
 static void drain(struct serve *v)
 {
 	static const struct timeval often = {.tv_usec = DRAIN_LOOK_MS * 1000};
-	unsigned jobs = service_jobs(v->service) + libvirt_service_jobs(v->libvirt);
+	unsigned jobs = service_arrivals(v->service) + libvirt_service_jobs(v->libvirt);
 
 	v->state = SERVE_DRAINS;
 	router_drain(v->router, serve_drain_words);

@@ -176,7 +176,7 @@ static bool is_on_command_line(const json_t *argv, const char *id)
 	return !json_array_size(argv);
 }
 
-/* Limits are set on the destination as they are now (job_limits.c); an object that came at run
+/* Limits are set on the destination as they are now (arrival_limits.c); an object that came at run
  * time is not there. */
 static void check_groups(struct check *c, const json_t *vm)
 {

@@ -1,8 +1,8 @@
 /*
  * The source asks again what became of a job (RECOVER as the first cookie of a talk), or adit serve
- * has started and found the record of one that was to run (job_found.c). The answer comes from
- * the journal and from the twin itself, never from what a job that is still in memory
- * thinks: such a job is ended first.
+ * has started and found the record of one that was to run (arrival_found.c). The answer comes from
+ * the journal and from the twin itself, never from what an arrival that is still in memory
+ * thinks: such an arrival is ended first.
  *
  *   never    nothing of it is here any more: the source may resume its VM
  *   runs     the twin lives and is as it is to be; CONFIRM is awaited, as after FINISHED
@@ -11,7 +11,7 @@
  * "never" is said only once the twin is surely dead (process_started) and the record has
  * gone, so that a later question has the same answer.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,58 +33,58 @@ enum {
 /* ---- the answer ---- */
 
 /* The last word of this talk. */
-static void say_and_end(struct job *j, json_t *msg)
+static void say_and_end(struct arrival *a, json_t *msg)
 {
-	job_drop_qmp(j);
-	j->qemu.ready = false;
-	job_say(j, msg);
+	arrival_drop_qmp(a);
+	a->qemu.ready = false;
+	arrival_say(a, msg);
 	/* The next question may come before this talk has ended. */
-	journal_close(j->journal);
-	j->journal = NULL;
-	job_over(j);
+	journal_close(a->journal);
+	a->journal = NULL;
+	arrival_over(a);
 }
 
-static void say_never(struct job *j, const char *what)
+static void say_never(struct arrival *a, const char *what)
 {
-	json_t *msg = job_recovered(j, "never");
+	json_t *msg = arrival_recovered(a, "never");
 
-	log_info(&j->about, "asked again by the source: the VM does not run here (%s)", what);
-	job_record_remove(j);
-	say_and_end(j, msg);
+	log_info(&a->about, "asked again by the source: the VM does not run here (%s)", what);
+	arrival_record_remove(a);
+	say_and_end(a, msg);
 }
 
-static void say_unsure(struct job *j, const char *reason)
+static void say_unsure(struct arrival *a, const char *reason)
 {
-	json_t *msg = job_recovered(j, "unsure"), *text = json_string(reason);
+	json_t *msg = arrival_recovered(a, "unsure"), *text = json_string(reason);
 
 	json_object_set_new(msg, "reason", text ? text : json_string("(not UTF-8)"));
-	log_warn(&j->about, "what became of the VM cannot be told now: %s", reason);
-	say_and_end(j, msg);
+	log_warn(&a->about, "what became of the VM cannot be told now: %s", reason);
+	say_and_end(a, msg);
 }
 
-static void refuse(struct job *j)
+static void refuse(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_REFUSED, "that job is another peer's");
-	log_warn(&j->about, "refused: a question about a job of another peer");
-	say_and_end(j, cookie_new_abort(j->id, &e));
+	log_warn(&a->about, "refused: a question about a job of another peer");
+	say_and_end(a, cookie_new_abort(a->id, &e));
 }
 
 /* Looks again soon, but not for ever. */
-static void again(struct job *j, const char *reason)
+static void again(struct arrival *a, const char *reason)
 {
-	if (clock_ms() < j->asked.until_ms)
-		job_look(j, AGAIN_MS);
+	if (clock_ms() < a->asked.until_ms)
+		arrival_look(a, AGAIN_MS);
 	else
-		say_unsure(j, reason);
+		say_unsure(a, reason);
 }
 
 /* ---- a twin that lives ---- */
 
-static void say_runs(struct job *j, const json_t *status, const char *migration)
+static void say_runs(struct arrival *a, const json_t *status, const char *migration)
 {
-	json_t *msg = job_recovered(j, "runs");
+	json_t *msg = arrival_recovered(a, "runs");
 	const char *text = json_string_value(json_object_get(status, "status"));
 	struct err e = ERR_INIT;
 
@@ -92,159 +92,160 @@ static void say_runs(struct job *j, const json_t *status, const char *migration)
 			    json_boolean(json_is_true(json_object_get(status, "running"))));
 	json_object_set_new(msg, "status", json_string(text ? text : "unknown"));
 	if (!migration || strncmp(migration, "postcopy-", 9) != 0)
-		j->postcopy = JOB_POSTCOPY_NOT;
-	if (j->postcopy)
+		a->postcopy = ARRIVAL_POSTCOPY_NOT;
+	if (a->postcopy)
 		json_object_set_new(msg, "postcopy", json_true());
-	log_info(&j->about, "the VM is here, its state is %s", text ? text : "unknown");
-	if (!job_enter(j, JOB_RUNS)) {
+	log_info(&a->about, "the VM is here, its state is %s", text ? text : "unknown");
+	if (!arrival_enter(a, ARRIVAL_RUNS)) {
 		json_decref(msg);
 		return;
 	}
-	if (!j->talk) { /* found at the start: it waits in the journal for the question */
+	if (!a->talk) { /* found at the start: it waits in the journal for the question */
 		json_decref(msg);
-		job_over(j);
+		arrival_over(a);
 		return;
 	}
 	/* (A source whose QEMU has ended has no RAM to send.) */
-	if (j->postcopy && strcmp(j->asked.state, "ended") != 0) {
-		if (job_route(j, &e) < 0) {
+	if (a->postcopy && strcmp(a->asked.state, "ended") != 0) {
+		if (arrival_route(a, &e) < 0) {
 			json_decref(msg);
-			job_recover_not_yet(j, e.text);
+			arrival_recover_not_yet(a, e.text);
 		} else {
-			job_ram_listen_again(j, msg);
+			arrival_ram_listen_again(a, msg);
 		}
 		return;
 	}
-	job_say(j, msg);
+	arrival_say(a, msg);
 }
 
 enum { Q_MIGRATE, Q_STATUS };
 
 static void on_running(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 	const json_t *status = qmp_batch_result(b, 1);
 
 	(void)q;
-	if (j->state != JOB_ASKED || e->code == ERR_CLOSED)
+	if (a->state != ARRIVAL_ASKED || e->code == ERR_CLOSED)
 		return; /* (its monitor's end is told by itself) */
 	if (!err_is_set(e) && json_is_true(json_object_get(status, "running"))) {
-		say_runs(j, status, j->postcopy ? "postcopy-active" : NULL);
+		say_runs(a, status, a->postcopy ? "postcopy-active" : NULL);
 		return;
 	}
-	say_unsure(j, err_is_set(e) ? e->text : "the VM is here and cannot be made to run");
+	say_unsure(a, err_is_set(e) ? e->text : "the VM is here and cannot be made to run");
 }
 
 /* It was decided that it runs, and nobody has said `cont`. */
-static void make_run(struct job *j)
+static void make_run(struct arrival *a)
 {
 	struct qmp_batch *b = qmp_batch_new();
 
-	log_info(&j->about, "the VM has arrived and is made to run");
+	log_info(&a->about, "the VM has arrived and is made to run");
 	qmp_batch_add(b, QMP_MUST, "cont", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
-	qmp_batch_run(b, j->qemu.qmp, on_running, j);
+	qmp_batch_run(b, a->qemu.qmp, on_running, a);
 }
 
 static void on_state(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 	const char *migration =
 	    json_string_value(json_object_get(qmp_batch_result(b, Q_MIGRATE), "status"));
 	const json_t *state = qmp_batch_result(b, Q_STATUS);
 	const char *status = json_string_value(json_object_get(state, "status"));
 
 	(void)q;
-	if (j->state != JOB_ASKED || e->code == ERR_CLOSED)
+	if (a->state != ARRIVAL_ASKED || e->code == ERR_CLOSED)
 		return;
 	if (err_is_set(e) || !status) {
-		say_unsure(j, err_is_set(e) ? e->text : "the destination's QEMU has no state");
+		say_unsure(a, err_is_set(e) ? e->text : "the destination's QEMU has no state");
 		return;
 	}
-	if (j->run && job_record_is(j->record, "decided") &&
+	if (a->run && arrival_record_is(a->record, "decided") &&
 	    (strcmp(status, "paused") == 0 || strcmp(status, "prelaunch") == 0))
-		make_run(j);
+		make_run(a);
 	else
-		say_runs(j, state, migration);
+		say_runs(a, state, migration);
 }
 
-static void qemu_ready(struct job *j)
+static void qemu_ready(struct arrival *a)
 {
-	struct qmp *q = j->qemu.qmp;
+	struct qmp *q = a->qemu.qmp;
 	struct qmp_batch *b;
 
-	j->qemu.ready = true;
-	if (j->qemu.pid && qmp_peer_pid(q) != j->qemu.pid) {
-		say_unsure(j, "another process listens at the monitor of the destination's QEMU");
+	a->qemu.ready = true;
+	if (a->qemu.pid && qmp_peer_pid(q) != a->qemu.pid) {
+		say_unsure(a, "another process listens at the monitor of the destination's QEMU");
 		return;
 	}
 	b = qmp_batch_new();
 	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
-	qmp_batch_run(b, q, on_state, j);
+	qmp_batch_run(b, q, on_state, a);
 }
 
-static void qemu_ended(struct job *j, const struct err *why)
+static void qemu_ended(struct arrival *a, const struct err *why)
 {
 	struct err e = *why;
 
-	job_drop_qmp(j);
-	j->qemu.ready = false;
-	if (e.code == ERR_TIMEOUT && j->postcopy)
+	arrival_drop_qmp(a);
+	a->qemu.ready = false;
+	if (e.code == ERR_TIMEOUT && a->postcopy)
 		err_set(&e, ERR_TIMEOUT, "%s", WAITS_FOR_PAGES);
 	else
 		err_prefix(&e, "the destination");
-	again(j, e.text);
+	again(a, e.text);
 }
 
-static void ask_twin(struct job *j)
+static void ask_twin(struct arrival *a)
 {
-	const char *qmp = json_string_value(json_object_get(j->record, "qmp"));
+	const char *qmp = json_string_value(json_object_get(a->record, "qmp"));
 	struct err e = ERR_INIT;
 
-	job_record_take(j);
-	j->postcopy = json_is_true(json_object_get(j->record, "postcopy")) ? JOB_POSTCOPY_SAID
-									   : JOB_POSTCOPY_NOT;
-	snprintf(j->twin.qmp, sizeof(j->twin.qmp), "%s", qmp ? qmp : "");
-	if (j->qemu.qmp && j->runs.twin == JOB_TWIN_LOADS && strcmp(j->ram.status, "failed") == 0) {
-		if (job_enter(j, JOB_RUNS)) {
-			job_no_deadline(j); /* who asks again is to hear the same */
-			job_recover_lost(j);
+	arrival_record_take(a);
+	a->postcopy = json_is_true(json_object_get(a->record, "postcopy")) ? ARRIVAL_POSTCOPY_SAID
+									   : ARRIVAL_POSTCOPY_NOT;
+	snprintf(a->twin.qmp, sizeof(a->twin.qmp), "%s", qmp ? qmp : "");
+	if (a->qemu.qmp && a->runs.twin == ARRIVAL_TWIN_LOADS &&
+	    strcmp(a->ram.status, "failed") == 0) {
+		if (arrival_enter(a, ARRIVAL_RUNS)) {
+			arrival_no_deadline(a); /* who asks again is to hear the same */
+			arrival_recover_lost(a);
 		}
 		return;
 	}
-	if (j->qemu.qmp) { /* taken over: it runs, and may not answer before it has its pages */
+	if (a->qemu.qmp) { /* taken over: it runs, and may not answer before it has its pages */
 		json_t *status = json_pack("{s:b,s:s}", "running",
-					   j->run && j->runs.twin != JOB_TWIN_LOADS, "status",
-					   j->runs.twin == JOB_TWIN_LOADS ? "inmigrate"
-					   : j->run			  ? "running"
-									  : "paused");
+					   a->run && a->runs.twin != ARRIVAL_TWIN_LOADS, "status",
+					   a->runs.twin == ARRIVAL_TWIN_LOADS ? "inmigrate"
+					   : a->run			      ? "running"
+									      : "paused");
 
-		say_runs(j, status, j->ram.status);
+		say_runs(a, status, a->ram.status);
 		json_decref(status);
 		return;
 	}
-	job_no_look(j); /* that of again(): what is awaited now is an answer */
-	j->qemu.qmp = qmp_connect(j->service->base, j->twin.qmp, 0, &job_qmp_ops, j, &e);
-	if (j->qemu.qmp)
-		qmp_want_oob(j->qemu.qmp);
-	if (!j->qemu.qmp)
-		say_unsure(j, e.text);
+	arrival_no_look(a); /* that of again(): what is awaited now is an answer */
+	a->qemu.qmp = qmp_connect(a->service->base, a->twin.qmp, 0, &arrival_qmp_ops, a, &e);
+	if (a->qemu.qmp)
+		qmp_want_oob(a->qemu.qmp);
+	if (!a->qemu.qmp)
+		say_unsure(a, e.text);
 	else /* one that has stopped greets, or answers, too late */
-		job_deadline(j, ASK_MS);
+		arrival_deadline(a, ASK_MS);
 }
 
 /* ---- a twin that does not ---- */
 
-/* Another job's twin, which holds no locks while it waits, may have the same images. */
-static bool is_planned(const struct job *j, struct err *e)
+/* Another arrival's twin, which holds no locks while it waits, may have the same images. */
+static bool is_planned(const struct arrival *a, struct err *e)
 {
 	const json_t *image;
 	size_t i;
 
-	json_array_foreach(json_object_get(j->record, "images"), i, image)
+	json_array_foreach(json_object_get(a->record, "images"), i, image)
 	{
-		if (!job_image_is_planned(j, json_string_value(image), false))
+		if (!arrival_image_is_planned(a, json_string_value(image), false))
 			continue;
 		err_set(e, ERR_REFUSED,
 			"the VM's QEMU has ended on the destination, and another VM that comes "
@@ -255,177 +256,177 @@ static bool is_planned(const struct job *j, struct err *e)
 	return false;
 }
 
-static void gone(struct job *j)
+static void gone(struct arrival *a)
 {
 	struct err keep = ERR_INIT;
 
-	job_record_clean_sockets(j->service, j->record);
+	arrival_record_clean_sockets(a->service, a->record);
 	/* The source has been told, and has ended its VM, or will: what that VM has left here
 	 * is all that there is of it. */
-	if (strcmp(j->asked.state, "ended") == 0) {
-		json_t *msg = job_recovered(j, "runs");
+	if (strcmp(a->asked.state, "ended") == 0) {
+		json_t *msg = arrival_recovered(a, "runs");
 
 		json_object_set_new(msg, "runs", json_false());
 		json_object_set_new(msg, "status", json_string("gone"));
-		log_warn(&j->about, "the VM was here, and has ended since");
-		job_record_take(j);
-		if (!job_enter(j, JOB_RUNS)) {
+		log_warn(&a->about, "the VM was here, and has ended since");
+		arrival_record_take(a);
+		if (!arrival_enter(a, ARRIVAL_RUNS)) {
 			json_decref(msg);
 			return;
 		}
-		j->runs.twin = JOB_TWIN_WAS_HERE;
-		job_deadline(j, JOB_CONFIRM_MS);
-		job_say(j, msg);
+		a->runs.twin = ARRIVAL_TWIN_WAS_HERE;
+		arrival_deadline(a, ARRIVAL_CONFIRM_MS);
+		arrival_say(a, msg);
 		return;
 	}
-	if (is_planned(j, &keep) || !job_record_may_drop(j->record, &keep)) {
-		say_unsure(j, keep.text);
+	if (is_planned(a, &keep) || !arrival_record_may_drop(a->record, &keep)) {
+		say_unsure(a, keep.text);
 		return;
 	}
-	job_record_clean(j->service, j->record);
-	say_never(j, "its QEMU has gone; what the job has made is removed");
+	arrival_record_clean(a->service, a->record);
+	say_never(a, "its QEMU has gone; what the job has made is removed");
 }
 
 /* ---- what is there ---- */
 
-static struct job *find(const struct job *j)
+static struct arrival *find(const struct arrival *a)
 {
-	struct job *other;
+	struct arrival *other;
 
-	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (other != j && strcmp(other->id, j->id) == 0)
+	TAILQ_FOREACH(other, &a->service->arrivals, listed)
+	if (other != a && strcmp(other->id, a->id) == 0)
 		return other;
 	return NULL;
 }
 
-/* A job that is still in memory; true when it is out of the way. */
-static bool end_other(struct job *j)
+/* An arrival that is still in memory; true when it is out of the way. */
+static bool end_other(struct arrival *a)
 {
-	struct job *other = find(j);
+	struct arrival *other = find(a);
 	struct err e = ERR_INIT;
 
 	if (!other)
 		return true;
-	if (j->talk && *other->peer && !rights_same_peer(other->peer, j->peer)) {
-		refuse(j);
+	if (a->talk && *other->peer && !rights_same_peer(other->peer, a->peer)) {
+		refuse(a);
 		return false;
 	}
-	if (job_is(other, JOB_OPEN)) {
+	if (arrival_is(other, ARRIVAL_OPEN)) {
 		err_set(&e, ERR_CANCELLED, "the source asks what became of it over a new talk");
-		job_fail(other, &e);
+		arrival_fail(other, &e);
 	}
 	if (other->over.undoes) {
-		again(j, "what the job has made is still being removed there");
+		again(a, "what the job has made is still being removed there");
 		return false;
 	}
 	/* Its last word, which says why, is on its way; a line that is dead is not waited for. */
 	if (other->talk && !talk_flushed(other->talk) &&
-	    clock_ms() + ASK_MS < j->asked.until_ms + FLUSH_MS) {
-		again(j, "what the job has made is still being removed there");
+	    clock_ms() + ASK_MS < a->asked.until_ms + FLUSH_MS) {
+		again(a, "what the job has made is still being removed there");
 		return false;
 	}
 	if (other->saving.state) {
 		/* What is in the journal is not what holds. */
-		if (job_record_write(other, other->saving.state, &e) < 0) {
+		if (arrival_record_write(other, other->saving.state, &e) < 0) {
 			err_prefix(&e, "on the destination");
-			again(j, e.text);
+			again(a, e.text);
 			return false;
 		}
 	}
 	/* The monitor that it has is the only way to a QEMU whose main loop waits for pages. */
-	if ((other->state == JOB_RUNS || other->postcopy == JOB_POSTCOPY_BEGUN) &&
+	if ((other->state == ARRIVAL_RUNS || other->postcopy == ARRIVAL_POSTCOPY_BEGUN) &&
 	    other->postcopy && other->qemu.qmp && *other->ram.status) {
-		if (other->runs.twin == JOB_TWIN_LOADS || other->state != JOB_RUNS)
-			j->runs.twin = JOB_TWIN_LOADS;
-		j->qemu.qmp = other->qemu.qmp;
+		if (other->runs.twin == ARRIVAL_TWIN_LOADS || other->state != ARRIVAL_RUNS)
+			a->runs.twin = ARRIVAL_TWIN_LOADS;
+		a->qemu.qmp = other->qemu.qmp;
 		other->qemu.qmp = NULL;
-		qmp_forget(j->qemu.qmp);
-		qmp_set_owner(j->qemu.qmp, &job_qmp_ops, j);
-		j->qemu.ready = true;
-		snprintf(j->ram.status, sizeof(j->ram.status), "%s", other->ram.status);
-		json_decref(j->record);
-		j->record = json_incref(other->record);
+		qmp_forget(a->qemu.qmp);
+		qmp_set_owner(a->qemu.qmp, &arrival_qmp_ops, a);
+		a->qemu.ready = true;
+		snprintf(a->ram.status, sizeof(a->ram.status), "%s", other->ram.status);
+		json_decref(a->record);
+		a->record = json_incref(other->record);
 	}
 	/* All else that it knows is in the journal, whose lock could not be taken anew where its
 	 * folder is read only by now. */
-	if (!j->journal) {
-		j->journal = other->journal;
+	if (!a->journal) {
+		a->journal = other->journal;
 		other->journal = NULL;
 	}
-	job_free(other);
+	arrival_free(other);
 	return true;
 }
 
-static void settle(struct job *j)
+static void settle(struct arrival *a)
 {
 	const char *peer;
 	struct err e = ERR_INIT;
 	bool taken;
 
-	if (!end_other(j))
+	if (!end_other(a))
 		return;
 	/* Such a monitor cannot be had again: nothing that might fail, or has to be waited for,
 	 * comes before its use. It was decided, and what was written is at hand. */
-	taken = j->qemu.qmp && j->record;
-	if (!taken && !job_record_read(j, &e)) {
+	taken = a->qemu.qmp && a->record;
+	if (!taken && !arrival_record_read(a, &e)) {
 		/* The id tells the source whether that is a word of the host that it knew: it goes
 		 * with the records. */
 		if (!err_is_set(&e) &&
-		    journal_host_id(j->service->config.state_dir, j->service->host, &e) == 0)
-			say_never(j, "nothing is known of it");
+		    journal_host_id(a->service->config.state_dir, a->service->host, &e) == 0)
+			say_never(a, "nothing is known of it");
 		else
-			again(j, e.text);
+			again(a, e.text);
 		return;
 	}
-	peer = json_string_value(json_object_get(j->record, "peer"));
-	if (j->talk && (!peer || !rights_same_peer(peer, j->peer))) {
-		refuse(j);
+	peer = json_string_value(json_object_get(a->record, "peer"));
+	if (a->talk && (!peer || !rights_same_peer(peer, a->peer))) {
+		refuse(a);
 		return;
 	}
-	if (!taken && job_record_guarded(j->record)) {
-		again(j, "what the job has made is still being removed there");
-	} else if (job_record_is(j->record, "preparing")) {
-		job_record_clean(j->service, j->record);
-		say_never(j, "what the job has made is removed");
-	} else if (job_record_twin(j->record) == JOB_TWIN_GONE) {
-		gone(j);
+	if (!taken && arrival_record_guarded(a->record)) {
+		again(a, "what the job has made is still being removed there");
+	} else if (arrival_record_is(a->record, "preparing")) {
+		arrival_record_clean(a->service, a->record);
+		say_never(a, "what the job has made is removed");
+	} else if (arrival_record_twin(a->record) == ARRIVAL_TWIN_GONE) {
+		gone(a);
 	} else {
-		ask_twin(j);
+		ask_twin(a);
 	}
 }
 
 /* ---- the phase ---- */
 
-static void enter(struct job *j)
+static void enter(struct arrival *a)
 {
-	j->asked.until_ms = clock_ms() + ASK_MS;
-	if (j->talk)
-		settle(j);
+	a->asked.until_ms = clock_ms() + ASK_MS;
+	if (a->talk)
+		settle(a);
 	else
-		job_look(j, 0); /* from the loop */
+		arrival_look(a, 0); /* from the loop */
 }
 
-static void late(struct job *j)
+static void late(struct arrival *a)
 {
-	if (j->qemu.qmp)
-		say_unsure(j, j->postcopy ? WAITS_FOR_PAGES
+	if (a->qemu.qmp)
+		say_unsure(a, a->postcopy ? WAITS_FOR_PAGES
 					  : "the destination's QEMU lives and does not answer");
 	else
-		settle(j);
+		settle(a);
 }
 
-static void talk_ended(struct job *j, const struct err *why)
+static void talk_ended(struct arrival *a, const struct err *why)
 {
 	(void)why;
-	job_over_at_once(j);
+	arrival_over_at_once(a);
 }
 
-static const struct job_event events[] = {{"MIGRATION", job_take_status}, {0}};
+static const struct arrival_event events[] = {{"MIGRATION", arrival_take_status}, {0}};
 
-const struct job_phase job_phase_asked = {
+const struct arrival_phase arrival_phase_asked = {
     .name = "asked",
-    .to = JOB_TO(RUNS) | JOB_TO(OVER),
-    .is = JOB_CLAIMS,
+    .to = ARRIVAL_TO(RUNS) | ARRIVAL_TO(OVER),
+    .is = ARRIVAL_CLAIMS,
     .enter = enter,
     .deadline = {.ms = ASK_MS, .over = late},
     .look = settle,

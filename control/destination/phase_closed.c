@@ -1,5 +1,5 @@
 /* The exports are closed, which is said: the last of RAM comes, and the devices. */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include "base/point.h"
 
@@ -12,38 +12,38 @@ enum {
 	CLOSED_MS = 3600000,
 };
 
-static void enter(struct job *j)
+static void enter(struct arrival *a)
 {
 	POINT("d-closed");
-	job_say(j, cookie_new(COOKIE_DISKS_CLOSED, j->id));
+	arrival_say(a, cookie_new(COOKIE_DISKS_CLOSED, a->id));
 }
 
-static void late(struct job *j)
+static void late(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_TIMEOUT,
 		"the source has not said in time that it has sent the last of the VM");
-	job_fail(j, &e);
+	arrival_fail(a, &e);
 }
 
-static const struct job_cookie cookies[] = {
-    {COOKIE_ABORT, job_take_abort},
-    {COOKIE_FINISH, job_take_finish},
+static const struct arrival_cookie cookies[] = {
+    {COOKIE_ABORT, arrival_take_abort},
+    {COOKIE_FINISH, arrival_take_finish},
     {0},
 };
 
-static const struct job_event events[] = {{"MIGRATION", job_take_migration}, {0}};
+static const struct arrival_event events[] = {{"MIGRATION", arrival_take_migration}, {0}};
 
-const struct job_phase job_phase_closed = {
+const struct arrival_phase arrival_phase_closed = {
     .name = "closed",
-    .to = JOB_TO(FINISHING) | JOB_TO(OVER),
-    .is = JOB_RECEIVES | JOB_OPEN | JOB_CLAIMS,
+    .to = ARRIVAL_TO(FINISHING) | ARRIVAL_TO(OVER),
+    .is = ARRIVAL_RECEIVES | ARRIVAL_OPEN | ARRIVAL_CLAIMS,
     .enter = enter,
     .deadline = {.ms = CLOSED_MS, .point = "closed", .over = late},
     .cookies = cookies,
     .events = events,
-    .fail = job_fail_or_finish,
-    .talk_ended = job_source_gone,
-    .qemu_ended = job_qemu_gone,
+    .fail = arrival_fail_or_finish,
+    .talk_ended = arrival_source_gone,
+    .qemu_ended = arrival_qemu_gone,
 };

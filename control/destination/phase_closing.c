@@ -1,53 +1,53 @@
 /* DISKS_DONE came: the exports are being closed. With one still up the twin could not write to its
  * disks. */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 enum { CLOSING_MS = 60000 /* QEMU ends its exports; the guest stands still */ };
 
 static void on_closed(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 	struct err why = *e;
 
 	(void)q;
 	(void)b;
-	if (j->state != JOB_CLOSING)
+	if (a->state != ARRIVAL_CLOSING)
 		return;
 	if (err_is_set(&why)) {
 		err_prefix(&why, "the destination's QEMU does not close its exports");
-		job_fail(j, &why);
+		arrival_fail(a, &why);
 		return;
 	}
-	job_enter(j, JOB_CLOSED);
+	arrival_enter(a, ARRIVAL_CLOSED);
 }
 
-static void enter(struct job *j)
+static void enter(struct arrival *a)
 {
-	qmp_batch_run(job_closing_batch(j, QMP_MUST), j->qemu.qmp, on_closed, j);
+	qmp_batch_run(arrival_closing_batch(a, QMP_MUST), a->qemu.qmp, on_closed, a);
 }
 
-static void late(struct job *j)
+static void late(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_TIMEOUT, "the destination's QEMU does not close its exports");
-	job_fail(j, &e);
+	arrival_fail(a, &e);
 }
 
-static const struct job_cookie cookies[] = {{COOKIE_ABORT, job_take_abort}, {0}};
+static const struct arrival_cookie cookies[] = {{COOKIE_ABORT, arrival_take_abort}, {0}};
 
-static const struct job_event events[] = {{"MIGRATION", job_take_migration}, {0}};
+static const struct arrival_event events[] = {{"MIGRATION", arrival_take_migration}, {0}};
 
-const struct job_phase job_phase_closing = {
+const struct arrival_phase arrival_phase_closing = {
     .name = "closing",
     /* (to finishing in postcopy, when the source is lost) */
-    .to = JOB_TO(CLOSED) | JOB_TO(FINISHING) | JOB_TO(OVER),
-    .is = JOB_COPIES | JOB_RECEIVES | JOB_OPEN | JOB_CLAIMS,
+    .to = ARRIVAL_TO(CLOSED) | ARRIVAL_TO(FINISHING) | ARRIVAL_TO(OVER),
+    .is = ARRIVAL_COPIES | ARRIVAL_RECEIVES | ARRIVAL_OPEN | ARRIVAL_CLAIMS,
     .enter = enter,
     .deadline = {.ms = CLOSING_MS, .point = "closing", .over = late},
     .cookies = cookies,
     .events = events,
-    .fail = job_fail_or_finish,
-    .talk_ended = job_source_gone,
-    .qemu_ended = job_qemu_gone,
+    .fail = arrival_fail_or_finish,
+    .talk_ended = arrival_source_gone,
+    .qemu_ended = arrival_qemu_gone,
 };

@@ -1,134 +1,134 @@
 /*
- * The end. A job that was given up is undone here, and its source told once that is done; one that
- * is settled, or in the journal, has nothing left to do. It is freed on a later turn of the loop,
- * when nothing of it is on the stack.
+ * The end. An arrival that was given up is undone here, and its source told once that is done; one
+ * that is settled, or in the journal, has nothing left to do. It is freed on a later turn of the
+ * loop, when nothing of it is on the stack.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 enum { UNDO_SAY_MS = 3000 /* the source waits for 5 s */ };
 
 /* What the source waits for: once all is undone, or when that takes too long (left). That the
  * twin does not run is certain all the while: nobody has sent `cont`. */
-static void say_last(struct job *j, const char *left)
+static void say_last(struct arrival *a, const char *left)
 {
 	struct err ignored = ERR_INIT;
 	json_t *answer = NULL;
 
-	if (!left && j->over.undoes)
+	if (!left && a->over.undoes)
 		return;
-	if (j->over.word == JOB_WORD_ABORTED) {
-		answer = cookie_new(COOKIE_ABORTED, j->id);
+	if (a->over.word == ARRIVAL_WORD_ABORTED) {
+		answer = cookie_new(COOKIE_ABORTED, a->id);
 		json_object_set_new(answer, "clean", json_boolean(!left));
 		if (left)
 			json_object_set_new(answer, "note", json_string(left));
-	} else if (j->over.word == JOB_WORD_ABORT) {
-		answer = cookie_new_abort(j->id, &j->over.why);
+	} else if (a->over.word == ARRIVAL_WORD_ABORT) {
+		answer = cookie_new_abort(a->id, &a->over.why);
 	}
-	j->over.word = JOB_WORD_NONE;
-	job_no_deadline(j);
-	if (answer && j->talk)
-		talk_send(j->talk, answer, &ignored);
+	a->over.word = ARRIVAL_WORD_NONE;
+	arrival_no_deadline(a);
+	if (answer && a->talk)
+		talk_send(a->talk, answer, &ignored);
 	else
 		json_decref(answer);
 }
 
 static void on_put_back(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 
 	(void)q;
 	(void)b;
 	(void)e;
-	j->over.undoes &= ~(unsigned)JOB_UNDO_QEMU;
-	say_last(j, NULL);
+	a->over.undoes &= ~(unsigned)ARRIVAL_UNDO_QEMU;
+	say_last(a, NULL);
 }
 
 static void on_undone(void *ctx)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 	struct err e = ERR_INIT;
 
-	j->guardian = NULL;
-	j->over.undoes &= ~(unsigned)JOB_UNDO_GUARDIAN;
+	a->guardian = NULL;
+	a->over.undoes &= ~(unsigned)ARRIVAL_UNDO_GUARDIAN;
 	/* It removes the record as its last deed; somebody may have killed it before that. */
-	if (j->journal && job_record_read(j, &e))
-		job_record_clean(j->service, j->record);
-	job_record_remove(j);
-	say_last(j, NULL);
+	if (a->journal && arrival_record_read(a, &e))
+		arrival_record_clean(a->service, a->record);
+	arrival_record_remove(a);
+	say_last(a, NULL);
 }
 
-/* Undoes all that this job has made. What takes a moment: the guardian (JOB_UNDO_GUARDIAN), and a
- * QEMU that waited before, which waits again, without exports (JOB_UNDO_QEMU). */
-static void undo(struct job *j, const char *reason)
+/* Undoes all that this arrival has made. What takes a moment: the guardian (ARRIVAL_UNDO_GUARDIAN),
+ * and a QEMU that waited before, which waits again, without exports (ARRIVAL_UNDO_QEMU). */
+static void undo(struct arrival *a, const char *reason)
 {
 	struct qmp_batch *b = NULL;
 
-	j->over.undoes = 0;
-	job_check_drop(j);
-	job_drop_streams(j, reason);
-	job_remove_nbd(j);
-	proc_kill(j->prepare.tool);
-	proc_kill(j->prepare.hook.proc);
-	proc_kill(j->qemu.proc);
-	j->prepare.tool = j->prepare.hook.proc = j->qemu.proc = NULL;
-	if (j->qemu.qmp && j->qemu.ready && !j->wish.launched && j->disk_count &&
-	    (b = job_closing_batch(j, QMP_MAY)) != NULL) {
-		j->over.undoes |= JOB_UNDO_QEMU;
-		qmp_forget(j->qemu.qmp);
-		qmp_batch_run(b, j->qemu.qmp, on_put_back, j);
+	a->over.undoes = 0;
+	arrival_check_drop(a);
+	arrival_drop_streams(a, reason);
+	arrival_remove_nbd(a);
+	proc_kill(a->prepare.tool);
+	proc_kill(a->prepare.hook.proc);
+	proc_kill(a->qemu.proc);
+	a->prepare.tool = a->prepare.hook.proc = a->qemu.proc = NULL;
+	if (a->qemu.qmp && a->qemu.ready && !a->wish.launched && a->disk_count &&
+	    (b = arrival_closing_batch(a, QMP_MAY)) != NULL) {
+		a->over.undoes |= ARRIVAL_UNDO_QEMU;
+		qmp_forget(a->qemu.qmp);
+		qmp_batch_run(b, a->qemu.qmp, on_put_back, a);
 	} else {
-		job_drop_qmp(j);
+		arrival_drop_qmp(a);
 	}
-	if (!j->guardian) {
-		job_record_remove(j);
+	if (!a->guardian) {
+		arrival_record_remove(a);
 		return;
 	}
-	j->over.undoes |= JOB_UNDO_GUARDIAN;
-	if (guardian_undo(j->guardian, j->service->base, on_undone, j) < 0)
-		on_undone(j);
+	a->over.undoes |= ARRIVAL_UNDO_GUARDIAN;
+	if (guardian_undo(a->guardian, a->service->base, on_undone, a) < 0)
+		on_undone(a);
 }
 
-static void enter(struct job *j)
+static void enter(struct arrival *a)
 {
 	static const struct timeval at_once, soon = {.tv_sec = 5};
 
 	/* The last word goes out before the talk ends: the source ends it, or time does. */
-	event_add(j->over.ev_reap, (j->talk && j->session) || j->qemu.ready ? &soon : &at_once);
-	if (j->over.undoes & JOB_UNDO_DUE)
-		undo(j, j->over.why.text);
-	say_last(j, NULL);
+	event_add(a->over.ev_reap, (a->talk && a->session) || a->qemu.ready ? &soon : &at_once);
+	if (a->over.undoes & ARRIVAL_UNDO_DUE)
+		undo(a, a->over.why.text);
+	say_last(a, NULL);
 }
 
-static void late(struct job *j)
+static void late(struct arrival *a)
 {
-	say_last(j, "what the job has made is still being removed there");
+	say_last(a, "what the job has made is still being removed there");
 }
 
-void job_reap_due(evutil_socket_t fd, short what, void *ctx)
+void arrival_reap_due(evutil_socket_t fd, short what, void *ctx)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 
 	(void)fd;
 	(void)what;
 	/* what it knows is to be in the journal first */
-	if (j->over.undoes & JOB_UNDO_GUARDIAN || j->saving.state)
-		event_add(j->over.ev_reap, &(struct timeval){.tv_sec = 1});
+	if (a->over.undoes & ARRIVAL_UNDO_GUARDIAN || a->saving.state)
+		event_add(a->over.ev_reap, &(struct timeval){.tv_sec = 1});
 	else
-		job_free(j);
+		arrival_free(a);
 }
 
-static void talk_ended(struct job *j, const struct err *why)
+static void talk_ended(struct arrival *a, const struct err *why)
 {
 	(void)why;
-	if (!(j->over.undoes & JOB_UNDO_QEMU))
-		event_add(j->over.ev_reap, &(struct timeval){0});
+	if (!(a->over.undoes & ARRIVAL_UNDO_QEMU))
+		event_add(a->over.ev_reap, &(struct timeval){0});
 }
 
-static const struct job_event events[] = {{"MIGRATION", job_take_status}, {0}};
+static const struct arrival_event events[] = {{"MIGRATION", arrival_take_status}, {0}};
 
-const struct job_phase job_phase_over = {
+const struct arrival_phase arrival_phase_over = {
     .name = "over",
-    .is = JOB_SETTLES,
+    .is = ARRIVAL_SETTLES,
     .enter = enter,
     .deadline = {.ms = UNDO_SAY_MS, .over = late},
     .events = events,

@@ -1,33 +1,33 @@
 /*
  * Prepare: the checks, then images, the twin, its monitor, its drives and its settings, one after
- * the other (job_check.c begins, job_prepared.c ends).
+ * the other (arrival_check.c begins, arrival_prepared.c ends).
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
-static void enter(struct job *j)
+static void enter(struct arrival *a)
 {
-	log_info(&j->about, "%s: %s, %s, %zu drives, QEMU %s",
-		 j->wish.only_check ? "would a VM be taken" : "a VM comes",
-		 *j->desc.name ? j->desc.name : "(no name)", j->desc.machine, j->desc.disk_count,
-		 j->desc.qemu);
-	job_check_start(j);
+	log_info(&a->about, "%s: %s, %s, %zu drives, QEMU %s",
+		 a->wish.only_check ? "would a VM be taken" : "a VM comes",
+		 *a->desc.name ? a->desc.name : "(no name)", a->desc.machine, a->desc.disk_count,
+		 a->desc.qemu);
+	arrival_check_start(a);
 }
 
-static const struct job_cookie cookies[] = {{COOKIE_ABORT, job_take_abort}, {0}};
+static const struct arrival_cookie cookies[] = {{COOKIE_ABORT, arrival_take_abort}, {0}};
 
-static const struct job_event events[] = {{"MIGRATION", job_take_status}, {0}};
+static const struct arrival_event events[] = {{"MIGRATION", arrival_take_status}, {0}};
 
-const struct job_phase job_phase_preparing = {
+const struct arrival_phase arrival_phase_preparing = {
     .name = "preparing",
-    .to = JOB_TO(READY) | JOB_TO(OVER),
-    .is = JOB_COPIES | JOB_RECEIVES | JOB_OPEN | JOB_CLAIMS,
+    .to = ARRIVAL_TO(READY) | ARRIVAL_TO(OVER),
+    .is = ARRIVAL_COPIES | ARRIVAL_RECEIVES | ARRIVAL_OPEN | ARRIVAL_CLAIMS,
     .enter = enter,
     .deadline = {.none = "a large image is long in the making; the launch hook, and a monitor that "
 			 "does not answer, have theirs",
-		 .over = job_hook_due},
-    .look = job_connect_look,
+		 .over = arrival_hook_due},
+    .look = arrival_connect_look,
     .cookies = cookies,
     .events = events,
-    .qemu_ready = job_connect_ready,
-    .qemu_ended = job_connect_ended,
+    .qemu_ready = arrival_connect_ready,
+    .qemu_ended = arrival_connect_ended,
 };

@@ -2,7 +2,7 @@
  * The talk is open, and the source has not said yet what it wants: that a VM is taken, whether it
  * would be, or what became of one.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,105 +10,105 @@
 #include "base/point.h"
 
 enum {
-	BEGIN_MS = 15000,   /* from the talk's opening to BEGIN */
-	JOBS_MAX = 64,	    /* of a peer: each is processes and memory here */
-	JOBS_ALL_MAX = 256, /* of all peers; beyond it, who has less than an equal part */
+	BEGIN_MS = 15000,	/* from the talk's opening to BEGIN */
+	ARRIVALS_MAX = 64,	/* of a peer: each is processes and memory here */
+	ARRIVALS_ALL_MAX = 256, /* of all peers; beyond it, who has less than an equal part */
 };
 
-static void begin(struct job *j, const json_t *msg, bool only_check)
+static void begin(struct arrival *a, const json_t *msg, bool only_check)
 {
 	struct err e = ERR_INIT;
-	const struct job *other;
+	const struct arrival *other;
 	unsigned all;
 
 	POINT("d-begin");
-	snprintf(j->id, sizeof(j->id), "%s", json_string_value(json_object_get(msg, "job")));
-	if (j->service->draining) {
+	snprintf(a->id, sizeof(a->id), "%s", json_string_value(json_object_get(msg, "job")));
+	if (a->service->draining) {
 		err_set(&e, ERR_REFUSED,
 			"this adit is ending, and takes no more VMs: try again in a while");
-		job_fail(j, &e);
+		arrival_fail(a, &e);
 		return;
 	}
-	all = service_count_jobs(j->service);
-	if (!shares_admit(&j->service->shares, j->share, all, JOBS_MAX, JOBS_ALL_MAX)) {
-		if (j->share->held >= JOBS_MAX)
+	all = service_count_arrivals(a->service);
+	if (!shares_admit(&a->service->shares, a->share, all, ARRIVALS_MAX, ARRIVALS_ALL_MAX)) {
+		if (a->share->held >= ARRIVALS_MAX)
 			err_set(&e, ERR_LIMIT,
 				"%d migrations of this peer are under way there, the most allowed: "
 				"try again when one has ended",
-				JOBS_MAX);
+				ARRIVALS_MAX);
 		else
 			err_set(&e, ERR_LIMIT,
 				"%u migrations are under way there, the most allowed, and of this "
 				"peer its part: try again when one has ended",
 				all);
-		job_fail(j, &e);
+		arrival_fail(a, &e);
 		return;
 	}
-	TAILQ_FOREACH(other, &j->service->jobs, listed)
+	TAILQ_FOREACH(other, &a->service->arrivals, listed)
 	{
-		if (other != j && strcmp(other->id, j->id) == 0) {
+		if (other != a && strcmp(other->id, a->id) == 0) {
 			err_set(&e, ERR_REFUSED, "a job of that id is under way here already");
-			job_fail(j, &e);
+			arrival_fail(a, &e);
 			return;
 		}
 	}
-	if (vmdesc_parse(&j->desc, (json_t *)msg, &e) < 0) {
-		job_fail(j, &e);
+	if (vmdesc_parse(&a->desc, (json_t *)msg, &e) < 0) {
+		arrival_fail(a, &e);
 		return;
 	}
-	j->wish.described = true;
-	j->wish.dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
-	j->wish.persistent = json_is_true(json_object_get(msg, "persistent"));
-	j->prepare.hook.used = !j->wish.dest_qmp && j->rights->launch_hook;
-	j->wish.launched = !j->wish.dest_qmp && !j->prepare.hook.used;
-	job_ram_read(j, msg);
-	j->wish.only_check = only_check;
-	if (job_secrets_take(j, (json_t *)msg, &e) < 0) {
-		job_fail(j, &e);
+	a->wish.described = true;
+	a->wish.dest_qmp = json_string_value(json_object_get(msg, "dest_qmp"));
+	a->wish.persistent = json_is_true(json_object_get(msg, "persistent"));
+	a->prepare.hook.used = !a->wish.dest_qmp && a->rights->launch_hook;
+	a->wish.launched = !a->wish.dest_qmp && !a->prepare.hook.used;
+	arrival_ram_read(a, msg);
+	a->wish.only_check = only_check;
+	if (arrival_secrets_take(a, (json_t *)msg, &e) < 0) {
+		arrival_fail(a, &e);
 		return;
 	}
-	job_enter(j, JOB_PREPARING);
+	arrival_enter(a, ARRIVAL_PREPARING);
 }
 
-static void take_begin(struct job *j, const json_t *msg)
+static void take_begin(struct arrival *a, const json_t *msg)
 {
-	begin(j, msg, false);
+	begin(a, msg, false);
 }
 
-static void take_check(struct job *j, const json_t *msg)
+static void take_check(struct arrival *a, const json_t *msg)
 {
-	begin(j, msg, true);
+	begin(a, msg, true);
 }
 
-static void take_recover(struct job *j, const json_t *msg)
+static void take_recover(struct arrival *a, const json_t *msg)
 {
-	snprintf(j->id, sizeof(j->id), "%s", json_string_value(json_object_get(msg, "job")));
-	snprintf(j->asked.state, sizeof(j->asked.state), "%s",
+	snprintf(a->id, sizeof(a->id), "%s", json_string_value(json_object_get(msg, "job")));
+	snprintf(a->asked.state, sizeof(a->asked.state), "%s",
 		 json_string_value(json_object_get(msg, "state")));
-	log_info(&j->about, "the source asks what became of the job (it is in %s itself)",
-		 j->asked.state);
-	job_enter(j, JOB_ASKED);
+	log_info(&a->about, "the source asks what became of the job (it is in %s itself)",
+		 a->asked.state);
+	arrival_enter(a, ARRIVAL_ASKED);
 }
 
-static void late(struct job *j)
+static void late(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_TIMEOUT, "the source opened a job and said nothing");
-	job_fail(j, &e);
+	arrival_fail(a, &e);
 }
 
-static const struct job_cookie cookies[] = {
+static const struct arrival_cookie cookies[] = {
     {COOKIE_BEGIN, take_begin},
     {COOKIE_CHECK, take_check},
     {COOKIE_RECOVER, take_recover},
     {0},
 };
 
-const struct job_phase job_phase_waiting = {
+const struct arrival_phase arrival_phase_waiting = {
     .name = "waiting",
-    .to = JOB_TO(PREPARING) | JOB_TO(ASKED) | JOB_TO(OVER),
-    .is = JOB_COPIES | JOB_RECEIVES | JOB_OPEN | JOB_CLAIMS,
+    .to = ARRIVAL_TO(PREPARING) | ARRIVAL_TO(ASKED) | ARRIVAL_TO(OVER),
+    .is = ARRIVAL_COPIES | ARRIVAL_RECEIVES | ARRIVAL_OPEN | ARRIVAL_CLAIMS,
     .deadline = {.ms = BEGIN_MS, .over = late},
     .cookies = cookies,
 };

@@ -2,7 +2,7 @@
  * Encrypted images and secrets of the twin. What the source says of a disk is not enough: the words
  * of its command line are looked through too, so that an image is never made in plaintext because a
  * source says nothing of its encryption. Where a secret comes from is ours to say: a descriptor
- * that QEMU inherits (job_secret.c).
+ * that QEMU inherits (arrival_secret.c).
  */
 #include "control/twin/twin_i.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 #include "tests/unit/scripted_qemu.h"
 
 static uint64_t later_ms; /* the clock goes so much before */
@@ -24,17 +24,17 @@ uint64_t __wrap_clock_ms(void)
 
 static unsigned failed;
 
-void __wrap_job_fail(struct job *j, const struct err *e);
-void __wrap_job_fail(struct job *j, const struct err *e)
+void __wrap_arrival_fail(struct arrival *a, const struct err *e);
+void __wrap_arrival_fail(struct arrival *a, const struct err *e)
 {
 	assert_true(err_is_set(e));
-	j->state = JOB_OVER;
+	a->state = ARRIVAL_OVER;
 	failed++;
 }
 
 struct rig {
 	struct scripted_qemu qemu;
-	struct job j;
+	struct arrival a;
 	const char *migration;
 	unsigned looks;
 };
@@ -58,18 +58,18 @@ static void up(struct rig *r)
 	r->qemu.answer = answer;
 	r->qemu.ctx = r;
 	scripted_qemu_up(&r->qemu);
-	r->j.phases = job_phases;
-	r->j.state = JOB_CLOSED;
-	r->j.ram.count = 1;
-	assert_int_equal(job_core_init(&r->j, r->qemu.base), 0);
-	r->j.qemu.qmp = r->qemu.qmp;
+	r->a.phases = arrival_phases;
+	r->a.state = ARRIVAL_CLOSED;
+	r->a.ram.count = 1;
+	assert_int_equal(arrival_core_init(&r->a, r->qemu.base), 0);
+	r->a.qemu.qmp = r->qemu.qmp;
 }
 
 static void finish(struct rig *r, bool postcopy)
 {
 	json_t *msg = json_pack("{s:b,s:b}", "run", 1, "postcopy", postcopy);
 
-	job_take_cookie(&r->j, COOKIE_FINISH, msg);
+	arrival_take_cookie(&r->a, COOKIE_FINISH, msg);
 	json_decref(msg);
 }
 
@@ -81,8 +81,8 @@ static void looks(struct rig *r, unsigned count)
 
 static void down(struct rig *r)
 {
-	qmp_free(r->j.qemu.qmp);
-	job_core_fini(&r->j);
+	qmp_free(r->a.qemu.qmp);
+	arrival_core_fini(&r->a);
 	scripted_qemu_down(&r->qemu);
 }
 
@@ -114,7 +114,7 @@ static void test_in_postcopy_it_is_waited_for_until_qemu_gives_up(void **state)
 	later_ms = 600000;
 	looks(&r, 6);
 	assert_int_equal(failed, 0);
-	assert_int_equal(r.j.state, JOB_FINISHING);
+	assert_int_equal(r.a.state, ARRIVAL_FINISHING);
 	assert_true(r.looks >= 6);
 	r.migration = "failed";
 	looks(&r, r.looks + 3);

@@ -75,7 +75,7 @@ while IFS= read -r line; do
 	complain "$line: the protocol does no I/O and knows no event loop"
 done < <(grep -HE '#[[:space:]]*include[[:space:]]*<(event2/|sys/socket|sys/uio|unistd|netinet/|poll|time\.h|sys/time)' "${pure[@]}")
 
-# What holds in a phase stands in its side's table (control/source/phase.h, control/destination/job_phase.h).
+# What holds in a phase stands in its side's table (control/source/phase.h, control/destination/arrival_phase.h).
 while IFS= read -r line; do
 	complain "$line: ask the table of phases, not the enum's order"
 done < <(grep -rnE --include='*.[ch]' '([^-][<>]=?[[:space:]]*(MIGRATE|JOB)_[A-Z]+\>|\<(MIGRATE|JOB)_[A-Z]+[[:space:]]*[<>])' control cli lib |

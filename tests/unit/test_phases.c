@@ -1,5 +1,6 @@
 /* The tables of phases, of both sides: each phase comes to an end, what says that it goes back can,
- * and a way that no table has is not gone: the job ends by the safe way of the phase it is in. */
+ * and a way that no table has is not gone: the arrival ends by the safe way of the phase it is in.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 #include "control/source/migrate_i.h"
 
 /* whether `to` is reached from `from`, in some steps */
@@ -39,12 +40,12 @@ static bool source_is(unsigned s, enum phase_trait trait)
 
 static bool destination_may(unsigned from, unsigned to)
 {
-	return job_phases[from]->to & (1u << to);
+	return arrival_phases[from]->to & (1u << to);
 }
 
-static bool destination_is(unsigned s, enum job_trait trait)
+static bool destination_is(unsigned s, enum arrival_trait trait)
 {
-	return job_phases[s]->is & (unsigned)trait;
+	return arrival_phases[s]->is & (unsigned)trait;
 }
 
 static bool takes(const struct phase *p, enum cookie_kind kind)
@@ -117,40 +118,40 @@ static void test_source_deadlines(void **state)
 static void test_destination_table(void **state)
 {
 	(void)state;
-	for (unsigned s = 0; s < JOB_STATES; s++) {
-		const struct job_phase *p = job_phases[s];
+	for (unsigned s = 0; s < ARRIVAL_STATES; s++) {
+		const struct arrival_phase *p = arrival_phases[s];
 
 		assert_non_null(p);
 		assert_non_null(p->name);
-		assert_true(s == JOB_OVER || destination_may(s, JOB_OVER));
-		assert_true(comes_to(JOB_WAITING, s, JOB_STATES, destination_may));
+		assert_true(s == ARRIVAL_OVER || destination_may(s, ARRIVAL_OVER));
+		assert_true(comes_to(ARRIVAL_WAITING, s, ARRIVAL_STATES, destination_may));
 		/* what is decided is never open again */
-		if (destination_is(s, JOB_OPEN))
-			assert_false(comes_to(JOB_DECIDED, s, JOB_STATES, destination_may));
+		if (destination_is(s, ARRIVAL_OPEN))
+			assert_false(comes_to(ARRIVAL_DECIDED, s, ARRIVAL_STATES, destination_may));
 		/* a source that goes away, or a twin that does, is somebody's matter until the end
 		 */
-		if (!destination_is(s, JOB_OPEN))
+		if (!destination_is(s, ARRIVAL_OPEN))
 			assert_non_null(p->talk_ended);
 		/* nothing is undone by the source's word once it is decided */
-		for (const struct job_cookie *a = p->cookies; a && a->take; a++) {
-			assert_true(a->kind != COOKIE_ABORT || destination_is(s, JOB_OPEN));
+		for (const struct arrival_cookie *a = p->cookies; a && a->take; a++) {
+			assert_true(a->kind != COOKIE_ABORT || destination_is(s, ARRIVAL_OPEN));
 			/* a cookie is taken in one way */
-			for (const struct job_cookie *b = a + 1; b->take; b++)
+			for (const struct arrival_cookie *b = a + 1; b->take; b++)
 				assert_int_not_equal(a->kind, b->kind);
 		}
 		/* where postcopy may have begun a failure does not undo */
-		if (destination_may(s, JOB_FINISHING) || s == JOB_FINISHING)
-			assert_true(p->fail == job_fail_or_finish);
+		if (destination_may(s, ARRIVAL_FINISHING) || s == ARRIVAL_FINISHING)
+			assert_true(p->fail == arrival_fail_or_finish);
 	}
-	assert_false(destination_may(JOB_FINISHING, JOB_RUNS));
+	assert_false(destination_may(ARRIVAL_FINISHING, ARRIVAL_RUNS));
 }
 
 /* A deadline and what follows from it, or a reason why there is none. */
 static void test_destination_deadlines(void **state)
 {
 	(void)state;
-	for (unsigned s = 0; s < JOB_STATES; s++) {
-		const struct job_deadline *d = &job_phases[s]->deadline;
+	for (unsigned s = 0; s < ARRIVAL_STATES; s++) {
+		const struct arrival_deadline *d = &arrival_phases[s]->deadline;
 
 		assert_int_equal(d->ms == 0, d->none != NULL);
 		if (d->ms)
@@ -217,7 +218,7 @@ static void test_source_refuses(void **state)
 	assert_true(evtimer_pending(m->core.ev_deadline, NULL));
 	migrate_free(m);
 
-	/* a job of the journal may have been decided long ago: it is left as it is */
+	/* an arrival of the journal may have been decided long ago: it is left as it is */
 	m = migrate_new(s.base, &c, &ops, &s, &e);
 	assert_non_null(m);
 	snprintf(m->found, sizeof(m->found), "finish");
@@ -385,7 +386,7 @@ static void test_core_goes_by_the_table(void **state)
 	event_base_free(base);
 }
 
-/* A destination that gives a job up which it has confirmed does not keep it from its end. */
+/* A destination that gives an arrival up which it has confirmed does not keep it from its end. */
 static void test_an_abort_in_the_end_stops_nothing(void **state)
 {
 	struct event_base *base = event_base_new();
@@ -440,47 +441,47 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 }
 
 /* The twin says that postcopy has begun. */
-static void say_postcopy(struct job *j)
+static void say_postcopy(struct arrival *a)
 {
 	json_t *data = json_pack("{s:s}", "status", "postcopy-active");
 
-	job_take_event(j, "MIGRATION", data);
+	arrival_take_event(a, "MIGRATION", data);
 	json_decref(data);
 }
 
 static void test_destination_refuses(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct job j = {.phases = job_phases, .state = JOB_READY};
+	struct arrival a = {.phases = arrival_phases, .state = ARRIVAL_READY};
 
 	(void)state;
-	assert_int_equal(job_core_init(&j, base), 0);
-	j.over.ev_reap = evtimer_new(base, on_timer, NULL);
-	assert_false(job_enter(&j, JOB_RUNS));
-	assert_int_equal(j.state, JOB_OVER);
+	assert_int_equal(arrival_core_init(&a, base), 0);
+	a.over.ev_reap = evtimer_new(base, on_timer, NULL);
+	assert_false(arrival_enter(&a, ARRIVAL_RUNS));
+	assert_int_equal(a.state, ARRIVAL_OVER);
 
 	/* what is decided is not undone: the journal keeps it, and the source asks again */
-	j.state = JOB_RUNS;
-	event_del(j.over.ev_reap);
-	assert_false(job_enter(&j, JOB_READY));
-	assert_int_equal(j.state, JOB_OVER);
-	assert_true(event_pending(j.over.ev_reap, EV_TIMEOUT, NULL));
+	a.state = ARRIVAL_RUNS;
+	event_del(a.over.ev_reap);
+	assert_false(arrival_enter(&a, ARRIVAL_READY));
+	assert_int_equal(a.state, ARRIVAL_OVER);
+	assert_true(event_pending(a.over.ev_reap, EV_TIMEOUT, NULL));
 
-	j.state = JOB_DECIDED;
-	event_del(j.over.ev_reap);
-	assert_false(job_enter(&j, JOB_PREPARING));
-	assert_int_equal(j.state, JOB_OVER);
-	assert_true(event_pending(j.over.ev_reap, EV_TIMEOUT, NULL));
+	a.state = ARRIVAL_DECIDED;
+	event_del(a.over.ev_reap);
+	assert_false(arrival_enter(&a, ARRIVAL_PREPARING));
+	assert_int_equal(a.state, ARRIVAL_OVER);
+	assert_true(event_pending(a.over.ev_reap, EV_TIMEOUT, NULL));
 
-	/* a twin that lies: it has no RAM yet, and says that it runs; then the job fails */
-	j.state = JOB_PREPARING;
-	say_postcopy(&j);
-	assert_int_equal(j.postcopy, JOB_POSTCOPY_NOT);
-	j.postcopy = JOB_POSTCOPY_BEGUN;
-	assert_false(job_enter(&j, JOB_FINISHING));
-	assert_int_equal(j.state, JOB_OVER);
-	job_core_fini(&j);
-	event_free(j.over.ev_reap);
+	/* a twin that lies: it has no RAM yet, and says that it runs; then the arrival fails */
+	a.state = ARRIVAL_PREPARING;
+	say_postcopy(&a);
+	assert_int_equal(a.postcopy, ARRIVAL_POSTCOPY_NOT);
+	a.postcopy = ARRIVAL_POSTCOPY_BEGUN;
+	assert_false(arrival_enter(&a, ARRIVAL_FINISHING));
+	assert_int_equal(a.state, ARRIVAL_OVER);
+	arrival_core_fini(&a);
+	event_free(a.over.ev_reap);
 	event_base_free(base);
 }
 
@@ -489,107 +490,111 @@ static void test_destination_refuses(void **state)
 static struct {
 	unsigned enters, leaves, fails, cookies, late, looks;
 	char why[ERR_TEXT_MAX];
-} job_did;
+} arrival_did;
 
-static void job_does_enter(struct job *j)
+static void arrival_does_enter(struct arrival *a)
 {
-	(void)j;
-	job_did.enters++;
+	(void)a;
+	arrival_did.enters++;
 }
 
-static void job_does_leave(struct job *j)
+static void arrival_does_leave(struct arrival *a)
 {
-	(void)j;
-	job_did.leaves++;
+	(void)a;
+	arrival_did.leaves++;
 }
 
-static void job_does_late(struct job *j)
+static void arrival_does_late(struct arrival *a)
 {
-	(void)j;
-	job_did.late++;
+	(void)a;
+	arrival_did.late++;
 }
 
-static void job_does_look(struct job *j)
+static void arrival_does_look(struct arrival *a)
 {
-	(void)j;
-	job_did.looks++;
+	(void)a;
+	arrival_did.looks++;
 }
 
-static void job_does_fail(struct job *j, const struct err *e)
+static void arrival_does_fail(struct arrival *a, const struct err *e)
 {
-	(void)j;
-	job_did.fails++;
-	snprintf(job_did.why, sizeof(job_did.why), "%s", e->text);
+	(void)a;
+	arrival_did.fails++;
+	snprintf(arrival_did.why, sizeof(arrival_did.why), "%s", e->text);
 }
 
-static void job_does_cookie(struct job *j, const json_t *msg)
+static void arrival_does_cookie(struct arrival *a, const json_t *msg)
 {
-	(void)j;
+	(void)a;
 	(void)msg;
-	job_did.cookies++;
+	arrival_did.cookies++;
 }
 
-static const struct job_cookie job_one_cookie[] = {{COOKIE_DISKS_DONE, job_does_cookie}, {0}};
-static const struct job_phase job_first = {.name = "first",
-					   .to = JOB_TO(CLOSING),
-					   .is = JOB_OPEN,
-					   .leave = job_does_leave,
-					   .deadline = {.none = "a test"},
-					   .look = job_does_look,
-					   .fail = job_does_fail};
-static const struct job_phase job_second = {.name = "second",
-					    .to = JOB_TO(OVER),
-					    .is = JOB_OPEN,
-					    .enter = job_does_enter,
-					    .deadline = {.ms = 1, .over = job_does_late},
-					    .cookies = job_one_cookie,
-					    .fail = job_does_fail};
-static const struct job_phase job_last = {
-    .name = "last", .is = JOB_SETTLES, .deadline = {.ms = 1, .over = job_does_late}};
-static const struct job_phase *const job_short_table[JOB_STATES] = {
-    [JOB_READY] = &job_first, [JOB_CLOSING] = &job_second, [JOB_OVER] = &job_last};
+static const struct arrival_cookie arrival_one_cookie[] = {{COOKIE_DISKS_DONE, arrival_does_cookie},
+							   {0}};
+static const struct arrival_phase arrival_first = {.name = "first",
+						   .to = ARRIVAL_TO(CLOSING),
+						   .is = ARRIVAL_OPEN,
+						   .leave = arrival_does_leave,
+						   .deadline = {.none = "a test"},
+						   .look = arrival_does_look,
+						   .fail = arrival_does_fail};
+static const struct arrival_phase arrival_second = {
+    .name = "second",
+    .to = ARRIVAL_TO(OVER),
+    .is = ARRIVAL_OPEN,
+    .enter = arrival_does_enter,
+    .deadline = {.ms = 1, .over = arrival_does_late},
+    .cookies = arrival_one_cookie,
+    .fail = arrival_does_fail};
+static const struct arrival_phase arrival_last = {
+    .name = "last", .is = ARRIVAL_SETTLES, .deadline = {.ms = 1, .over = arrival_does_late}};
+static const struct arrival_phase *const arrival_short_table[ARRIVAL_STATES] = {
+    [ARRIVAL_READY] = &arrival_first,
+    [ARRIVAL_CLOSING] = &arrival_second,
+    [ARRIVAL_OVER] = &arrival_last};
 
 static void test_destination_goes_by_the_table(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct job j = {.phases = job_short_table, .state = JOB_READY, .id = "0123"};
+	struct arrival a = {.phases = arrival_short_table, .state = ARRIVAL_READY, .id = "0123"};
 	json_t *mine = json_pack("{s:s}", "job", "0123"),
 	       *other = json_pack("{s:s}", "job", "4567");
 
 	(void)state;
-	memset(&job_did, 0, sizeof(job_did));
-	assert_int_equal(job_core_init(&j, base), 0);
+	memset(&arrival_did, 0, sizeof(arrival_did));
+	assert_int_equal(arrival_core_init(&a, base), 0);
 	/* what belongs to a phase goes with it, and the next one's deadline is armed */
-	job_look(&j, 0);
-	assert_true(job_enter(&j, JOB_CLOSING));
-	assert_int_equal(j.before, JOB_READY);
-	assert_false(evtimer_pending(j.core.ev_look, NULL));
-	assert_true(evtimer_pending(j.core.ev_deadline, NULL));
-	assert_int_equal(job_did.leaves, 1);
-	assert_int_equal(job_did.enters, 1);
-	/* what is listed is taken, of this job; what is not is refused */
-	job_take_cookie(&j, COOKIE_DISKS_DONE, mine);
-	assert_int_equal(job_did.cookies, 1);
-	job_take_cookie(&j, COOKIE_DISKS_DONE, other);
-	assert_int_equal(job_did.cookies, 1);
-	assert_non_null(strstr(job_did.why, "another job than its own"));
-	job_take_cookie(&j, COOKIE_CONFIRM, mine);
-	assert_int_equal(job_did.fails, 2);
-	assert_non_null(strstr(job_did.why, "confirm in state second, out of order"));
-	assert_false(job_enter(&j, JOB_READY));
-	assert_int_equal(job_did.fails, 3);
-	assert_int_equal(j.state, JOB_CLOSING);
+	arrival_look(&a, 0);
+	assert_true(arrival_enter(&a, ARRIVAL_CLOSING));
+	assert_int_equal(a.before, ARRIVAL_READY);
+	assert_false(evtimer_pending(a.core.ev_look, NULL));
+	assert_true(evtimer_pending(a.core.ev_deadline, NULL));
+	assert_int_equal(arrival_did.leaves, 1);
+	assert_int_equal(arrival_did.enters, 1);
+	/* what is listed is taken, of this arrival; what is not is refused */
+	arrival_take_cookie(&a, COOKIE_DISKS_DONE, mine);
+	assert_int_equal(arrival_did.cookies, 1);
+	arrival_take_cookie(&a, COOKIE_DISKS_DONE, other);
+	assert_int_equal(arrival_did.cookies, 1);
+	assert_non_null(strstr(arrival_did.why, "another job than its own"));
+	arrival_take_cookie(&a, COOKIE_CONFIRM, mine);
+	assert_int_equal(arrival_did.fails, 2);
+	assert_non_null(strstr(arrival_did.why, "confirm in state second, out of order"));
+	assert_false(arrival_enter(&a, ARRIVAL_READY));
+	assert_int_equal(arrival_did.fails, 3);
+	assert_int_equal(a.state, ARRIVAL_CLOSING);
 	/* the deadline is the phase's that it is in */
 	event_base_dispatch(base);
-	assert_int_equal(job_did.late, 1);
-	assert_int_equal(job_did.looks, 0);
+	assert_int_equal(arrival_did.late, 1);
+	assert_int_equal(arrival_did.looks, 0);
 	/* where the end is known nothing that is said stops its deadline */
-	assert_true(job_enter(&j, JOB_OVER));
-	job_take_cookie(&j, COOKIE_ABORT, mine);
-	assert_false(job_enter(&j, JOB_CLOSING));
-	assert_int_equal(job_did.fails, 3);
-	assert_true(evtimer_pending(j.core.ev_deadline, NULL));
-	job_core_fini(&j);
+	assert_true(arrival_enter(&a, ARRIVAL_OVER));
+	arrival_take_cookie(&a, COOKIE_ABORT, mine);
+	assert_false(arrival_enter(&a, ARRIVAL_CLOSING));
+	assert_int_equal(arrival_did.fails, 3);
+	assert_true(evtimer_pending(a.core.ev_deadline, NULL));
+	arrival_core_fini(&a);
 	json_decref(mine);
 	json_decref(other);
 	event_base_free(base);
@@ -634,13 +639,13 @@ static const char *source_name(unsigned s)
 
 static const char *destination_name(unsigned s)
 {
-	return job_phases[s]->name;
+	return arrival_phases[s]->name;
 }
 
-static void add_job_deadlines(char *out, size_t size)
+static void add_arrival_deadlines(char *out, size_t size)
 {
-	for (unsigned s = 0; s < JOB_STATES; s++) {
-		const struct job_phase *p = job_phases[s];
+	for (unsigned s = 0; s < ARRIVAL_STATES; s++) {
+		const struct arrival_phase *p = arrival_phases[s];
 		size_t n = strlen(out);
 
 		if (p->deadline.ms)
@@ -671,11 +676,11 @@ static void test_page(void **state)
 	if (!strstr(page, ways))
 		fail_msg("docs/phases.md has not the source's deadlines:\n%s", ways);
 	ways[0] = '\0';
-	add_ways(ways, sizeof(ways), JOB_STATES, destination_may, destination_name);
+	add_ways(ways, sizeof(ways), ARRIVAL_STATES, destination_may, destination_name);
 	if (!strstr(page, ways))
 		fail_msg("docs/phases.md has not the destination's ways:\n%s", ways);
 	ways[0] = '\0';
-	add_job_deadlines(ways, sizeof(ways));
+	add_arrival_deadlines(ways, sizeof(ways));
 	if (!strstr(page, ways))
 		fail_msg("docs/phases.md has not the destination's deadlines:\n%s", ways);
 }

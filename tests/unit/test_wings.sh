@@ -243,7 +243,7 @@ object()
 }
 
 adds control/source/migrate_i.h control/destination.h 'source/ and destination/ share nothing'
-adds control/destination/job.c control/source/migrate.h 'source/ and destination/ share nothing'
+adds control/destination/arrival.c control/source/migrate.h 'source/ and destination/ share nothing'
 adds control/vm/vmdesc.h control/talk.h 'vm/ may not use talk/'
 adds control/qmp/qmp.c tunnel/session.h 'qmp/ may not use tunnel/'
 adds cli/main.c control/source/migrate_i.h 'of another wing that is control/source.h'

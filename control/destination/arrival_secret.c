@@ -4,7 +4,7 @@
  * argument list and no log has them. The twin keeps its own, which is where adit reads them when
  * the VM moves on.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,13 +41,13 @@ static int write_hex(int fd, const char *hex, size_t len, struct err *e)
 }
 
 /* A memory file that nobody changes any more. */
-static int make(struct job *j, const char *hex, size_t len, struct err *e)
+static int make(struct arrival *a, const char *hex, size_t len, struct err *e)
 {
 	int fd = memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return err_set_sys(e, errno, "a secret of the VM");
-	j->prepare.secrets[j->prepare.secret_count++] = fd;
+	a->prepare.secrets[a->prepare.secret_count++] = fd;
 	if (write_hex(fd, hex, len, e) < 0)
 		return e->code;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
@@ -71,66 +71,66 @@ static void wipe(json_t *secrets)
 	}
 }
 
-static int take(struct job *j, const json_t *secrets, struct err *e)
+static int take(struct arrival *a, const json_t *secrets, struct err *e)
 {
 	size_t count = json_array_size(secrets), i;
 	const json_t *o;
 
 	json_array_foreach(secrets, i, o)
 	{
-		if (json_object_get(o, "data") && strncmp(j->peer, "tcp:", 4) == 0)
+		if (json_object_get(o, "data") && strncmp(a->peer, "tcp:", 4) == 0)
 			return err_set(e, ERR_REFUSED,
 				       "the VM has secrets (of encrypted images, perhaps), and "
 				       "they are not taken over tcp://: use tls:// or ssh://");
 	}
-	if (!j->wish.launched)
+	if (!a->wish.launched)
 		return 0;
-	if (j->wish.persistent)
+	if (a->wish.persistent)
 		return err_set(e, ERR_REFUSED,
 			       "--persistent: the VM has secrets (%s), which the destination does "
 			       "not keep: leave --persistent out",
-			       j->desc.secrets[0].id);
-	j->prepare.secrets = calloc(count, sizeof(*j->prepare.secrets));
-	if (!j->prepare.secrets)
+			       a->desc.secrets[0].id);
+	a->prepare.secrets = calloc(count, sizeof(*a->prepare.secrets));
+	if (!a->prepare.secrets)
 		return err_set(e, ERR_SPACE, "no memory for the VM's secrets");
 	json_array_foreach(secrets, i, o)
 	{
 		const json_t *data = json_object_get(o, "data");
 
-		if (*j->desc.secrets[i].problem)
-			continue; /* refused by job_secrets_check */
+		if (*a->desc.secrets[i].problem)
+			continue; /* refused by arrival_secrets_check */
 		if (!data)
 			return err_set(e, ERR_REFUSED, "the source has not handed secret %s over",
-				       j->desc.secrets[i].id);
-		if (make(j, json_string_value(data), json_string_length(data), e) < 0)
+				       a->desc.secrets[i].id);
+		if (make(a, json_string_value(data), json_string_length(data), e) < 0)
 			return e->code;
 	}
 	return 0;
 }
 
-int job_secrets_take(struct job *j, json_t *msg, struct err *e)
+int arrival_secrets_take(struct arrival *a, json_t *msg, struct err *e)
 {
 	json_t *secrets = json_object_get(msg, "secrets");
 	int r = 0;
 
-	if (json_array_size(secrets) && !j->wish.only_check)
-		r = take(j, secrets, e);
+	if (json_array_size(secrets) && !a->wish.only_check)
+		r = take(a, secrets, e);
 	wipe(secrets);
 	return r;
 }
 
-void job_secrets_check(const struct job *j, struct check *c)
+void arrival_secrets_check(const struct arrival *a, struct check *c)
 {
-	size_t bad = 0, count = j->desc.secret_count;
+	size_t bad = 0, count = a->desc.secret_count;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct vmdesc_secret *s = &j->desc.secrets[i];
+		const struct vmdesc_secret *s = &a->desc.secrets[i];
 
 		if (!*s->problem)
 			continue;
 		bad++;
-		check_add(c, j->wish.launched ? CHECK_ERROR : CHECK_WARNING, "encryption",
-			  j->wish.launched ? NULL : "see that the launch hook has it",
+		check_add(c, a->wish.launched ? CHECK_ERROR : CHECK_WARNING, "encryption",
+			  a->wish.launched ? NULL : "see that the launch hook has it",
 			  "the VM's secret %s %s", s->id, s->problem);
 	}
 	if (count && !bad)
@@ -139,11 +139,11 @@ void job_secrets_check(const struct job *j, struct check *c)
 			  count == 1 ? "" : "s");
 }
 
-void job_secrets_drop(struct job *j)
+void arrival_secrets_drop(struct arrival *a)
 {
-	for (size_t i = 0; i < j->prepare.secret_count; i++)
-		fd_close(&j->prepare.secrets[i]);
-	free(j->prepare.secrets);
-	j->prepare.secrets = NULL;
-	j->prepare.secret_count = 0;
+	for (size_t i = 0; i < a->prepare.secret_count; i++)
+		fd_close(&a->prepare.secrets[i]);
+	free(a->prepare.secrets);
+	a->prepare.secrets = NULL;
+	a->prepare.secret_count = 0;
 }

@@ -4,18 +4,18 @@
  * what it has open; and with its end all of that is gone. So it is looked at before the
  * decision. Nothing is put right here.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
-void job_images_note(struct job *j)
+void arrival_images_note(struct arrival *a)
 {
 	struct stat st;
 
-	for (size_t i = 0; i < j->twin.image_count; i++) {
-		struct twin_image *image = &j->twin.images[i];
+	for (size_t i = 0; i < a->twin.image_count; i++) {
+		struct twin_image *image = &a->twin.images[i];
 
 		if (stat(image->path, &st) < 0 || !S_ISREG(st.st_mode))
 			continue;
@@ -24,12 +24,12 @@ void job_images_note(struct job *j)
 	}
 }
 
-int job_images_there(const struct job *j, struct err *e)
+int arrival_images_there(const struct arrival *a, struct err *e)
 {
 	struct stat st;
 
-	for (size_t i = 0; i < j->twin.image_count; i++) {
-		const struct twin_image *image = &j->twin.images[i];
+	for (size_t i = 0; i < a->twin.image_count; i++) {
+		const struct twin_image *image = &a->twin.images[i];
 
 		if (!image->ino)
 			continue;

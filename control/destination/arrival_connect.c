@@ -2,7 +2,7 @@
  * Prepare on the destination: the twin's monitor is talked to, and its drives are found beside the
  * source's.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,21 +31,21 @@ enum {
 };
 
 /* Finds the twin's node for the source's disk. */
-static int match_disk(struct job *j, const struct vmdesc_disk *d, const struct twin_answers *a,
-		      struct err *e)
+static int match_disk(struct arrival *a, const struct vmdesc_disk *d,
+		      const struct twin_answers *answers, struct err *e)
 {
-	struct job_disk *k = &j->disks[j->disk_count];
+	struct arrival_disk *k = &a->disks[a->disk_count];
 	struct twin_drive drive;
 
-	if (twin_match_drive(&j->desc, d, a, &drive, e) < 0)
+	if (twin_match_drive(&a->desc, d, answers, &drive, e) < 0)
 		return e->code;
-	for (size_t i = 0; i < j->disk_count; i++) {
-		const struct job_disk *other = &j->disks[i];
+	for (size_t i = 0; i < a->disk_count; i++) {
+		const struct arrival_disk *other = &a->disks[i];
 
 		if (twin_match_apart(d, &drive, other->desc, other->node, other->file_id, e) < 0)
 			return e->code;
 	}
-	k->job = j;
+	k->arrival = a;
 	k->desc = d;
 	snprintf(k->file_id, sizeof(k->file_id), "%s", drive.file_id);
 	snprintf(k->node, sizeof(k->node), "%s", drive.image_node);
@@ -54,14 +54,14 @@ static int match_disk(struct job *j, const struct vmdesc_disk *d, const struct t
 	k->sparse = drive.sparse;
 	k->direct = drive.direct;
 	if (k->larger || k->raw_file)
-		snprintf(k->window, sizeof(k->window), "adit-window-%zu", j->disk_count);
-	j->disk_count++;
+		snprintf(k->window, sizeof(k->window), "adit-window-%zu", a->disk_count);
+	a->disk_count++;
 	return 0;
 }
 
 static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 	const json_t *v = json_object_get(qmp_batch_result(b, Q_VERSION), "qemu");
 	const struct twin_answers answers = {
 	    .block = qmp_batch_result(b, Q_BLOCK),
@@ -77,30 +77,30 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	};
 	struct err why = *e;
 
-	if (j->state != JOB_PREPARING)
+	if (a->state != ARRIVAL_PREPARING)
 		return;
-	snprintf(j->twin.qemu_version, sizeof(j->twin.qemu_version), "%d.%d.%d",
+	snprintf(a->twin.qemu_version, sizeof(a->twin.qemu_version), "%d.%d.%d",
 		 (int)json_integer_value(json_object_get(v, "major")),
 		 (int)json_integer_value(json_object_get(v, "minor")),
 		 (int)json_integer_value(json_object_get(v, "micro")));
-	j->disks = calloc(j->desc.disk_count + 1, sizeof(*j->disks));
-	if (!j->disks)
+	a->disks = calloc(a->desc.disk_count + 1, sizeof(*a->disks));
+	if (!a->disks)
 		err_set(&why, ERR_SPACE, "no memory for the job's disks");
 	if (!err_is_set(&why))
-		twin_match(&j->desc, &answers, &why);
-	for (size_t i = 0; !err_is_set(&why) && i < j->desc.disk_count; i++)
-		if (j->desc.disks[i].copy)
-			match_disk(j, &j->desc.disks[i], &answers, &why);
+		twin_match(&a->desc, &answers, &why);
+	for (size_t i = 0; !err_is_set(&why) && i < a->desc.disk_count; i++)
+		if (a->desc.disks[i].copy)
+			match_disk(a, &a->desc.disks[i], &answers, &why);
 		else
-			twin_match_other(&j->desc, &j->desc.disks[i], &answers, NULL, &why);
+			twin_match_other(&a->desc, &a->desc.disks[i], &answers, NULL, &why);
 	if (err_is_set(&why))
-		job_fail(j, &why);
+		arrival_fail(a, &why);
 	else
-		job_ram_prepare(j, qmp_batch_result(b, Q_CAPS));
+		arrival_ram_prepare(a, qmp_batch_result(b, Q_CAPS));
 }
 
 /* What is asked and set once it is known that it waits. */
-static void ask(struct job *j)
+static void ask(struct arrival *a)
 {
 	struct qmp_batch *b = qmp_batch_new();
 
@@ -119,102 +119,102 @@ static void ask(struct job *j)
 	/* While it waits, this takes back that it runs by itself once all is there: the
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
 	qmp_batch_add(b, QMP_MUST, "stop", NULL);
-	qmp_batch_run(b, j->qemu.qmp, on_asked, j);
+	qmp_batch_run(b, a->qemu.qmp, on_asked, a);
 }
 
 /* Before anything else is said to a QEMU that we have not started: it may be running
  * somebody's VM. */
 static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 	const char *status = json_string_value(json_object_get(result, "status"));
 	struct err why = *e;
 
 	(void)q;
-	if (j->state != JOB_PREPARING)
+	if (a->state != ARRIVAL_PREPARING)
 		return;
 	if (!err_is_set(&why) && (!status || strcmp(status, "inmigrate") != 0))
 		err_set(&why, ERR_REFUSED,
 			"the QEMU at %s on the destination does not wait for a "
 			"VM (state %s): start it with -incoming defer",
-			j->twin.qmp, status ? status : "unknown");
+			a->twin.qmp, status ? status : "unknown");
 	if (err_is_set(&why))
-		job_fail(j, &why);
+		arrival_fail(a, &why);
 	else
-		ask(j);
+		ask(a);
 }
 
-static void ready(struct job *j)
+static void ready(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
-	if (j->prepare.hook.used &&
-	    vms_record(j->twin.dir, j->desc.name, qmp_peer_pid(j->qemu.qmp), &e) < 0) {
-		job_fail(j, &e);
+	if (a->prepare.hook.used &&
+	    vms_record(a->twin.dir, a->desc.name, qmp_peer_pid(a->qemu.qmp), &e) < 0) {
+		arrival_fail(a, &e);
 		return;
 	}
-	qmp_command(j->qemu.qmp, "query-status", NULL, on_status, j);
+	qmp_command(a->qemu.qmp, "query-status", NULL, on_status, a);
 }
 
-void job_connect_ready(struct job *j)
+void arrival_connect_ready(struct arrival *a)
 {
-	const struct qmp *q = j->qemu.qmp;
-	const struct user *u = &j->rights->launch_user;
+	const struct qmp *q = a->qemu.qmp;
+	const struct user *u = &a->rights->launch_user;
 	struct err e = ERR_INIT;
 
 	/* A folder of that user's may have a link to another one's monitor in it. */
-	if (j->wish.launched && user_is_given(u) && qmp_peer_uid(q) != u->uid) {
+	if (a->wish.launched && user_is_given(u) && qmp_peer_uid(q) != u->uid) {
 		err_set(&e, ERR_REFUSED, "%s on the destination is not of a QEMU of user %s",
-			j->twin.qmp, u->name);
-		job_fail(j, &e);
+			a->twin.qmp, u->name);
+		arrival_fail(a, &e);
 		return;
 	}
-	job_secrets_drop(j);
-	j->qemu.ready = true;
-	j->qemu.pid = qmp_peer_pid(q);
-	j->qemu.started = process_started(j->qemu.pid);
-	ready(j);
+	arrival_secrets_drop(a);
+	a->qemu.ready = true;
+	a->qemu.pid = qmp_peer_pid(q);
+	a->qemu.started = process_started(a->qemu.pid);
+	ready(a);
 }
 
-void job_connect_ended(struct job *j, const struct err *why)
+void arrival_connect_ended(struct arrival *a, const struct err *why)
 {
 	struct err e = *why;
 
 	/* A twin that is still starting does not listen yet. */
-	if (!j->qemu.ready && j->wish.launched && clock_ms() < j->prepare.connect_until_ms) {
-		job_drop_qmp(j);
-		job_look(j, CONNECT_EVERY_MS);
+	if (!a->qemu.ready && a->wish.launched && clock_ms() < a->prepare.connect_until_ms) {
+		arrival_drop_qmp(a);
+		arrival_look(a, CONNECT_EVERY_MS);
 		return;
 	}
-	if (j->qemu.ready) {
-		job_qemu_gone(j, why);
+	if (a->qemu.ready) {
+		arrival_qemu_gone(a, why);
 		return;
 	}
 	err_prefix(&e, "the destination");
-	job_fail(j, &e);
+	arrival_fail(a, &e);
 }
 
-void job_twin_connect(struct job *j)
+void arrival_twin_connect(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 	struct stat st;
 
-	if (j->wish.launched && stat(j->twin.qmp, &st) < 0 &&
-	    clock_ms() < j->prepare.connect_until_ms) {
-		job_look(j, CONNECT_EVERY_MS);
+	if (a->wish.launched && stat(a->twin.qmp, &st) < 0 &&
+	    clock_ms() < a->prepare.connect_until_ms) {
+		arrival_look(a, CONNECT_EVERY_MS);
 		return;
 	}
-	j->qemu.qmp = qmp_connect(j->service->base, j->twin.qmp, 0, &job_qmp_ops, j, &e);
-	if (j->qemu.qmp)
-		qmp_want_oob(j->qemu.qmp); /* postcopy that broke may leave its main loop waiting */
-	if (!j->qemu.qmp) {
+	a->qemu.qmp = qmp_connect(a->service->base, a->twin.qmp, 0, &arrival_qmp_ops, a, &e);
+	if (a->qemu.qmp)
+		qmp_want_oob(a->qemu.qmp); /* postcopy that broke may leave its main loop waiting */
+	if (!a->qemu.qmp) {
 		err_prefix(&e, "the destination");
-		job_fail(j, &e);
+		arrival_fail(a, &e);
 	}
 }
 
-void job_connect_look(struct job *j)
+void arrival_connect_look(struct arrival *a)
 {
-	if (!j->qemu.qmp)
-		job_twin_connect(j);
+	if (!a->qemu.qmp)
+		arrival_twin_connect(a);
 }

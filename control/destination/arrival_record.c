@@ -1,9 +1,9 @@
 /*
  * The destination's record of a job in the journal (journal.h): docs/phases.md says what
- * is in it and who removes it. Owned by the job. What is read here was written by this
+ * is in it and who removes it. Owned by the arrival. What is read here was written by this
  * host into a folder of its own.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static json_t *process_of(pid_t pid, unsigned long long started)
 
 /* ---- writing ---- */
 
-/* kind F: a file, D: a folder; only what is not there yet will be of the job's making. */
+/* kind F: a file, D: a folder; only what is not there yet will be of the arrival's making. */
 static void list_made(json_t *made, char kind, const char *path)
 {
 	struct stat st;
@@ -58,132 +58,132 @@ static bool has_shared(const struct vmdesc *d)
 	return false;
 }
 
-static json_t *make_record(struct job *j)
+static json_t *make_record(struct arrival *a)
 {
 	json_t *made = json_array(), *images = json_array();
-	char boot[64], dir[sizeof(j->nbd.dir)];
+	char boot[64], dir[sizeof(a->nbd.dir)];
 
-	for (size_t i = 0; i < j->twin.image_count; i++) {
-		list_made(made, 'F', j->twin.images[i].path);
-		json_array_append_new(images, json_string(j->twin.images[i].path));
+	for (size_t i = 0; i < a->twin.image_count; i++) {
+		list_made(made, 'F', a->twin.images[i].path);
+		json_array_append_new(images, json_string(a->twin.images[i].path));
 	}
-	if (j->wish.launched || j->prepare.hook.used)
-		list_made(made, 'D', j->twin.dir);
-	for (unsigned i = 0; j->wish.persistent && i < 4; i++) {
+	if (a->wish.launched || a->prepare.hook.used)
+		list_made(made, 'D', a->twin.dir);
+	for (unsigned i = 0; a->wish.persistent && i < 4; i++) {
 		char path[4096];
 
-		job_keep_path(j, i / 2, i % 2, path, sizeof(path));
+		arrival_keep_path(a, i / 2, i % 2, path, sizeof(path));
 		list_made(made, 'F', path);
 	}
-	job_name_nbd(j->service, j->id, dir, sizeof(dir));
+	arrival_name_nbd(a->service, a->id, dir, sizeof(dir));
 	list_made(made, 'D', dir);
-	job_ram_name(j->service, j->id, dir, sizeof(dir));
+	arrival_ram_name(a->service, a->id, dir, sizeof(dir));
 	list_made(made, 'D', dir);
 	return json_pack(
 	    "{s:i,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:s,s:b,s:o,s:o,s:o}", "adit", COOKIE_VERSION, "job",
-	    j->id, "state", "preparing", "peer", j->peer, "name", j->desc.name, "boot",
-	    vmdesc_host(boot, sizeof(boot)), "launched", j->wish.launched ? 1 : 0, "qmp",
-	    j->twin.qmp, "dir", j->twin.dir, "shared", has_shared(&j->desc) ? 1 : 0, "made", made,
+	    a->id, "state", "preparing", "peer", a->peer, "name", a->desc.name, "boot",
+	    vmdesc_host(boot, sizeof(boot)), "launched", a->wish.launched ? 1 : 0, "qmp",
+	    a->twin.qmp, "dir", a->twin.dir, "shared", has_shared(&a->desc) ? 1 : 0, "made", made,
 	    "images", images, "guardian",
-	    process_of(guardian_pid(j->guardian), process_started(guardian_pid(j->guardian))));
+	    process_of(guardian_pid(a->guardian), process_started(guardian_pid(a->guardian))));
 }
 
-int job_record_begin(struct job *j, struct err *e)
+int arrival_record_begin(struct arrival *a, struct err *e)
 {
 	json_t *old;
 
-	j->journal = journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
-	if (!j->journal)
+	a->journal = journal_open(a->service->config.state_dir, JOURNAL_DESTINATION, a->id, e);
+	if (!a->journal)
 		return err_prefix(e, "on the destination");
-	old = journal_read(j->journal, e);
+	old = journal_read(a->journal, e);
 	if (old || err_is_set(e)) {
 		/* Somebody's, whose record stays. */
 		json_decref(old);
-		journal_close(j->journal);
-		j->journal = NULL;
+		journal_close(a->journal);
+		a->journal = NULL;
 		return err_set(e, ERR_REFUSED,
 			       "a job of that id was here before and is not settled: adit recover "
 			       "on its source does that");
 	}
-	j->guardian = guardian_new(e);
-	if (!j->guardian || guardian_add_record(j->guardian, journal_path(j->journal), e) < 0)
+	a->guardian = guardian_new(e);
+	if (!a->guardian || guardian_add_record(a->guardian, journal_path(a->journal), e) < 0)
 		return e->code;
 	/* A host that has lost its folder is another one from now on: it knows nothing of the jobs
 	 * before, and its "never" must not count for them. */
-	if (journal_host_id(j->service->config.state_dir, j->service->host, e) < 0)
+	if (journal_host_id(a->service->config.state_dir, a->service->host, e) < 0)
 		return err_prefix(e, "on the destination");
-	/* What a job before could not remove is this one's now. */
-	for (size_t i = 0; i < j->twin.image_count; i++)
-		leftovers_forget(j->service->leftovers, j->twin.images[i].path);
-	j->record = make_record(j);
-	if (!j->record)
+	/* What an arrival before could not remove is this one's now. */
+	for (size_t i = 0; i < a->twin.image_count; i++)
+		leftovers_forget(a->service->leftovers, a->twin.images[i].path);
+	a->record = make_record(a);
+	if (!a->record)
 		return err_set(e, ERR_SPACE, "no memory for the journal");
-	json_object_set_new(j->record, "host", json_string(j->service->host));
-	if (journal_write(j->journal, j->record, e) < 0)
+	json_object_set_new(a->record, "host", json_string(a->service->host));
+	if (journal_write(a->journal, a->record, e) < 0)
 		return err_prefix(e, "on the destination");
 	return 0;
 }
 
-int job_record_write(struct job *j, const char *state, struct err *e)
+int arrival_record_write(struct arrival *a, const char *state, struct err *e)
 {
-	if (!j->journal || !j->record)
+	if (!a->journal || !a->record)
 		return err_set(e, ERR_INTERNAL, "the job has no journal: report this bug");
-	if (!job_record_is(j->record, state) && strcmp(state, "decided") == 0)
-		json_object_set_new(j->record, "decided_at", json_integer(time(NULL)));
-	json_object_set_new(j->record, "state", json_string(state));
-	json_object_set_new(j->record, "run", json_boolean(j->run));
-	json_object_set_new(j->record, "postcopy", json_boolean(j->postcopy));
-	json_object_set_new(j->record, "preempt", json_boolean(j->ram.preempt));
-	json_object_set_new(j->record, "twin", process_of(j->qemu.pid, j->qemu.started));
-	if (journal_write(j->journal, j->record, e) < 0)
+	if (!arrival_record_is(a->record, state) && strcmp(state, "decided") == 0)
+		json_object_set_new(a->record, "decided_at", json_integer(time(NULL)));
+	json_object_set_new(a->record, "state", json_string(state));
+	json_object_set_new(a->record, "run", json_boolean(a->run));
+	json_object_set_new(a->record, "postcopy", json_boolean(a->postcopy));
+	json_object_set_new(a->record, "preempt", json_boolean(a->ram.preempt));
+	json_object_set_new(a->record, "twin", process_of(a->qemu.pid, a->qemu.started));
+	if (journal_write(a->journal, a->record, e) < 0)
 		return e->code;
-	if (j->saving.state)
-		log_info(&j->about, "the journal is written: the VM is in state %s there", state);
-	j->saving.state = NULL;
-	if (j->saving.ev)
-		event_del(j->saving.ev);
+	if (a->saving.state)
+		log_info(&a->about, "the journal is written: the VM is in state %s there", state);
+	a->saving.state = NULL;
+	if (a->saving.ev)
+		event_del(a->saving.ev);
 	return 0;
 }
 
-void job_record_keep(struct job *j, const char *state)
+void arrival_record_keep(struct arrival *a, const char *state)
 {
 	struct err e = ERR_INIT;
 	struct timeval tv = {.tv_usec = SAVE_EVERY_MS * 1000};
 
-	if (job_record_write(j, state, &e) == 0)
+	if (arrival_record_write(a, state, &e) == 0)
 		return;
-	if (!j->saving.state)
-		log_error(&j->about,
+	if (!a->saving.state)
+		log_error(&a->about,
 			  "%s. The VM can live here only, so nothing is undone, and it is tried "
 			  "again every half second; until then do not end this adit serve",
 			  e.text);
-	j->saving.state = state;
-	event_add(j->saving.ev, &tv);
+	a->saving.state = state;
+	event_add(a->saving.ev, &tv);
 }
 
-void job_wait_save(struct job *j)
+void arrival_wait_save(struct arrival *a)
 {
-	event_add(j->saving.ev, &(struct timeval){.tv_usec = SAVE_EVERY_MS * 1000});
+	event_add(a->saving.ev, &(struct timeval){.tv_usec = SAVE_EVERY_MS * 1000});
 }
 
-void job_record_due(evutil_socket_t fd, short what, void *ctx)
+void arrival_record_due(evutil_socket_t fd, short what, void *ctx)
 {
-	struct job *j = ctx;
+	struct arrival *a = ctx;
 
 	(void)fd;
 	(void)what;
-	if (j->saving.state)
-		job_record_keep(j, j->saving.state);
+	if (a->saving.state)
+		arrival_record_keep(a, a->saving.state);
 }
 
-void job_record_clean_sockets(const struct service *s, const json_t *record)
+void arrival_record_clean_sockets(const struct service *s, const json_t *record)
 {
 	char ram[160], nbd[160];
 	const json_t *made;
 	size_t i;
 
-	job_ram_name(s, json_text(record, "job"), ram, sizeof(ram));
-	job_name_nbd(s, json_text(record, "job"), nbd, sizeof(nbd));
+	arrival_ram_name(s, json_text(record, "job"), ram, sizeof(ram));
+	arrival_name_nbd(s, json_text(record, "job"), nbd, sizeof(nbd));
 	json_array_foreach(json_object_get(record, "made"), i, made)
 	{
 		const char *path = json_string_value(made);
@@ -194,52 +194,52 @@ void job_record_clean_sockets(const struct service *s, const json_t *record)
 	}
 }
 
-const char *job_record_host(const struct job *j)
+const char *arrival_record_host(const struct arrival *a)
 {
-	const char *host = json_text(j->record, "host");
+	const char *host = json_text(a->record, "host");
 
-	return *host ? host : j->service->host;
+	return *host ? host : a->service->host;
 }
 
-void job_record_remove(struct job *j)
+void arrival_record_remove(struct arrival *a)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s", j->journal ? journal_path(j->journal) : "");
-	if (journal_remove(j->journal) < 0)
-		leftovers_record(j->service->leftovers, path);
-	j->journal = NULL;
-	json_decref(j->record);
-	j->record = NULL;
-	j->saving.state = NULL;
+	snprintf(path, sizeof(path), "%s", a->journal ? journal_path(a->journal) : "");
+	if (journal_remove(a->journal) < 0)
+		leftovers_record(a->service->leftovers, path);
+	a->journal = NULL;
+	json_decref(a->record);
+	a->record = NULL;
+	a->saving.state = NULL;
 }
 
 /* ---- reading ---- */
 
-bool job_record_read(struct job *j, struct err *e)
+bool arrival_record_read(struct arrival *a, struct err *e)
 {
-	if (!j->journal)
-		j->journal =
-		    journal_open(j->service->config.state_dir, JOURNAL_DESTINATION, j->id, e);
-	if (!j->journal)
+	if (!a->journal)
+		a->journal =
+		    journal_open(a->service->config.state_dir, JOURNAL_DESTINATION, a->id, e);
+	if (!a->journal)
 		return false;
-	json_decref(j->record);
-	j->record = journal_read(j->journal, e);
-	return j->record != NULL;
+	json_decref(a->record);
+	a->record = journal_read(a->journal, e);
+	return a->record != NULL;
 }
 
-void job_record_take(struct job *j)
+void arrival_record_take(struct arrival *a)
 {
-	const json_t *twin = json_object_get(j->record, "twin");
+	const json_t *twin = json_object_get(a->record, "twin");
 
-	j->run = json_is_true(json_object_get(j->record, "run"));
-	j->wish.launched = json_is_true(json_object_get(j->record, "launched"));
-	j->qemu.pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
-	j->qemu.started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
-	j->ram.preempt = json_is_true(json_object_get(j->record, "preempt"));
+	a->run = json_is_true(json_object_get(a->record, "run"));
+	a->wish.launched = json_is_true(json_object_get(a->record, "launched"));
+	a->qemu.pid = (pid_t)json_integer_value(json_object_get(twin, "pid"));
+	a->qemu.started = (unsigned long long)json_integer_value(json_object_get(twin, "started"));
+	a->ram.preempt = json_is_true(json_object_get(a->record, "preempt"));
 }
 
-bool job_record_is(const json_t *record, const char *state)
+bool arrival_record_is(const json_t *record, const char *state)
 {
 	return strcmp(json_text(record, "state"), state) == 0;
 }
@@ -252,23 +252,23 @@ static bool is_of_this_boot(const json_t *record)
 	return strcmp(vmdesc_host(boot, sizeof(boot)), json_text(record, "boot")) == 0;
 }
 
-static enum job_twin_life look(const json_t *record, const char *who)
+static enum arrival_twin_life look(const json_t *record, const char *who)
 {
 	const json_t *p = json_object_get(record, who);
 	json_int_t pid = json_integer_value(json_object_get(p, "pid"));
 	json_int_t when = json_integer_value(json_object_get(p, "started"));
 
 	if (!is_of_this_boot(record))
-		return JOB_TWIN_GONE;
+		return ARRIVAL_TWIN_GONE;
 	if (pid <= 0 || when <= 0)
-		return JOB_TWIN_UNKNOWN;
-	return process_started((pid_t)pid) == (unsigned long long)when ? JOB_TWIN_LIVES
-								       : JOB_TWIN_GONE;
+		return ARRIVAL_TWIN_UNKNOWN;
+	return process_started((pid_t)pid) == (unsigned long long)when ? ARRIVAL_TWIN_LIVES
+								       : ARRIVAL_TWIN_GONE;
 }
 
-bool job_record_guarded(const json_t *record)
+bool arrival_record_guarded(const json_t *record)
 {
-	return look(record, "guardian") == JOB_TWIN_LIVES;
+	return look(record, "guardian") == ARRIVAL_TWIN_LIVES;
 }
 
 /* The number of a twin that somebody else has started is that of whoever made its monitor's
@@ -288,18 +288,18 @@ static bool has_heir(const json_t *record)
 	return has;
 }
 
-enum job_twin_life job_record_twin(const json_t *record)
+enum arrival_twin_life arrival_record_twin(const json_t *record)
 {
-	enum job_twin_life life = look(record, "twin");
+	enum arrival_twin_life life = look(record, "twin");
 
-	if (life == JOB_TWIN_GONE && is_of_this_boot(record) &&
+	if (life == ARRIVAL_TWIN_GONE && is_of_this_boot(record) &&
 	    !json_is_true(json_object_get(record, "launched")) && *json_text(record, "qmp") &&
 	    has_heir(record))
-		return JOB_TWIN_UNKNOWN;
+		return ARRIVAL_TWIN_UNKNOWN;
 	return life;
 }
 
-bool job_record_may_drop(const json_t *record, struct err *e)
+bool arrival_record_may_drop(const json_t *record, struct err *e)
 {
 	json_int_t decided = json_integer_value(json_object_get(record, "decided_at"));
 	const json_t *image;
@@ -325,7 +325,8 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 			"disks any more, so better start it anew than resume it");
 		return false;
 	}
-	if (json_is_true(json_object_get(record, "postcopy")) && job_record_is(record, "decided")) {
+	if (json_is_true(json_object_get(record, "postcopy")) &&
+	    arrival_record_is(record, "decided")) {
 		err_set(
 		    e, ERR_QEMU,
 		    "the VM had gone over to the destination before all of its memory was there "
@@ -346,7 +347,7 @@ bool job_record_may_drop(const json_t *record, struct err *e)
 	return true;
 }
 
-/* A twin of the job that waits although its guardian was killed: whoever listens there, in
+/* A twin of the arrival that waits although its guardian was killed: whoever listens there, in
  * a folder that only we can enter, or only the twin's user: then it is to be that user's, whatever
  * that user has linked there. */
 static void kill_listener(const char *path, const char *dir_path)
@@ -370,7 +371,7 @@ static void kill_listener(const char *path, const char *dir_path)
 	close(fd);
 }
 
-void job_record_clean(const struct service *s, const json_t *record)
+void arrival_record_clean(const struct service *s, const json_t *record)
 {
 	const json_t *made;
 	size_t i;

@@ -1,5 +1,5 @@
-/* The folders of the job's sockets: the twin's own, that of NBD and that of RAM. */
-#include "control/destination/job_i.h"
+/* The folders of the arrival's sockets: the twin's own, that of NBD and that of RAM. */
+#include "control/destination/arrival_i.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,25 +38,25 @@ int service_keep_run_dir(const struct service *s, const struct rights *rights, s
 	return 0;
 }
 
-void job_name_nbd(const struct service *s, const char *job, char *buf, size_t size)
+void arrival_name_nbd(const struct service *s, const char *job, char *buf, size_t size)
 {
 	snprintf(buf, size, "%.100s/job-%.8s", s->config.run_dir, job);
 }
 
-void job_ram_name(const struct service *s, const char *job, char *buf, size_t size)
+void arrival_ram_name(const struct service *s, const char *job, char *buf, size_t size)
 {
 	snprintf(buf, size, "%.100s/ram-%.8s", s->config.run_dir, job);
 }
 
-int job_make_folder(struct job *j, struct err *e)
+int arrival_make_folder(struct arrival *a, struct err *e)
 {
-	const struct user *u = &j->rights->launch_user;
-	char parent[sizeof(j->twin.dir)];
+	const struct user *u = &a->rights->launch_user;
+	char parent[sizeof(a->twin.dir)];
 	char *slash;
 
-	if (service_keep_run_dir(j->service, j->rights, e) < 0)
+	if (service_keep_run_dir(a->service, a->rights, e) < 0)
 		return e->code;
-	snprintf(parent, sizeof(parent), "%s", j->twin.dir);
+	snprintf(parent, sizeof(parent), "%s", a->twin.dir);
 	slash = strrchr(parent, '/');
 	if (slash && slash != parent) {
 		*slash = 0;
@@ -68,14 +68,14 @@ int job_make_folder(struct job *j, struct err *e)
 		if (user_check_path(u, parent, X_OK, e) < 0)
 			return e->code;
 	}
-	if (guardian_add_dir(j->guardian, j->twin.dir, e) < 0)
+	if (guardian_add_dir(a->guardian, a->twin.dir, e) < 0)
 		return e->code;
-	if (mkdir(j->twin.dir, 0700) < 0) {
-		err_set_sys(e, errno, "the folder %s cannot be made", j->twin.dir);
+	if (mkdir(a->twin.dir, 0700) < 0) {
+		err_set_sys(e, errno, "the folder %s cannot be made", a->twin.dir);
 		/* The source chooses the job's id: it may be the folder of a VM that runs here. */
-		guardian_forget_dir(j->guardian, j->twin.dir, NULL);
+		guardian_forget_dir(a->guardian, a->twin.dir, NULL);
 		return e->code;
 	}
-	j->twin.dir_made = true;
+	a->twin.dir_made = true;
 	return 0;
 }

@@ -2,17 +2,17 @@
  * adit serve starts, and goes over the records of one that was killed: what was being prepared is
  * removed, a VM that was to run is seen to, and all else waits for the source's question.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static bool under_way(const struct service *s, const char *job)
 {
-	const struct job *j;
+	const struct arrival *a;
 
-	TAILQ_FOREACH(j, &s->jobs, listed)
-	if (strcmp(j->id, job) == 0)
+	TAILQ_FOREACH(a, &s->arrivals, listed)
+	if (strcmp(a->id, job) == 0)
 		return true;
 	return false;
 }
@@ -25,32 +25,32 @@ static bool go_over(struct service *s, const char *job)
 	struct err e = ERR_INIT;
 	struct journal *journal = journal_open(s->config.state_dir, JOURNAL_DESTINATION, job, &e);
 	json_t *record = journal ? journal_read(journal, &e) : NULL;
-	enum job_twin_life life;
+	enum arrival_twin_life life;
 	bool run = false, done = true;
-	struct job *j;
+	struct arrival *a;
 
 	if (!record) {
 		if (err_is_set(&e))
 			log_error(&about, "%s", e.text);
 		goto out;
 	}
-	life = job_record_twin(record);
-	if (job_record_guarded(record)) {
+	life = arrival_record_twin(record);
+	if (arrival_record_guarded(record)) {
 		done = false;
-	} else if (job_record_is(record, "preparing")) {
+	} else if (arrival_record_is(record, "preparing")) {
 		log_warn(&about, "removing what a migration has left that was under way when this "
 				 "host, or adit's guardian, was ended");
-		job_record_clean(s, record);
+		arrival_record_clean(s, record);
 		journal_remove(journal);
 		journal = NULL;
-	} else if (life == JOB_TWIN_GONE) {
-		job_record_clean_sockets(s, record);
+	} else if (life == ARRIVAL_TWIN_GONE) {
+		arrival_record_clean_sockets(s, record);
 		log_warn(&about, "the VM that came with it has ended, and its source has not said "
 				 "that it ended its own: it will ask (adit recover there)");
 	} else {
 		log_info(&about, "the VM that came with it is here; its source has not said that "
 				 "it ended its own");
-		run = job_record_is(record, "decided") &&
+		run = arrival_record_is(record, "decided") &&
 		      json_is_true(json_object_get(record, "run"));
 	}
 out:
@@ -58,14 +58,14 @@ out:
 	journal_close(journal);
 	if (!run)
 		return done;
-	j = job_new_found(s, job);
-	if (!j)
+	a = arrival_new_found(s, job);
+	if (!a)
 		return true;
-	job_enter(j, JOB_ASKED);
+	arrival_enter(a, ARRIVAL_ASKED);
 	return true;
 }
 
-void job_recover_list(struct service *s)
+void arrival_recover_list(struct service *s)
 {
 	struct err e = ERR_INIT;
 
@@ -73,7 +73,7 @@ void job_recover_list(struct service *s)
 		log_error(NULL, "%s", e.text);
 }
 
-bool job_recover_all(struct service *s)
+bool arrival_recover_all(struct service *s)
 {
 	size_t left = 0;
 

@@ -1,9 +1,9 @@
 /*
  * What stands below the images of --copy-storage inc: for a twin that is launched, files
- * of the listed folders that nobody writes to, now or in another job. (What a QEMU that
+ * of the listed folders that nobody writes to, now or in another arrival. (What a QEMU that
  * waits has there is twin_match.c's matter.)
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <string.h>
 
@@ -29,27 +29,27 @@ static bool writes_to(const struct twin *t, const char *path)
 }
 
 /* A twin that waits holds no locks that would tell. */
-static int check_writers(struct job *j, const char *path, struct err *e)
+static int check_writers(struct arrival *a, const char *path, struct err *e)
 {
-	const struct job *other;
+	const struct arrival *other;
 
-	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (job_claims(other) && writes_to(&other->twin, path))
+	TAILQ_FOREACH(other, &a->service->arrivals, listed)
+	if (arrival_claims(other) && writes_to(&other->twin, path))
 		return err_set(e, ERR_REFUSED,
 			       "%s on the destination is a backing file, and %s VM that comes "
 			       "writes to it",
-			       path, other == j ? "the very" : "another");
+			       path, other == a ? "the very" : "another");
 	return 0;
 }
 
 /* And the other way round: what this twin writes to may be below another's images. */
-static int check_readers(struct job *j, struct err *e)
+static int check_readers(struct arrival *a, struct err *e)
 {
-	const struct job *other;
+	const struct arrival *other;
 
-	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	for (size_t i = 0; other != j && job_claims(other) && i < other->twin.chain.count; i++)
-		if (writes_to(&j->twin, other->twin.chain.at[i]))
+	TAILQ_FOREACH(other, &a->service->arrivals, listed)
+	for (size_t i = 0; other != a && arrival_claims(other) && i < other->twin.chain.count; i++)
+		if (writes_to(&a->twin, other->twin.chain.at[i]))
 			return err_set(e, ERR_REFUSED,
 				       "%s on the destination is a backing file of another VM that "
 				       "comes",
@@ -57,16 +57,16 @@ static int check_readers(struct job *j, struct err *e)
 	return 0;
 }
 
-int job_check_backing(struct job *j, struct err *e)
+int arrival_check_backing(struct arrival *a, struct err *e)
 {
-	struct twin *t = &j->twin;
+	struct twin *t = &a->twin;
 
 	for (size_t i = 0; i < t->backing_count; i++)
-		if (backing_look(j->rights->images, t->backings[i].path, t->backings[i].from,
+		if (backing_look(a->rights->images, t->backings[i].path, t->backings[i].from,
 				 &t->chain, e) < 0)
 			return e->code;
 	for (size_t i = 0; i < t->chain.count; i++)
-		if (check_writers(j, t->chain.at[i], e) < 0)
+		if (check_writers(a, t->chain.at[i], e) < 0)
 			return e->code;
-	return check_readers(j, e);
+	return check_readers(a, e);
 }

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/process.h"
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 static char top[] = "/tmp/adit-record-XXXXXX";
 static struct service here; /* without leftovers: what cannot be removed is tried once */
@@ -35,29 +35,29 @@ static json_t *record_of(pid_t pid, unsigned long long started)
 			 (json_int_t)time(NULL), "twin", process, "guardian", process);
 }
 
-static void test_job_record_knows_a_process_by_number_start_and_boot(void **state)
+static void test_arrival_record_knows_a_process_by_number_start_and_boot(void **state)
 {
 	unsigned long long started = process_started(getpid());
 	json_t *mine = record_of(getpid(), started), *other = record_of(getpid(), started + 1),
 	       *unknown = record_of(0, 0);
 
 	(void)state;
-	assert_int_equal(job_record_twin(mine), JOB_TWIN_LIVES);
-	assert_true(job_record_guarded(mine));
-	assert_int_equal(job_record_twin(other), JOB_TWIN_GONE);
-	assert_false(job_record_guarded(other));
-	assert_int_equal(job_record_twin(unknown), JOB_TWIN_UNKNOWN);
-	assert_false(job_record_guarded(unknown));
+	assert_int_equal(arrival_record_twin(mine), ARRIVAL_TWIN_LIVES);
+	assert_true(arrival_record_guarded(mine));
+	assert_int_equal(arrival_record_twin(other), ARRIVAL_TWIN_GONE);
+	assert_false(arrival_record_guarded(other));
+	assert_int_equal(arrival_record_twin(unknown), ARRIVAL_TWIN_UNKNOWN);
+	assert_false(arrival_record_guarded(unknown));
 	json_object_set_new(mine, "boot", json_string("another"));
-	assert_int_equal(job_record_twin(mine), JOB_TWIN_GONE);
-	assert_false(job_record_guarded(mine));
+	assert_int_equal(arrival_record_twin(mine), ARRIVAL_TWIN_GONE);
+	assert_false(arrival_record_guarded(mine));
 	json_decref(mine);
 	json_decref(other);
 	json_decref(unknown);
 }
 
 /* A process that has died and was not reaped yet is dead. */
-static void test_job_record_sees_through_a_zombie(void **state)
+static void test_arrival_record_sees_through_a_zombie(void **state)
 {
 	int hold[2];
 	char c;
@@ -72,11 +72,11 @@ static void test_job_record_sees_through_a_zombie(void **state)
 		_exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
 	}
 	record = record_of(pid, process_started(pid));
-	assert_int_equal(job_record_twin(record), JOB_TWIN_LIVES);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_LIVES);
 	close(hold[1]);
-	for (int i = 0; i < 500 && job_record_twin(record) == JOB_TWIN_LIVES; i++)
+	for (int i = 0; i < 500 && arrival_record_twin(record) == ARRIVAL_TWIN_LIVES; i++)
 		usleep(10000);
-	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_GONE);
 	close(hold[0]);
 	waitpid(pid, NULL, 0);
 	json_decref(record);
@@ -92,7 +92,7 @@ static void make_file(const char *name, char *path, size_t size)
 	close(fd);
 }
 
-static void test_job_record_keeps_what_a_vm_did_here(void **state)
+static void test_arrival_record_keeps_what_a_vm_did_here(void **state)
 {
 	json_t *record = record_of(1, 1);
 	struct err e = ERR_INIT;
@@ -101,30 +101,30 @@ static void test_job_record_keeps_what_a_vm_did_here(void **state)
 	(void)state;
 	make_file("image", image, sizeof(image));
 	json_object_set_new(record, "images", json_pack("[s,s]", "/nowhere/at/all", image));
-	assert_true(job_record_may_drop(record, &e));
+	assert_true(arrival_record_may_drop(record, &e));
 
 	/* Written to long after the decision. */
 	json_object_set_new(record, "decided_at", json_integer(time(NULL) - 3600));
-	assert_false(job_record_may_drop(record, &e));
+	assert_false(arrival_record_may_drop(record, &e));
 	assert_non_null(strstr(e.text, image));
 	json_object_set_new(record, "run", json_false());
-	assert_true(job_record_may_drop(record, &e));
+	assert_true(arrival_record_may_drop(record, &e));
 
 	json_object_set_new(record, "run", json_true());
 	json_object_set_new(record, "decided_at", json_integer(time(NULL)));
 	json_object_set_new(record, "shared", json_true());
-	assert_false(job_record_may_drop(record, &e));
+	assert_false(arrival_record_may_drop(record, &e));
 	json_object_set_new(record, "shared", json_false());
 	json_object_set_new(record, "postcopy", json_true());
-	assert_false(job_record_may_drop(record, &e));
+	assert_false(arrival_record_may_drop(record, &e));
 	/* All of its RAM had come by then. */
 	json_object_set_new(record, "state", json_string("confirmed"));
-	assert_true(job_record_may_drop(record, &e));
+	assert_true(arrival_record_may_drop(record, &e));
 	unlink(image);
 	json_decref(record);
 }
 
-static void test_job_record_cleans_what_is_listed_only(void **state)
+static void test_arrival_record_cleans_what_is_listed_only(void **state)
 {
 	char listed[128], other[128], dir[128], in_dir[160];
 	json_t *record = record_of(1, 1);
@@ -138,17 +138,17 @@ static void test_job_record_cleans_what_is_listed_only(void **state)
 	json_object_set_new(record, "made",
 			    json_pack("[o,o,s,s]", json_sprintf("F%s", listed),
 				      json_sprintf("D%s", dir), "F/nowhere/at/all", ""));
-	job_record_clean(&here, record);
+	arrival_record_clean(&here, record);
 	assert_int_not_equal(access(listed, F_OK), 0);
 	assert_int_not_equal(access(dir, F_OK), 0);
 	assert_int_equal(access(other, F_OK), 0);
-	job_record_clean(&here, record); /* once more does no harm */
+	arrival_record_clean(&here, record); /* once more does no harm */
 	unlink(other);
 	json_decref(record);
 }
 
 /* A manager makes the monitor's socket, hands it to QEMU, and ends. */
-static void test_job_record_sees_who_inherited_the_monitor(void **state)
+static void test_arrival_record_sees_who_inherited_the_monitor(void **state)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX}, odd = sa;
 	int hold[2], told[2], fd, other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -179,25 +179,25 @@ static void test_job_record_sees_who_inherited_the_monitor(void **state)
 	record = record_of(manager, process_started(manager));
 	json_object_set_new(record, "qmp", json_string(sa.sun_path));
 	json_object_set_new(record, "launched", json_false());
-	assert_int_equal(job_record_twin(record), JOB_TWIN_LIVES);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_LIVES);
 	kill(manager, SIGKILL);
 	waitpid(manager, NULL, 0);
-	assert_int_equal(job_record_twin(record), JOB_TWIN_UNKNOWN);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_UNKNOWN);
 	/* One that adit has started is its own child. */
 	json_object_set_new(record, "launched", json_true());
-	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_GONE);
 	json_object_set_new(record, "launched", json_false());
 	/* What cannot be told by asking is not taken for an end. */
 	assert_return_code(bind(other, (struct sockaddr *)&odd, sizeof(odd)), errno);
 	json_object_set_new(record, "qmp", json_string(odd.sun_path));
-	assert_int_equal(job_record_twin(record), JOB_TWIN_UNKNOWN);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_UNKNOWN);
 	json_object_set_new(record, "qmp", json_string(sa.sun_path));
 	close(other);
 	unlink(odd.sun_path);
 	kill(heir, SIGKILL);
-	for (int i = 0; i < 500 && job_record_twin(record) == JOB_TWIN_UNKNOWN; i++)
+	for (int i = 0; i < 500 && arrival_record_twin(record) == ARRIVAL_TWIN_UNKNOWN; i++)
 		usleep(10000);
-	assert_int_equal(job_record_twin(record), JOB_TWIN_GONE);
+	assert_int_equal(arrival_record_twin(record), ARRIVAL_TWIN_GONE);
 	json_decref(record);
 	unlink(sa.sun_path);
 	for (int i = 0; i < 2; i++) {
@@ -207,31 +207,31 @@ static void test_job_record_sees_who_inherited_the_monitor(void **state)
 }
 
 /* A twin that has gone is still known by its number when its source has been heard once more. */
-static void test_job_record_written_again_knows_the_same_twin(void **state)
+static void test_arrival_record_written_again_knows_the_same_twin(void **state)
 {
 	static const char id[] = "0123456789abcdef0123456789abcdef";
 	struct service service = {.config.state_dir = top};
-	struct job j = {.service = &service};
+	struct arrival a = {.service = &service};
 	json_t *record = record_of(getpid(), process_started(getpid()) + 1);
 	char dir[512];
 	struct err e = ERR_INIT;
 
 	(void)state;
-	snprintf(j.id, sizeof(j.id), "%s", id);
+	snprintf(a.id, sizeof(a.id), "%s", id);
 	json_object_set_new(record, "adit", json_integer(COOKIE_VERSION));
 	json_object_set_new(record, "job", json_string(id));
 	assert_int_equal(journal_prepare(top, dir, sizeof(dir), &e), 0);
-	j.journal = journal_open(top, JOURNAL_DESTINATION, id, &e);
-	assert_non_null(j.journal);
-	assert_int_equal(journal_write(j.journal, record, &e), 0);
-	assert_true(job_record_read(&j, &e));
-	job_record_take(&j);
-	assert_int_equal(job_record_write(&j, "confirmed", &e), 0);
-	assert_true(job_record_read(&j, &e));
-	assert_true(job_record_is(j.record, "confirmed"));
-	assert_int_equal(job_record_twin(j.record), JOB_TWIN_GONE);
-	assert_true(json_is_true(json_object_get(j.record, "run")));
-	job_record_remove(&j);
+	a.journal = journal_open(top, JOURNAL_DESTINATION, id, &e);
+	assert_non_null(a.journal);
+	assert_int_equal(journal_write(a.journal, record, &e), 0);
+	assert_true(arrival_record_read(&a, &e));
+	arrival_record_take(&a);
+	assert_int_equal(arrival_record_write(&a, "confirmed", &e), 0);
+	assert_true(arrival_record_read(&a, &e));
+	assert_true(arrival_record_is(a.record, "confirmed"));
+	assert_int_equal(arrival_record_twin(a.record), ARRIVAL_TWIN_GONE);
+	assert_true(json_is_true(json_object_get(a.record, "run")));
+	arrival_record_remove(&a);
 	json_decref(record);
 	snprintf(dir, sizeof(dir), "%s/journal", top);
 	assert_int_equal(rmdir(dir), 0);
@@ -240,12 +240,12 @@ static void test_job_record_written_again_knows_the_same_twin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_job_record_knows_a_process_by_number_start_and_boot),
-	    cmocka_unit_test(test_job_record_sees_through_a_zombie),
-	    cmocka_unit_test(test_job_record_sees_who_inherited_the_monitor),
-	    cmocka_unit_test(test_job_record_keeps_what_a_vm_did_here),
-	    cmocka_unit_test(test_job_record_cleans_what_is_listed_only),
-	    cmocka_unit_test(test_job_record_written_again_knows_the_same_twin),
+	    cmocka_unit_test(test_arrival_record_knows_a_process_by_number_start_and_boot),
+	    cmocka_unit_test(test_arrival_record_sees_through_a_zombie),
+	    cmocka_unit_test(test_arrival_record_sees_who_inherited_the_monitor),
+	    cmocka_unit_test(test_arrival_record_keeps_what_a_vm_did_here),
+	    cmocka_unit_test(test_arrival_record_cleans_what_is_listed_only),
+	    cmocka_unit_test(test_arrival_record_written_again_knows_the_same_twin),
 	};
 	int r;
 

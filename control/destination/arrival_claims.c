@@ -2,7 +2,7 @@
  * What others on this host may have already: a VM of that name, an image, a monitor. A twin that
  * waits holds no locks that would tell.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 
 #include "proxy/rules.h"
 
-bool job_claims(const struct job *j)
+bool arrival_claims(const struct arrival *a)
 {
-	return job_is(j, JOB_CLAIMS) || j->over.undoes & JOB_UNDO_GUARDIAN;
+	return arrival_is(a, ARRIVAL_CLAIMS) || a->over.undoes & ARRIVAL_UNDO_GUARDIAN;
 }
 
 /* Whether both are one file: under one name, or by a link. */
@@ -24,8 +24,8 @@ static bool is_same_file(const char *a, const char *b)
 				     sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino);
 }
 
-/* Whether other has path as an image, and it or the job is to write to it. */
-static bool has_image(const struct job *other, const char *path, bool copy)
+/* Whether other has path as an image, and it or the arrival is to write to it. */
+static bool has_image(const struct arrival *other, const char *path, bool copy)
 {
 	char id[64];
 
@@ -41,17 +41,17 @@ static bool has_image(const struct job *other, const char *path, bool copy)
 	return false;
 }
 
-bool job_image_is_planned(const struct job *j, const char *path, bool copy)
+bool arrival_image_is_planned(const struct arrival *a, const char *path, bool copy)
 {
-	const struct job *other;
+	const struct arrival *other;
 
-	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (other != j && job_claims(other) && has_image(other, path, copy))
+	TAILQ_FOREACH(other, &a->service->arrivals, listed)
+	if (other != a && arrival_claims(other) && has_image(other, path, copy))
 		return true;
 	return false;
 }
 
-int job_check_image(const struct job *j, const struct twin *plan, size_t at, struct err *e)
+int arrival_check_image(const struct arrival *a, const struct twin *plan, size_t at, struct err *e)
 {
 	const struct twin_image *image = &plan->images[at];
 
@@ -64,7 +64,7 @@ int job_check_image(const struct job *j, const struct twin *plan, size_t at, str
 			    "disks %s and %s need an image each: remove one of them",
 			    plan->images[i].path, image->path, plan->images[i].disk->name,
 			    image->disk->name);
-	if (job_image_is_planned(j, image->path, image->disk->copy))
+	if (arrival_image_is_planned(a, image->path, image->disk->copy))
 		return err_set(e, ERR_REFUSED,
 			       "%s is in use by another migration to the destination: wait for "
 			       "that one",
@@ -73,45 +73,45 @@ int job_check_image(const struct job *j, const struct twin *plan, size_t at, str
 }
 
 /* Two VMs of one name on a host are one VM by mistake, or will be mistaken for one. */
-int job_check_name(const struct job *j, struct err *e)
+int arrival_check_name(const struct arrival *a, struct err *e)
 {
-	const struct job *other;
+	const struct arrival *other;
 	char dir[4096];
 
-	if (!*j->desc.name)
+	if (!*a->desc.name)
 		return 0;
-	TAILQ_FOREACH(other, &j->service->jobs, listed)
-	if (other != j && !other->wish.dest_qmp && other->wish.described &&
-	    !other->wish.only_check && job_is(other, JOB_CLAIMS) &&
-	    strcmp(other->desc.name, j->desc.name) == 0)
+	TAILQ_FOREACH(other, &a->service->arrivals, listed)
+	if (other != a && !other->wish.dest_qmp && other->wish.described &&
+	    !other->wish.only_check && arrival_is(other, ARRIVAL_CLAIMS) &&
+	    strcmp(other->desc.name, a->desc.name) == 0)
 		return err_set(
 		    e, ERR_REFUSED,
 		    "another migration is bringing a VM named \"%s\" to the destination: "
 		    "wait for it, or give this one another name there with --rename",
-		    j->desc.name);
-	if (vms_find(j->service->config.run_dir, j->desc.name, dir, sizeof(dir)))
+		    a->desc.name);
+	if (vms_find(a->service->config.run_dir, a->desc.name, dir, sizeof(dir)))
 		return err_set(e, ERR_REFUSED,
 			       "a VM named \"%s\" runs on the destination already (%s): give this "
 			       "one another name there with --rename",
-			       j->desc.name, dir);
+			       a->desc.name, dir);
 	return 0;
 }
 
 /* A peer may have the monitors told that the operator has named, and no other socket. */
-int job_check_dest_qmp(const struct job *j, struct err *e)
+int arrival_check_dest_qmp(const struct arrival *a, struct err *e)
 {
-	struct addr a = {.kind = ADDR_UNIX};
+	struct addr addr = {.kind = ADDR_UNIX};
 
-	if (strlen(j->wish.dest_qmp) > ADDR_UNIX_MAX)
+	if (strlen(a->wish.dest_qmp) > ADDR_UNIX_MAX)
 		return err_set(e, ERR_USAGE,
 			       "--dest-qmp %.40s...: the path of a unix socket may have %d bytes",
-			       j->wish.dest_qmp, ADDR_UNIX_MAX);
-	snprintf(a.path, sizeof(a.path), "%s", j->wish.dest_qmp);
-	if (!rules_match(&j->rights->dest_qmp, &a))
+			       a->wish.dest_qmp, ADDR_UNIX_MAX);
+	snprintf(addr.path, sizeof(addr.path), "%s", a->wish.dest_qmp);
+	if (!rules_match(&a->rights->dest_qmp, &addr))
 		return err_set(e, ERR_REFUSED,
 			       "--dest-qmp %s is not allowed there: start the destination's adit "
 			       "serve with --allow-dest-qmp (dest-qmp = in adit.conf) and a "
 			       "pattern of that path",
-			       j->wish.dest_qmp);
+			       a->wish.dest_qmp);
 	return 0;
 }

@@ -2,9 +2,9 @@
  * --persistent: the destination keeps how to start the VM again once it is here, as a
  * script for people and as JSON for programs: STATE/vms/NAME.sh and NAME.json. Both are
  * written under other names before anything else is made, so that what forbids it fails
- * the job in time, and get their own in the decision.
+ * the arrival in time, and get their own in the decision.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +16,14 @@
 static const char *const kinds[] = {"sh", "json"};
 
 /* STATE/vms/NAME.KIND, or the name that it has until the decision. */
-void job_keep_path(const struct job *j, unsigned kind, bool decided, char *buf, size_t size)
+void arrival_keep_path(const struct arrival *a, unsigned kind, bool decided, char *buf, size_t size)
 {
 	char none[40];
 
-	snprintf(none, sizeof(none), "vm-%.8s", j->id);
-	snprintf(buf, size, "%s/vms/%s%.200s%s%.8s.%s", j->service->config.state_dir,
-		 decided ? "" : ".", *j->desc.name ? j->desc.name : none, decided ? "" : "-",
-		 decided ? "" : j->id, kinds[kind]);
+	snprintf(none, sizeof(none), "vm-%.8s", a->id);
+	snprintf(buf, size, "%s/vms/%s%.200s%s%.8s.%s", a->service->config.state_dir,
+		 decided ? "" : ".", *a->desc.name ? a->desc.name : none, decided ? "" : "-",
+		 decided ? "" : a->id, kinds[kind]);
 }
 
 /* How many of the words at the end only a VM that arrives has: -incoming defer -S. */
@@ -63,30 +63,30 @@ static void put_dir_of(FILE *f, const char *dir)
 	put_word(f, parent);
 }
 
-static void write_script(const struct job *j, FILE *f)
+static void write_script(const struct arrival *a, FILE *f)
 {
-	const size_t n = words_to_keep(&j->twin);
-	const struct user *u = &j->rights->launch_user;
+	const size_t n = words_to_keep(&a->twin);
+	const struct user *u = &a->rights->launch_user;
 
 	fprintf(f,
 		"#!/bin/sh\n"
 		"# Starts the VM that adit brought here in job %s.\n"
 		"# Its monitor and other sockets are in a folder that goes when it ends.\n",
-		j->id);
+		a->id);
 	if (user_is_given(u))
 		fprintf(f, "# It runs as user %s: root runs this.\n", u->name);
 	fputs("(", f);
 	/* What is above the folder, where it is not there, is to let that user pass. */
 	if (user_is_given(u)) {
 		fputs("umask 066 && mkdir -p ", f);
-		put_dir_of(f, j->twin.dir);
+		put_dir_of(f, a->twin.dir);
 		fputs(" && ", f);
 	}
 	fputs("umask 077 && mkdir -p ", f);
-	put_word(f, j->twin.dir);
+	put_word(f, a->twin.dir);
 	if (user_is_given(u)) {
 		fprintf(f, " && chown %u:%u ", (unsigned)u->uid, (unsigned)u->gid);
-		put_word(f, j->twin.dir);
+		put_word(f, a->twin.dir);
 	}
 	fputs(") || exit 1\nexec", f);
 	if (user_is_given(u)) {
@@ -98,24 +98,24 @@ static void write_script(const struct job *j, FILE *f)
 	}
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? " \\\n\t" : " ", f);
-		put_word(f, j->twin.argv.at[i]);
+		put_word(f, a->twin.argv.at[i]);
 	}
 	fputc('\n', f);
 }
 
-static int write_json(const struct job *j, FILE *f)
+static int write_json(const struct arrival *a, FILE *f)
 {
-	const size_t n = words_to_keep(&j->twin);
-	const struct user *u = &j->rights->launch_user;
+	const size_t n = words_to_keep(&a->twin);
+	const struct user *u = &a->rights->launch_user;
 	json_t *argv = json_array(), *images = json_array(), *o;
 	int r;
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(argv, json_string(j->twin.argv.at[i]));
-	for (size_t i = 0; i < j->twin.image_count; i++)
-		json_array_append_new(images, json_string(j->twin.images[i].path));
-	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name", j->desc.name,
-		      "uuid", j->desc.uuid, "job", j->id, "dir", j->twin.dir, "argv", argv,
+		json_array_append_new(argv, json_string(a->twin.argv.at[i]));
+	for (size_t i = 0; i < a->twin.image_count; i++)
+		json_array_append_new(images, json_string(a->twin.images[i].path));
+	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name", a->desc.name,
+		      "uuid", a->desc.uuid, "job", a->id, "dir", a->twin.dir, "argv", argv,
 		      "images", images);
 	if (o && user_is_given(u))
 		json_object_set_new(o, "user",
@@ -127,17 +127,17 @@ static int write_json(const struct job *j, FILE *f)
 	return r;
 }
 
-static int write_one(struct job *j, unsigned kind, struct err *e)
+static int write_one(struct arrival *a, unsigned kind, struct err *e)
 {
 	char path[4096];
 	FILE *f = NULL;
 	int fd, r = 0;
 
-	job_keep_path(j, kind, false, path, sizeof(path));
-	if (guardian_add_file(j->guardian, path, e) < 0)
+	arrival_keep_path(a, kind, false, path, sizeof(path));
+	if (guardian_add_file(a->guardian, path, e) < 0)
 		return e->code;
 	fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0700);
-	if (fd >= 0 && guardian_made_file(j->guardian, path, fd, e) < 0) {
+	if (fd >= 0 && guardian_made_file(a->guardian, path, fd, e) < 0) {
 		close(fd);
 		return e->code;
 	}
@@ -150,9 +150,9 @@ static int write_one(struct job *j, unsigned kind, struct err *e)
 		return e->code;
 	}
 	if (kind == 0)
-		write_script(j, f);
+		write_script(a, f);
 	else
-		r = write_json(j, f);
+		r = write_json(a, f);
 	if (r < 0 || fflush(f) != 0 || fsync(fd) < 0)
 		r = -1;
 	if (r < 0)
@@ -162,37 +162,37 @@ static int write_one(struct job *j, unsigned kind, struct err *e)
 	return r < 0 ? (int)e->code : 0;
 }
 
-int job_keep_write(struct job *j, struct err *e)
+int arrival_keep_write(struct arrival *a, struct err *e)
 {
 	char dir[4096];
 
-	if (!j->wish.persistent)
+	if (!a->wish.persistent)
 		return 0;
-	snprintf(dir, sizeof(dir), "%s/vms", j->service->config.state_dir);
+	snprintf(dir, sizeof(dir), "%s/vms", a->service->config.state_dir);
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set_sys(e, errno, "%s cannot be made on the destination (--persistent)",
 				   dir);
 	for (unsigned i = 0; i < 2; i++)
-		if (write_one(j, i, e) < 0)
+		if (write_one(a, i, e) < 0)
 			return e->code;
 	return 0;
 }
 
-void job_keep_decided(struct job *j)
+void arrival_keep_decided(struct arrival *a)
 {
 	char from[4096], to[4096];
 	int fd;
 
-	for (unsigned i = 0; j->wish.persistent && i < 2; i++) {
-		job_keep_path(j, i, false, from, sizeof(from));
-		job_keep_path(j, i, true, to, sizeof(to));
+	for (unsigned i = 0; a->wish.persistent && i < 2; i++) {
+		arrival_keep_path(a, i, false, from, sizeof(from));
+		arrival_keep_path(a, i, true, to, sizeof(to));
 		if (rename(from, to) < 0)
-			log_error(&j->about, "%s cannot be renamed to %s: %s", from, to,
+			log_error(&a->about, "%s cannot be renamed to %s: %s", from, to,
 				  strerror(errno));
 	}
-	if (!j->wish.persistent)
+	if (!a->wish.persistent)
 		return;
-	snprintf(to, sizeof(to), "%s/vms", j->service->config.state_dir);
+	snprintf(to, sizeof(to), "%s/vms", a->service->config.state_dir);
 	fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
 		fsync(fd);

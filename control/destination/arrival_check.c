@@ -4,7 +4,7 @@
  * is judged. Nothing is made. An error refuses the job, a warning goes to the source as a note
  * of PREPARED.
  */
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,56 +13,56 @@
 #include "control/host.h"
 #include "control/vm.h"
 
-/* Owned by its job, while the checks run. */
-struct job_check {
+/* Owned by its arrival, while the checks run. */
+struct arrival_check {
 	struct check found;
 	struct check_probe *probe;
-	struct twin plan; /* not the job's: nobody else is to see it */
+	struct twin plan; /* not the arrival's: nobody else is to see it */
 	bool planned;
 };
 
-void job_check_drop(struct job *j)
+void arrival_check_drop(struct arrival *a)
 {
-	struct job_check *k = j->prepare.check;
+	struct arrival_check *k = a->prepare.check;
 
 	if (!k)
 		return;
-	j->prepare.check = NULL;
+	a->prepare.check = NULL;
 	check_probe_free(k->probe);
 	check_fini(&k->found);
 	twin_fini(&k->plan);
 	free(k);
 }
 
-static void say_checked(struct job *j, const struct check *found)
+static void say_checked(struct arrival *a, const struct check *found)
 {
 	const size_t errors = check_count(found, CHECK_ERROR);
 	const size_t warnings = check_count(found, CHECK_WARNING);
 	struct err e = ERR_INIT;
-	json_t *msg = cookie_new(COOKIE_CHECKED, j->id);
+	json_t *msg = cookie_new(COOKIE_CHECKED, a->id);
 
 	json_object_set_new(msg, "findings", check_to_json(found));
-	if (talk_send(j->talk, msg, &e) < 0) {
-		job_fail(j, &e);
+	if (talk_send(a->talk, msg, &e) < 0) {
+		arrival_fail(a, &e);
 		return;
 	}
-	log_info(&j->about, "checked: %zu error%s, %zu warning%s", errors, errors == 1 ? "" : "s",
+	log_info(&a->about, "checked: %zu error%s, %zu warning%s", errors, errors == 1 ? "" : "s",
 		 warnings, warnings == 1 ? "" : "s");
-	job_over(j);
+	arrival_over(a);
 }
 
 /* The findings are the caller's from now on. */
-static void go_on(struct job *j, struct check *found)
+static void go_on(struct arrival *a, struct check *found)
 {
 	struct err e = ERR_INIT;
 	char line[CHECK_LINE_MAX];
 
-	if (j->wish.only_check) {
-		say_checked(j, found);
+	if (a->wish.only_check) {
+		say_checked(a, found);
 		return;
 	}
 	if (check_refuse(found, &e) < 0) {
-		job_fail(j, &e);
+		arrival_fail(a, &e);
 		return;
 	}
 	for (size_t i = 0; i < found->count; i++)
@@ -71,42 +71,42 @@ static void go_on(struct job *j, struct check *found)
 		    strcmp(found->at[i].check, "launch") != 0 &&
 		    strcmp(found->at[i].check, "images") != 0 &&
 		    strcmp(found->at[i].check, "disk-space") != 0)
-			strvec_push(&j->twin.notes, check_line(&found->at[i], line, sizeof(line)));
-	job_begin(j);
+			strvec_push(&a->twin.notes, check_line(&found->at[i], line, sizeof(line)));
+	arrival_begin(a);
 }
 
-static void end(struct job *j)
+static void end(struct arrival *a)
 {
-	struct check found = j->prepare.check->found;
+	struct check found = a->prepare.check->found;
 
-	memset(&j->prepare.check->found, 0, sizeof(found));
-	job_check_drop(j);
-	go_on(j, &found);
+	memset(&a->prepare.check->found, 0, sizeof(found));
+	arrival_check_drop(a);
+	go_on(a, &found);
 	check_fini(&found);
 }
 
 /* ---- what QEMU can do ---- */
 
-static struct check_wish wish_of(const struct job *j)
+static struct check_wish wish_of(const struct arrival *a)
 {
 	return (struct check_wish){
-	    .multifd = j->ram.multifd > 0, .xbzrle = j->ram.xbzrle, .postcopy = j->ram.postcopy};
+	    .multifd = a->ram.multifd > 0, .xbzrle = a->ram.xbzrle, .postcopy = a->ram.postcopy};
 }
 
 static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 {
-	struct job *j = ctx;
-	struct job_check *k = j->prepare.check;
+	struct arrival *a = ctx;
+	struct arrival_check *k = a->prepare.check;
 	char flags[16384];
 	struct check_there t = {
-	    .vm = &j->desc,
-	    .wish = wish_of(j),
-	    .compression = j->ram.compression,
+	    .vm = &a->desc,
+	    .wish = wish_of(a),
+	    .compression = a->ram.compression,
 	    .qemu = answers,
-	    .waits = !j->wish.launched,
+	    .waits = !a->wish.launched,
 	    .plan = k->planned ? &k->plan : NULL,
-	    .user = &j->rights->launch_user,
-	    .overwrite_images = j->rights->overwrite_images,
+	    .user = &a->rights->launch_user,
+	    .overwrite_images = a->rights->overwrite_images,
 	    .cpu_flags = vmdesc_cpu_flags(flags, sizeof(flags)),
 	};
 	struct err e = *why;
@@ -114,57 +114,57 @@ static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 	if (answers) {
 		check_memory(&t.memory_available, &t.memory_most);
 		check_destination(&k->found, &t);
-	} else if (j->wish.launched) {
+	} else if (a->wish.launched) {
 		/* A wrapper, perhaps, that starts QEMU in its own way: the twin will show. */
 		check_add_err(&k->found, CHECK_WARNING, "qemu-version", &e);
 	} else {
 		err_prefix(&e, "the destination");
 		check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
 	}
-	end(j);
+	end(a);
 }
 
 /* ---- rights ---- */
 
-static bool may_take(struct job *j, struct check *c)
+static bool may_take(struct arrival *a, struct check *c)
 {
 	struct err e = ERR_INIT;
 
-	if (job_check_dest_qmp(j, &e) < 0) {
+	if (arrival_check_dest_qmp(a, &e) < 0) {
 		check_add_err(c, CHECK_ERROR, "right-dest-qmp", &e);
 		return false;
 	}
 	check_add(c, CHECK_OK, "right-dest-qmp", NULL, "--dest-qmp %s is allowed there",
-		  j->wish.dest_qmp);
+		  a->wish.dest_qmp);
 	return true;
 }
 
 /* The binary that may be launched for the VM, NULL when none may. */
-static const char *may_launch(struct job *j, struct check *c)
+static const char *may_launch(struct arrival *a, struct check *c)
 {
 	const char *binary = NULL;
 	struct err e = ERR_INIT;
 
-	if (!j->rights->launch)
+	if (!a->rights->launch)
 		check_add(c, CHECK_ERROR, "right-launch",
 			  "start the destination's adit serve with --allow-launch and the QEMU "
 			  "binary (launch = in adit.conf), or start a QEMU there yourself and use "
 			  "--dest-qmp",
 			  "VMs are not launched there");
-	else if (*j->desc.exe && !(binary = twin_binary(&j->desc, j->rights, &e)))
+	else if (*a->desc.exe && !(binary = twin_binary(&a->desc, a->rights, &e)))
 		check_add_err(c, CHECK_ERROR, "right-launch", &e);
 	if (binary)
 		check_add(c, CHECK_OK, "right-launch", NULL, "%s may be launched there", binary);
 	return binary;
 }
 
-static bool may_use_images(const struct job *j, struct check *c)
+static bool may_use_images(const struct arrival *a, struct check *c)
 {
-	const char *const *dirs = j->rights->images;
+	const char *const *dirs = a->rights->images;
 	bool needs = false;
 
-	for (size_t i = 0; i < j->desc.disk_count; i++)
-		needs = needs || !j->desc.disks[i].empty;
+	for (size_t i = 0; i < a->desc.disk_count; i++)
+		needs = needs || !a->desc.disks[i].empty;
 	if (dirs && dirs[0])
 		check_add(c, CHECK_OK, "right-images", NULL, "images may be in %s there", dirs[0]);
 	else if (needs)
@@ -176,16 +176,16 @@ static bool may_use_images(const struct job *j, struct check *c)
 }
 
 /* Nobody but adit keeps to adit's names: a QEMU that libvirt has started may be the same VM. */
-static void check_names(const struct job *j, struct check *c)
+static void check_names(const struct arrival *a, struct check *c)
 {
-	const struct vmdesc *d = &j->desc;
+	const struct vmdesc *d = &a->desc;
 	const char *uuid = strspn(d->uuid, "0-") == strlen(d->uuid) ? "" : d->uuid;
 	/* The source itself, where both are one host. */
 	size_t known = vmdesc_is_here(d) && (*uuid || !d->renamed);
 	struct err e = ERR_INIT;
 	pid_t pid = 0;
 
-	if (job_check_name(j, &e) < 0)
+	if (arrival_check_name(a, &e) < 0)
 		check_add_err(c, CHECK_ERROR, "names", &e);
 	else if (check_names_count(d->name, uuid, &pid) > known)
 		check_add(c, CHECK_WARNING, "names",
@@ -199,16 +199,16 @@ static void check_names(const struct job *j, struct check *c)
 }
 
 /* Whether the command line can be made for this host, and who else wants its images. */
-static void plan(struct job *j)
+static void plan(struct arrival *a)
 {
-	struct job_check *k = j->prepare.check;
+	struct arrival_check *k = a->prepare.check;
 	struct err e = ERR_INIT;
 
-	check_names(j, &k->found);
-	if (!j->desc.argv.count)
+	check_names(a, &k->found);
+	if (!a->desc.argv.count)
 		return; /* the source knows why */
 	err_set(&e, ERR_NONE, "%s", "");
-	if (twin_plan(&k->plan, &j->desc, j->rights, j->service->config.run_dir, j->id, &e) < 0) {
+	if (twin_plan(&k->plan, &a->desc, a->rights, a->service->config.run_dir, a->id, &e) < 0) {
 		check_add_err(&k->found, CHECK_ERROR, "launch", &e);
 		return;
 	}
@@ -216,67 +216,67 @@ static void plan(struct job *j)
 	for (size_t i = 0; i < k->plan.backing_count; i++) {
 		const struct twin_backing *below = &k->plan.backings[i];
 
-		if (backing_look(j->rights->images, below->path, below->from, &k->plan.chain, &e) <
+		if (backing_look(a->rights->images, below->path, below->from, &k->plan.chain, &e) <
 		    0)
 			check_add_err(&k->found, CHECK_ERROR, "images", &e);
 		else
 			check_add(&k->found, CHECK_OK, "images", NULL, "%s is there", below->path);
 	}
-	if (twin_check_user(&k->plan, &j->rights->launch_user, &e) < 0)
+	if (twin_check_user(&k->plan, &a->rights->launch_user, &e) < 0)
 		check_add_err(&k->found, CHECK_ERROR, "launch-user", &e);
-	else if (user_is_given(&j->rights->launch_user))
+	else if (user_is_given(&a->rights->launch_user))
 		check_add(&k->found, CHECK_OK, "launch-user", NULL,
 			  "it is started as user %s there, who may reach its files",
-			  j->rights->launch_user.name);
+			  a->rights->launch_user.name);
 	check_add(&k->found, CHECK_OK, "launch", NULL,
 		  "its command line can be made for the destination");
 	for (size_t i = 0; i < k->plan.notes.count; i++)
 		check_add(&k->found, CHECK_WARNING, "launch", NULL, "%s", k->plan.notes.at[i]);
 	for (size_t i = 0; i < k->plan.image_count; i++) {
 		err_set(&e, ERR_NONE, "%s", "");
-		if (job_check_image(j, &k->plan, i, &e) < 0)
+		if (arrival_check_image(a, &k->plan, i, &e) < 0)
 			check_add_err(&k->found, CHECK_ERROR, "images", &e);
 	}
 }
 
-void job_check_start(struct job *j)
+void arrival_check_start(struct arrival *a)
 {
-	struct job_check *k = j->prepare.check = calloc(1, sizeof(*k));
+	struct arrival_check *k = a->prepare.check = calloc(1, sizeof(*k));
 	const char *binary;
 	struct err e = ERR_INIT;
 
 	if (!k) {
 		err_set(&e, ERR_SPACE, "no memory for a job");
-		job_fail(j, &e);
+		arrival_fail(a, &e);
 		return;
 	}
-	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", j->peer);
-	if (j->prepare.hook.used) {
+	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", a->peer);
+	if (a->prepare.hook.used) {
 		/* What it starts is asked when it is there. */
 		check_add(&k->found, CHECK_OK, "right-launch", NULL,
 			  "the launch hook there starts the VM");
-		if (job_check_name(j, &e) < 0)
+		if (arrival_check_name(a, &e) < 0)
 			check_add_err(&k->found, CHECK_ERROR, "names", &e);
-		job_secrets_check(j, &k->found);
-	} else if (!j->wish.launched) {
-		if (may_take(j, &k->found))
-			k->probe = check_probe_monitor(j->service->base, j->wish.dest_qmp,
-						       on_probed, j, &e);
+		arrival_secrets_check(a, &k->found);
+	} else if (!a->wish.launched) {
+		if (may_take(a, &k->found))
+			k->probe = check_probe_monitor(a->service->base, a->wish.dest_qmp,
+						       on_probed, a, &e);
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
 	} else {
-		job_secrets_check(j, &k->found);
-		binary = may_launch(j, &k->found);
-		if (may_use_images(j, &k->found) && binary)
-			plan(j);
+		arrival_secrets_check(a, &k->found);
+		binary = may_launch(a, &k->found);
+		if (may_use_images(a, &k->found) && binary)
+			plan(a);
 		if (binary)
 			k->probe =
-			    check_probe_binary(j->service->base, binary, &j->rights->launch_user,
-					       strcmp(j->desc.accel, "kvm") == 0,
-					       &j->service->probes, on_probed, j, &e);
+			    check_probe_binary(a->service->base, binary, &a->rights->launch_user,
+					       strcmp(a->desc.accel, "kvm") == 0,
+					       &a->service->probes, on_probed, a, &e);
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);
 	}
 	if (!k->probe)
-		end(j);
+		end(a);
 }

@@ -1,4 +1,4 @@
-/* The places that all peers' jobs share: who is counted, and who still gets one where all are
+/* The places that all peers' arrivals share: who is counted, and who still gets one where all are
  * taken. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "control/destination/job_i.h"
+#include "control/destination/arrival_i.h"
 
 enum { MAX = 64, ALL = 256 };
 
@@ -41,29 +41,30 @@ static void test_full_places_leave_one_for_who_has_less(void **state)
 	assert_true(TAILQ_EMPTY(&all));
 }
 
-static void test_jobs_count_from_begin_and_questions_do_not(void **state)
+static void test_arrivals_count_from_begin_and_questions_do_not(void **state)
 {
 	struct service s = {0};
-	struct job jobs[5] = {{.state = JOB_WAITING},
-			      {.state = JOB_ASKED},
-			      {.state = JOB_READY},
-			      {.state = JOB_OVER},
-			      {.state = JOB_OVER, .over.undoes = JOB_UNDO_GUARDIAN}};
+	struct arrival arrivals[5] = {
+	    {.state = ARRIVAL_WAITING},
+	    {.state = ARRIVAL_ASKED},
+	    {.state = ARRIVAL_READY},
+	    {.state = ARRIVAL_OVER},
+	    {.state = ARRIVAL_OVER, .over.undoes = ARRIVAL_UNDO_GUARDIAN}};
 	struct share *own;
 
 	(void)state;
-	TAILQ_INIT(&s.jobs);
+	TAILQ_INIT(&s.arrivals);
 	TAILQ_INIT(&s.shares);
 	for (unsigned i = 0; i < 5; i++) {
-		jobs[i].share = share_join(&s.shares, "psk:a");
-		assert_non_null(jobs[i].share);
-		TAILQ_INSERT_TAIL(&s.jobs, &jobs[i], listed);
+		arrivals[i].share = share_join(&s.shares, "psk:a");
+		assert_non_null(arrivals[i].share);
+		TAILQ_INSERT_TAIL(&s.arrivals, &arrivals[i], listed);
 	}
-	own = jobs[0].share;
-	assert_ptr_equal(own, jobs[4].share);
-	assert_int_equal(service_count_jobs(&s), 2);
+	own = arrivals[0].share;
+	assert_ptr_equal(own, arrivals[4].share);
+	assert_int_equal(service_count_arrivals(&s), 2);
 	assert_int_equal(own->held, 2);
-	assert_int_equal(service_jobs(&s), 3); /* what a drain waits for */
+	assert_int_equal(service_arrivals(&s), 3); /* what a drain waits for */
 	for (unsigned i = 0; i < 5; i++)
 		share_leave(&s.shares, own);
 }
@@ -72,7 +73,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_full_places_leave_one_for_who_has_less),
-	    cmocka_unit_test(test_jobs_count_from_begin_and_questions_do_not),
+	    cmocka_unit_test(test_arrivals_count_from_begin_and_questions_do_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
