@@ -66,6 +66,32 @@ void libvirt_path_format(struct addr *a, const char *dir, const char *id, int ki
 	snprintf(a->path, sizeof(a->path), "%s/adit-%s-%s.sock", dir, id, kind_names[kind]);
 }
 
+int libvirt_path_check_place(const char *dir, const char *id, struct err *e)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return err_set(e, ERR_ADDRESS,
+			       "%.90s: %s: is libvirt's QEMU driver installed there?", dir,
+			       strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_ADDRESS, "%.90s is no directory there", dir);
+	if (access(dir, W_OK | X_OK) < 0)
+		return err_set(e, ERR_ADDRESS, "%.90s: %s: run the adit there as root", dir,
+			       strerror(errno));
+	for (int kind = 0; kind < LIBVIRT_PATH_KINDS; kind++) {
+		struct addr a;
+
+		libvirt_path_format(&a, dir, id, kind);
+		if (lstat(a.path, &st) == 0)
+			return err_set(e, ERR_REFUSED,
+				       "%s is there already: both hosts seem to share that folder, "
+				       "but each needs its own (--libvirt-dir)",
+				       a.path);
+	}
+	return 0;
+}
+
 static void format_lock(char *path, size_t size, const char *dir, const char *id)
 {
 	snprintf(path, size, "%s/adit-%s.lock", dir, id);

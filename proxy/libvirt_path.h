@@ -30,6 +30,10 @@ int libvirt_path_check_dir(const char *dir, struct err *e);
 /* The socket's address; dir and id were checked. */
 void libvirt_path_format(struct addr *a, const char *dir, const char *id, int kind);
 
+/* Whether a migration's sockets can be in dir, and nobody is there yet. ERR_ADDRESS, ERR_REFUSED,
+ * in words for the far side. */
+int libvirt_path_check_place(const char *dir, const char *id, struct err *e);
+
 /*
  * A lock, DIR/adit-ID.lock, says that somebody stands for the two sockets and removes them: a free
  * one is left by a process that was killed.

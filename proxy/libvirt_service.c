@@ -8,15 +8,11 @@
  */
 #include "proxy/libvirt_service.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -25,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "proxy/libvirt_daemon.h"
 #include "proxy/libvirt_path.h"
 #include "proxy/relay.h"
 #include "proxy/rights.h"
@@ -39,9 +36,6 @@ enum {
 	LAST_WORDS_MS = 30000,
 	BETWEEN_MS = 2000,
 };
-
-/* The daemons' sockets, in the order in which they are asked. */
-static const char *const daemons[] = {"/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"};
 
 struct visit {
 	LIST_ENTRY(visit) link;
@@ -256,36 +250,6 @@ static void carry(struct visit *n, struct hold *h, struct stream *stream, int fd
 	LIST_INSERT_HEAD(&n->carried, c, link);
 }
 
-/* Finds the daemon that answers: its connection to *fd, or -1 there when its backlog is
- * full; the path to *path. Non-zero when there is none, with *e. */
-static int find_daemon(int *fd, const char **path, struct err *e)
-{
-	const char *seen = NULL;
-	int why = 0;
-
-	for (size_t i = 0; i < sizeof(daemons) / sizeof(daemons[0]); i++) {
-		*path = daemons[i];
-		*fd = fd_connect_unix(*path);
-		if (*fd >= 0 || errno == EAGAIN)
-			return 0;
-		if (errno != ENOENT && !seen) {
-			seen = daemons[i];
-			why = errno;
-		}
-	}
-	if (!seen)
-		return err_set(
-		    e, ERR_ADDRESS,
-		    "no libvirt daemon runs there: neither %s nor %s is to be found; start "
-		    "virtqemud or libvirtd",
-		    daemons[0], daemons[1]);
-	return err_set(e, ERR_ADDRESS, "the libvirt daemon there cannot be reached: %s: %s%s", seen,
-		       strerror(why),
-		       why == ECONNREFUSED ? " (nobody listens there; start virtqemud or libvirtd)"
-		       : why == EACCES ? " (run the adit there as root, or in the group libvirt)"
-				       : "");
-}
-
 /* The connection by which a hold has found the daemon, or -1: a daemon complains of those who
  * come and go without a word, so it is of use rather than closed. */
 static int take_found(struct visit *n)
@@ -323,7 +287,7 @@ static void open_daemon(struct visit *n, struct stream *stream)
 		carry(n, NULL, stream, fd, NULL);
 		return;
 	}
-	if (find_daemon(&fd, &path, &e) < 0) {
+	if (libvirt_daemon_find(&fd, &path, &e) < 0) {
 		refuse(n, stream, CODE_UNREACHABLE, e.text);
 		return;
 	}
@@ -411,34 +375,13 @@ static const struct stream_ops hold_ops = {
 static int check_place(const struct libvirt_service *v, const char *dir, const char *id,
 		       struct err *e)
 {
-	struct stat st;
-
 	if (strcmp(dir, v->dir) != 0)
 		return err_set(
 		    e, ERR_REFUSED,
 		    "sockets of libvirt's are to be in %.90s there: start the adit serve "
 		    "there with --libvirt-dir, or adit run without it",
 		    v->dir);
-	if (stat(dir, &st) < 0)
-		return err_set(e, ERR_ADDRESS,
-			       "%.90s: %s: is libvirt's QEMU driver installed there?", dir,
-			       strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ERR_ADDRESS, "%.90s is no directory there", dir);
-	if (access(dir, W_OK | X_OK) < 0)
-		return err_set(e, ERR_ADDRESS, "%.90s: %s: run the adit there as root", dir,
-			       strerror(errno));
-	for (int kind = 0; kind < LIBVIRT_PATH_KINDS; kind++) {
-		struct addr a;
-
-		libvirt_path_format(&a, dir, id, kind);
-		if (lstat(a.path, &st) == 0)
-			return err_set(e, ERR_REFUSED,
-				       "%s is there already: both hosts seem to share that folder, "
-				       "but each needs its own (--libvirt-dir)",
-				       a.path);
-	}
-	return 0;
+	return libvirt_path_check_place(dir, id, e);
 }
 
 /* Whether a peer may hold one more; 0, or ERR_LIMIT. */
@@ -498,7 +441,7 @@ static void open_hold(struct visit *n, struct stream *stream, const char *words)
 	if (find_hold(n, h->id))
 		err_set(&e, ERR_REFUSED, "that migration was announced already");
 	else if (check_place(n->service, dir, h->id, &e) == 0 &&
-		 find_daemon(&h->daemon, &path, &e) == 0)
+		 libvirt_daemon_find(&h->daemon, &path, &e) == 0)
 		h->lock = libvirt_path_claim(dir, h->id, &e);
 	if (h->lock < 0) {
 		fd_close(&h->daemon);
