@@ -47,8 +47,6 @@ struct run {
 	struct background background;
 	struct event_base *base;
 	struct event *signals[2];
-	int status;
-	struct err why; /* why it ended before it was ready */
 };
 
 static int take_option(void *ctx, int c, const char *value, struct err *e)
@@ -74,7 +72,7 @@ static int take_option(void *ctx, int c, const char *value, struct err *e)
 }
 
 /* -1 to go on, else the exit status. */
-static int parse(struct run *r, int argc, char **argv)
+static int parse(void *ctx, int argc, char **argv)
 {
 	static const struct option options[] = {
 	    {"background", no_argument, NULL, OPTION_BACKGROUND},
@@ -85,6 +83,7 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	struct run *r = ctx;
 	struct options o = {
 	    .command = "forward", .argc = argc, .argv = argv, .shorts = ":L:h", .longs = options};
 	struct err e = ERR_INIT;
@@ -118,9 +117,9 @@ static void on_end(void *ctx, const struct err *why)
 {
 	struct run *r = ctx;
 
-	r->status = EXIT_FAILURE;
+	r->tunnel.status = EXIT_FAILURE;
 	if (!r->tunnel.ready)
-		r->why = *why;
+		r->tunnel.why = *why;
 	event_base_loopbreak(r->base);
 }
 
@@ -143,8 +142,9 @@ static int watch_signals(struct run *r)
 	return 0;
 }
 
-static int start(struct run *r, struct err *e)
+static int start(void *ctx, struct err *e)
 {
+	struct run *r = ctx;
 	int rc = tunnel_load_creds(&r->tunnel, e);
 
 	if (rc == 0 && r->in_background)
@@ -162,8 +162,10 @@ static int start(struct run *r, struct err *e)
 }
 
 /* Ends in order; after it has begun, a second signal ends the program at once. */
-static void stop(struct run *r)
+static void stop(void *ctx)
 {
+	struct run *r = ctx;
+
 	notify_send(&r->notify, "STOPPING=1\n");
 	notify_fini(&r->notify);
 	for (int i = 0; i < 2; i++)
@@ -178,29 +180,12 @@ static void stop(struct run *r)
 	background_fini(&r->background);
 }
 
+static const struct tunnel_command command = {"forward", parse, start, stop};
+
 int cmd_forward(int argc, char **argv)
 {
-	struct run r = {.background = BACKGROUND_INIT};
-	struct err e = ERR_INIT;
-	int status;
+	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_end, .ctx = &r},
+			.background = BACKGROUND_INIT};
 
-	r.tunnel.on_ready = on_ready;
-	r.tunnel.on_end = on_end;
-	r.tunnel.ctx = &r;
-	if (tunnel_init(&r.tunnel, "forward", (size_t)argc, &e) < 0)
-		return usage_fail("forward", &e);
-	status = parse(&r, argc, argv);
-	if (status >= 0)
-		goto out;
-	if (start(&r, &e) < 0) {
-		status = usage_fail("forward", &e);
-		goto out;
-	}
-	event_base_dispatch(r.base);
-	if (err_is_set(&r.why))
-		usage_fail("forward", &r.why);
-	status = r.status;
-out:
-	stop(&r);
-	return status;
+	return tunnel_run(&r.tunnel, &command, argc, argv);
 }

@@ -115,8 +115,6 @@ struct run {
 	struct libvirt_client *libvirt;
 	pid_t child;
 	uint64_t moved_bytes, moved_ms; /* RUN_LEAVING: when something moved last */
-	int status;
-	struct err why; /* why COMMAND was not started, or could not be */
 };
 
 static void set_state(struct run *r, enum run_state state)
@@ -133,7 +131,7 @@ static void over(struct run *r, int status)
 	if (r->state == RUN_OVER)
 		return;
 	set_state(r, RUN_OVER);
-	r->status = status;
+	r->tunnel.status = status;
 	event_base_loopbreak(r->base);
 }
 
@@ -212,7 +210,7 @@ static int check_names(const struct run *r, struct err *e)
 }
 
 /* -1 to go on, else the exit status. */
-static int parse(struct run *r, int argc, char **argv)
+static int parse(void *ctx, int argc, char **argv)
 {
 	static const struct option options[] = {
 	    {"libvirt", no_argument, NULL, OPTION_LIBVIRT},
@@ -223,6 +221,7 @@ static int parse(struct run *r, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
+	struct run *r = ctx;
 	struct options o = {.command = "run",
 			    .argc = argc,
 			    .argv = argv,
@@ -267,10 +266,10 @@ static void start_command(struct run *r)
 	int status = EXIT_FAILURE;
 
 	if (!argv || !envp)
-		err_set(&r->why, ERR_SYSTEM, "memory is short");
+		err_set(&r->tunnel.why, ERR_SYSTEM, "memory is short");
 	else
-		r->child = run_child_start(argv, envp, &status, &r->why);
-	if (err_is_set(&r->why)) {
+		r->child = run_child_start(argv, envp, &status, &r->tunnel.why);
+	if (err_is_set(&r->tunnel.why)) {
 		over(r, status);
 		return;
 	}
@@ -282,7 +281,7 @@ static void on_libvirt_ready(void *ctx, const struct err *why)
 	struct run *r = ctx;
 
 	if (err_is_set(why)) {
-		r->why = *why;
+		r->tunnel.why = *why;
 		over(r, EXIT_FAILURE);
 		return;
 	}
@@ -298,7 +297,8 @@ static void on_ready(void *ctx)
 		return;
 	}
 	set_state(r, RUN_PREPARING);
-	if (libvirt_client_start(r->libvirt, r->tunnel.session, on_libvirt_ready, r, &r->why) < 0)
+	if (libvirt_client_start(r->libvirt, r->tunnel.session, on_libvirt_ready, r,
+				 &r->tunnel.why) < 0)
 		over(r, EXIT_FAILURE);
 }
 
@@ -307,7 +307,7 @@ static void on_end(void *ctx, const struct err *why)
 	struct run *r = ctx;
 
 	if (r->state < RUN_COMMAND) {
-		r->why = *why;
+		r->tunnel.why = *why;
 		over(r, EXIT_FAILURE);
 		return;
 	}
@@ -316,7 +316,7 @@ static void on_end(void *ctx, const struct err *why)
 	r->libvirt = NULL;
 	tunnel_close_pairs(&r->tunnel);
 	if (r->state == RUN_LEAVING)
-		over(r, r->status);
+		over(r, r->tunnel.status);
 }
 
 static int is_leaving(const struct run *r)
@@ -351,7 +351,7 @@ static void on_leave(evutil_socket_t fd, short what, void *ctx)
 			 "connections that the command has left are cut: nothing moved in them "
 			 "for %d s",
 			 LEAVE_IDLE_MS / 1000);
-	over(r, r->status);
+	over(r, r->tunnel.status);
 }
 
 static void on_child(evutil_socket_t signum, short what, void *ctx)
@@ -363,9 +363,9 @@ static void on_child(evutil_socket_t signum, short what, void *ctx)
 	(void)what;
 	if (r->state != RUN_COMMAND || waitpid(r->child, &wait_status, WNOHANG) != r->child)
 		return;
-	r->status = run_child_status(wait_status);
+	r->tunnel.status = run_child_status(wait_status);
 	if (r->tunnel.lost) {
-		over(r, r->status);
+		over(r, r->tunnel.status);
 		return;
 	}
 	set_state(r, RUN_LEAVING);
@@ -379,11 +379,11 @@ static void on_signal(evutil_socket_t signum, short what, void *ctx)
 
 	(void)what;
 	if (r->state < RUN_COMMAND) {
-		err_set(&r->why, ERR_CANCELLED, "ended by SIG%s; the command was not started",
-			sigabbrev_np((int)signum));
+		err_set(&r->tunnel.why, ERR_CANCELLED,
+			"ended by SIG%s; the command was not started", sigabbrev_np((int)signum));
 		over(r, 128 + (int)signum);
 	} else if (r->state == RUN_LEAVING) {
-		over(r, r->status);
+		over(r, r->tunnel.status);
 	} else if (r->state == RUN_COMMAND && signum != SIGINT && signum != SIGQUIT) {
 		kill(r->child, (int)signum);
 	}
@@ -434,8 +434,9 @@ static int listen_for_libvirt(struct run *r, struct err *e)
 	return r->libvirt ? libvirt_client_listen(r->libvirt, e) : (int)e->code;
 }
 
-static int start(struct run *r, struct err *e)
+static int start(void *ctx, struct err *e)
 {
+	struct run *r = ctx;
 	int rc = tunnel_load_creds(&r->tunnel, e);
 
 	if (rc < 0)
@@ -455,8 +456,10 @@ static int start(struct run *r, struct err *e)
 }
 
 /* Ends in order; after it has begun, a second signal ends the program at once. */
-static void stop(struct run *r)
+static void stop(void *ctx)
 {
+	struct run *r = ctx;
+
 	for (int i = 0; i < SIGNALS; i++)
 		if (r->signals[i])
 			event_free(r->signals[i]);
@@ -475,30 +478,13 @@ static void stop(struct run *r)
 	tunnel_fini(&r->tunnel);
 }
 
+static const struct tunnel_command command = {"run", parse, start, stop};
+
 int cmd_run(int argc, char **argv)
 {
-	struct run r = {.dir = PRIVATE_DIR_INIT};
-	struct err e = ERR_INIT;
-	int status;
+	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_end, .ctx = &r},
+			.dir = PRIVATE_DIR_INIT};
 
-	r.tunnel.on_ready = on_ready;
-	r.tunnel.on_end = on_end;
-	r.tunnel.ctx = &r;
 	log_set_level(LOG_LEVEL_WARN); /* standard error is COMMAND's */
-	if (tunnel_init(&r.tunnel, "run", (size_t)argc, &e) < 0)
-		return usage_fail("run", &e);
-	status = parse(&r, argc, argv);
-	if (status >= 0)
-		goto out;
-	if (start(&r, &e) < 0) {
-		status = usage_fail("run", &e);
-		goto out;
-	}
-	event_base_dispatch(r.base);
-	if (err_is_set(&r.why))
-		usage_fail("run", &r.why);
-	status = r.status;
-out:
-	stop(&r);
-	return status;
+	return tunnel_run(&r.tunnel, &command, argc, argv);
 }

@@ -8,15 +8,9 @@
 
 #include "base/log.h"
 #include "cli/common/log_timer.h"
+#include "cli/common/usage.h"
 #include "proxy/allowed.h"
 #include "proxy/forward.h"
-
-int tunnel_init(struct tunnel *t, const char *command, size_t room, struct err *e)
-{
-	t->command = command;
-	t->pairs = calloc(room, sizeof(*t->pairs));
-	return t->pairs ? 0 : err_set(e, ERR_SYSTEM, "memory is short");
-}
 
 /* -L NAME=REMOTE: a name has no ':' and no '/', which every address has. */
 static int take_named(struct tunnel *t, const char *text, size_t len, struct err *e)
@@ -232,4 +226,27 @@ void tunnel_fini(struct tunnel *t)
 	free(t->pairs);
 	t->creds = NULL;
 	t->pairs = NULL;
+}
+
+int tunnel_run(struct tunnel *t, const struct tunnel_command *command, int argc, char **argv)
+{
+	struct err e = ERR_INIT;
+	int status;
+
+	t->pairs = calloc((size_t)argc, sizeof(*t->pairs)); /* one for each word at most */
+	if (!t->pairs) {
+		err_set(&e, ERR_SYSTEM, "memory is short");
+		return usage_fail(command->name, &e);
+	}
+	status = command->parse(t->ctx, argc, argv);
+	if (status < 0 && command->start(t->ctx, &e) < 0) {
+		status = usage_fail(command->name, &e);
+	} else if (status < 0) {
+		event_base_dispatch(t->base);
+		if (err_is_set(&t->why))
+			usage_fail(command->name, &t->why);
+		status = t->status;
+	}
+	command->stop(t->ctx);
+	return status;
 }

@@ -35,9 +35,8 @@ struct tunnel_pair {
 	struct forward *forward;
 };
 
-/* Zeroed, then tunnel_init. Owned by the command. */
+/* Zeroed but for what the command sets. Owned by the command. */
 struct tunnel {
-	const char *command; /* "forward", for the messages */
 	struct addr_dest dest;
 	struct auth auth;
 	struct tunnel_pair *pairs;
@@ -50,6 +49,9 @@ struct tunnel {
 	 * had begun, why (never empty) what happened; that a session was lost has been logged. */
 	void (*on_end)(void *ctx, const struct err *why);
 	void *ctx;
+	/* What the command ends with, and why it was of no use (empty: it was). */
+	int status;
+	struct err why;
 
 	struct event_base *base; /* borrowed */
 	struct creds *creds;
@@ -59,8 +61,19 @@ struct tunnel {
 	int up, ready, lost;	 /* up: there is a session; ready: and it carries the pairs */
 };
 
-/* room: how many pairs there may be. */
-int tunnel_init(struct tunnel *t, const char *command, size_t room, struct err *e);
+/* A command, by what it does around its tunnel; ctx is the tunnel's. */
+struct tunnel_command {
+	const char *name; /* "forward", for the messages */
+	/* -1 to go on, else the exit status. */
+	int (*parse)(void *ctx, int argc, char **argv);
+	/* All until tunnel_listen and tunnel_connect; then the loop runs. */
+	int (*start)(void *ctx, struct err *e);
+	/* Whatever had come of it: takes it down, with tunnel_stop and tunnel_fini. */
+	void (*stop)(void *ctx);
+};
+
+/* Runs it from its first word to its exit status. */
+int tunnel_run(struct tunnel *t, const struct tunnel_command *command, int argc, char **argv);
 
 /* Takes what stands behind -L: LOCAL=REMOTE; with names_ok also NAME=REMOTE. ERR_USAGE. */
 int tunnel_take_pair(struct tunnel *t, const char *text, int names_ok, struct err *e);
