@@ -1,5 +1,5 @@
 /* Backing files on the destination: see backing.h. Opens for reading only, and keeps
- * nothing open. The layout of a qcow2 header: QEMU's docs/interop/qcow2.txt. */
+ * nothing open. */
 #include "control/host/backing.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "control/host/qcow2.h"
 
 enum { DEPTH_MAX = 16, NAME_MAX_LEN = 1023, EXTENSIONS_MAX = 64 };
 
@@ -45,15 +46,6 @@ int backing_find(const char *const *dirs, const struct vmdesc_disk *d,
 		       "the backing file %s of disk %s is not in the destination's --images "
 		       "folder: copy it there, or move the VM with --copy-storage all",
 		       name, d->name);
-}
-
-static uint64_t number(const uint8_t *p, unsigned len)
-{
-	uint64_t v = 0;
-
-	while (len--)
-		v = v << 8 | *p++;
-	return v;
 }
 
 /* Whether somebody holds one of QEMU's locks for writing on fd's file. */
@@ -106,8 +98,8 @@ static void read_format(int fd, uint64_t at, struct header *h)
 
 		if (pread(fd, head, sizeof(head), (off_t)at) != sizeof(head))
 			return;
-		type = number(head, 4);
-		len = number(head + 4, 4);
+		type = qcow2_number(head, 4);
+		len = qcow2_number(head + 4, 4);
 		if (type == 0)
 			return;
 		if (type == 0xe2792aca && len < sizeof(h->below_format)) {
@@ -122,24 +114,24 @@ static void read_format(int fd, uint64_t at, struct header *h)
 
 static int read_qcow2(int fd, const char *path, struct header *h, struct err *e)
 {
-	uint8_t head[104] = {0};
-	ssize_t n = pread(fd, head, sizeof(head), 0);
-	uint64_t version = number(head + 4, 4), at = number(head + 8, 8),
-		 len = number(head + 16, 4);
+	struct qcow2 q;
+	uint64_t at, len;
 
-	if (n < 72 || memcmp(head, "QFI\xfb", 4) != 0 || version < 2 || version > 3)
+	if (!qcow2_read(fd, &q) || q.len < 72 || q.version < 2 || q.version > 3)
 		return err_set(e, ERR_REFUSED,
 			       "the backing file %s on the destination is no qcow2 image, as the "
 			       "source's is",
 			       path);
-	if (version == 3 && (head[79] & 4))
+	if (q.data_file)
 		return err_set(
 		    e, ERR_REFUSED,
 		    "the backing file %s on the destination has a data file, and that may "
 		    "be any file of the host: make it an image of its own (qemu-img "
 		    "convert)",
 		    path);
-	h->size = number(head + 24, 8);
+	at = q.backing_at;
+	len = q.backing_len;
+	h->size = q.size;
 	if (!at)
 		return 0;
 	if (len == 0 || len > NAME_MAX_LEN || at > INT64_MAX - len ||
@@ -147,7 +139,7 @@ static int read_qcow2(int fd, const char *path, struct header *h, struct err *e)
 		return err_set(e, ERR_REFUSED, "the header of %s on the destination is damaged",
 			       path);
 	h->below[len] = 0;
-	read_format(fd, version == 3 ? number(head + 100, 4) : 72, h);
+	read_format(fd, q.version == 3 ? q.header_len : 72, h);
 	return 0;
 }
 
@@ -158,7 +150,7 @@ static int read_raw(int fd, const char *path, const struct stat *st, struct head
 
 	/* Where a format is guessed, contents that look like another one are believed. */
 	if (pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
-	    (memcmp(magic, "QFI\xfb", 4) == 0 || memcmp(magic, "QED", 4) == 0))
+	    (qcow2_begins(magic) || memcmp(magic, "QED", 4) == 0))
 		return err_set(e, ERR_REFUSED,
 			       "the backing file %s on the destination is to be raw, and its "
 			       "contents are those of another format",

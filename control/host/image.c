@@ -14,12 +14,11 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "control/host/proc.h"
+#include "control/host/qcow2.h"
 
 /* QEMU's image locking: a byte for each permission in use from 100, and for each that is
  * not shared from 200 (QEMU, block/file-posix.c). */
 enum { QEMU_LOCKS_FROM = 100, QEMU_LOCKS_LEN = 200 };
-
-enum { QCOW2_LUKS = 2 }; /* a header's encryption method */
 
 static const char *const formats[] = {"raw", "qcow2", "qed", "vdi", "vpc", "vhdx", "luks"};
 
@@ -60,27 +59,18 @@ bool image_in_use(const char *path)
 	return is;
 }
 
-static uint64_t number(const uint8_t *p, unsigned len)
-{
-	uint64_t v = 0;
-
-	while (len--)
-		v = v << 8 | *p++;
-	return v;
-}
-
 /* Whether fd's file, read as the format that it looks like, has QEMU open another one:
  * a backing file (qcow2, QED) or an external data file (qcow2). What it looks like
  * counts, not what the source says: a raw copy may be named as another format later. */
 static bool refers_elsewhere(int fd)
 {
-	uint8_t head[80] = {0};
-	ssize_t n = pread(fd, head, sizeof(head), 0);
+	uint8_t head[24];
+	struct qcow2 q;
 
-	if (n >= 16 && memcmp(head, "QFI\xfb", 4) == 0)
-		return number(head + 8, 8) != 0 ||
-		       (number(head + 4, 4) >= 3 && (number(head + 72, 8) & 4));
-	if (n >= 24 && memcmp(head, "QED", 4) == 0)
+	if (qcow2_read(fd, &q))
+		return q.backing_at != 0 || q.data_file;
+	if (pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+	    memcmp(head, "QED", 4) == 0)
 		return (head[16] & 1) != 0; /* little-endian features */
 	return false;
 }
@@ -89,15 +79,16 @@ static bool refers_elsewhere(int fd)
  * lie in plaintext. */
 static bool encrypted_alike(int fd, const struct vmdesc_disk *d)
 {
-	uint8_t head[36] = {0};
-	ssize_t n = pread(fd, head, sizeof(head), 0);
-	bool qcow2 = n == (ssize_t)sizeof(head) && memcmp(head, "QFI\xfb", 4) == 0;
+	uint8_t head[6];
+	struct qcow2 q;
+	bool qcow2 = qcow2_read(fd, &q) && q.len >= 36;
 
 	if (strcmp(vmdesc_image_format(d), "luks") == 0)
-		return n >= 6 && memcmp(head, "LUKS\xba\xbe", 6) == 0;
+		return pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+		       memcmp(head, "LUKS\xba\xbe", 6) == 0;
 	if (d->encryption.known)
-		return qcow2 && number(head + 32, 4) == QCOW2_LUKS;
-	return strcmp(d->format, "qcow2") != 0 || !qcow2 || !number(head + 32, 4);
+		return qcow2 && q.encryption == QCOW2_LUKS;
+	return strcmp(d->format, "qcow2") != 0 || !qcow2 || !q.encryption;
 }
 
 static int look_missing(const char *path, const struct vmdesc_disk *d, struct err *e)
@@ -184,7 +175,7 @@ bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t 
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	bool raw = strcmp(vmdesc_image_format(d), "raw") == 0;
-	uint8_t head[32];
+	struct qcow2 q;
 	off_t end;
 	bool known = false;
 
@@ -194,10 +185,8 @@ bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t 
 	if (end >= 0) {
 		*size = (uint64_t)end;
 		known = true;
-	} else if (strcmp(d->format, "qcow2") == 0 &&
-		   pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
-		   memcmp(head, "QFI\xfb", 4) == 0) {
-		*size = number(head + 24, 8);
+	} else if (strcmp(d->format, "qcow2") == 0 && qcow2_read(fd, &q) && q.len >= 32) {
+		*size = q.size;
 		known = true;
 	}
 	fd_close(&fd);
