@@ -18,13 +18,6 @@ enum {
 	STANDS_LIMITS = 10,
 };
 
-static uint64_t num(const json_t *o, const char *key)
-{
-	json_int_t v = json_integer_value(json_object_get(o, key));
-
-	return v > 0 ? (uint64_t)v : 0;
-}
-
 static void stats_of(struct relay *r, const struct stream_stats *last, struct stream_stats *out)
 {
 	if (r)
@@ -64,8 +57,8 @@ void migrate_watch_jobs(struct migrate *m, const json_t *result)
 				continue;
 			/* len grows with what the guest writes: the disk's size, and the rest
 			 * that is still to be copied, say more. */
-			m->disks[k].total = num(job, "len");
-			m->disks[k].done = num(job, "offset");
+			m->disks[k].total = json_number(job, "len");
+			m->disks[k].done = json_number(job, "offset");
 		}
 	}
 	m->progress.disk_total = 0;
@@ -95,14 +88,15 @@ static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct 
 		migrate_take_event(m, "MIGRATION", result);
 	if (err_is_set(e) || !ram)
 		return;
-	m->progress.ram_total = num(ram, "total");
-	m->progress.ram_remaining = num(ram, "remaining");
+	m->progress.ram_total = json_number(ram, "total");
+	m->progress.ram_remaining = json_number(ram, "remaining");
 	m->progress.ram_done = m->progress.ram_total > m->progress.ram_remaining
 				   ? m->progress.ram_total - m->progress.ram_remaining
 				   : 0;
-	m->progress.dirty_rate = num(ram, "dirty-pages-rate") * num(ram, "page-size");
-	if (num(ram, "dirty-sync-count") > m->progress.passes)
-		m->progress.passes = num(ram, "dirty-sync-count");
+	m->progress.dirty_rate =
+	    json_number(ram, "dirty-pages-rate") * json_number(ram, "page-size");
+	if (json_number(ram, "dirty-sync-count") > m->progress.passes)
+		m->progress.passes = json_number(ram, "dirty-sync-count");
 }
 
 /* How long it will take at this rate: what is left, and what is written meanwhile. */

@@ -12,17 +12,6 @@ static int no_memory(struct twin_plan *p)
 	return err_set(p->e, ERR_SPACE, "no memory for the command line");
 }
 
-static int add_options(struct twin_plan *p, const char *option, const struct qopts *o)
-{
-	char *text = qopts_text(o);
-
-	if (!text)
-		return no_memory(p);
-	twin_add(p, option, text);
-	free(text);
-	return 0;
-}
-
 int twin_machine(struct twin_plan *p, const char *value)
 {
 	static const char *const files[] = {"kernel",	"initrd", "dtb",      "dumpdtb",
@@ -42,7 +31,7 @@ int twin_machine(struct twin_plan *p, const char *value)
 	if (r == 0 && *p->d->machine && qopts_set(&o, "type", p->d->machine) < 0)
 		r = no_memory(p);
 	if (r == 0)
-		r = add_options(p, "machine", &o);
+		r = twin_add_options(p, "machine", &o);
 	qopts_fini(&o);
 	return r;
 }
@@ -114,12 +103,19 @@ int twin_device(struct twin_plan *p, const char *value)
 
 static bool object_kept(const char *type)
 {
-	static const char *const kept[] = {
-	    "iothread",	      "memory-backend-ram", "memory-backend-memfd",
-	    "throttle-group", "rng-builtin",	    "rng-random",
-	    "thread-context", "main-loop",
-	    "can-bus",	      "cryptodev-backend",  "cryptodev-backend-builtin",
-	    "authz-simple",   "authz-list"};
+	static const char *const kept[] = {"iothread",
+					   "memory-backend-ram",
+					   "memory-backend-memfd",
+					   "throttle-group",
+					   "rng-builtin",
+					   "rng-random",
+					   "thread-context",
+					   "main-loop",
+					   "can-bus",
+					   "cryptodev-backend",
+					   "cryptodev-backend-builtin",
+					   "authz-simple",
+					   "authz-list"};
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (strcmp(type, kept[i]) == 0)
@@ -183,8 +179,8 @@ int twin_object(struct twin_plan *p, const char *value)
 			return no_memory(p);
 		secret = qopts_get(&o, "qom-type") && !strcmp(qopts_get(&o, "qom-type"), "secret");
 		if (secret)
-			r = check_secret(p, qopts_get(&o, "id"),
-					 qopts_get(&o, "data"), qopts_get(&o, "file"));
+			r = check_secret(p, qopts_get(&o, "id"), qopts_get(&o, "data"),
+					 qopts_get(&o, "file"));
 		else
 			r = check_object(p, qopts_get(&o, "qom-type"), qopts_get(&o, "file"),
 					 qopts_get(&o, "filename"));
@@ -223,7 +219,7 @@ int twin_net(struct twin_plan *p, const char *option, const char *value)
 			strvec_pushf(&p->t->notes, "-%s: %s is left out: QEMU opens no port there",
 				     option, ports[i]);
 	if (r == 0)
-		r = add_options(p, option, &o);
+		r = twin_add_options(p, option, &o);
 out:
 	qopts_fini(&o);
 	return r;

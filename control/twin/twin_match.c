@@ -130,13 +130,6 @@ static int no_drive(const struct vmdesc_disk *d, struct err *e)
 				    : d->qdev);
 }
 
-static uint64_t number(const json_t *o, const char *key)
-{
-	json_int_t v = json_integer_value(json_object_get(o, key));
-
-	return v > 0 ? (uint64_t)v : 0;
-}
-
 /* What is encrypted at the source, or is to be here by QEMU's own words, must not be copied in
  * plaintext. (A format that knows no encryption ignores those words.) */
 static int match_encryption(const struct vmdesc_disk *d, const json_t *in, const char *file,
@@ -191,7 +184,7 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 	const json_t *image = json_object_get(in, "image");
 	const char *node = json_string_value(json_object_get(in, "node-name"));
 	const char *file = json_string_value(json_object_get(image, "filename"));
-	uint64_t size = number(image, "virtual-size");
+	uint64_t size = json_number(image, "virtual-size");
 	char plain[4096], format[4096];
 
 	if (!entry)
@@ -283,7 +276,7 @@ int twin_match_other(const struct vmdesc *vm, const struct vmdesc_disk *d,
 			       d->name, d->file);
 	if (d->empty)
 		return 0;
-	if (d->size && image_check_size(plain, d, number(image, "virtual-size"), e) < 0)
+	if (d->size && image_check_size(plain, d, json_number(image, "virtual-size"), e) < 0)
 		return e->code;
 	if (*d->shared_with)
 		return match_shared(vm, d, a, in, e);

@@ -6,3 +6,10 @@ const char *json_text(const json_t *o, const char *key)
 
 	return s ? s : "";
 }
+
+uint64_t json_number(const json_t *o, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(o, key));
+
+	return v > 0 ? (uint64_t)v : 0;
+}

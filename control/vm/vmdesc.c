@@ -11,13 +11,6 @@
 #include "control/vm/pace.h"
 #include "control/vm/json_text.h"
 
-static uint64_t num(const json_t *o, const char *key)
-{
-	json_int_t v = json_integer_value(json_object_get(o, key));
-
-	return v > 0 ? (uint64_t)v : 0;
-}
-
 static bool flag(const json_t *o, const char *key)
 {
 	return json_is_true(json_object_get(o, key));
@@ -46,9 +39,9 @@ static int parse_backing(struct vmdesc_disk *k, const json_t *chain)
 	{
 		k->backing[i].file = json_text(o, "file");
 		k->backing[i].format = json_text(o, "format");
-		k->backing[i].size = num(o, "size");
+		k->backing[i].size = json_number(o, "size");
 		k->backing[i].encrypted = flag(o, "encrypted");
-		k->backing[i].allocated = num(o, "allocated");
+		k->backing[i].allocated = json_number(o, "allocated");
 	}
 	return 0;
 }
@@ -64,8 +57,8 @@ static void parse_encryption(struct vmdesc_disk *k, const json_t *o)
 	k->encryption.ivgen_alg = json_text(o, "ivgen_alg");
 	k->encryption.ivgen_hash_alg = json_text(o, "ivgen_hash_alg");
 	k->encryption.hash_alg = json_text(o, "hash_alg");
-	k->encryption.slots = num(o, "slots");
-	k->encryption.iters = num(o, "iters");
+	k->encryption.slots = json_number(o, "slots");
+	k->encryption.iters = json_number(o, "iters");
 	k->encryption.detached = flag(o, "detached");
 }
 
@@ -86,9 +79,9 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->file = json_text(o, "file");
 	k->file_id = json_text(o, "file_id");
 	k->shared_with = json_text(o, "shared_with");
-	k->size = num(o, "size");
-	k->allocated = num(o, "allocated");
-	k->cluster_size = num(o, "cluster_size");
+	k->size = json_number(o, "size");
+	k->allocated = json_number(o, "allocated");
+	k->cluster_size = json_number(o, "cluster_size");
 	k->snapshots = flag(o, "snapshots");
 	k->read_only = flag(o, "read_only");
 	k->empty = flag(o, "empty");
@@ -96,9 +89,9 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->copy = flag(o, "copy");
 	k->qcow2.known = q != NULL;
 	k->qcow2.compat = json_text(q, "compat");
-	k->qcow2.cluster_size = num(q, "cluster_size");
+	k->qcow2.cluster_size = json_number(q, "cluster_size");
 	k->qcow2.compression_type = json_text(q, "compression_type");
-	k->qcow2.refcount_bits = num(q, "refcount_bits");
+	k->qcow2.refcount_bits = json_number(q, "refcount_bits");
 	k->qcow2.extended_l2 = flag(q, "extended_l2");
 	k->qcow2.lazy_refcounts = flag(q, "lazy_refcounts");
 	parse_encryption(k, json_object_get(o, "encryption"));
@@ -152,10 +145,10 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	d->cpu = json_text(vm, "cpu");
 	d->cpu_flags = json_text(vm, "cpu_flags");
 	d->running = flag(vm, "running");
-	d->memory = num(vm, "memory");
-	d->cpus = num(vm, "cpus");
-	d->fixed_memory = num(vm, "fixed_memory");
-	d->virtio_mem = num(vm, "virtio_mem");
+	d->memory = json_number(vm, "memory");
+	d->cpus = json_number(vm, "cpus");
+	d->fixed_memory = json_number(vm, "fixed_memory");
+	d->virtio_mem = json_number(vm, "virtio_mem");
 	strings(&d->argv, json_object_get(vm, "argv"));
 	strings(&d->nodes, json_object_get(vm, "nodes"));
 	d->nodes_known = json_object_get(vm, "nodes") != NULL;
