@@ -23,7 +23,7 @@ enum {
 	THERE_MS = 5000, /* for the destination's word that it is clean */
 };
 
-enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS };
+enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS, Q_YANK };
 
 static void look(struct migrate *m);
 
@@ -95,11 +95,23 @@ static void done_here(struct migrate *m, const char *status, bool running)
 		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
-static bool migration_busy(const json_t *migrate)
+/* QEMU says "failed" before it has cleared its migration away, and asks the capabilities then what
+ * there is to be cleared: where multifd is off by that time it aborts, and the VM with it. What it
+ * could yank tells when it has done that. */
+static bool migration_busy(const json_t *migrate, const json_t *yank)
 {
 	static const char *const over[] = {"none", "completed", "failed", "cancelled"};
 	const char *status = json_string_value(json_object_get(migrate, "status"));
+	const json_t *instance;
+	size_t k;
 
+	json_array_foreach(yank, k, instance)
+	{
+		const char *type = json_string_value(json_object_get(instance, "type"));
+
+		if (type && strcmp(type, "migration") == 0)
+			return true;
+	}
 	for (size_t i = 0; status && i < sizeof(over) / sizeof(over[0]); i++)
 		if (strcmp(status, over[i]) == 0)
 			return false;
@@ -228,7 +240,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	}
 	act = qmp_batch_new();
 	left = jobs = end_jobs(m, act, qmp_batch_result(b, Q_JOBS));
-	if (migration_busy(qmp_batch_result(b, Q_MIGRATE))) {
+	if (migration_busy(qmp_batch_result(b, Q_MIGRATE), qmp_batch_result(b, Q_YANK))) {
 		left++;
 		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
 	} else {
@@ -273,6 +285,7 @@ static void look(struct migrate *m)
 	qmp_batch_add(b, QMP_MUST, "query-block-jobs", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-named-block-nodes", json_pack("{s:b}", "flat", 1));
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-yank", NULL);
 	qmp_batch_run(b, m->qemu.qmp, on_looked, m);
 }
 

@@ -63,6 +63,20 @@ move_phase back ram
 left_clock
 proc_kill migrate INT
 adit_wait 20
+# QEMU 7.2, now and then: its migration waits for a channel of multifd that has ended (multifd_send_sync_main), and is never over.
+# Nobody but QEMU can hold it up: adit has gone, and with it all that it was connected to.
+hangs() { vm_migration_is back2 cancelling; }
+if hangs && sleep 5 && hangs; then
+    expect_equal 'the exit status of adit migrate' 1 "$MIGRATE_STATUS"
+    said_one_line cancelled 'the VM runs on here'
+    vm_is back running || fail 'the VM does not run'
+    left_nothing
+    guest_quiet back
+    guest_still back
+    say "  guest on src: $(guest_verify back)"
+    skip_part 'given up, or killed, in the middle' "QEMU's own migration hangs in 'cancelling', for ever"
+    exit 0
+fi
 move_failed back 1 cancelled
 expect_equal 'settings of the source QEMU' "$before" "$(settings back)"
 guest_quiet back

@@ -1,5 +1,6 @@
-/* A job whose disks are paced is undone: the record goes only when QEMU has said that the limits
- * are back. Against a scripted QEMU. */
+/* A job is undone: the capabilities go back only when QEMU has cleared its migration away, and the
+ * record goes only when it has said that the limits of the disks are back. Against a scripted
+ * QEMU. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +33,10 @@ struct rig {
 	int over;
 	enum limits limits;
 	bool running;
-	unsigned asked; /* to take the limits back */
+	unsigned asked;	 /* to take the limits back */
+	unsigned clears; /* so many looks more at a migration that has failed */
+	bool too_early;	 /* the capabilities were put back before */
+	unsigned set;	 /* times that they were */
 	char note[1024];
 };
 
@@ -60,6 +64,19 @@ static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 	if (strcmp(command, "query-status") == 0)
 		return json_pack("{s:{s:s,s:b}}", "return", "status",
 				 r->running ? "running" : "paused", "running", r->running);
+	if (strcmp(command, "query-migrate") == 0)
+		return json_pack("{s:{s:s}}", "return", "status", "failed");
+	if (strcmp(command, "query-yank") == 0 && r->clears > 0) {
+		r->clears--;
+		return json_pack("{s:[{s:s},{s:s,s:s}]}", "return", "type", "migration", "type",
+				 "chardev", "id", "qmp");
+	}
+	if (strcmp(command, "query-yank") == 0)
+		return json_pack("{s:[{s:s,s:s}]}", "return", "type", "chardev", "id", "qmp");
+	if (strcmp(command, "migrate-set-capabilities") == 0) {
+		r->set++;
+		r->too_early = r->too_early || r->clears > 0;
+	}
 	if (strcmp(command, "query-block-jobs") == 0 ||
 	    strcmp(command, "query-named-block-nodes") == 0)
 		return json_pack("{s:[]}", "return");
@@ -208,6 +225,28 @@ static void test_undo_keeps_the_record_of_limits_that_are_on_their_way(void **st
 	}
 }
 
+/* QEMU aborts where multifd is switched off between "failed" and the clearing. */
+static void test_undo_puts_the_capabilities_back_when_the_migration_is_cleared_away(void **state)
+{
+	struct err e = ERR_INIT;
+	struct rig r;
+
+	(void)state;
+	up(&r, TAKES, true);
+	r.m.qemu.settings_changed = true;
+	r.clears = 3;
+	err_set(&e, ERR_CANCELLED, "cancelled");
+	migrate_fail(&r.m, &e);
+	for (unsigned i = 0; i < 1000 && !r.over; i++)
+		scripted_qemu_turn(&r.qemu);
+	assert_true(r.over);
+	assert_int_equal(r.clears, 0);
+	assert_false(r.too_early);
+	assert_int_equal(r.set, 1);
+	assert_true(r.m.result.settled);
+	down(&r);
+}
+
 /* ---- a source that is kept ---- */
 
 static void kept(struct rig *r, enum limits limits)
@@ -261,6 +300,8 @@ int main(void)
 	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_refused),
 	    cmocka_unit_test(test_undo_lets_refused_limits_be_where_a_person_says_so),
 	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_on_their_way),
+	    cmocka_unit_test(
+		test_undo_puts_the_capabilities_back_when_the_migration_is_cleared_away),
 	    cmocka_unit_test(test_a_kept_source_is_told_when_its_limits_are_back),
 	    cmocka_unit_test(test_a_kept_source_that_does_not_answer_is_not_waited_for),
 	};
