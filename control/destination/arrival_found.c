@@ -4,6 +4,7 @@
  */
 #include "control/destination/arrival_i.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ static bool go_over(struct service *s, const char *job)
 	json_t *record = journal ? journal_read(journal, &e) : NULL;
 	enum arrival_twin_life life;
 	bool run = false, done = true;
+	const char *peer;
 	struct arrival *a;
 
 	if (!record) {
@@ -54,15 +56,16 @@ static bool go_over(struct service *s, const char *job)
 		      json_is_true(json_object_get(record, "run"));
 	}
 out:
-	json_decref(record);
 	journal_close(journal);
-	if (!run)
-		return done;
-	a = arrival_new_found(s, job);
-	if (!a)
-		return true;
-	arrival_enter(a, ARRIVAL_ASKED);
-	return true;
+	a = run ? arrival_new_found(s, job) : NULL;
+	if (a) {
+		/* Another peer that asks for it does not get it, nor the twin's only monitor. */
+		peer = json_string_value(json_object_get(record, "peer"));
+		snprintf(a->peer, sizeof(a->peer), "%s", peer ? peer : "");
+		arrival_enter(a, ARRIVAL_ASKED);
+	}
+	json_decref(record);
+	return done;
 }
 
 void arrival_recover_list(struct service *s)

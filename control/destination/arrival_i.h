@@ -163,7 +163,7 @@ struct arrival_asked {
 struct arrival_runs {
 	enum {
 		ARRIVAL_TWIN_IS_HERE,
-		ARRIVAL_TWIN_LOADS,    /* taken over in postcopy while its devices loaded */
+		ARRIVAL_TWIN_LOADS,    /* to run in postcopy once its devices are there */
 		ARRIVAL_TWIN_WAS_HERE, /* and the source knows: only its ENDED is awaited */
 	} twin;
 	enum {

@@ -102,7 +102,8 @@ static void say_runs(struct arrival *a, const json_t *status, const char *migrat
 	}
 	if (!a->talk) { /* found at the start: it waits in the journal for the question */
 		json_decref(msg);
-		arrival_over(a);
+		if (!a->postcopy) /* (see phase_runs.c: its monitor is kept) */
+			arrival_over(a);
 		return;
 	}
 	/* (A source whose QEMU has ended has no RAM to send.) */
@@ -153,6 +154,7 @@ static void on_state(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	    json_string_value(json_object_get(qmp_batch_result(b, Q_MIGRATE), "status"));
 	const json_t *state = qmp_batch_result(b, Q_STATUS);
 	const char *status = json_string_value(json_object_get(state, "status"));
+	bool to_run;
 
 	(void)q;
 	if (a->state != ARRIVAL_ASKED || e->code == ERR_CLOSED)
@@ -161,8 +163,17 @@ static void on_state(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		say_unsure(a, err_is_set(e) ? e->text : "the destination's QEMU has no state");
 		return;
 	}
-	if (a->run && arrival_record_is(a->record, "decided") &&
-	    (strcmp(status, "paused") == 0 || strcmp(status, "prelaunch") == 0))
+	to_run = a->run && arrival_record_is(a->record, "decided") &&
+		 (strcmp(status, "paused") == 0 || strcmp(status, "prelaunch") == 0);
+	/* In postcopy the first thing that its guest does may need a page that has not come, and
+	 * hold up the main loop: this monitor is the only one from then on, and is not given away
+	 * for an answer. So that guest is made to run as one whose devices load. */
+	if (a->postcopy && migration && strncmp(migration, "postcopy-", 9) == 0) {
+		snprintf(a->ram.status, sizeof(a->ram.status), "%s", migration);
+		a->runs.twin = to_run ? ARRIVAL_TWIN_LOADS : ARRIVAL_TWIN_IS_HERE;
+		to_run = false;
+	}
+	if (to_run)
 		make_run(a);
 	else
 		say_runs(a, state, migration);

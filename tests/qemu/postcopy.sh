@@ -8,10 +8,10 @@ postcopy_needed() {
         skip 'userfaultfd is for root alone here (vm.unprivileged_userfaultfd)'
 }
 
-# postcopy_vm NAME [OPTION [FORMAT:BUS]]: one more for the guest; its disk
+# postcopy_vm NAME [OPTION [FORMAT:BUS]]: one more for the guest, or in place of its own; its disk
 postcopy_vm() {
     move_disks "$1" 8M "${3:-raw:virtio}"
-    move_vm "$1" mem=96 append="ram=64 rate=max sectors=256 diskrate=20${2:+ $2}"
+    move_vm "$1" mem=96 append="${2:+$2 }ram=64 rate=max sectors=256 diskrate=20"
 }
 
 # postcopy_reach VM [OPTION]...: a migration of VM that is in postcopy
