@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # On: each QEMU
+# Limit: 300 s
 # Goal: RAM goes over in 2, 4 and 8 multifd channels, alone and beside two disks, compressed too, through one TCP
 # connection; QEMU listens on no port, nothing is left behind, and a migration that fails puts QEMU's settings back.
 . "$(dirname "$0")/lib.sh"
