@@ -65,7 +65,7 @@ bool task_ended(const struct task *t)
 
 const char *task_vm(const struct task *t)
 {
-	const struct vmdesc *d = t->job ? migrate_vm(t->job) : NULL;
+	const struct vmdesc *d = t->migrate ? migrate_vm(t->migrate) : NULL;
 
 	if (t->vm)
 		return t->vm;
@@ -74,15 +74,15 @@ const char *task_vm(const struct task *t)
 
 const struct migrate_progress *task_numbers(const struct task *t)
 {
-	return t->job ? migrate_progress(t->job) : &t->numbers;
+	return t->migrate ? migrate_progress(t->migrate) : &t->numbers;
 }
 
 size_t task_streams(const struct task *t, struct migrate_stream *out, size_t max)
 {
 	size_t n = t->stream_count < max ? t->stream_count : max;
 
-	if (t->job)
-		return migrate_streams(t->job, out, max);
+	if (t->migrate)
+		return migrate_streams(t->migrate, out, max);
 	if (n)
 		memcpy(out, t->streams, n * sizeof(*out));
 	return n;
@@ -91,8 +91,8 @@ size_t task_streams(const struct task *t, struct migrate_stream *out, size_t max
 void task_session(const struct task *t, struct migrate_session *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (t->job)
-		migrate_session(t->job, out);
+	if (t->migrate)
+		migrate_session(t->migrate, out);
 }
 
 int64_t task_downtime_ms(const struct task *t)
@@ -109,7 +109,7 @@ unsigned task_progress(const struct task *t)
 static void measure(struct task *t)
 {
 	const struct migrate_progress *p = task_numbers(t);
-	const struct vmdesc *d = t->job ? migrate_vm(t->job) : NULL;
+	const struct vmdesc *d = t->migrate ? migrate_vm(t->migrate) : NULL;
 	uint64_t ram = p->ram_total ? p->ram_total : d ? d->memory : 0;
 	double total = (double)p->disk_total + (double)ram;
 	double done = (double)p->disk_done + (double)p->ram_done;
@@ -224,14 +224,14 @@ static void on_progress(void *ctx, const struct migrate_progress *p)
 /* Keeps what will be asked for once the job has gone. */
 static void keep(struct task *t, const struct migrate_result *r)
 {
-	const struct vmdesc *d = migrate_vm(t->job);
+	const struct vmdesc *d = migrate_vm(t->migrate);
 
 	if (!t->vm && d && *d->name)
 		t->vm = strdup(d->name);
-	t->numbers = *migrate_progress(t->job);
+	t->numbers = *migrate_progress(t->migrate);
 	snprintf(t->phase, sizeof(t->phase), "over");
 	t->numbers.phase = t->phase;
-	t->limits = *migrate_limits(t->job);
+	t->limits = *migrate_limits(t->migrate);
 	t->streams = r->stream_count ? calloc(r->stream_count, sizeof(*t->streams)) : NULL;
 	if (t->streams) {
 		memcpy(t->streams, r->streams, r->stream_count * sizeof(*t->streams));
@@ -257,11 +257,11 @@ static void keep(struct task *t, const struct migrate_result *r)
 static void on_end(void *ctx, const struct migrate_result *r)
 {
 	struct task *t = ctx;
-	struct migrate *job = t->job;
+	struct migrate *migrate = t->migrate;
 	const struct migrate_ops *ops = t->ops;
 
 	keep(t, r);
-	t->job = NULL;
+	t->migrate = NULL;
 	t->ops = NULL;
 	if (ops && ops->on_end)
 		ops->on_end(t->ctx, r);
@@ -271,7 +271,7 @@ static void on_end(void *ctx, const struct migrate_result *r)
 									   : LOG_LEVEL_INFO,
 		     t->message);
 	add_event(t, json_copy(t->result));
-	migrate_free(job);
+	migrate_free(migrate);
 	t->on_end(t->manager);
 }
 
@@ -302,10 +302,10 @@ struct task *task_start(struct event_base *base, const struct migrate_config *co
 		err_set(e, ERR_SPACE, "no memory for a task");
 		goto fail;
 	}
-	t->job = migrate_start(base, config, &ops_of_job, t, e);
-	if (!t->job)
+	t->migrate = migrate_start(base, config, &ops_of_job, t, e);
+	if (!t->migrate)
 		goto fail;
-	snprintf(t->id, sizeof(t->id), "%s", migrate_id(t->job));
+	snprintf(t->id, sizeof(t->id), "%s", migrate_id(t->migrate));
 	if (!ops) {
 		snprintf(words, sizeof(words), "is to go to %s", task_target(t));
 		tell(t, LOG_LEVEL_INFO, words);
@@ -320,7 +320,7 @@ void task_free(struct task *t)
 {
 	if (!t)
 		return;
-	migrate_free(t->job);
+	migrate_free(t->migrate);
 	for (size_t i = 0; i < TASK_EVENTS_MAX; i++)
 		free(t->events[i]);
 	free(t->streams);
@@ -335,10 +335,10 @@ int task_cancel(struct task *t, struct err *e)
 {
 	if (task_ended(t))
 		return err_set(e, ERR_REFUSED, "it has ended already: %s", status_names[t->status]);
-	if (!migrate_cancel(t->job))
+	if (!migrate_cancel(t->migrate))
 		return err_set(e, ERR_REFUSED,
 			       "it is too late: the destination may run the VM already (phase %s)",
-			       migrate_progress(t->job)->phase);
+			       migrate_progress(t->migrate)->phase);
 	t->cancelling = true;
 	return 0;
 }
@@ -379,7 +379,7 @@ int task_set(struct task *t, const json_t *patch, struct err *e)
 			       "begun cannot be taken back");
 	if (task_ended(t))
 		return err_set(e, ERR_REFUSED, "it has ended already: %s", status_names[t->status]);
-	limits = *migrate_limits(t->job);
+	limits = *migrate_limits(t->migrate);
 	if (json_object_get(patch, "max_bandwidth"))
 		limits.max_bandwidth = wish.limits.max_bandwidth;
 	if (json_object_get(patch, "downtime_limit"))
@@ -388,6 +388,6 @@ int task_set(struct task *t, const json_t *patch, struct err *e)
 		limits.timeout_s = wish.limits.timeout_s;
 	if (json_object_get(patch, "on_timeout"))
 		limits.on_timeout = wish.limits.on_timeout;
-	return migrate_change(t->job, json_object_size(patch) > (item ? 1 : 0) ? &limits : NULL,
+	return migrate_change(t->migrate, json_object_size(patch) > (item ? 1 : 0) ? &limits : NULL,
 			      item != NULL, e);
 }

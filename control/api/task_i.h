@@ -9,8 +9,8 @@
 TAILQ_HEAD(task_watcher_list, task_watcher);
 
 struct task {
-	TAILQ_ENTRY(task) link; /* of the manager */
-	struct migrate *job;	/* NULL once it has ended */
+	TAILQ_ENTRY(task) link;	 /* of the manager */
+	struct migrate *migrate; /* NULL once it has ended */
 	const struct migrate_ops *ops;
 	void *ctx;
 	void (*on_end)(void *manager);

@@ -60,8 +60,8 @@ json_t *task_to_json(const struct task *t)
 	json_object_set_new(o, "started", when(&t->started));
 	json_object_set_new(o, "ended", when(&t->ended));
 	json_object_set_new(o, "numbers", numbers);
-	json_object_set_new(o, "limits",
-			    migrate_json_limits(t->job ? migrate_limits(t->job) : &t->limits));
+	json_object_set_new(
+	    o, "limits", migrate_json_limits(t->migrate ? migrate_limits(t->migrate) : &t->limits));
 	json_object_set_new(o, "request", request(t));
 	json_object_set_new(o, "streams", streams_json(t));
 	task_session(t, &session);

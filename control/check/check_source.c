@@ -63,19 +63,20 @@ static void check_command_line(struct check *c, const struct vmdesc_report *r,
 static void check_block_jobs(struct check *c, const struct vmdesc_report *r)
 {
 	size_t i, found = 0;
-	json_t *job;
+	json_t *block_job;
 
-	json_array_foreach(r->block_jobs, i, job)
+	json_array_foreach(r->block_jobs, i, block_job)
 	{
-		const char *id = json_text(job, "device");
+		const char *id = json_text(block_job, "device");
 
-		/* A job that adit left behind is cleared away in Begin. */
+		/* A block job that adit left behind is cleared away in Begin. */
 		if (strncmp(id, "adit-", 5) == 0)
 			continue;
 		found++;
 		check_add(c, CHECK_ERROR, "block-jobs",
 			  "wait for its end, or cancel it with the monitor's block-job-cancel",
-			  "block job %s (%s) is running on the VM", id, json_text(job, "type"));
+			  "block job %s (%s) is running on the VM", id,
+			  json_text(block_job, "type"));
 	}
 	if (!found)
 		check_add(c, CHECK_OK, "block-jobs", NULL, "no block job is running");
@@ -210,13 +211,16 @@ static void check_own_images(struct check *c, const struct vmdesc_report *r)
 static bool is_of_backup(const struct vmdesc_report *r, const json_t *node)
 {
 	const char *drv = json_text(node, "drv");
-	const json_t *job;
+	const json_t *block_job;
 	size_t i;
 
 	if (strcmp(drv, "copy-before-write") != 0 && strcmp(drv, "backup-top") != 0)
 		return false;
-	json_array_foreach(r->block_jobs, i,
-			   job) if (strcmp(json_text(job, "type"), "backup") == 0) return true;
+	json_array_foreach(r->block_jobs, i, block_job)
+	{
+		if (strcmp(json_text(block_job, "type"), "backup") == 0)
+			return true;
+	}
 	return false;
 }
 

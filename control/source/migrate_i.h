@@ -42,8 +42,8 @@
 struct mig_disk {
 	struct migrate *m;
 	const struct vmdesc_disk *desc;
-	char node[40], job[40], fd[40]; /* names in QEMU, ours alone */
-	struct nbd_join *join;		/* its server is greeted, and QEMU answered */
+	char node[40], block_job[40], fd[40]; /* names in QEMU, ours alone */
+	struct nbd_join *join;		      /* its server is greeted, and QEMU answered */
 	bool greeted;
 	struct relay *relay;	  /* from then on */
 	struct stream_stats last; /* when the relay has gone */
@@ -430,7 +430,7 @@ void migrate_resume_due(struct migrate *m);
 /* The disks that are copied, with the names of what they need in QEMU. */
 int migrate_list_disks(struct migrate *m, struct err *e);
 /* The disk whose mirror an event is about; NULL: none of ours. */
-struct mig_disk *migrate_disk_of_job(struct migrate *m, const json_t *data);
+struct mig_disk *migrate_disk_of_block_job(struct migrate *m, const json_t *data);
 /* BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED, where it may not end; BLOCK_JOB_ERROR. */
 void migrate_take_mirror_end(struct migrate *m, const char *name, const json_t *data);
 void migrate_take_broken(struct migrate *m, const char *name, const json_t *data);
@@ -575,7 +575,7 @@ void migrate_watch_tick(struct migrate *m);
  * again. */
 bool migrate_watch_is_stuck(struct migrate *m, struct err *e);
 /* What query-block-jobs gave. */
-void migrate_watch_jobs(struct migrate *m, const json_t *result);
+void migrate_watch_block_jobs(struct migrate *m, const json_t *result);
 void migrate_watch_streams(struct migrate *m, struct migrate_result *r);
 uint64_t migrate_sent_bytes(const struct migrate *m);
 

@@ -25,19 +25,20 @@ int migrate_list_disks(struct migrate *m, struct err *e)
 		d->total = d->desc->size;
 		m->progress.disk_total += d->total;
 		snprintf(d->node, sizeof(d->node), "adit-%.8s-%zu", m->id, m->disk_count);
-		snprintf(d->job, sizeof(d->job), "adit-%.8s-m%zu", m->id, m->disk_count);
+		snprintf(d->block_job, sizeof(d->block_job), "adit-%.8s-m%zu", m->id,
+			 m->disk_count);
 		snprintf(d->fd, sizeof(d->fd), "adit-%.8s-f%zu", m->id, m->disk_count);
 		m->disk_count++;
 	}
 	return 0;
 }
 
-struct mig_disk *migrate_disk_of_job(struct migrate *m, const json_t *data)
+struct mig_disk *migrate_disk_of_block_job(struct migrate *m, const json_t *data)
 {
-	const char *job = json_string_value(json_object_get(data, "device"));
+	const char *block_job = json_string_value(json_object_get(data, "device"));
 
-	for (size_t i = 0; job && i < m->disk_count; i++)
-		if (strcmp(m->disks[i].job, job) == 0)
+	for (size_t i = 0; block_job && i < m->disk_count; i++)
+		if (strcmp(m->disks[i].block_job, block_job) == 0)
 			return &m->disks[i];
 	return NULL;
 }
@@ -114,7 +115,7 @@ uint64_t migrate_disks_grain(uint64_t rtt_us, uint64_t bytes_per_s, uint64_t siz
 
 void migrate_take_mirror_end(struct migrate *m, const char *name, const json_t *data)
 {
-	struct mig_disk *d = migrate_disk_of_job(m, data);
+	struct mig_disk *d = migrate_disk_of_block_job(m, data);
 	const char *error = json_string_value(json_object_get(data, "error"));
 	struct err e = ERR_INIT;
 
@@ -139,16 +140,16 @@ static void on_broken(void *ctx, struct qmp *q, json_t *result, const struct err
 	const char *status = NULL;
 	struct err why = ERR_INIT;
 	size_t i;
-	json_t *job;
+	json_t *block_job;
 
 	(void)q;
 	(void)e; /* then nothing is known */
-	json_array_foreach(result, i, job)
+	json_array_foreach(result, i, block_job)
 	{
-		const char *id = json_string_value(json_object_get(job, "device"));
+		const char *id = json_string_value(json_object_get(block_job, "device"));
 
-		if (id && strcmp(id, d->job) == 0)
-			status = json_string_value(json_object_get(job, "io-status"));
+		if (id && strcmp(id, d->block_job) == 0)
+			status = json_string_value(json_object_get(block_job, "io-status"));
 	}
 	if (d->broken_reading)
 		err_set(&why, ERR_QEMU,
@@ -172,7 +173,7 @@ static void on_broken(void *ctx, struct qmp *q, json_t *result, const struct err
 /* BLOCK_JOB_ERROR. */
 void migrate_take_broken(struct migrate *m, const char *name, const json_t *data)
 {
-	struct mig_disk *d = migrate_disk_of_job(m, data);
+	struct mig_disk *d = migrate_disk_of_block_job(m, data);
 	const char *operation = json_string_value(json_object_get(data, "operation"));
 
 	(void)name;

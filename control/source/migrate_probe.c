@@ -80,8 +80,8 @@ static void on_gone_on(void *ctx, struct qmp *q, json_t *result, const struct er
 static void tell_mirrors(struct migrate *m, const char *what)
 {
 	for (size_t i = 0; i < m->disk_count; i++)
-		qmp_command(m->qemu.qmp, what, json_pack("{s:s}", "device", m->disks[i].job), NULL,
-			    NULL);
+		qmp_command(m->qemu.qmp, what, json_pack("{s:s}", "device", m->disks[i].block_job),
+			    NULL, NULL);
 }
 
 /* All at once, but for what QMP_INFLIGHT lets wait where the disks are many, so that a slow adit
@@ -128,7 +128,7 @@ static bool is_moment(struct migrate *m)
 	return migrate_backlog_would_fit(m, waited_ms > PATIENCE_MS ? left_ms : left_ms * 8);
 }
 
-static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void on_block_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	struct migrate *m = ctx;
 
@@ -136,7 +136,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 	if (m->state != MIGRATE_DISKS || m->probe.state != MIG_PROBE_WAITS)
 		return;
 	if (!err_is_set(e))
-		migrate_watch_jobs(m, result);
+		migrate_watch_block_jobs(m, result);
 	if (!m->guest.was_running || m->guest.paused || m->postcopy.asked == MIG_POSTCOPY_DUE) {
 		over(m, true);
 		return;
@@ -198,7 +198,7 @@ static void on_looked_again(void *ctx, struct qmp *q, json_t *result, const stru
 	if (m->state != MIGRATE_DISKS || m->probe.state != MIG_PROBE_LOOKS)
 		return;
 	if (!err_is_set(e))
-		migrate_watch_jobs(m, result);
+		migrate_watch_block_jobs(m, result);
 	left_ms = migrate_backlog_at_stop_ms(m, clock_ms() - m->probe.gone_on_ms);
 	if (left_ms > m->probe.left_ms)
 		m->probe.left_ms = left_ms;
@@ -215,7 +215,7 @@ void migrate_probe_due(struct migrate *m)
 		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_looked_again, m);
 	if (m->probe.state == MIG_PROBE_WAITS) {
 		qmp_command(m->qemu.qmp, "query-status", NULL, on_status, m);
-		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs, m);
+		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_block_jobs, m);
 	}
 }
 

@@ -42,23 +42,23 @@ uint64_t migrate_sent_bytes(const struct migrate *m)
 	return sum;
 }
 
-void migrate_watch_jobs(struct migrate *m, const json_t *result)
+void migrate_watch_block_jobs(struct migrate *m, const json_t *result)
 {
 	uint64_t done = 0;
 	size_t i;
-	json_t *job;
+	json_t *block_job;
 
-	json_array_foreach((json_t *)result, i, job)
+	json_array_foreach((json_t *)result, i, block_job)
 	{
-		const char *id = json_string_value(json_object_get(job, "device"));
+		const char *id = json_string_value(json_object_get(block_job, "device"));
 
 		for (size_t k = 0; id && k < m->disk_count; k++) {
-			if (strcmp(id, m->disks[k].job) != 0)
+			if (strcmp(id, m->disks[k].block_job) != 0)
 				continue;
 			/* len grows with what the guest writes: the disk's size, and the rest
 			 * that is still to be copied, say more. */
-			m->disks[k].total = json_number(job, "len");
-			m->disks[k].done = json_number(job, "offset");
+			m->disks[k].total = json_number(block_job, "len");
+			m->disks[k].done = json_number(block_job, "offset");
 		}
 	}
 	m->progress.disk_total = 0;
@@ -70,11 +70,11 @@ void migrate_watch_jobs(struct migrate *m, const json_t *result)
 	migrate_backlog_seen(m);
 }
 
-static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void on_block_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	(void)q;
 	if (!err_is_set(e))
-		migrate_watch_jobs(ctx, result);
+		migrate_watch_block_jobs(ctx, result);
 }
 
 static void on_migration(void *ctx, struct qmp *q, json_t *result, const struct err *e)
@@ -185,7 +185,7 @@ void migrate_watch_tick(struct migrate *m)
 	if (m->state == MIGRATE_PAGING)
 		qmp_command(m->qemu.qmp, "query-migrate", NULL, on_migration, m);
 	if (migrate_is(m, PHASE_PERFORMS) && m->qemu.qmp) {
-		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs, m);
+		qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_block_jobs, m);
 		migrate_backlog_tick(m);
 		if (m->state != MIGRATE_DISKS)
 			qmp_command(m->qemu.qmp, "query-migrate", NULL, on_migration, m);

@@ -74,7 +74,7 @@ static void clear_nodes(struct migrate *m)
 	qmp_batch_run(b, m->qemu.qmp, on_cleared, m);
 }
 
-static void on_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void on_block_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	struct migrate *m = ctx;
 
@@ -89,10 +89,11 @@ static void on_jobs_left(void *ctx, struct qmp *q, json_t *result, const struct 
 
 static void look(struct migrate *m)
 {
-	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs_left, m);
+	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_block_jobs_left, m);
 }
 
-static void on_jobs_cancelled(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
+static void on_block_jobs_cancelled(void *ctx, struct qmp *q, struct qmp_batch *b,
+				    const struct err *e)
 {
 	struct migrate *m = ctx;
 
@@ -118,7 +119,7 @@ static void clear_leftovers(struct migrate *m)
 	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
 	    b, QMP_MAY, "block-job-cancel",
 	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
-	qmp_batch_run(b, m->qemu.qmp, on_jobs_cancelled, m);
+	qmp_batch_run(b, m->qemu.qmp, on_block_jobs_cancelled, m);
 }
 
 static void on_described(void *ctx)

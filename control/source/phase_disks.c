@@ -94,11 +94,12 @@ static void open_all(struct migrate *m)
 	struct qmp_batch *b = qmp_batch_new();
 
 	for (size_t i = 0; i + 1 < m->disk_count; i++) {
-		const char *job = m->disks[i].job;
+		const char *block_job = m->disks[i].block_job;
 
 		qmp_batch_add(b, QMP_MUST, "block-job-set-speed",
-			      json_pack("{s:s,s:i}", "device", job, "speed", 0));
-		qmp_batch_add(b, QMP_MUST, "block-job-resume", json_pack("{s:s}", "device", job));
+			      json_pack("{s:s,s:i}", "device", block_job, "speed", 0));
+		qmp_batch_add(b, QMP_MUST, "block-job-resume",
+			      json_pack("{s:s}", "device", block_job));
 	}
 	qmp_batch_run(b, m->qemu.qmp, on_all_run, m);
 }
@@ -152,7 +153,7 @@ static void start_mirror(struct migrate *m)
 		  d->desc->name, (unsigned long long)d->grain / 1024,
 		  (unsigned long long)buffer / 1024);
 	qmp_batch_add(b, QMP_MUST, "blockdev-mirror",
-		      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:I}", "job-id", d->job,
+		      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:I}", "job-id", d->block_job,
 				"device", d->desc->node, "target", d->node, "sync",
 				m->config.storage == MIGRATE_STORAGE_INC ? "top" : "full",
 				"copy-mode", "background", "on-source-error", "stop",
@@ -160,12 +161,13 @@ static void start_mirror(struct migrate *m)
 				"buf-size", (json_int_t)buffer, "granularity",
 				(json_int_t)d->grain));
 	if (!last)
-		qmp_batch_add(b, QMP_MUST, "block-job-pause", json_pack("{s:s}", "device", d->job));
+		qmp_batch_add(b, QMP_MUST, "block-job-pause",
+			      json_pack("{s:s}", "device", d->block_job));
 	migrate_deadline(m, QEMU_MS);
 	qmp_batch_run(b, m->qemu.qmp, on_started, d);
 }
 
-static void job_status(struct migrate *m, const char *name, const json_t *data)
+static void block_job_status(struct migrate *m, const char *name, const json_t *data)
 {
 	const char *id = json_string_value(json_object_get(data, "id"));
 	const char *status = json_string_value(json_object_get(data, "status"));
@@ -174,7 +176,7 @@ static void job_status(struct migrate *m, const char *name, const json_t *data)
 	for (size_t i = 0; id && status && i < m->disk_count; i++) {
 		struct mig_disk *d = &m->disks[i];
 
-		if (strcmp(d->job, id) != 0)
+		if (strcmp(d->block_job, id) != 0)
 			continue;
 		d->stands = strcmp(status, "paused") == 0 || strcmp(status, "standby") == 0;
 		if (d->stands)
@@ -228,7 +230,7 @@ static void add_node(struct migrate *m)
 	int pair[2];
 
 	if (!d->join)
-		return; /* it failed since it was greeted, and so will the job: cannot() */
+		return; /* it failed since it was greeted, and so will the block job: cannot() */
 	if (fd_socketpair(pair, &e) < 0) {
 		migrate_fail(m, &e);
 		return;
@@ -360,7 +362,7 @@ static void look(struct migrate *m)
 
 static void mirror_ready(struct migrate *m, const char *name, const json_t *data)
 {
-	struct mig_disk *d = migrate_disk_of_job(m, data);
+	struct mig_disk *d = migrate_disk_of_block_job(m, data);
 
 	(void)name;
 	if (!d)
@@ -373,7 +375,7 @@ static const struct phase_cookie cookies[] = {{COOKIE_ABORT, migrate_take_abort}
 
 static const struct phase_event events[] = {
     {"BLOCK_JOB_READY", mirror_ready},
-    {"JOB_STATUS_CHANGE", job_status},
+    {"JOB_STATUS_CHANGE", block_job_status},
     {"BLOCK_JOB_ERROR", migrate_take_broken},
     {"BLOCK_JOB_COMPLETED", migrate_take_mirror_end},
     {"BLOCK_JOB_CANCELLED", migrate_take_mirror_end},

@@ -58,7 +58,7 @@ static void enter(struct migrate *m)
 	}
 }
 
-static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+static void on_block_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {
 	struct migrate *m = ctx;
 
@@ -66,7 +66,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 	if (m->state != MIGRATE_RAM)
 		return;
 	if (!err_is_set(e)) {
-		migrate_watch_jobs(m, result);
+		migrate_watch_block_jobs(m, result);
 		if (m->qemu.settings_changed && m->postcopy.asked != MIG_POSTCOPY_TOLD)
 			migrate_backlog_share(m);
 		migrate_postcopy_try(m);
@@ -76,7 +76,7 @@ static void on_jobs(void *ctx, struct qmp *q, json_t *result, const struct err *
 
 static void look(struct migrate *m)
 {
-	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_jobs, m);
+	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_block_jobs, m);
 }
 
 static void migration(struct migrate *m, const char *name, const json_t *data)

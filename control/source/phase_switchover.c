@@ -60,14 +60,14 @@ static void enter(struct migrate *m)
 	 * the source use the target, as block-job-complete would. */
 	for (size_t i = 0; i < m->disk_count; i++)
 		qmp_command(m->qemu.qmp, "block-job-cancel",
-			    json_pack("{s:s}", "device", m->disks[i].job), on_mirror_cancel,
+			    json_pack("{s:s}", "device", m->disks[i].block_job), on_mirror_cancel,
 			    &m->disks[i]);
 }
 
 /* Only a whole copy counts: with one that is not, the switchover never goes on. */
 static void mirror_over(struct migrate *m, const char *name, const json_t *data)
 {
-	struct mig_disk *d = migrate_disk_of_job(m, data);
+	struct mig_disk *d = migrate_disk_of_block_job(m, data);
 
 	if (d && json_object_get(data, "error")) {
 		migrate_take_mirror_end(m, name, data);

@@ -23,7 +23,7 @@ enum {
 	THERE_MS = 5000, /* for the destination's word that it is clean */
 };
 
-enum { Q_MIGRATE, Q_JOBS, Q_NODES, Q_STATUS, Q_YANK };
+enum { Q_MIGRATE, Q_BLOCK_JOBS, Q_NODES, Q_STATUS, Q_YANK };
 
 static void look(struct migrate *m);
 
@@ -151,18 +151,18 @@ static void postcopy_begun(struct migrate *m)
 }
 
 /* Ends what is left of our mirrors; returns how many there were. */
-static unsigned end_jobs(struct migrate *m, struct qmp_batch *b, const json_t *jobs)
+static unsigned end_block_jobs(struct migrate *m, struct qmp_batch *b, const json_t *block_jobs)
 {
 	unsigned n = 0;
 	size_t i;
-	json_t *job;
+	json_t *block_job;
 
-	json_array_foreach(jobs, i, job)
+	json_array_foreach(block_jobs, i, block_job)
 	{
-		const char *id = json_string_value(json_object_get(job, "device"));
+		const char *id = json_string_value(json_object_get(block_job, "device"));
 
 		for (size_t k = 0; id && k < m->disk_count; k++) {
-			if (strcmp(id, m->disks[k].job) != 0)
+			if (strcmp(id, m->disks[k].block_job) != 0)
 				continue;
 			n++;
 			qmp_batch_add(b, QMP_MAY, "block-job-cancel",
@@ -222,7 +222,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	const char *status = json_string_value(json_object_get(state, "status"));
 	bool running = json_is_true(json_object_get(state, "running"));
 	struct qmp_batch *act;
-	unsigned left, jobs;
+	unsigned left, block_jobs;
 
 	if (m->state != MIGRATE_UNDO || m->undo.here == MIG_HERE_DONE)
 		return;
@@ -239,7 +239,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		return;
 	}
 	act = qmp_batch_new();
-	left = jobs = end_jobs(m, act, qmp_batch_result(b, Q_JOBS));
+	left = block_jobs = end_block_jobs(m, act, qmp_batch_result(b, Q_BLOCK_JOBS));
 	if (migration_busy(qmp_batch_result(b, Q_MIGRATE), qmp_batch_result(b, Q_YANK))) {
 		left++;
 		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
@@ -258,7 +258,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		/* Until QEMU has said that they are back, or has refused it often enough. */
 		if (migrate_pace_is_set(m) && m->pace.refusals < PACE_TRIES) {
 			left++;
-			if (!jobs)
+			if (!block_jobs)
 				migrate_pace_put_back(m, act);
 		}
 	}

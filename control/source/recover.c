@@ -21,7 +21,7 @@ struct recover {
 	enum migrate_decision decision;
 	const struct recover_ops *ops;
 	void *ctx;
-	struct migrate *job;
+	struct migrate *migrate;
 	struct event *ev_next;
 	unsigned settled, left;
 	uint64_t held_until_ms; /* a person has decided, and another process steers the job */
@@ -72,8 +72,8 @@ static void on_end(void *ctx, const struct migrate_result *result)
 	struct err why = result->err;
 	bool left = result->unfinished, lost = result->lost;
 
-	migrate_free(r->job);
-	r->job = NULL;
+	migrate_free(r->migrate);
+	r->migrate = NULL;
 	switch (result->outcome) {
 	case MIGRATE_MOVED:
 		tell(r,
@@ -121,9 +121,9 @@ static void next(evutil_socket_t fd, short what, void *ctx)
 			r->ops->on_end(r->ctx, r->settled, r->left);
 		return;
 	}
-	r->job =
+	r->migrate =
 	    migrate_resume(r->base, r->state_dir, r->jobs.at[r->at], r->decision, &job_ops, r, &e);
-	if (r->job)
+	if (r->migrate)
 		return;
 	if (is_worth_waiting(r, &e)) {
 		event_add(r->ev_next, &(struct timeval){.tv_usec = HELD_EVERY_MS * 1000});
@@ -197,7 +197,7 @@ void recover_free(struct recover *r)
 {
 	if (!r)
 		return;
-	migrate_free(r->job);
+	migrate_free(r->migrate);
 	if (r->ev_next)
 		event_free(r->ev_next);
 	strvec_fini(&r->jobs);

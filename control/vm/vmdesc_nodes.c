@@ -103,8 +103,8 @@ const json_t *vmdesc_nodes_child(const struct vmdesc_nodes *n, const json_t *nod
 	return NULL;
 }
 
-/* What a job puts in front of a node by itself. */
-static bool is_of_job(const json_t *node)
+/* What a block job puts in front of a node by itself. */
+static bool is_of_block_job(const json_t *node)
 {
 	static const char *const drivers[] = {"mirror_top", "commit_top", "copy-on-read"};
 
@@ -114,7 +114,7 @@ static bool is_of_job(const json_t *node)
 	return false;
 }
 
-/* Whether anything uses the node of that number: a device, a job, another node. */
+/* Whether anything uses the node of that number: a device, a block job, another node. */
 static bool is_used(const json_t *graph, json_int_t id)
 {
 	const json_t *edge;
@@ -128,7 +128,8 @@ static bool is_used(const json_t *graph, json_int_t id)
 
 bool vmdesc_nodes_is_lost(const struct vmdesc_nodes *n, const json_t *node)
 {
-	return is_of_job(node) && !is_used(n->graph, id_of(n->graph, json_text(node, "node-name")));
+	return is_of_block_job(node) &&
+	       !is_used(n->graph, id_of(n->graph, json_text(node, "node-name")));
 }
 
 const json_t *vmdesc_nodes_above(const struct vmdesc_nodes *n, const char *name)
@@ -143,7 +144,7 @@ const json_t *vmdesc_nodes_above(const struct vmdesc_nodes *n, const char *name)
 			continue;
 		above = vmdesc_nodes_find(
 		    n, name_of(n->graph, json_integer_value(json_object_get(edge, "parent"))));
-		if (above && (!is_of_job(above) || vmdesc_nodes_is_lost(n, above)))
+		if (above && (!is_of_block_job(above) || vmdesc_nodes_is_lost(n, above)))
 			return above;
 	}
 	return NULL;

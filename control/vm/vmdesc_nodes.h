@@ -29,10 +29,10 @@ const json_t *vmdesc_nodes_child(const struct vmdesc_nodes *n, const json_t *nod
 				 const char *child);
 
 /* A node that stands on the node called name, for which QEMU refuses to copy from that ("Need a
- * root block node"); NULL when there is none, or it is not known. What a job has put between it and
- * its device does not count: that goes with the job. */
+ * root block node"); NULL when there is none, or it is not known. What a block job has put between
+ * it and its device does not count: that goes with the block job. */
 const json_t *vmdesc_nodes_above(const struct vmdesc_nodes *n, const char *name);
-/* Whether node is a job's own, and nothing is above it: its job has ended, and QEMU has kept it. */
+/* Whether node is a block job's own, and nothing is above it: QEMU has kept it beyond that. */
 bool vmdesc_nodes_is_lost(const struct vmdesc_nodes *n, const json_t *node);
 
 /* The node below node's filters, node itself where it is none. file is what the image's file is
