@@ -183,7 +183,7 @@ static size_t find_barrier(const char *path)
 	return strlen(path);
 }
 
-static struct answer look(const struct user *u, const char *path, int mode)
+static struct answer answer_as(const struct user *u, const char *path, int mode)
 {
 	struct answer a = {.len = strlen(path)};
 
@@ -220,7 +220,7 @@ int user_check_path(const struct user *u, const char *path, int mode, struct err
 		return err_set_sys(e, errno, "what user %s may do cannot be found out", u->name);
 	pid = fork();
 	if (pid == 0) {
-		a = look(u, path, mode);
+		a = answer_as(u, path, mode);
 		_exit(write(pipe_fds[1], &a, sizeof(a)) != sizeof(a));
 	}
 	fd_close(&pipe_fds[1]);

@@ -78,7 +78,7 @@ static void job_free(struct adit_job *j)
 	free(j);
 }
 
-static void on_end(void *ctx, const struct migrate_result *r)
+static void on_migrate_end(void *ctx, const struct migrate_result *r)
 {
 	struct adit_job *j = ctx;
 	struct adit_loop *loop = j->loop;
@@ -100,7 +100,7 @@ static void on_end(void *ctx, const struct migrate_result *r)
 	loop_live(loop, -1);
 }
 
-static const struct migrate_ops ops = {on_phase, on_note, on_progress, on_end};
+static const struct migrate_ops ops = {on_phase, on_note, on_progress, on_migrate_end};
 
 /* ---- what is asked of it: arguments of calls into the thread ---- */
 

@@ -71,7 +71,7 @@ static void on_ready(void *ctx, struct session *s)
 	loop_post(t->loop, deliver_ready, t, strdup(session_peer(s)), NULL, false);
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct adit_tunnel *t = ctx;
 	struct err e = *why;
@@ -87,7 +87,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 	loop_live(t->loop, -1);
 }
 
-static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_end};
+static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_session_end};
 
 struct request {
 	struct adit_tunnel *tunnel;

@@ -428,7 +428,7 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	refuse(n, stream, CODE_REFUSED, reason, reason);
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct entry *n = ctx;
 	struct log_ctx about_n = about(n, 0);
@@ -445,7 +445,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 
 static const struct session_ops routed_session_ops = {
     .on_open = on_open,
-    .on_end = on_end,
+    .on_end = on_session_end,
 };
 
 int router_add_session(struct router *r, struct session *s)

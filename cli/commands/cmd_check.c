@@ -135,7 +135,7 @@ static void print_errors(const struct check *found)
 			       check_line(&found->at[i], line, sizeof(line)));
 }
 
-static void on_end(void *ctx, const struct check *found)
+static void on_check_end(void *ctx, const struct check *found)
 {
 	struct run *r = ctx;
 	const size_t errors = check_count(found, CHECK_ERROR);
@@ -158,7 +158,7 @@ static void on_end(void *ctx, const struct check *found)
 	event_base_loopbreak(r->base);
 }
 
-static const struct check_run_ops ops = {on_finding, on_end};
+static const struct check_run_ops ops = {on_finding, on_check_end};
 
 int cmd_check(int argc, char **argv)
 {

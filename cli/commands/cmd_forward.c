@@ -113,7 +113,7 @@ static void on_ready(void *ctx)
 	notify_send(&r->notify, "READY=1\n");
 }
 
-static void on_end(void *ctx, const struct err *why)
+static void on_carrier_end(void *ctx, const struct err *why)
 {
 	struct run *r = ctx;
 
@@ -184,7 +184,7 @@ static const struct tunnel_command command = {"forward", parse, start, stop};
 
 int cmd_forward(int argc, char **argv)
 {
-	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_end, .ctx = &r},
+	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_carrier_end, .ctx = &r},
 			.background = BACKGROUND_INIT};
 
 	return tunnel_run(&r.tunnel, &command, argc, argv);

@@ -127,7 +127,7 @@ static void on_progress(void *ctx, const struct migrate_progress *p)
 	progress_tick(&r->progress, p);
 }
 
-static void on_end(void *ctx, const struct migrate_result *result)
+static void on_migrate_end(void *ctx, const struct migrate_result *result)
 {
 	struct run *r = ctx;
 
@@ -139,7 +139,7 @@ static void on_end(void *ctx, const struct migrate_result *result)
 	event_base_loopbreak(r->base);
 }
 
-static const struct migrate_ops ops = {on_phase, on_note, on_progress, on_end};
+static const struct migrate_ops ops = {on_phase, on_note, on_progress, on_migrate_end};
 
 static const int signums[] = {SIGINT, SIGTERM, SIGHUP};
 

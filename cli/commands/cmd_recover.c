@@ -94,7 +94,7 @@ static void on_result(void *ctx, const char *job, enum recover_outcome o, const 
 		       text);
 }
 
-static void on_end(void *ctx, unsigned settled, unsigned left)
+static void on_recover_end(void *ctx, unsigned settled, unsigned left)
 {
 	struct run *r = ctx;
 
@@ -103,7 +103,7 @@ static void on_end(void *ctx, unsigned settled, unsigned left)
 	event_base_loopbreak(r->base);
 }
 
-static const struct recover_ops ops = {on_note, on_result, on_end};
+static const struct recover_ops ops = {on_note, on_result, on_recover_end};
 
 static int take_option(void *ctx, int c, const char *value, struct err *e)
 {

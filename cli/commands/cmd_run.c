@@ -302,7 +302,7 @@ static void on_ready(void *ctx)
 		over(r, EXIT_FAILURE);
 }
 
-static void on_end(void *ctx, const struct err *why)
+static void on_carrier_end(void *ctx, const struct err *why)
 {
 	struct run *r = ctx;
 
@@ -482,7 +482,7 @@ static const struct tunnel_command command = {"run", parse, start, stop};
 
 int cmd_run(int argc, char **argv)
 {
-	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_end, .ctx = &r},
+	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_carrier_end, .ctx = &r},
 			.dir = PRIVATE_DIR_INIT};
 
 	log_set_level(LOG_LEVEL_WARN); /* standard error is COMMAND's */

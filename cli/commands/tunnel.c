@@ -156,7 +156,7 @@ static void on_ready(void *ctx, struct session *s)
 		t->on_end(t->ctx, &e);
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct tunnel *t = ctx;
 	struct log_ctx about = {.peer = session_peer(s)};
@@ -177,7 +177,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 /* The far adit opens no streams here. */
 static const struct session_ops ops = {
     .on_ready = on_ready,
-    .on_end = on_end,
+    .on_end = on_session_end,
 };
 
 int tunnel_connect(struct tunnel *t, struct err *e)

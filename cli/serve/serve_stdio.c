@@ -139,7 +139,7 @@ static void on_ready(void *ctx, struct session *s)
 }
 
 /* Before it was ready. */
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct serve_stdio *v = ctx;
 	struct log_ctx about = {.peer = v->peer};
@@ -149,7 +149,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 	over(v, EXIT_FAILURE);
 }
 
-static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_end};
+static const struct session_ops ops = {.on_ready = on_ready, .on_end = on_session_end};
 
 /* The session over t (NULL: *e says why there is none). */
 static void start_over(struct serve_stdio *v, struct transport *t, struct err *e)

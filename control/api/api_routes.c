@@ -62,10 +62,10 @@ static void on_looked(void *ctx)
 }
 
 /* Has fn answer once the VMs were looked at anew; body is stolen. */
-static void look(const struct asked *k,
-		 void (*fn)(struct api *a, struct evhttp_request *req, const char *name,
-			    json_t *body),
-		 json_t *body)
+static void answer_after_look(const struct asked *k,
+			      void (*fn)(struct api *a, struct evhttp_request *req,
+					 const char *name, json_t *body),
+			      json_t *body)
 {
 	struct api_waiting *w = calloc(1, sizeof(*w));
 
@@ -176,7 +176,7 @@ static void answer_migrate(struct api *a, struct evhttp_request *req, const char
 static void get_vms(const struct asked *k)
 {
 	if (k->api->config.vms)
-		look(k, answer_vms, NULL);
+		answer_after_look(k, answer_vms, NULL);
 	else
 		api_reply(k->req, 200, json_pack("{s:[],s:[]}", "vms", "others"));
 }
@@ -194,7 +194,7 @@ static bool no_vms(const struct asked *k)
 static void get_vm(const struct asked *k)
 {
 	if (!no_vms(k))
-		look(k, answer_vm, NULL);
+		answer_after_look(k, answer_vm, NULL);
 }
 
 /* The body of a request to migrate, as migrate_config.h has it. What this host's files and
@@ -235,7 +235,7 @@ static void post_migrate(const struct asked *k)
 		json_decref(body);
 		return;
 	}
-	look(k, answer_migrate, body);
+	answer_after_look(k, answer_migrate, body);
 }
 
 static void get_tasks(const struct asked *k)

@@ -254,7 +254,7 @@ static void keep(struct task *t, const struct migrate_result *r)
 	}
 }
 
-static void on_end(void *ctx, const struct migrate_result *r)
+static void on_migrate_end(void *ctx, const struct migrate_result *r)
 {
 	struct task *t = ctx;
 	struct migrate *migrate = t->migrate;
@@ -275,7 +275,7 @@ static void on_end(void *ctx, const struct migrate_result *r)
 	t->on_end(t->manager);
 }
 
-static const struct migrate_ops ops_of_job = {on_phase, on_note, on_progress, on_end};
+static const struct migrate_ops ops_of_job = {on_phase, on_note, on_progress, on_migrate_end};
 
 struct task *task_start(struct event_base *base, const struct migrate_config *config,
 			const char *vm, const struct migrate_ops *ops, void *ctx,

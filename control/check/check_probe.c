@@ -468,7 +468,7 @@ static void on_ready(void *ctx, struct qmp *q)
 	qmp_command(q, "query-status", NULL, on_status, ctx);
 }
 
-static void on_end(void *ctx, struct qmp *q, const struct err *why)
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 {
 	struct check_probe *p = ctx;
 
@@ -478,7 +478,7 @@ static void on_end(void *ctx, struct qmp *q, const struct err *why)
 	done(p);
 }
 
-static const struct qmp_ops qmp_ops = {.on_ready = on_ready, .on_end = on_end};
+static const struct qmp_ops qmp_ops = {.on_ready = on_ready, .on_end = on_qmp_end};
 
 struct check_probe *check_probe_monitor(struct event_base *base, const char *path,
 					check_probe_done *fn, void *ctx, struct err *e)

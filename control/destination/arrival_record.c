@@ -252,7 +252,7 @@ static bool is_of_this_boot(const json_t *record)
 	return strcmp(vmdesc_host(boot, sizeof(boot)), json_text(record, "boot")) == 0;
 }
 
-static enum arrival_twin_life look(const json_t *record, const char *who)
+static enum arrival_twin_life life_of_process(const json_t *record, const char *who)
 {
 	const json_t *p = json_object_get(record, who);
 	json_int_t pid = json_integer_value(json_object_get(p, "pid"));
@@ -268,7 +268,7 @@ static enum arrival_twin_life look(const json_t *record, const char *who)
 
 bool arrival_record_guarded(const json_t *record)
 {
-	return look(record, "guardian") == ARRIVAL_TWIN_LIVES;
+	return life_of_process(record, "guardian") == ARRIVAL_TWIN_LIVES;
 }
 
 /* The number of a twin that somebody else has started is that of whoever made its monitor's
@@ -290,7 +290,7 @@ static bool has_heir(const json_t *record)
 
 enum arrival_twin_life arrival_record_twin(const json_t *record)
 {
-	enum arrival_twin_life life = look(record, "twin");
+	enum arrival_twin_life life = life_of_process(record, "twin");
 
 	if (life == ARRIVAL_TWIN_GONE && is_of_this_boot(record) &&
 	    !json_is_true(json_object_get(record, "launched")) && *json_text(record, "qmp") &&

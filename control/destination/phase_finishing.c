@@ -77,7 +77,7 @@ static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 	arrival_look(a, LOOK_MS);
 }
 
-static void look(struct arrival *a)
+static void look_at_twin(struct arrival *a)
 {
 	struct qmp_batch *b;
 
@@ -101,10 +101,10 @@ const struct arrival_phase arrival_phase_finishing = {
     .name = "finishing",
     .to = ARRIVAL_TO(DECIDED) | ARRIVAL_TO(OVER),
     .is = ARRIVAL_OPEN | ARRIVAL_CLAIMS,
-    .enter = look,
+    .enter = look_at_twin,
     .deadline = {.none = "each look at QEMU goes by it: 20 s from `finish` on, and in postcopy as "
 			 "long as the twin takes"},
-    .look = look,
+    .look = look_at_twin,
     .cookies = cookies,
     .events = events,
     .fail = arrival_fail_or_finish,

@@ -170,7 +170,7 @@ static void enter(struct arrival *a)
 		arrive(a);
 }
 
-static void look(struct arrival *a)
+static void look_at_what_waits(struct arrival *a)
 {
 	if (a->lost.until_ms)
 		arrival_lost_look(a);
@@ -230,7 +230,7 @@ const struct arrival_phase arrival_phase_runs = {
     .to = ARRIVAL_TO(CONFIRMED) | ARRIVAL_TO(OVER),
     .enter = enter,
     .deadline = {.ms = ARRIVAL_CONFIRM_MS, .over = late},
-    .look = look,
+    .look = look_at_what_waits,
     .cookies = cookies,
     .events = events,
     .stream = take_stream,

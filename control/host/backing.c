@@ -160,8 +160,8 @@ static int read_raw(int fd, const char *path, const struct stat *st, struct head
 }
 
 /* Looks at one image of the chain. */
-static int look(const char *const *dirs, const char *path, const char *format, struct header *h,
-		struct err *e)
+static int look_at_image(const char *const *dirs, const char *path, const char *format,
+			 struct header *h, struct err *e)
 {
 	struct stat st;
 	int fd = -1;
@@ -231,7 +231,7 @@ int backing_look(const char *const *dirs, const char *path, const struct vmdesc_
 			    e, ERR_REFUSED,
 			    "more than %d backing files stand behind %s on the destination",
 			    DEPTH_MAX, path);
-		if (look(dirs, at, format, &h, e) < 0)
+		if (look_at_image(dirs, at, format, &h, e) < 0)
 			return e->code;
 		if (depth == 0 && h.size != b->size)
 			return err_set(

@@ -52,7 +52,7 @@ static void on_result(void *ctx, const char *job, enum recover_outcome o, const 
 		log_info(&about, "recovery: settled: %s", text);
 }
 
-static void on_end(void *ctx, unsigned settled, unsigned left)
+static void on_recover_end(void *ctx, unsigned settled, unsigned left)
 {
 	struct caretaker *c = ctx;
 
@@ -62,9 +62,9 @@ static void on_end(void *ctx, unsigned settled, unsigned left)
 	c->rounds = left ? c->rounds + 1 : 0;
 }
 
-static const struct recover_ops ops = {on_note, on_result, on_end};
+static const struct recover_ops ops = {on_note, on_result, on_recover_end};
 
-static void look(evutil_socket_t fd, short what, void *ctx)
+static void look_at_journal(evutil_socket_t fd, short what, void *ctx)
 {
 	struct caretaker *c = ctx;
 	struct strvec jobs = {0};
@@ -89,7 +89,7 @@ struct caretaker *caretaker_new(struct event_base *base, const char *state_dir, 
 	if (c) {
 		c->base = base;
 		c->state_dir = strdup(state_dir);
-		c->ev_look = event_new(base, -1, EV_PERSIST, look, c);
+		c->ev_look = event_new(base, -1, EV_PERSIST, look_at_journal, c);
 	}
 	if (!c || !c->state_dir || !c->ev_look ||
 	    event_add(c->ev_look, &(struct timeval){.tv_sec = EVERY_S}) < 0) {

@@ -24,7 +24,7 @@
 #include "base/clock.h"
 
 /* From the loop: the result, and nothing after it. */
-static void on_end(evutil_socket_t fd, short what, void *ctx)
+static void on_result_due(evutil_socket_t fd, short what, void *ctx)
 {
 	struct migrate *m = ctx;
 	const struct migrate_ops *ops = m->ops;
@@ -118,7 +118,7 @@ struct migrate *migrate_new(struct event_base *base, const struct migrate_config
 	m->rate = rate_new(config->limits.max_bandwidth);
 	m->watch.ev = event_new(base, -1, EV_PERSIST, on_tick, m);
 	m->stall.ev = evtimer_new(base, migrate_stall_due, m);
-	m->result.ev = evtimer_new(base, on_end, m);
+	m->result.ev = evtimer_new(base, on_result_due, m);
 	if (migrate_core_init(m, base) < 0 || !m->rate || !m->watch.ev || !m->stall.ev ||
 	    !m->result.ev || !m->wish) {
 		err_set(e, ERR_SPACE, "no memory for a job");

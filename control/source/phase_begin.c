@@ -87,7 +87,7 @@ static void on_block_jobs_left(void *ctx, struct qmp *q, json_t *result, const s
 		clear_nodes(m);
 }
 
-static void look(struct migrate *m)
+static void look_for_old_mirrors(struct migrate *m)
 {
 	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_block_jobs_left, m);
 }
@@ -101,7 +101,7 @@ static void on_block_jobs_cancelled(void *ctx, struct qmp *q, struct qmp_batch *
 	(void)b;
 	(void)e;
 	if (m->state == MIGRATE_BEGIN)
-		look(m);
+		look_for_old_mirrors(m);
 }
 
 /* Removes what a job that died without its undo has left in QEMU: its mirrors stand. */
@@ -215,7 +215,7 @@ const struct phase phase_begin = {
     .deadline = {.over = migrate_resume_due,
 		 .none = "a QEMU that is busy is waited for (--timeout); for a job of the journal "
 			 "migrate_resume.c sets one"},
-    .look = look,
+    .look = look_for_old_mirrors,
     .fail = fail,
     .bad_word = fail,
     .qemu_ready = qemu_ready,

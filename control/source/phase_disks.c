@@ -354,7 +354,7 @@ static void silent(struct migrate *m)
 	migrate_fail(m, &e);
 }
 
-static void look(struct migrate *m)
+static void look_at_probe(struct migrate *m)
 {
 	if (m->copy.step == MIG_COPY_RUNS)
 		migrate_probe_due(m);
@@ -391,7 +391,7 @@ const struct phase phase_disks = {
 		 .none =
 		     "a large disk takes its time (--timeout); the greeting, each command, and a "
 		     "stop for a look have theirs"},
-    .look = look,
+    .look = look_at_probe,
     .cookies = cookies,
     .events = events,
     .bad_word = migrate_fail,

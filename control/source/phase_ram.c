@@ -74,7 +74,7 @@ static void on_block_jobs(void *ctx, struct qmp *q, json_t *result, const struct
 	migrate_look(m, LOOK_EVERY_MS);
 }
 
-static void look(struct migrate *m)
+static void look_at_block_jobs(struct migrate *m)
 {
 	qmp_command(m->qemu.qmp, "query-block-jobs", NULL, on_block_jobs, m);
 }
@@ -110,7 +110,7 @@ const struct phase phase_ram = {
 	  PHASE_RETURNS,
     .enter = enter,
     .deadline = {.none = "much RAM takes its time, and a guest that writes it anew (--timeout)"},
-    .look = look,
+    .look = look_at_block_jobs,
     .cookies = cookies,
     .events = events,
     .bad_word = migrate_fail,

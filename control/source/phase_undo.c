@@ -25,7 +25,7 @@ enum {
 
 enum { Q_MIGRATE, Q_BLOCK_JOBS, Q_NODES, Q_STATUS, Q_YANK };
 
-static void look(struct migrate *m);
+static void look_at_qemu(struct migrate *m);
 
 /* Both sides are done, or will not be. */
 static void maybe_over(struct migrate *m)
@@ -271,7 +271,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	qmp_batch_run(act, q, on_acted, m);
 }
 
-static void look(struct migrate *m)
+static void look_at_qemu(struct migrate *m)
 {
 	struct qmp_batch *b = qmp_batch_new();
 
@@ -304,7 +304,7 @@ static void due(struct migrate *m)
 	} else if (m->undo.here == MIG_HERE_LOOKS) {
 		migrate_deadline(m, LOOK_MS);
 	} else {
-		look(m);
+		look_at_qemu(m);
 	}
 }
 
@@ -343,7 +343,7 @@ static void enter(struct migrate *m)
 	if (m->ram.migrating && m->postcopy.asked != MIG_POSTCOPY_TOLD)
 		qmp_command(m->qemu.qmp, "migrate_cancel", NULL, NULL, NULL);
 	migrate_drop_relays(m, m->err.text);
-	look(m);
+	look_at_qemu(m);
 }
 
 /* ---- what comes ---- */

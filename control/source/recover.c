@@ -66,7 +66,7 @@ static void tell(struct recover *r, enum recover_outcome o, const char *text)
 	event_active(r->ev_next, EV_TIMEOUT, 1);
 }
 
-static void on_end(void *ctx, const struct migrate_result *result)
+static void on_migrate_end(void *ctx, const struct migrate_result *result)
 {
 	struct recover *r = ctx;
 	struct err why = result->err;
@@ -94,7 +94,7 @@ static void on_end(void *ctx, const struct migrate_result *result)
 	}
 }
 
-static const struct migrate_ops job_ops = {on_phase, on_note, on_progress, on_end};
+static const struct migrate_ops job_ops = {on_phase, on_note, on_progress, on_migrate_end};
 
 /* Somebody else's job may be free in a moment; a person's word waits for that. */
 static bool is_worth_waiting(struct recover *r, const struct err *e)

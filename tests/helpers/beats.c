@@ -21,7 +21,7 @@ enum { FILES_MAX = 256, LOOK_MS = 20 };
 
 static char *paths[FILES_MAX]; /* by watch descriptor */
 
-static void look(int fd, const char *pattern)
+static void look_for(int fd, const char *pattern)
 {
 	glob_t g;
 	if (glob(pattern, 0, NULL, &g) != 0)
@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 
 		if (now_us() >= next) {
 			for (int i = 1; i < argc; i++)
-				look(fd, argv[i]);
+				look_for(fd, argv[i]);
 			next = now_us() + LOOK_MS * 1000;
 		}
 		poll(&p, 1, LOOK_MS);

@@ -64,7 +64,7 @@ static void take(struct hears *h, char c)
 		h->line[h->len++] = c;
 }
 
-static void look(struct hears *h)
+static void read_on(struct hears *h)
 {
 	char buf[65536];
 	ssize_t n;
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	h.from = atol(argv[optind + 1]);
 	end = now_ms() + (long long)(seconds * 1000);
 	for (;;) {
-		look(&h);
+		read_on(&h);
 		if (h.matched >= h.count) {
 			puts(h.last ? h.last : "");
 			return FOUND;

@@ -183,7 +183,7 @@ static void on_ready(void *ctx, struct session *s)
 	fflush(stdout);
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	(void)ctx;
 	printf("end %s\n", err_is_set(why) ? why->text : "in order");
@@ -192,7 +192,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 		session = NULL; /* leaked: a test's program */
 }
 
-static const struct session_ops session_ops = {on_ready, on_open, on_end};
+static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
 
 static void on_session(void *ctx, struct session *s)
 {

@@ -146,14 +146,14 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	stream_refuse(stream, CODE_REFUSED, "the talker takes no streams");
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	(void)ctx;
 	(void)s;
 	end(1, why->text);
 }
 
-static const struct session_ops session_ops = {on_ready, on_open, on_end};
+static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
 
 int main(int argc, char **argv)
 {

@@ -25,14 +25,14 @@ static void on_ready(void *ctx, struct qmp *qmp)
 	((struct scripted_qemu *)ctx)->ready = true;
 }
 
-static void on_end(void *ctx, struct qmp *qmp, const struct err *why)
+static void on_qmp_end(void *ctx, struct qmp *qmp, const struct err *why)
 {
 	(void)ctx;
 	(void)qmp;
 	(void)why;
 }
 
-static const struct qmp_ops ops = {on_ready, NULL, on_end};
+static const struct qmp_ops ops = {on_ready, NULL, on_qmp_end};
 
 static void say(struct scripted_qemu *q, const json_t *asked)
 {

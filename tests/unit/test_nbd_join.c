@@ -56,14 +56,14 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	stream_refuse(stream, CODE_REFUSED, "not here");
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	(void)ctx;
 	(void)s;
 	(void)why;
 }
 
-static const struct session_ops session_ops = {on_up, on_open, on_end};
+static const struct session_ops session_ops = {on_up, on_open, on_session_end};
 
 static void on_session(void *ctx, struct session *s)
 {

@@ -51,7 +51,7 @@ static void on_event(void *ctx, struct qmp *q, const char *name, const json_t *d
 	snprintf(s->event, sizeof(s->event), "%s", name);
 }
 
-static void on_end(void *ctx, struct qmp *q, const struct err *why)
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 {
 	struct seen *s = ctx;
 
@@ -60,7 +60,7 @@ static void on_end(void *ctx, struct qmp *q, const struct err *why)
 	s->why = *why;
 }
 
-static const struct qmp_ops ops = {on_ready, on_event, on_end};
+static const struct qmp_ops ops = {on_ready, on_event, on_qmp_end};
 
 static void on_reply(void *ctx, struct qmp *q, json_t *result, const struct err *e)
 {

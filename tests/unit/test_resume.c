@@ -34,7 +34,7 @@ static void on_note(void *ctx, const char *text)
 
 static const struct migrate_ops ops = {.on_note = on_note};
 
-static void on_end(evutil_socket_t fd, short what, void *ctx)
+static void on_result_due(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
@@ -80,7 +80,7 @@ static void up(struct rig *r, const char *found, enum migrate_decision decision)
 	r->m.desc.uuid = "0-0";
 	r->m.config.qmp = "test";
 	assert_int_equal(migrate_core_init(&r->m, r->qemu.base), 0);
-	r->m.result.ev = event_new(r->qemu.base, -1, 0, on_end, r);
+	r->m.result.ev = event_new(r->qemu.base, -1, 0, on_result_due, r);
 	r->m.qemu.qmp = r->qemu.qmp;
 }
 

@@ -45,7 +45,7 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	stream_refuse(stream, CODE_REFUSED, "not here");
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	(void)ctx;
 	(void)s;
@@ -53,7 +53,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 	ended = 1;
 }
 
-static const struct session_ops session_ops = {on_ready, on_open, on_end};
+static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
 
 static ssize_t pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
 {

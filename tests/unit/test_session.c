@@ -98,7 +98,7 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 	stream_accept(stream, &stream_ops, side);
 }
 
-static void on_end(void *ctx, struct session *s, const struct err *why)
+static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
 	struct side *side = ctx;
 
@@ -111,7 +111,7 @@ static void on_end(void *ctx, struct session *s, const struct err *why)
 	session_free(s);
 }
 
-static const struct session_ops session_ops = {on_ready, on_open, on_end};
+static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
 
 static void on_session(void *ctx, struct session *s)
 {

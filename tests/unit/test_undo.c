@@ -49,7 +49,7 @@ static void on_note(void *ctx, const char *text)
 
 static const struct migrate_ops ops = {.on_note = on_note};
 
-static void on_end(evutil_socket_t fd, short what, void *ctx)
+static void on_result_due(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
@@ -116,7 +116,7 @@ static void up(struct rig *r, enum limits limits, bool running)
 	r->m.desc.disks = &r->disk;
 	r->m.desc.disk_count = 1;
 	assert_int_equal(migrate_core_init(&r->m, r->qemu.base), 0);
-	r->m.result.ev = event_new(r->qemu.base, -1, 0, on_end, r);
+	r->m.result.ev = event_new(r->qemu.base, -1, 0, on_result_due, r);
 	r->m.qemu.qmp = r->qemu.qmp;
 	migrate_pace_take_record(&r->m, record);
 	json_decref(record);

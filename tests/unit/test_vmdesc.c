@@ -36,7 +36,7 @@ static void on_ready(void *ctx, struct qmp *q)
 	((struct rig *)ctx)->ready = 1;
 }
 
-static void on_end(void *ctx, struct qmp *q, const struct err *why)
+static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 {
 	struct rig *r = ctx;
 
@@ -45,7 +45,7 @@ static void on_end(void *ctx, struct qmp *q, const struct err *why)
 	r->why = *why;
 }
 
-static const struct qmp_ops qmp_ops = {on_ready, NULL, on_end};
+static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
 
 static void on_read(void *ctx, struct vmdesc_report *rep, const struct err *e)
 {
