@@ -1,9 +1,9 @@
 /*
  * What the library's files share; nobody else includes it.
  *
- *   loop.c    the thread, the calls into it, the callbacks out of it
- *   job.c     a migration
- *   tunnel.c  a session and what it forwards
+ *   loop.c         the thread, the calls into it, the callbacks out of it
+ *   adit_job.c     struct adit_job: a migration's handle
+ *   adit_tunnel.c  struct adit_tunnel: a session and what it forwards
  */
 #ifndef ADIT_LIB_LOOP_I_H
 #define ADIT_LIB_LOOP_I_H

@@ -9,7 +9,7 @@
 #include "base/notify.h"
 #include "cli/commands.h"
 #include "cli/commands/background.h"
-#include "cli/commands/tunnel.h"
+#include "cli/commands/carrier.h"
 #include "cli/common/creds_options.h"
 #include "cli/common/options.h"
 #include "cli/common/usage.h"
@@ -21,7 +21,7 @@ static const char help[] =
     "Listens on each LOCAL and carries every connection to REMOTE, as the far adit reaches\n"
     "it, all of them over one encrypted TCP connection. The far adit (adit serve) must allow\n"
     "REMOTE with --allow-forward. Ends with status 1 when it does not, or the session is lost.\n"
-    "\n" TUNNEL_HELP_DEST
+    "\n" CARRIER_HELP_DEST
     "  -L LOCAL=REMOTE     each of them unix:/path or tcp:HOST:PORT. May be repeated.\n"
     "                      A unix socket is made with mode 0600; a TCP port is open to all\n"
     "                      users of this host. LOCAL may be fd:N too, a listening socket that\n"
@@ -39,7 +39,7 @@ enum { OPTION_BACKGROUND = OPTION_OWN, OPTION_PID_FILE, OPTION_LOG_LEVEL };
 
 struct run {
 	/* what the options say */
-	struct tunnel tunnel;
+	struct carrier carrier;
 	int in_background;
 	const char *pid_file;
 
@@ -56,7 +56,7 @@ static int take_option(void *ctx, int c, const char *value, struct err *e)
 
 	switch (c) {
 	case 'L':
-		return tunnel_take_pair(&r->tunnel, value, 0, e);
+		return carrier_take_pair(&r->carrier, value, 0, e);
 	case OPTION_BACKGROUND:
 		r->in_background = 1;
 		return 0;
@@ -66,7 +66,7 @@ static int take_option(void *ctx, int c, const char *value, struct err *e)
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&r->tunnel.auth, c, value, e);
+		rc = creds_options_take(&r->carrier.auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -96,11 +96,11 @@ static int parse(void *ctx, int argc, char **argv)
 		return usage_error("forward", "DEST is missing");
 	if (argc - optind > 1)
 		return usage_error("forward", "one DEST, not also \"%s\"", argv[optind + 1]);
-	if (r->tunnel.pair_count == 0)
+	if (r->carrier.pair_count == 0)
 		return usage_error("forward", "-L LOCAL=REMOTE is missing");
-	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
+	if (addr_parse_dest(&r->carrier.dest, argv[optind], &e) < 0)
 		return usage_fail("forward", &e);
-	if (creds_options_default(&r->tunnel.auth, argv[optind], &e) < 0)
+	if (creds_options_default(&r->carrier.auth, argv[optind], &e) < 0)
 		return usage_fail("forward", &e);
 	return -1;
 }
@@ -117,9 +117,9 @@ static void on_carrier_end(void *ctx, const struct err *why)
 {
 	struct run *r = ctx;
 
-	r->tunnel.status = EXIT_FAILURE;
-	if (!r->tunnel.ready)
-		r->tunnel.why = *why;
+	r->carrier.status = EXIT_FAILURE;
+	if (!r->carrier.ready)
+		r->carrier.why = *why;
 	event_base_loopbreak(r->base);
 }
 
@@ -145,7 +145,7 @@ static int watch_signals(struct run *r)
 static int start(void *ctx, struct err *e)
 {
 	struct run *r = ctx;
-	int rc = tunnel_load_creds(&r->tunnel, e);
+	int rc = carrier_load_creds(&r->carrier, e);
 
 	if (rc == 0 && r->in_background)
 		rc = background_fork(&r->background, e);
@@ -157,8 +157,8 @@ static int start(void *ctx, struct err *e)
 	r->base = event_base_new();
 	if (!r->base || watch_signals(r) < 0)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
-	rc = tunnel_listen(&r->tunnel, r->base, NULL, e);
-	return rc < 0 ? rc : tunnel_connect(&r->tunnel, e);
+	rc = carrier_listen(&r->carrier, r->base, NULL, e);
+	return rc < 0 ? rc : carrier_connect(&r->carrier, e);
 }
 
 /* Ends in order; after it has begun, a second signal ends the program at once. */
@@ -171,21 +171,21 @@ static void stop(void *ctx)
 	for (int i = 0; i < 2; i++)
 		if (r->signals[i])
 			event_free(r->signals[i]);
-	tunnel_stop(&r->tunnel);
+	carrier_stop(&r->carrier);
 	if (r->base) {
 		session_linger(r->base);
 		event_base_free(r->base);
 	}
-	tunnel_fini(&r->tunnel);
+	carrier_fini(&r->carrier);
 	background_fini(&r->background);
 }
 
-static const struct tunnel_command command = {"forward", parse, start, stop};
+static const struct carrier_command command = {"forward", parse, start, stop};
 
 int cmd_forward(int argc, char **argv)
 {
-	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_carrier_end, .ctx = &r},
+	struct run r = {.carrier = {.on_ready = on_ready, .on_end = on_carrier_end, .ctx = &r},
 			.background = BACKGROUND_INIT};
 
-	return tunnel_run(&r.tunnel, &command, argc, argv);
+	return carrier_run(&r.carrier, &command, argc, argv);
 }

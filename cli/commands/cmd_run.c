@@ -23,7 +23,7 @@
 #include "cli/commands/private_dir.h"
 #include "cli/commands/run_child.h"
 #include "cli/commands/run_words.h"
-#include "cli/commands/tunnel.h"
+#include "cli/commands/carrier.h"
 #include "cli/common/creds_options.h"
 #include "cli/common/inherited.h"
 #include "cli/common/options.h"
@@ -39,7 +39,7 @@ static const char help[] =
     "Runs COMMAND with a tunnel to DEST, which is taken down when it ends; its exit status is\n"
     "that of COMMAND. What is carried is told to it in the words that stand in braces, and in\n"
     "its environment.\n"
-    "\n" TUNNEL_HELP_DEST
+    "\n" CARRIER_HELP_DEST
     "  -L LOCAL=REMOTE     as with adit forward: each unix:/path or tcp:HOST:PORT. The far adit\n"
     "                      must allow REMOTE with --allow-forward. May be repeated\n"
     "  -L NAME=REMOTE      the same, with a unix socket that is made for the occasion: its path\n"
@@ -102,7 +102,7 @@ enum { SIGNALS = sizeof(signums) / sizeof(signums[0]) };
 
 struct run {
 	/* what the options say */
-	struct tunnel tunnel;
+	struct carrier carrier;
 	int with_libvirt;
 	const char *libvirt_dir;
 	char **command;
@@ -131,7 +131,7 @@ static void over(struct run *r, int status)
 	if (r->state == RUN_OVER)
 		return;
 	set_state(r, RUN_OVER);
-	r->tunnel.status = status;
+	r->carrier.status = status;
 	event_base_loopbreak(r->base);
 }
 
@@ -142,7 +142,7 @@ static int take_option(void *ctx, int c, const char *value, struct err *e)
 
 	switch (c) {
 	case 'L':
-		return tunnel_take_pair(&r->tunnel, value, 1, e);
+		return carrier_take_pair(&r->carrier, value, 1, e);
 	case OPTION_LIBVIRT:
 		r->with_libvirt = 1;
 		return 0;
@@ -152,7 +152,7 @@ static int take_option(void *ctx, int c, const char *value, struct err *e)
 	case OPTION_LOG_LEVEL:
 		return usage_take_log_level(value, e);
 	default:
-		rc = creds_options_take(&r->tunnel.auth, c, value, e);
+		rc = creds_options_take(&r->carrier.auth, c, value, e);
 		return rc < 0 ? rc : 0;
 	}
 }
@@ -165,7 +165,7 @@ static int check_braces(const struct run *r, const char *word, struct err *e)
 {
 	for (const char *at = strchr(word, '{'); at; at = strchr(at + 1, '{')) {
 		size_t len = strspn(at + 1, NAME_LETTERS);
-		char name[TUNNEL_NAME_MAX];
+		char name[CARRIER_NAME_MAX];
 		struct suggest s;
 
 		if (len == 0 || len >= sizeof(name) || at[1 + len] != '}')
@@ -175,9 +175,9 @@ static int check_braces(const struct run *r, const char *word, struct err *e)
 		suggest_begin(&s, name);
 		for (size_t i = 1; i < sizeof(taken) / sizeof(taken[0]); i++)
 			suggest_try(&s, taken[i]);
-		for (size_t k = 0; k < r->tunnel.pair_count; k++)
-			if (r->tunnel.pairs[k].name[0])
-				suggest_try(&s, r->tunnel.pairs[k].name);
+		for (size_t k = 0; k < r->carrier.pair_count; k++)
+			if (r->carrier.pairs[k].name[0])
+				suggest_try(&s, r->carrier.pairs[k].name);
 		if (suggest_word(&s) && strcasecmp(suggest_word(&s), name) != 0)
 			return err_set(e, ERR_USAGE,
 				       "there is no {%s} for COMMAND (did you mean {%s}?)", name,
@@ -191,13 +191,13 @@ static int check_names(const struct run *r, struct err *e)
 	char word[16];
 
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
-		for (size_t k = 0; k < r->tunnel.pair_count; k++)
-			if (strcasecmp(r->tunnel.pairs[k].name, taken[i]) == 0)
+		for (size_t k = 0; k < r->carrier.pair_count; k++)
+			if (strcasecmp(r->carrier.pairs[k].name, taken[i]) == 0)
 				return err_set(
 				    e, ERR_USAGE,
 				    "-L %s=...: {%s} has a meaning already; choose another "
 				    "name",
-				    r->tunnel.pairs[k].name, taken[i]);
+				    r->carrier.pairs[k].name, taken[i]);
 		snprintf(word, sizeof(word), "{%s}", taken[i]);
 		for (char **w = r->command; i > 1 && !r->with_libvirt && *w; w++)
 			if (strstr(*w, word))
@@ -243,14 +243,14 @@ static int parse(void *ctx, int argc, char **argv)
 				   argv[optind + 1]);
 	if (!dashes)
 		return usage_error("run", "\"-- COMMAND\" is missing");
-	if (addr_parse_dest(&r->tunnel.dest, argv[optind], &e) < 0)
+	if (addr_parse_dest(&r->carrier.dest, argv[optind], &e) < 0)
 		return usage_fail("run", &e);
-	if (creds_options_default(&r->tunnel.auth, argv[optind], &e) < 0)
+	if (creds_options_default(&r->carrier.auth, argv[optind], &e) < 0)
 		return usage_fail("run", &e);
 	if (optind + 1 == argc)
 		return usage_error("run", "COMMAND is missing behind --");
 	r->command = argv + optind + 1;
-	if (r->tunnel.pair_count == 0 && !r->with_libvirt)
+	if (r->carrier.pair_count == 0 && !r->with_libvirt)
 		return usage_error("run", "-L LOCAL=REMOTE or --libvirt is missing");
 	if (r->libvirt_dir && !r->with_libvirt)
 		return usage_error("run", "--libvirt-dir needs --libvirt");
@@ -266,10 +266,10 @@ static void start_command(struct run *r)
 	int status = EXIT_FAILURE;
 
 	if (!argv || !envp)
-		err_set(&r->tunnel.why, ERR_SYSTEM, "memory is short");
+		err_set(&r->carrier.why, ERR_SYSTEM, "memory is short");
 	else
-		r->child = run_child_start(argv, envp, &status, &r->tunnel.why);
-	if (err_is_set(&r->tunnel.why)) {
+		r->child = run_child_start(argv, envp, &status, &r->carrier.why);
+	if (err_is_set(&r->carrier.why)) {
 		over(r, status);
 		return;
 	}
@@ -281,7 +281,7 @@ static void on_libvirt_ready(void *ctx, const struct err *why)
 	struct run *r = ctx;
 
 	if (err_is_set(why)) {
-		r->tunnel.why = *why;
+		r->carrier.why = *why;
 		over(r, EXIT_FAILURE);
 		return;
 	}
@@ -297,8 +297,8 @@ static void on_ready(void *ctx)
 		return;
 	}
 	set_state(r, RUN_PREPARING);
-	if (libvirt_client_start(r->libvirt, r->tunnel.session, on_libvirt_ready, r,
-				 &r->tunnel.why) < 0)
+	if (libvirt_client_start(r->libvirt, r->carrier.session, on_libvirt_ready, r,
+				 &r->carrier.why) < 0)
 		over(r, EXIT_FAILURE);
 }
 
@@ -307,21 +307,21 @@ static void on_carrier_end(void *ctx, const struct err *why)
 	struct run *r = ctx;
 
 	if (r->state < RUN_COMMAND) {
-		r->tunnel.why = *why;
+		r->carrier.why = *why;
 		over(r, EXIT_FAILURE);
 		return;
 	}
 	/* Its connections are closed already; nobody is to be kept waiting by new ones. */
 	libvirt_client_free(r->libvirt);
 	r->libvirt = NULL;
-	tunnel_close_pairs(&r->tunnel);
+	carrier_close_pairs(&r->carrier);
 	if (r->state == RUN_LEAVING)
-		over(r, r->tunnel.status);
+		over(r, r->carrier.status);
 }
 
 static int is_leaving(const struct run *r)
 {
-	return tunnel_is_leaving(&r->tunnel) ||
+	return carrier_is_leaving(&r->carrier) ||
 	       (r->libvirt && libvirt_client_is_leaving(r->libvirt));
 }
 
@@ -336,7 +336,7 @@ static void on_leave(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (r->state != RUN_LEAVING)
 		return;
-	session_stats(r->tunnel.session, &stats);
+	session_stats(r->carrier.session, &stats);
 	moved = stats.sent_bytes + stats.received_bytes - stats.retained_bytes;
 	if (moved != r->moved_bytes) {
 		r->moved_bytes = moved;
@@ -351,7 +351,7 @@ static void on_leave(evutil_socket_t fd, short what, void *ctx)
 			 "connections that the command has left are cut: nothing moved in them "
 			 "for %d s",
 			 LEAVE_IDLE_MS / 1000);
-	over(r, r->tunnel.status);
+	over(r, r->carrier.status);
 }
 
 static void on_child(evutil_socket_t signum, short what, void *ctx)
@@ -363,9 +363,9 @@ static void on_child(evutil_socket_t signum, short what, void *ctx)
 	(void)what;
 	if (r->state != RUN_COMMAND || waitpid(r->child, &wait_status, WNOHANG) != r->child)
 		return;
-	r->tunnel.status = run_child_status(wait_status);
-	if (r->tunnel.lost) {
-		over(r, r->tunnel.status);
+	r->carrier.status = run_child_status(wait_status);
+	if (r->carrier.lost) {
+		over(r, r->carrier.status);
 		return;
 	}
 	set_state(r, RUN_LEAVING);
@@ -379,11 +379,11 @@ static void on_signal(evutil_socket_t signum, short what, void *ctx)
 
 	(void)what;
 	if (r->state < RUN_COMMAND) {
-		err_set(&r->tunnel.why, ERR_CANCELLED,
+		err_set(&r->carrier.why, ERR_CANCELLED,
 			"ended by SIG%s; the command was not started", sigabbrev_np((int)signum));
 		over(r, 128 + (int)signum);
 	} else if (r->state == RUN_LEAVING) {
-		over(r, r->tunnel.status);
+		over(r, r->carrier.status);
 	} else if (r->state == RUN_COMMAND && signum != SIGINT && signum != SIGQUIT) {
 		kill(r->child, (int)signum);
 	}
@@ -408,10 +408,10 @@ static int add_words(struct run *r, struct err *e)
 {
 	int rc = run_words_add(r->words, "dir", r->dir.path, e);
 
-	for (size_t i = 0; i < r->tunnel.pair_count && rc == 0; i++)
-		if (r->tunnel.pairs[i].name[0])
-			rc = run_words_add(r->words, r->tunnel.pairs[i].name,
-					   r->tunnel.pairs[i].local.path, e);
+	for (size_t i = 0; i < r->carrier.pair_count && rc == 0; i++)
+		if (r->carrier.pairs[i].name[0])
+			rc = run_words_add(r->words, r->carrier.pairs[i].name,
+					   r->carrier.pairs[i].local.path, e);
 	if (rc == 0 && r->libvirt)
 		rc = run_words_add(r->words, "libvirt", libvirt_client_daemon_uri(r->libvirt), e);
 	if (rc == 0 && r->libvirt)
@@ -437,7 +437,7 @@ static int listen_for_libvirt(struct run *r, struct err *e)
 static int start(void *ctx, struct err *e)
 {
 	struct run *r = ctx;
-	int rc = tunnel_load_creds(&r->tunnel, e);
+	int rc = carrier_load_creds(&r->carrier, e);
 
 	if (rc < 0)
 		return rc;
@@ -447,12 +447,12 @@ static int start(void *ctx, struct err *e)
 		return err_set(e, ERR_SYSTEM, "the event loop cannot be started");
 	rc = private_dir_make(&r->dir, e);
 	if (rc == 0)
-		rc = tunnel_listen(&r->tunnel, r->base, r->dir.path, e);
+		rc = carrier_listen(&r->carrier, r->base, r->dir.path, e);
 	if (rc == 0 && r->with_libvirt)
 		rc = listen_for_libvirt(r, e);
 	if (rc == 0)
 		rc = add_words(r, e);
-	return rc == 0 ? tunnel_connect(&r->tunnel, e) : rc;
+	return rc == 0 ? carrier_connect(&r->carrier, e) : rc;
 }
 
 /* Ends in order; after it has begun, a second signal ends the program at once. */
@@ -468,23 +468,23 @@ static void stop(void *ctx)
 	if (r->leave)
 		event_free(r->leave);
 	libvirt_client_free(r->libvirt);
-	tunnel_stop(&r->tunnel);
+	carrier_stop(&r->carrier);
 	private_dir_remove(&r->dir);
 	if (r->base) {
 		session_linger(r->base);
 		event_base_free(r->base);
 	}
 	run_words_free(r->words);
-	tunnel_fini(&r->tunnel);
+	carrier_fini(&r->carrier);
 }
 
-static const struct tunnel_command command = {"run", parse, start, stop};
+static const struct carrier_command command = {"run", parse, start, stop};
 
 int cmd_run(int argc, char **argv)
 {
-	struct run r = {.tunnel = {.on_ready = on_ready, .on_end = on_carrier_end, .ctx = &r},
+	struct run r = {.carrier = {.on_ready = on_ready, .on_end = on_carrier_end, .ctx = &r},
 			.dir = PRIVATE_DIR_INIT};
 
 	log_set_level(LOG_LEVEL_WARN); /* standard error is COMMAND's */
-	return tunnel_run(&r.tunnel, &command, argc, argv);
+	return carrier_run(&r.carrier, &command, argc, argv);
 }

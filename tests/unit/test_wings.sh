@@ -250,7 +250,7 @@ adds cli/main.c control/source/migrate_i.h 'of another wing that is control/sour
 adds control/check/check.h control/vm/vmdesc.h 'of another wing that is control/vm.h'
 adds control/twin/twin.c control/twin.h 'that is for those outside'
 adds cli/common/options.h cli/serve/config.h 'another room of cli/'
-adds cli/commands/tunnel.c cli/serve/config.h 'another room of cli/'
+adds cli/commands/carrier.c cli/serve/config.h 'another room of cli/'
 adds control/twin.h control/vm.h 'a wing is seen by headers of its own'
 
 printf '#include "control/talk/journal.h"\n' >>control/talk/cookie.h

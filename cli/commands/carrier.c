@@ -1,5 +1,5 @@
-/* A session and its listeners, for the commands that hold one open: see tunnel.h. */
-#include "cli/commands/tunnel.h"
+/* A session and its listeners, for the commands that hold one open: see carrier.h. */
+#include "cli/commands/carrier.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -13,9 +13,9 @@
 #include "proxy/forward.h"
 
 /* -L NAME=REMOTE: a name has no ':' and no '/', which every address has. */
-static int take_named(struct tunnel *t, const char *text, size_t len, struct err *e)
+static int take_named(struct carrier *c, const char *text, size_t len, struct err *e)
 {
-	struct tunnel_pair *p = &t->pairs[t->pair_count];
+	struct carrier_pair *p = &c->pairs[c->pair_count];
 
 	if (len == 0 || len >= sizeof(p->name))
 		return err_set(e, ERR_USAGE, "-L \"%.40s\": a name has 1 to %zu bytes", text,
@@ -36,24 +36,24 @@ static int take_named(struct tunnel *t, const char *text, size_t len, struct err
 			       "-L \"%s\": for a port write tcp:127.0.0.1:%s=...; a name has more "
 			       "than digits",
 			       text, p->name);
-	for (size_t i = 0; i < t->pair_count; i++)
-		if (strcmp(t->pairs[i].name, p->name) == 0)
+	for (size_t i = 0; i < c->pair_count; i++)
+		if (strcmp(c->pairs[i].name, p->name) == 0)
 			return err_set(e, ERR_USAGE, "-L \"%s\": there is a \"%s\" already", text,
 				       p->name);
 	if (addr_parse(&p->remote, text + len + 1, e) < 0)
 		return err_prefix(e, "-L");
-	t->pair_count++;
+	c->pair_count++;
 	return 0;
 }
 
-int tunnel_take_pair(struct tunnel *t, const char *text, int names_ok, struct err *e)
+int carrier_take_pair(struct carrier *c, const char *text, int names_ok, struct err *e)
 {
-	struct tunnel_pair *p = &t->pairs[t->pair_count];
+	struct carrier_pair *p = &c->pairs[c->pair_count];
 	const char *eq = strchr(text, '=');
 	char local[sizeof("tcp:[]:65535") + ADDR_HOST_MAX];
 
 	if (names_ok && eq && strcspn(text, ":/") > (size_t)(eq - text))
-		return take_named(t, text, (size_t)(eq - text), e);
+		return take_named(c, text, (size_t)(eq - text), e);
 	/* Split at the '=' before the second address: a path may have one too. */
 	eq = text;
 	while ((eq = strchr(eq, '=')) != NULL && strncmp(eq, "=unix:", 6) != 0 &&
@@ -70,22 +70,22 @@ int tunnel_take_pair(struct tunnel *t, const char *text, int names_ok, struct er
 	snprintf(local, sizeof(local), "%.*s", (int)(eq - text), text);
 	if (addr_parse_local(&p->local, local, e) < 0 || addr_parse(&p->remote, eq + 1, e) < 0)
 		return err_prefix(e, "-L");
-	t->pair_count++;
+	c->pair_count++;
 	return 0;
 }
 
-int tunnel_load_creds(struct tunnel *t, struct err *e)
+int carrier_load_creds(struct carrier *c, struct err *e)
 {
-	t->creds = auth_load_client(&t->auth, &t->dest, e);
-	return t->creds ? 0 : (int)e->code;
+	c->creds = auth_load_client(&c->auth, &c->dest, e);
+	return c->creds ? 0 : (int)e->code;
 }
 
-int tunnel_listen(struct tunnel *t, struct event_base *base, const char *dir, struct err *e)
+int carrier_listen(struct carrier *c, struct event_base *base, const char *dir, struct err *e)
 {
-	t->base = base;
-	t->log_timer = log_timer_new(base);
-	for (size_t i = 0; i < t->pair_count; i++) {
-		struct tunnel_pair *p = &t->pairs[i];
+	c->base = base;
+	c->log_timer = log_timer_new(base);
+	for (size_t i = 0; i < c->pair_count; i++) {
+		struct carrier_pair *p = &c->pairs[i];
 
 		if (p->name[0]) {
 			int n =
@@ -108,21 +108,21 @@ int tunnel_listen(struct tunnel *t, struct event_base *base, const char *dir, st
 
 static void on_allowed(void *ctx, const struct err *why)
 {
-	struct tunnel *t = ctx;
-	struct session *s = t->session;
+	struct carrier *c = ctx;
+	struct session *s = c->session;
 	struct log_ctx about = {.peer = session_peer(s)};
 	struct err e = *why;
 
-	allowed_free(t->allowed);
-	t->allowed = NULL;
+	allowed_free(c->allowed);
+	c->allowed = NULL;
 	if (err_is_set(&e)) {
 		err_prefix(&e, "-L");
-		t->on_end(t->ctx, &e);
+		c->on_end(c->ctx, &e);
 		return;
 	}
-	t->ready = 1;
-	for (size_t i = 0; i < t->pair_count; i++) {
-		const struct tunnel_pair *p = &t->pairs[i];
+	c->ready = 1;
+	for (size_t i = 0; i < c->pair_count; i++) {
+		const struct carrier_pair *p = &c->pairs[i];
 		char local[320], remote[320];
 
 		forward_start(p->forward, s);
@@ -130,48 +130,48 @@ static void on_allowed(void *ctx, const struct err *why)
 			 addr_format(&p->local, local, sizeof(local)),
 			 addr_format(&p->remote, remote, sizeof(remote)));
 	}
-	t->on_ready(t->ctx);
+	c->on_ready(c->ctx);
 }
 
 /* Connections wait until it is known that the far adit takes them. */
 static void on_ready(void *ctx, struct session *s)
 {
-	struct tunnel *t = ctx;
-	char(*texts)[320] = calloc(t->pair_count + 1, sizeof(*texts));
-	const char **targets = calloc(t->pair_count + 1, sizeof(*targets));
+	struct carrier *c = ctx;
+	char(*texts)[320] = calloc(c->pair_count + 1, sizeof(*texts));
+	const char **targets = calloc(c->pair_count + 1, sizeof(*targets));
 	struct err e = ERR_INIT;
 
-	t->up = 1;
+	c->up = 1;
 	if (texts && targets) {
-		for (size_t i = 0; i < t->pair_count; i++)
-			targets[i] = addr_format(&t->pairs[i].remote, texts[i], sizeof(texts[i]));
-		t->allowed = allowed_ask(t->base, s, targets, t->pair_count, ALLOWED_ANSWER_MS,
-					 on_allowed, t, &e);
+		for (size_t i = 0; i < c->pair_count; i++)
+			targets[i] = addr_format(&c->pairs[i].remote, texts[i], sizeof(texts[i]));
+		c->allowed = allowed_ask(c->base, s, targets, c->pair_count, ALLOWED_ANSWER_MS,
+					 on_allowed, c, &e);
 	} else {
 		err_set(&e, ERR_SPACE, "memory is short");
 	}
 	free(texts);
 	free(targets);
-	if (!t->allowed)
-		t->on_end(t->ctx, &e);
+	if (!c->allowed)
+		c->on_end(c->ctx, &e);
 }
 
 static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
-	struct tunnel *t = ctx;
+	struct carrier *c = ctx;
 	struct log_ctx about = {.peer = session_peer(s)};
 	struct err e = *why;
 
-	t->lost = 1;
+	c->lost = 1;
 	if (!err_is_set(&e))
 		err_set(&e, ERR_CLOSED,
-			t->up ? "the far adit ended it"
+			c->up ? "the far adit ended it"
 			      : "the far adit ended the session before it began");
-	if (t->ready)
+	if (c->ready)
 		log_error(&about, "session lost: %s", e.text);
-	else if (t->up)
+	else if (c->up)
 		err_prefix(&e, "session lost");
-	t->on_end(t->ctx, &e);
+	c->on_end(c->ctx, &e);
 }
 
 /* The far adit opens no streams here. */
@@ -180,73 +180,73 @@ static const struct session_ops ops = {
     .on_end = on_session_end,
 };
 
-int tunnel_connect(struct tunnel *t, struct err *e)
+int carrier_connect(struct carrier *c, struct err *e)
 {
 	struct session_config config;
 
 	session_config_default(&config);
-	t->session = session_connect(t->base, &t->dest, t->creds, &config, &ops, t, e);
-	return t->session ? 0 : (int)e->code;
+	c->session = session_connect(c->base, &c->dest, c->creds, &config, &ops, c, e);
+	return c->session ? 0 : (int)e->code;
 }
 
-int tunnel_is_leaving(const struct tunnel *t)
+int carrier_is_leaving(const struct carrier *c)
 {
-	for (size_t i = 0; i < t->pair_count; i++)
-		if (t->pairs[i].forward && forward_is_leaving(t->pairs[i].forward))
+	for (size_t i = 0; i < c->pair_count; i++)
+		if (c->pairs[i].forward && forward_is_leaving(c->pairs[i].forward))
 			return 1;
 	return 0;
 }
 
-void tunnel_close_pairs(struct tunnel *t)
+void carrier_close_pairs(struct carrier *c)
 {
-	for (size_t i = 0; i < t->pair_count; i++) {
-		forward_free(t->pairs[i].forward);
-		t->pairs[i].forward = NULL;
+	for (size_t i = 0; i < c->pair_count; i++) {
+		forward_free(c->pairs[i].forward);
+		c->pairs[i].forward = NULL;
 	}
 }
 
-void tunnel_stop(struct tunnel *t)
+void carrier_stop(struct carrier *c)
 {
-	tunnel_close_pairs(t);
-	allowed_free(t->allowed);
-	t->allowed = NULL;
-	if (t->log_timer)
-		event_free(t->log_timer);
-	t->log_timer = NULL;
-	if (t->session && t->up && !t->lost)
-		session_close(t->session, CODE_NONE, "");
+	carrier_close_pairs(c);
+	allowed_free(c->allowed);
+	c->allowed = NULL;
+	if (c->log_timer)
+		event_free(c->log_timer);
+	c->log_timer = NULL;
+	if (c->session && c->up && !c->lost)
+		session_close(c->session, CODE_NONE, "");
 	else
-		session_free(t->session);
-	t->session = NULL;
+		session_free(c->session);
+	c->session = NULL;
 }
 
-void tunnel_fini(struct tunnel *t)
+void carrier_fini(struct carrier *c)
 {
-	creds_free(t->creds);
-	free(t->pairs);
-	t->creds = NULL;
-	t->pairs = NULL;
+	creds_free(c->creds);
+	free(c->pairs);
+	c->creds = NULL;
+	c->pairs = NULL;
 }
 
-int tunnel_run(struct tunnel *t, const struct tunnel_command *command, int argc, char **argv)
+int carrier_run(struct carrier *c, const struct carrier_command *command, int argc, char **argv)
 {
 	struct err e = ERR_INIT;
 	int status;
 
-	t->pairs = calloc((size_t)argc, sizeof(*t->pairs)); /* one for each word at most */
-	if (!t->pairs) {
+	c->pairs = calloc((size_t)argc, sizeof(*c->pairs)); /* one for each word at most */
+	if (!c->pairs) {
 		err_set(&e, ERR_SYSTEM, "memory is short");
 		return usage_fail(command->name, &e);
 	}
-	status = command->parse(t->ctx, argc, argv);
-	if (status < 0 && command->start(t->ctx, &e) < 0) {
+	status = command->parse(c->ctx, argc, argv);
+	if (status < 0 && command->start(c->ctx, &e) < 0) {
 		status = usage_fail(command->name, &e);
 	} else if (status < 0) {
-		event_base_dispatch(t->base);
-		if (err_is_set(&t->why))
-			usage_fail(command->name, &t->why);
-		status = t->status;
+		event_base_dispatch(c->base);
+		if (err_is_set(&c->why))
+			usage_fail(command->name, &c->why);
+		status = c->status;
 	}
-	command->stop(t->ctx);
+	command->stop(c->ctx);
 	return status;
 }

@@ -2,8 +2,8 @@
  * What adit forward and adit run have in common: a session with the far adit, and local
  * listeners whose connections go to targets there.
  */
-#ifndef ADIT_CLI_COMMANDS_TUNNEL_H
-#define ADIT_CLI_COMMANDS_TUNNEL_H
+#ifndef ADIT_CLI_COMMANDS_CARRIER_H
+#define ADIT_CLI_COMMANDS_CARRIER_H
 
 #include "base/addr.h"
 #include "base/err.h"
@@ -15,10 +15,10 @@ struct event;
 struct event_base;
 struct forward;
 
-enum { TUNNEL_NAME_MAX = 64 + 1 };
+enum { CARRIER_NAME_MAX = 64 + 1 };
 
 /* For the commands' help. */
-#define TUNNEL_HELP_DEST                                                                           \
+#define CARRIER_HELP_DEST                                                                          \
 	"  DEST                tls://[IDENTITY@]HOST[:PORT]; the port is 16516 when left out.\n"   \
 	"                      tcp://HOST[:PORT] with --insecure\n"                                \
 	"                      ssh://[USER@]HOST[:PORT]: through the sshd there, which starts "    \
@@ -29,23 +29,23 @@ enum { TUNNEL_NAME_MAX = 64 + 1 };
 	"                      all else goes to adit's own port there\n"
 
 /* One -L. */
-struct tunnel_pair {
+struct carrier_pair {
 	struct addr local, remote;
-	char name[TUNNEL_NAME_MAX]; /* -L NAME=REMOTE: the socket NAME in tunnel_listen's folder */
+	char name[CARRIER_NAME_MAX]; /* -L NAME=REMOTE: a socket, in a folder of the command */
 	struct forward *forward;
 };
 
 /* Zeroed but for what the command sets. Owned by the command. */
-struct tunnel {
+struct carrier {
 	struct addr_dest dest;
 	struct auth auth;
-	struct tunnel_pair *pairs;
+	struct carrier_pair *pairs;
 	size_t pair_count;
 
 	/* Comes once, when connections are carried: the far adit has said that it allows them,
 	 * where it is one that says so. */
 	void (*on_ready)(void *ctx);
-	/* Comes once, when the session is over by itself, or of no use. t->ready says whether it
+	/* Comes once, when the session is over by itself, or of no use. c->ready says whether it
 	 * had begun, why (never empty) what happened; that a session was lost has been logged. */
 	void (*on_end)(void *ctx, const struct err *why);
 	void *ctx;
@@ -61,43 +61,43 @@ struct tunnel {
 	int up, ready, lost;	 /* up: there is a session; ready: and it carries the pairs */
 };
 
-/* A command, by what it does around its tunnel; ctx is the tunnel's. */
-struct tunnel_command {
+/* A command, by what it does around its carrier; ctx is the carrier's. */
+struct carrier_command {
 	const char *name; /* "forward", for the messages */
 	/* -1 to go on, else the exit status. */
 	int (*parse)(void *ctx, int argc, char **argv);
-	/* All until tunnel_listen and tunnel_connect; then the loop runs. */
+	/* All until carrier_listen and carrier_connect; then the loop runs. */
 	int (*start)(void *ctx, struct err *e);
-	/* Whatever had come of it: takes it down, with tunnel_stop and tunnel_fini. */
+	/* Whatever had come of it: takes it down, with carrier_stop and carrier_fini. */
 	void (*stop)(void *ctx);
 };
 
 /* Runs it from its first word to its exit status. */
-int tunnel_run(struct tunnel *t, const struct tunnel_command *command, int argc, char **argv);
+int carrier_run(struct carrier *c, const struct carrier_command *command, int argc, char **argv);
 
 /* Takes what stands behind -L: LOCAL=REMOTE; with names_ok also NAME=REMOTE. ERR_USAGE. */
-int tunnel_take_pair(struct tunnel *t, const char *text, int names_ok, struct err *e);
+int carrier_take_pair(struct carrier *c, const char *text, int names_ok, struct err *e);
 
 /* The credentials that the options name, for DEST. ERR_USAGE and others. */
-int tunnel_load_creds(struct tunnel *t, struct err *e);
+int carrier_load_creds(struct carrier *c, struct err *e);
 
 /* Listens on every pair's local side; the named ones are in dir. ERR_ADDRESS. */
-int tunnel_listen(struct tunnel *t, struct event_base *base, const char *dir, struct err *e);
+int carrier_listen(struct carrier *c, struct event_base *base, const char *dir, struct err *e);
 
 /* Starts to connect. */
-int tunnel_connect(struct tunnel *t, struct err *e);
+int carrier_connect(struct carrier *c, struct err *e);
 
 /* As forward_is_leaving, of any pair. */
-int tunnel_is_leaving(const struct tunnel *t);
+int carrier_is_leaving(const struct carrier *c);
 
 /* Closes all connections and listeners, and removes the sockets. */
-void tunnel_close_pairs(struct tunnel *t);
+void carrier_close_pairs(struct carrier *c);
 
 /* The same, and ends the session: in order where it stands, so that session_linger has
  * something to wait for. */
-void tunnel_stop(struct tunnel *t);
+void carrier_stop(struct carrier *c);
 
 /* Frees the rest. */
-void tunnel_fini(struct tunnel *t);
+void carrier_fini(struct carrier *c);
 
 #endif
