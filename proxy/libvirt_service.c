@@ -26,10 +26,12 @@
 #include "proxy/relay.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"
+#include "proxy/shares.h"
 
 enum {
-	HOLDS_MAX = 64,	     /* of a peer, in all its sessions */
-	HOLDS_ALL_MAX = 512, /* of all peers: each is two descriptors */
+	HOLDS_MAX = 64, /* of a peer, in all its sessions */
+	/* Of all peers: each is two descriptors. Beyond it, who has less than an equal part. */
+	HOLDS_ALL_MAX = 512,
 	/* What a migration may take from its last byte of RAM or disks to its end, while there is a
 	 * connection to the daemon, over which its last words go; and without one, or between the
 	 * disks and RAM. */
@@ -41,6 +43,7 @@ struct visit {
 	LIST_ENTRY(visit) link;
 	struct libvirt_service *service;
 	struct session *session;
+	struct share *share; /* the peer's */
 	char peer[256];
 	LIST_HEAD(, hold) holds;
 	LIST_HEAD(, carried) carried;
@@ -77,6 +80,7 @@ struct libvirt_service {
 	struct event reap;
 	int draining;
 	LIST_HEAD(, visit) visits;
+	struct shares shares; /* of those whose visits they are */
 };
 
 static struct log_ctx about(const struct visit *n, unsigned stream)
@@ -114,6 +118,7 @@ static void free_visit(struct visit *n)
 	while ((h = LIST_FIRST(&n->holds)) != NULL)
 		free_hold(h);
 	LIST_REMOVE(n, link);
+	share_leave(&n->service->shares, n->share);
 	free(n);
 }
 
@@ -157,7 +162,9 @@ static struct visit *find_visit(struct libvirt_service *v, struct session *s)
 	snprintf(n->peer, sizeof(n->peer), "%s", session_peer(s));
 	LIST_INIT(&n->holds);
 	LIST_INIT(&n->carried);
-	if (router_watch_session(v->router, s, on_session_end, n, NULL) < 0) {
+	n->share = share_join(&v->shares, n->peer);
+	if (!n->share || router_watch_session(v->router, s, on_session_end, n, NULL) < 0) {
+		share_leave(&v->shares, n->share);
 		free(n);
 		return NULL;
 	}
@@ -385,30 +392,32 @@ static int check_place(const struct libvirt_service *v, const char *dir, const c
 }
 
 /* Whether a peer may hold one more; 0, or ERR_LIMIT. */
-static int check_count(const struct visit *n, struct err *e)
+static int check_count(struct visit *n, struct err *e)
 {
-	const struct visit *v;
+	struct libvirt_service *v = n->service;
+	const struct visit *of;
 	const struct hold *h;
-	unsigned all = 0, own = 0;
+	unsigned all = 0;
 
-	LIST_FOREACH(v, &n->service->visits, link)
+	shares_reset(&v->shares);
+	LIST_FOREACH(of, &v->visits, link)
 	{
-		unsigned held = 0;
-
-		LIST_FOREACH(h, &v->holds, link)
-		held++;
-		all += held;
-		if (held && rights_same_peer(v->peer, n->peer))
-			own += held;
+		LIST_FOREACH(h, &of->holds, link)
+		{
+			all++;
+			of->share->held++;
+		}
 	}
-	if (own >= HOLDS_MAX)
+	if (shares_admit(&v->shares, n->share, all, HOLDS_MAX, HOLDS_ALL_MAX))
+		return 0;
+	if (n->share->held >= HOLDS_MAX)
 		return err_set(e, ERR_LIMIT,
 			       "%d migrations of this peer are announced there, the most at once",
 			       HOLDS_MAX);
-	if (all >= HOLDS_ALL_MAX)
-		return err_set(e, ERR_LIMIT, "%d migrations are announced there, the most at once",
-			       HOLDS_ALL_MAX);
-	return 0;
+	return err_set(e, ERR_LIMIT,
+		       "%d migrations are announced there, the most at once, and of this peer its "
+		       "part",
+		       HOLDS_ALL_MAX);
 }
 
 /* words is ID/DIR. */
@@ -501,6 +510,7 @@ struct libvirt_service *libvirt_service_new(struct event_base *base, struct rout
 	v->router = router;
 	v->dir = dir ? dir : LIBVIRT_PATH_DIR;
 	LIST_INIT(&v->visits);
+	TAILQ_INIT(&v->shares);
 	event_assign(&v->reap, base, -1, 0, on_reap, v);
 	if (router_add_service(router, "libvirt", on_stream, v, e) < 0) {
 		free(v);

@@ -39,7 +39,6 @@
 #include "base/log.h"
 #include "control/check.h"
 #include "control/destination/arrival_phase.h"
-#include "control/destination/arrival_shares.h"
 #include "control/destination/service.h"
 #include "control/host.h"
 #include "control/qmp.h"
@@ -49,6 +48,7 @@
 #include "proxy/relay.h"
 #include "proxy/rights.h"
 #include "proxy/router.h"
+#include "proxy/shares.h"
 
 struct arrival_disk {
 	struct arrival *arrival;

@@ -1,5 +1,4 @@
-/* The places that all peers' arrivals share: who is counted, and who still gets one where all are
- * taken. */
+/* The places that all peers' arrivals share: which of them are counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,39 +6,6 @@
 #include <cmocka.h>
 
 #include "control/destination/arrival_i.h"
-
-enum { MAX = 64, ALL = 256 };
-
-static void test_full_places_leave_one_for_who_has_less(void **state)
-{
-	struct shares all = TAILQ_HEAD_INITIALIZER(all);
-	struct share *peers[4], *good;
-	static const char *const names[] = {"psk:a", "psk:b", "psk:c", "psk:d"};
-
-	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
-		peers[i] = share_join(&all, names[i]);
-		assert_non_null(peers[i]);
-		peers[i]->held = MAX - 1;
-		assert_true(shares_admit(&all, peers[i], 4 * (MAX - 1), MAX, ALL));
-		peers[i]->held = MAX;
-		assert_false(shares_admit(&all, peers[i], MAX, MAX, ALL));
-	}
-	good = share_join(&all, "psk:good");
-	assert_non_null(good);
-	assert_true(shares_admit(&all, good, ALL, MAX, ALL));
-	good->held = ALL / 5 - 1;
-	assert_true(shares_admit(&all, good, ALL + 50, MAX, ALL));
-	good->held = ALL / 5;
-	assert_false(shares_admit(&all, good, ALL + 51, MAX, ALL));
-	peers[0]->held = MAX - 1;
-	assert_false(shares_admit(&all, peers[0], ALL + 50, MAX, ALL));
-	assert_ptr_equal(shares_fullest(&all, good), peers[1]);
-	for (unsigned i = 0; i < 4; i++)
-		share_leave(&all, peers[i]);
-	share_leave(&all, good);
-	assert_true(TAILQ_EMPTY(&all));
-}
 
 static void test_arrivals_count_from_begin_and_questions_do_not(void **state)
 {
@@ -72,7 +38,6 @@ static void test_arrivals_count_from_begin_and_questions_do_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_full_places_leave_one_for_who_has_less),
 	    cmocka_unit_test(test_arrivals_count_from_begin_and_questions_do_not),
 	};
 

@@ -1,17 +1,18 @@
 /*
- * What each peer has of the places that all peers' arrivals share: one record for all arrivals of a
- * peer, so that a count of them is one way along the arrivals, however many peers there are.
+ * What each peer has of the places that all peers share, of arrivals or of what is announced to
+ * libvirt: one record for all that a peer has, so that a count is one way along it, however many
+ * peers there are.
  */
-#ifndef ADIT_CONTROL_DESTINATION_ARRIVAL_SHARES_H
-#define ADIT_CONTROL_DESTINATION_ARRIVAL_SHARES_H
+#ifndef ADIT_PROXY_SHARES_H
+#define ADIT_PROXY_SHARES_H
 
 #include <stdbool.h>
 #include <sys/queue.h>
 
 struct share {
 	TAILQ_ENTRY(share) listed;
-	unsigned arrivals; /* that have it */
-	unsigned held;	   /* as last counted */
+	unsigned users; /* that have it */
+	unsigned held;	/* as last counted */
 	char peer[256];
 };
 

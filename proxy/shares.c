@@ -1,5 +1,5 @@
-/* Places of peers: see arrival_shares.h. */
-#include "control/destination/arrival_shares.h"
+/* Places of peers: see shares.h. */
+#include "proxy/shares.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ struct share *share_join(struct shares *all, const char *peer)
 	TAILQ_FOREACH(share, all, listed)
 	{
 		if (rights_same_peer(share->peer, peer)) {
-			share->arrivals++;
+			share->users++;
 			return share;
 		}
 	}
@@ -21,14 +21,14 @@ struct share *share_join(struct shares *all, const char *peer)
 	if (!share)
 		return NULL;
 	snprintf(share->peer, sizeof(share->peer), "%s", peer);
-	share->arrivals = 1;
+	share->users = 1;
 	TAILQ_INSERT_TAIL(all, share, listed);
 	return share;
 }
 
 void share_leave(struct shares *all, struct share *share)
 {
-	if (!share || --share->arrivals > 0)
+	if (!share || --share->users > 0)
 		return;
 	TAILQ_REMOVE(all, share, listed);
 	free(share);
