@@ -6,7 +6,7 @@ set -u
 ADIT=${ADIT:?the program to test}
 HELPERS=${HELPERS:-}
 SANITIZE=${SANITIZE:-}
-T=$(mktemp -d /tmp/adit-it.XXXXXX) || exit 1
+T=$(mktemp -d "${FOLDERS:-/tmp}/adit-it.XXXXXX") || exit 1
 PSK=$T/psk
 STARTED=()
 

@@ -2,7 +2,10 @@
 # Goal: what a good session notices of a hostile peer is at most three times what it notices of one who only uses up the
 # processor that it has: the p99 and the maximum of its echo, the time that a newcomer takes to get in, and SIGTERM's. The
 # log grows by no more than 1 MB a minute, and what all peers have us hold stays within memory-total.
-# A machine that others shake is looked at again, three times at most: what is asserted is a ratio within one try.
+# A machine that others shake is looked at again: what is above the bar in one run is judged by the median of runs, each
+# with one that burns beside it.
+# (in memory: a log that waits for a busy disk is no part of a ratio, either)
+[ ! -w /dev/shm ] || FOLDERS=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/hostile.sh"
 [ -z "$SANITIZE" ] || skip "times say nothing under a sanitizer; ./check runs it with the release build"
@@ -16,42 +19,12 @@ MORE_SECTIONS="[peer bad]
 migrate = yes
 forward = unix:$T/echo"
 ECHO_S=2
+BURNS=3      # at first
+PAIRS=5      # of an attack that was above the bar, and of one that burns
+ROUNDS=2     # of pairs: other programs may have had the processor all the time
+ENOUGH_S=200 # no round begins behind that
 hostile_keys
 
-# at_most WHAT GOT OF FLOOR: GOT is no more than three times OF, the worst of some runs of one that burns. FLOOR is the
-# grain, where all of them had luck: a slice of a processor (4 ms) for p99, ten for what is a program or a handful of
-# them, started or ended while others wait for the same processor.
-at_most() {
-    local limit=$(($3 * 3 > $4 ? $3 * 3 : $4))
-    [ "$2" -le "$limit" ] || { say "  $1: $2, more than $limit (three times $3)"; return 1; }
-}
-# burn: the worst of BURNS runs and of those before, in each measure, as the run "burn"
-BURNS=3
-burn() {
-    local i
-    for ((i = 0; i < BURNS; i++)); do
-        hostile_run once burn
-        worst P99
-        worst MAX
-        worst NEWCOMER
-        worst TERM_MS
-    done
-}
-worst() {
-    local -n of=$1
-    [ "${of[burn]:-0}" -ge "${of[once]}" ] || of[burn]=${of[once]}
-}
-# held NAME OF: whether the last run of it is within the bars of the last run of OF
-held() {
-    local ok=0
-    [ "${LOG[$1]}" -le 1000000 ] || fail "$1: the log grows by ${LOG[$1]} bytes a minute"
-    [ "${RSS[$1]}" -le $((TOTAL_MIB * 1024)) ] || fail "$1: RSS grew by ${RSS[$1]} KiB, of $TOTAL_MIB MiB"
-    at_most "$1: echo p99, us" "${P99[$1]}" "${P99[$2]}" 4000 || ok=1
-    at_most "$1: echo max, us" "${MAX[$1]}" "${MAX[$2]}" 40000 || ok=1
-    at_most "$1: newcomer, ms" "${NEWCOMER[$1]}" "${NEWCOMER[$2]}" 100 || ok=1
-    at_most "$1: SIGTERM, ms" "${TERM_MS[$1]}" "${TERM_MS[$2]}" 100 || ok=1
-    return $ok
-}
 declare -A attacks=([jobs]="holds DEST $T/bad 2 control migrate 300"
     [connects]="connects 127.0.0.2 127.0.0.1 PORT 3000"
     [tls-tiny]="$HELPERS/tlsflood tiny 127.0.0.1 PORT $T/bad 8 60"
@@ -59,16 +32,79 @@ declare -A attacks=([jobs]="holds DEST $T/bad 2 control migrate 300"
     [refused]="opens DEST $T/bad 4 other unix:/nowhere"
     [resets]="resets DEST $T/bad 4 other unix:$T/echo")
 for name in "${!FLOODS[@]}"; do attacks[$name]=${FLOODS[$name]}; done
-left=("${!attacks[@]}")
-for try in 1 2 3; do
-    burn
-    again=()
-    for name in "${left[@]}"; do
-        # shellcheck disable=SC2086
-        hostile_run "$name" ${attacks[$name]}
-        held "$name" burn || again+=("$name")
+
+# The measures, and the grain of each, where one that burns had luck: a slice of a processor (4 ms) for p99, ten for what
+# is a program or a handful of them, started or ended while others wait for the same processor.
+measures=(P99 MAX NEWCOMER TERM_MS)
+declare -A of=([P99]='echo p99, us' [MAX]='echo max, us' [NEWCOMER]='newcomer, ms' [TERM_MS]='SIGTERM, ms')
+declare -A grain=([P99]=4000 [MAX]=40000 [NEWCOMER]=100 [TERM_MS]=100)
+declare -A got # [NAME MEASURE]: what the runs gave, burn among them
+
+# run NAME ARG...: once more
+run() {
+    local name=$1 m
+    shift
+    hostile_run "$name" "$@"
+    [ "${LOG[$name]}" -le 1000000 ] || fail "$name: the log grows by ${LOG[$name]} bytes a minute"
+    [ "${RSS[$name]}" -le $((TOTAL_MIB * 1024)) ] || fail "$name: RSS grew by ${RSS[$name]} KiB, of $TOTAL_MIB MiB"
+    for m in "${measures[@]}"; do
+        local -n last=$m
+        got[$name $m]+=" ${last[$name]}"
     done
-    left=("${again[@]}")
-    [ ${#left[@]} != 0 ] || exit 0
+}
+run_attack() {
+    # shellcheck disable=SC2086
+    run "$1" ${attacks[$1]}
+}
+run_burn() { run burn burn; }
+sorted() { printf '%s\n' "$@" | sort -n; }
+median() { sorted "$@" | sed -n "$((($# + 1) / 2))p"; }
+worst() { sorted "$@" | tail -n 1; }
+
+# above NAME HOW: the measures in which NAME's runs are above the bar, in TOO_MUCH, a line each. HOW: median, or worst (of
+# few runs) for those of one that burns.
+above() {
+    local m limit value
+    TOO_MUCH=()
+    for m in "${measures[@]}"; do
+        # shellcheck disable=SC2086
+        value=$(median ${got[$1 $m]})
+        # shellcheck disable=SC2086
+        limit=$((3 * $("$2" ${got[burn $m]})))
+        [ "$limit" -ge "${grain[$m]}" ] || limit=${grain[$m]}
+        [ "$value" -le "$limit" ] ||
+            TOO_MUCH+=("$1: ${of[$m]}:${got[$1 $m]} (median $value) is more than $limit, of burn:${got[burn $m]}")
+    done
+    [ ${#TOO_MUCH[@]} != 0 ]
+}
+
+# calm: what a build wrote is on the disk. (While one was written to, the echo beside whoever sends many packets took up
+# to seconds, and beside one that burns 20 ms.)
+calm() { timeout 60 sync || :; }
+
+# Each program once, from the disk, and what nobody judges.
+calm
+run_burn
+got=()
+for ((i = 0; i < BURNS; i++)); do run_burn; done
+left=()
+for name in "${!attacks[@]}"; do
+    run_attack "$name"
+    ! above "$name" worst || left+=("$name")
 done
-fail "more than three times what a busy processor does, $try times: ${left[*]}"
+failed=()
+for name in "${left[@]}"; do
+    above "$name" worst
+    for ((round = 0; round < ROUNDS && SECONDS < ENOUGH_S; round++)); do
+        say "again: $(printf '%s; ' "${TOO_MUCH[@]}")"
+        calm
+        got=()
+        for ((i = 0; i < PAIRS; i++)); do
+            run_burn
+            run_attack "$name"
+        done
+        above "$name" median || continue 2
+    done
+    failed+=("${TOO_MUCH[@]}")
+done
+[ ${#failed[@]} = 0 ] || fail "$(printf '%s; ' "${failed[@]}")"
