@@ -23,6 +23,7 @@ BURNS=3      # at first
 PAIRS=5      # of an attack that was above the bar, and of one that burns
 ROUNDS=2     # of pairs: other programs may have had the processor all the time
 ENOUGH_S=200 # no round begins behind that
+OTHERS_MAX=10 # percent of the processor that others had in the last of them: then no ratio says anything
 hostile_keys
 
 declare -A attacks=([jobs]="holds DEST $T/bad 2 control migrate 300"
@@ -82,6 +83,20 @@ above() {
 # to seconds, and beside one that burns 20 ms.)
 calm() { timeout 60 sync || :; }
 
+# others: of our processor's time since it was called last, the percentage that went to other programs, and what a
+# hypervisor took, into OTHERS. (Time in the kernel is not looked at: it may be the attack's.)
+clock=(0 0 0)
+others() {
+    local now user_ms
+    times >"$T/times" # in user mode and in the kernel: this shell, then what it has waited for
+    user_ms=$(awk '{ split($1, of, "[ms]"); sum += of[1] * 60000 + of[2] * 1000 } END { print int(sum) }' "$T/times")
+    # in ticks of 10 ms: user and nice, steal, all
+    read -ra now < <(awk -v cpu="cpu$cpu" '$1 == cpu { for (i = 2; i <= 9; i++) all += $i; print $2 + $3, $9, all }' /proc/stat)
+    now[0]=$((now[0] * 10 - user_ms + now[1] * 10))
+    OTHERS=$(((now[0] - clock[0]) * 10 / (now[2] - clock[2] + 1)))
+    clock=("${now[@]}")
+}
+
 # Each program once, from the disk, and what nobody judges.
 calm
 run_burn
@@ -92,19 +107,27 @@ for name in "${!attacks[@]}"; do
     run_attack "$name"
     ! above "$name" worst || left+=("$name")
 done
-failed=()
+failed=() shaken=()
 for name in "${left[@]}"; do
     above "$name" worst
     for ((round = 0; round < ROUNDS && SECONDS < ENOUGH_S; round++)); do
         say "again: $(printf '%s; ' "${TOO_MUCH[@]}")"
         calm
         got=()
+        others
         for ((i = 0; i < PAIRS; i++)); do
             run_burn
             run_attack "$name"
         done
+        others
         above "$name" median || continue 2
+        say "  others had $OTHERS % of the processor"
     done
-    failed+=("${TOO_MUCH[@]}")
+    if [ "$OTHERS" -gt "$OTHERS_MAX" ]; then
+        shaken+=("${TOO_MUCH[@]}")
+    else
+        failed+=("${TOO_MUCH[@]}")
+    fi
 done
 [ ${#failed[@]} = 0 ] || fail "$(printf '%s; ' "${failed[@]}")"
+[ ${#shaken[@]} = 0 ] || skip "others had more than $OTHERS_MAX % of the processor: $(printf '%s; ' "${shaken[@]}")"
