@@ -67,11 +67,15 @@ static void turn(void *arg)
 	struct link *l = arg;
 
 	link_i_enter(l);
-	if (l->has_input && l->state != LINK_HANDSHAKE && l->state != LINK_OVER)
-		link_i_input(l);
-	if (l->state != LINK_OVER)
-		link_i_run(l);
-	if (l->has_input && l->state < LINK_OVER)
+	if (l->state == LINK_ENDING) {
+		link_i_end_some(l);
+	} else {
+		if (l->has_input && l->state != LINK_HANDSHAKE && l->state != LINK_OVER)
+			link_i_input(l);
+		if (l->state != LINK_OVER && l->state != LINK_ENDING)
+			link_i_run(l);
+	}
+	if (l->has_input && l->state < LINK_OVER && l->state != LINK_ENDING)
 		link_i_go_on(l);
 	link_i_leave(l);
 }
@@ -85,7 +89,7 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 	link_i_enter(l);
 	if (l->state == LINK_HANDSHAKE) {
 		handshake(l);
-	} else if (l->state != LINK_OVER) {
+	} else if (l->state != LINK_OVER && l->state != LINK_ENDING) {
 		l->has_input = 1;
 		link_i_ask_turn(l);
 	}
@@ -101,7 +105,7 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	link_i_enter(l);
 	if (l->state == LINK_HANDSHAKE)
 		handshake(l);
-	else
+	else if (l->state != LINK_ENDING)
 		link_i_ask_turn(l);
 	link_i_leave(l);
 }
@@ -189,7 +193,7 @@ static void on_mux_wake(void *ctx)
 {
 	struct link *l = ctx;
 
-	if (l->state != LINK_OVER && l->state != LINK_HANDSHAKE)
+	if (l->state != LINK_OVER && l->state != LINK_ENDING && l->state != LINK_HANDSHAKE)
 		link_i_ask_turn(l);
 }
 
@@ -264,13 +268,18 @@ void link_close(struct link *l, enum code code, const char *reason)
 	if (!l)
 		return;
 	l->ops = NULL;
-	if (l->state != LINK_HELLO && l->state != LINK_UP) {
+	if (l->state != LINK_HELLO && l->state != LINK_UP && l->state != LINK_ENDING) {
 		link_free(l);
 		return;
 	}
 	link_i_enter(l);
-	mux_close(l->mux, code, reason);
-	mux_detach_streams(l->mux, reason);
-	link_i_start_linger(l);
+	if (l->state == LINK_ENDING) {
+		mux_detach_streams(l->mux, reason);
+		link_i_ended(l);
+	} else {
+		mux_close(l->mux, code, reason);
+		mux_detach_streams(l->mux, reason);
+		link_i_start_linger(l);
+	}
 	link_i_leave(l);
 }

@@ -16,10 +16,11 @@
 #include "tunnel/tcpinfo.h"
 
 enum {
+	DETACHES = 64,		       /* streams told of the end; a session may have thousands */
 	DISCARD_LEAVING = 1024 * 1024, /* and behind its farewell, where the process ends */
 };
 
-static const char *const state_names[] = {"handshake", "hello", "up", "linger", "over"};
+static const char *const state_names[] = {"handshake", "hello", "up", "ending", "linger", "over"};
 
 /* Those of this thread. The head is made with the first: it holds its own address. */
 static _Thread_local TAILQ_HEAD(, link) lingering_links;
@@ -110,7 +111,7 @@ void link_i_arm_timer(struct link *l, uint64_t now_us)
 	struct timeval tv;
 	uint64_t wait;
 
-	if (l->state == LINK_OVER)
+	if (l->state == LINK_OVER || l->state == LINK_ENDING)
 		return;
 	if (l->state == LINK_UP)
 		at = now_us + mux_timeout_us(l->mux, now_us);
@@ -125,7 +126,6 @@ void link_i_arm_timer(struct link *l, uint64_t now_us)
 	l->timer_at_us = now_us + wait;
 }
 
-/* A turn, after the other events of this turn of the loop. */
 void link_i_ask_turn(struct link *l)
 {
 	if (l->turn.account)
@@ -134,8 +134,6 @@ void link_i_ask_turn(struct link *l)
 		event_active(l->ev_run, EV_TIMEOUT, 1);
 }
 
-/* Goes on in the next turn of the loop. Not by event_active: that would come before
- * the sockets are looked at again, and everybody else would starve. */
 void link_i_go_on(struct link *l)
 {
 	static const struct timeval at_once;
@@ -143,10 +141,9 @@ void link_i_go_on(struct link *l)
 	if (l->turn.account)
 		turn_ask(&l->turn);
 	else
-		event_add(l->ev_more, &at_once);
+		event_add(l->ev_more, &at_once); /* event_active would come before the sockets */
 }
 
-/* Lets go of the streams' world and sees to it that CLOSE gets out. */
 void link_i_start_linger(struct link *l)
 {
 	link_i_set_state(l, LINK_LINGER);
@@ -178,7 +175,6 @@ void link_see_off(void)
 	}
 }
 
-/* Adds lost (tcpinfo.h) to the reason; NULL: there is nothing to add. */
 void link_i_add_lost(struct err *e, const char *lost)
 {
 	struct err was = *e;
@@ -187,28 +183,43 @@ void link_i_add_lost(struct err *e, const char *lost)
 		err_set(e, was.code, "%s (%s)", was.text, lost);
 }
 
-/* Tells the owner, once, that it is over. A link that has to tell the peer why
- * (our own CLOSE is queued) lingers for that; any other goes with link_i_leave(). */
-void link_i_end(struct link *l, const struct err *why)
+/* A link that has to tell the peer why (our own CLOSE is queued) lingers for that; any other
+ * goes with link_i_leave(). */
+void link_i_ended(struct link *l)
 {
 	const struct link_ops *ops = l->ops;
-	struct err copy = *why;
-	int tell = mux_closing(l->mux) && !mux_closed(l->mux);
 
-	if (l->state >= LINK_LINGER)
-		return;
-	/* The far side may have lost its patience first, and not know why. (Where it is ours,
-	 * end_silent has said it.) */
-	if ((l->state < LINK_UP && why->code == ERR_CLOSED) || (!tell && why->code == ERR_TIMEOUT))
-		link_i_add_lost(&copy, tcpinfo_large_unheard(l->transport->fd));
 	l->ops = NULL;
-	mux_detach_streams(l->mux, why->code ? why->text : "the peer ended the session");
-	if (tell) {
+	if (l->tell) {
 		link_i_start_linger(l);
 	} else {
 		link_i_set_state(l, LINK_OVER);
 		l->free_due = 1;
 	}
 	if (ops)
-		ops->on_end(l->ctx, &copy);
+		ops->on_end(l->ctx, &l->why);
+}
+
+void link_i_end_some(struct link *l)
+{
+	if (mux_detach_some(l->mux, l->why.code ? l->why.text : "the peer ended the session",
+			    DETACHES))
+		link_i_go_on(l);
+	else if (l->state == LINK_ENDING)
+		link_i_ended(l);
+}
+
+void link_i_end(struct link *l, const struct err *why)
+{
+	if (l->state >= LINK_ENDING)
+		return;
+	l->tell = mux_closing(l->mux) && !mux_closed(l->mux);
+	l->why = *why;
+	/* The far side may have lost its patience first, and not know why. (Where it is ours,
+	 * end_silent has said it.) */
+	if ((l->state < LINK_UP && why->code == ERR_CLOSED) ||
+	    (!l->tell && why->code == ERR_TIMEOUT))
+		link_i_add_lost(&l->why, tcpinfo_large_unheard(l->transport->fd));
+	link_i_set_state(l, LINK_ENDING);
+	link_i_end_some(l);
 }

@@ -18,6 +18,7 @@ enum link_state {
 	LINK_HANDSHAKE, /* the transport's handshake runs; nothing of the mux moves */
 	LINK_HELLO,	/* frames move; only HELLO and CLOSE may come */
 	LINK_UP,	/* everything is allowed */
+	LINK_ENDING,	/* streams are told, and then the owner; no byte moves */
 	LINK_LINGER,	/* the owner has let go: CLOSE goes out, what comes in is dropped */
 	LINK_OVER,	/* nothing is allowed; waits for its owner to free it */
 };
@@ -35,6 +36,8 @@ struct link {
 	uint64_t timer_at_us;		      /* when ev_timer is armed for; 0: not armed */
 	uint64_t rtt_next_us;		      /* when to ask the kernel again */
 	uint64_t discarded, discarded_before; /* all, and until the farewell was sent */
+	struct err why;			      /* it is ending */
+	int tell;			      /* the peer, too */
 	uint32_t handshake_ms;
 	int farewell; /* transport's shutdown was queued */
 	struct turn turn;
@@ -59,7 +62,8 @@ void link_i_leave(struct link *l);
 void link_i_arm_timer(struct link *l, uint64_t now_us);
 /* A turn, after the other events of this turn of the loop. */
 void link_i_ask_turn(struct link *l);
-/* A turn in the next turn of the loop, after the sockets were looked at again. */
+/* A turn in the next turn of the loop, after the sockets were looked at again: else everybody
+ * else would starve. */
 void link_i_go_on(struct link *l);
 /* Lets go of the streams' world and sees to it that CLOSE gets out. */
 void link_i_start_linger(struct link *l);
@@ -67,6 +71,10 @@ void link_i_start_linger(struct link *l);
 void link_i_linger_over(struct link *l);
 /* Adds lost (tcpinfo.h) to the reason; NULL: there is nothing to add. */
 void link_i_add_lost(struct err *e, const char *lost);
+/* No stream is left: tells the owner, once, that it is over. */
+void link_i_ended(struct link *l);
+/* Tells some of the streams, whose users may close or free the session meanwhile. */
+void link_i_end_some(struct link *l);
 /* It is over, for this reason. */
 void link_i_end(struct link *l, const struct err *why);
 

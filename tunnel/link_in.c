@@ -95,7 +95,7 @@ static void take(struct link *l, const uint8_t *data, size_t len)
 			break;
 		now_us = clock_us();
 	} while (!r && now_us < until_us);
-	if (!r && l->state < LINK_LINGER)
+	if (!r && l->state < LINK_ENDING)
 		r = keep(l, data, len, &e);
 	if (r)
 		link_i_end(l, &e);
@@ -132,7 +132,7 @@ static void read_some(struct link *l, uint8_t *buf)
 	take(l, buf, (size_t)n);
 	if (!l->rest && l->input_size < INPUT_BUFFER)
 		l->input_size *= 2;
-	if (l->state < LINK_LINGER && t->ops->pending(t))
+	if (l->state < LINK_ENDING && t->ops->pending(t))
 		l->has_input = 1;
 }
 

@@ -17,6 +17,7 @@
  */
 #include "tunnel/mux_i.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -537,15 +538,23 @@ void mux_set_rates(struct mux *m, struct rate *tx, struct rate *rx)
 	m->rx_rate = rx;
 }
 
-void mux_detach_streams(struct mux *m, const char *reason)
+uint32_t mux_detach_some(struct mux *m, const char *reason, unsigned max)
 {
 	m->close_queued = 1; /* no new ones meanwhile */
-	for (unsigned i = 0; i < MUX_BUCKETS; i++) {
+	for (unsigned i = 0; i < MUX_BUCKETS && max; i++) {
 		struct stream *s;
 
-		while ((s = LIST_FIRST(&m->table[i])))
+		while (max && (s = LIST_FIRST(&m->table[i]))) {
 			stream_detach(s, reason);
+			max--;
+		}
 	}
+	return m->streams;
+}
+
+void mux_detach_streams(struct mux *m, const char *reason)
+{
+	mux_detach_some(m, reason, UINT_MAX);
 }
 
 void mux_reap(struct mux *m)

@@ -87,6 +87,10 @@ int mux_closed(const struct mux *m);
 /* Ends every stream with on_reset(CODE_SESSION, reason); none is left in the mux. */
 void mux_detach_streams(struct mux *m, const char *reason);
 
+/* The same for max of them: returns how many are left. No new ones are opened from now on, and
+ * nothing but CLOSE goes out. */
+uint32_t mux_detach_some(struct mux *m, const char *reason, unsigned max);
+
 /* Frees streams that both sides are done with. Not from within a callback. */
 void mux_reap(struct mux *m);
 

@@ -13,170 +13,11 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <event2/event.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "tunnel/link.h"
-#include "tunnel/listener.h"
-
-struct side {
-	struct session *s;
-	int ready, ended;
-	struct err why;
-	struct stream *incoming;
-	uint64_t got;
-	int eof, reset;
-};
-
-struct bench {
-	struct event_base *base;
-	struct creds *client, *server;
-	struct listener *listener;
-	struct session_config config;
-	struct side c, s; /* the client's and the server's last session */
-	unsigned sessions;
-};
-
-static void on_ready(void *ctx, struct session *s)
-{
-	struct side *side = ctx;
-
-	(void)s;
-	side->ready = 1;
-}
-
-static ssize_t pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
-{
-	(void)ctx;
-	(void)s;
-	(void)dst;
-	(void)max;
-	return STREAM_PULL_EOF;
-}
-
-static size_t push(void *ctx, struct stream *s, const uint8_t *data, size_t len)
-{
-	struct side *side = ctx;
-
-	(void)s;
-	(void)data;
-	side->got += len;
-	return len;
-}
-
-static void on_eof(void *ctx, struct stream *s)
-{
-	struct side *side = ctx;
-
-	(void)s;
-	side->eof++;
-}
-
-static void on_reset(void *ctx, struct stream *s, enum code code, const char *reason)
-{
-	struct side *side = ctx;
-
-	(void)s;
-	(void)code;
-	(void)reason;
-	side->reset++;
-}
-
-static const struct stream_ops stream_ops = {pull, push, on_eof, on_reset};
-
-static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
-		    const char *target)
-{
-	struct side *side = ctx;
-
-	(void)s;
-	(void)class;
-	(void)target;
-	side->incoming = stream;
-	stream_accept(stream, &stream_ops, side);
-}
-
-static void on_session_end(void *ctx, struct session *s, const struct err *why)
-{
-	struct side *side = ctx;
-
-	side->ended++;
-	side->why = *why;
-	if (side->incoming)
-		stream_free(side->incoming);
-	side->incoming = NULL;
-	side->s = NULL;
-	session_free(s);
-}
-
-static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
-
-static void on_session(void *ctx, struct session *s)
-{
-	struct bench *b = ctx;
-
-	b->sessions++;
-	b->s.s = s;
-	session_set_ops(s, &session_ops, &b->s);
-}
-
-static void bench_start(struct bench *b, const struct listener_config *given)
-{
-	struct listener_config lc;
-	struct addr a;
-	struct err e = ERR_INIT;
-
-	*b = (struct bench){.base = event_base_new()};
-	assert_non_null(b->base);
-	listener_config_default(&lc);
-	if (given)
-		lc = *given;
-	session_config_default(&b->config);
-	b->config.handshake_ms = 1000;
-	b->client = creds_new_insecure(CREDS_CLIENT);
-	b->server = creds_new_insecure(CREDS_SERVER);
-	assert_int_equal(addr_parse_listen(&a, "127.0.0.1:0", &e), 0);
-	b->listener = listener_new(b->base, &a, b->server, &lc, on_session, b, &e);
-	if (!b->listener)
-		fail_msg("%s", e.text);
-}
-
-static void bench_end(struct bench *b)
-{
-	listener_free(b->listener);
-	session_free(b->c.s);
-	session_free(b->s.s);
-	if (b->s.incoming)
-		stream_free(b->s.incoming);
-	session_linger(b->base);
-	creds_free(b->client);
-	creds_free(b->server);
-	event_base_free(b->base);
-}
-
-/* Runs the loop until *flag or for ms. */
-static void run(struct bench *b, const int *flag, unsigned ms)
-{
-	uint64_t until = clock_ms() + ms;
-
-	while (clock_ms() < until && !(flag && *flag)) {
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
-		usleep(500);
-	}
-}
-
-static void dial(struct bench *b, uint16_t port)
-{
-	struct addr_dest d = {.scheme = "tcp", .host = "127.0.0.1", .port = port};
-	struct err e = ERR_INIT;
-
-	b->c = (struct side){0};
-	b->c.s = session_connect(b->base, &d, b->client, &b->config, &session_ops, &b->c, &e);
-	if (!b->c.s)
-		fail_msg("%s", e.text);
-}
+#include "test_session_fixture.h"
 
 static void test_session_comes_up_carries_and_ends_in_order(void **state)
 {
@@ -186,20 +27,20 @@ static void test_session_comes_up_carries_and_ends_in_order(void **state)
 
 	(void)state;
 	bench_start(&b, NULL);
-	dial(&b, listener_port(b.listener));
-	run(&b, &b.c.ready, 2000);
+	bench_dial(&b, listener_port(b.listener));
+	bench_run(&b, &b.c.ready, 2000);
 	assert_true(b.c.ready);
-	run(&b, (int *)&b.sessions, 2000);
+	bench_run(&b, (int *)&b.sessions, 2000);
 	assert_int_equal(b.sessions, 1);
-	s = session_open(b.c.s, STREAM_OTHER, "x", &stream_ops, &b.c, &e);
+	s = session_open(b.c.s, STREAM_OTHER, "x", &side_stream_ops, &b.c, &e);
 	assert_non_null(s);
 	stream_ready(s);
-	run(&b, &b.s.eof, 2000);
+	bench_run(&b, &b.s.eof, 2000);
 	assert_int_equal(b.s.eof, 1);
 	stream_free(s);
 	session_close(b.c.s, CODE_NONE, "done");
 	b.c.s = NULL;
-	run(&b, &b.s.ended, 2000);
+	bench_run(&b, &b.s.ended, 2000);
 	assert_int_equal(b.s.ended, 1);
 	assert_int_equal(b.s.why.code, ERR_NONE);
 	bench_end(&b);
@@ -211,12 +52,12 @@ static void test_session_tells_why_the_other_side_closed(void **state)
 
 	(void)state;
 	bench_start(&b, NULL);
-	dial(&b, listener_port(b.listener));
-	run(&b, (int *)&b.sessions, 2000);
+	bench_dial(&b, listener_port(b.listener));
+	bench_run(&b, (int *)&b.sessions, 2000);
 	assert_int_equal(b.sessions, 1);
 	session_close(b.s.s, CODE_CANCELLED, "the operator said so");
 	b.s.s = NULL;
-	run(&b, &b.c.ended, 2000);
+	bench_run(&b, &b.c.ended, 2000);
 	assert_int_equal(b.c.ended, 1);
 	assert_int_equal(b.c.why.code, ERR_CANCELLED);
 	assert_non_null(strstr(b.c.why.text, "the operator said so"));
@@ -231,13 +72,13 @@ static void test_session_without_farewell_is_an_error(void **state)
 
 	(void)state;
 	bench_start(&b, NULL);
-	dial(&b, listener_port(b.listener));
-	run(&b, (int *)&b.sessions, 2000);
-	s = session_open(b.c.s, STREAM_OTHER, "x", &stream_ops, &b.c, &e);
+	bench_dial(&b, listener_port(b.listener));
+	bench_run(&b, (int *)&b.sessions, 2000);
+	s = session_open(b.c.s, STREAM_OTHER, "x", &side_stream_ops, &b.c, &e);
 	assert_non_null(s);
 	session_free(b.s.s);
 	b.s.s = NULL;
-	run(&b, &b.c.ended, 2000);
+	bench_run(&b, &b.c.ended, 2000);
 	assert_int_equal(b.c.ended, 1);
 	assert_int_equal(b.c.why.code, ERR_CLOSED);
 	assert_int_equal(b.c.reset, 1);
@@ -255,8 +96,8 @@ static void test_session_refused_port_says_what_to_look_at(void **state)
 	port = listener_port(b.listener);
 	listener_free(b.listener);
 	b.listener = NULL;
-	dial(&b, port);
-	run(&b, &b.c.ended, 3000);
+	bench_dial(&b, port);
+	bench_run(&b, &b.c.ended, 3000);
 	assert_int_equal(b.c.ended, 1);
 	assert_int_equal(b.c.why.code, ERR_ADDRESS);
 	assert_non_null(strstr(b.c.why.text, "Connection refused"));
@@ -276,13 +117,13 @@ static void meet(const char *greeting, const char *expect)
 	assert_int_equal(listen(fd, 5), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
 	bench_start(&b, NULL);
-	dial(&b, ntohs(sin.sin_port));
-	run(&b, NULL, 50);
+	bench_dial(&b, ntohs(sin.sin_port));
+	bench_run(&b, NULL, 50);
 	peer = accept(fd, NULL, NULL);
 	assert_true(peer >= 0);
 	if (*greeting)
 		assert_int_equal(write(peer, greeting, strlen(greeting)), strlen(greeting));
-	run(&b, &b.c.ended, 3000);
+	bench_run(&b, &b.c.ended, 3000);
 	assert_int_equal(b.c.ended, 1);
 	if (!strstr(b.c.why.text, expect))
 		fail_msg("\"%s\" does not say \"%s\"", b.c.why.text, expect);
@@ -323,12 +164,12 @@ static void test_session_without_random_numbers_leaves_nothing_open(void **state
 	bench_start(&b, NULL);
 	before = next_fd();
 	no_random = 1;
-	dial(&b, listener_port(b.listener));
-	run(&b, &b.c.ended, 2000);
+	bench_dial(&b, listener_port(b.listener));
+	bench_run(&b, &b.c.ended, 2000);
 	no_random = 0;
 	assert_int_equal(b.c.ended, 1);
 	assert_non_null(strstr(b.c.why.text, "random"));
-	run(&b, &b.s.ended, 500); /* the other end of it goes too */
+	bench_run(&b, &b.s.ended, 500); /* the other end of it goes too */
 	assert_int_equal(next_fd(), before);
 	bench_end(&b);
 }
@@ -343,9 +184,9 @@ static void test_session_tries_the_next_address_of_a_name(void **state)
 	(void)state;
 	bench_start(&b, NULL);
 	d.port = listener_port(b.listener);
-	b.c.s = session_connect(b.base, &d, b.client, &b.config, &session_ops, &b.c, &e);
+	b.c.s = session_connect(b.base, &d, b.client, &b.config, &side_session_ops, &b.c, &e);
 	assert_non_null(b.c.s);
-	run(&b, &b.c.ready, 2000);
+	bench_run(&b, &b.c.ready, 2000);
 	assert_true(b.c.ready);
 	bench_end(&b);
 }
@@ -359,15 +200,15 @@ static void test_session_unknown_name_is_told_from_the_loop(void **state)
 	(void)state;
 	bench_start(&b, NULL);
 	b.config.handshake_ms = 20000;
-	b.c.s = session_connect(b.base, &d, b.client, &b.config, &session_ops, &b.c, &e);
+	b.c.s = session_connect(b.base, &d, b.client, &b.config, &side_session_ops, &b.c, &e);
 	assert_non_null(b.c.s);
 	assert_int_equal(b.c.ended, 0);
-	run(&b, &b.c.ended, 20000);
+	bench_run(&b, &b.c.ended, 20000);
 	assert_int_equal(b.c.ended, 1);
 	assert_int_equal(b.c.why.code, ERR_ADDRESS);
 	assert_non_null(strstr(b.c.why.text, "no.such.host.invalid"));
 	/* And one that is freed while it looks. */
-	b.c.s = session_connect(b.base, &d, b.client, &b.config, &session_ops, &b.c, &e);
+	b.c.s = session_connect(b.base, &d, b.client, &b.config, &side_session_ops, &b.c, &e);
 	assert_non_null(b.c.s);
 	bench_end(&b);
 }
@@ -412,13 +253,13 @@ static void test_listener_counts_the_time_from_the_connection(void **state)
 	lc.session.handshake_ms = 2000;
 	bench_start(&b, &lc);
 	early = connect_to(&b);
-	run(&b, NULL, 700);
+	bench_run(&b, NULL, 700);
 	late = connect_to(&b);
 	assert_int_equal(write(late, "", 1), 1);
-	run(&b, NULL, 800);
+	bench_run(&b, NULL, 800);
 	assert_int_equal(write(early, "", 1), 1);
 	for (int i = 0; i < 1000 && !is_over(early) && !is_over(late); i++)
-		run(&b, NULL, 10);
+		bench_run(&b, NULL, 10);
 	assert_true(is_over(early));
 	assert_false(is_over(late));
 	close(early);
@@ -443,10 +284,10 @@ static void test_listener_silent_connections_do_not_shut_others_out(void **state
 		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
 		assert_true(fds[i] >= 0);
 		assert_int_equal(connect(fds[i], (struct sockaddr *)&sin, sizeof(sin)), 0);
-		run(&b, NULL, 1);
+		bench_run(&b, NULL, 1);
 	}
-	dial(&b, listener_port(b.listener));
-	run(&b, &b.c.ready, 2000);
+	bench_dial(&b, listener_port(b.listener));
+	bench_run(&b, &b.c.ready, 2000);
 	assert_true(b.c.ready);
 	for (int i = 0; i < SILENT; i++)
 		close(fds[i]);
@@ -463,8 +304,8 @@ static void test_listener_counts_the_sessions_of_a_peer(void **state)
 	listener_config_default(&lc);
 	lc.sessions_max = 0;
 	bench_start(&b, &lc);
-	dial(&b, listener_port(b.listener));
-	run(&b, &b.c.ended, 2000);
+	bench_dial(&b, listener_port(b.listener));
+	bench_run(&b, &b.c.ended, 2000);
 	assert_int_equal(b.c.ended, 1);
 	assert_int_equal(b.c.why.code, ERR_LIMIT);
 	first = b.c;
@@ -513,7 +354,7 @@ static void test_session_that_goes_reads_a_part_a_turn(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
 	for (int i = 0; i < 200 && !link_lingering(); i++) {
 		fill(fd);
-		run(&b, NULL, 1);
+		bench_run(&b, NULL, 1);
 	}
 	assert_int_equal(link_lingering(), 1);
 	for (int i = 0; i < 20 && link_lingering(); i++) {
