@@ -28,6 +28,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "proxy/relay.h"
 #include "tunnel/session.h"
 #include "tunnel/transport_ssh.h"
 
@@ -169,6 +170,7 @@ static void *run(void *arg)
 	while (!loop->ending || !LIST_EMPTY(&loop->owned))
 		event_base_loop(loop->base, EVLOOP_ONCE);
 	session_linger(loop->base);
+	relay_see_off();
 	return NULL;
 }
 

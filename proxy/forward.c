@@ -209,7 +209,7 @@ void forward_free(struct forward *f)
 	event_del(&f->resume);
 	while ((d = LIST_FIRST(&f->relays)) != NULL) {
 		LIST_REMOVE(d, link);
-		relay_cancel(d->relay, CODE_CANCELLED, "the adit that opened it ends");
+		relay_let_go(d->relay, CODE_CANCELLED, "the adit that opened it ends");
 		free(d);
 	}
 	if (f->local.kind == ADDR_UNIX && lstat(f->local.path, &st) == 0 && S_ISSOCK(st.st_mode) &&

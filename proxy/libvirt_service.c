@@ -112,7 +112,7 @@ static void free_visit(struct visit *n)
 
 	while ((c = LIST_FIRST(&n->carried)) != NULL) {
 		LIST_REMOVE(c, link);
-		relay_cancel(c->relay, CODE_CANCELLED, "the far adit ends");
+		relay_let_go(c->relay, CODE_CANCELLED, "the far adit ends");
 		free(c);
 	}
 	while ((h = LIST_FIRST(&n->holds)) != NULL)

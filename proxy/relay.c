@@ -18,10 +18,9 @@
  * relay is over. An error of the endpoint resets the stream, and a reset of the
  * stream aborts the endpoint, both directions at once.
  *
- * A relay belongs to itself, until relay_cancel; it frees itself on a turn of the
- * loop of its own, when nothing of it is on the stack.
+ * A relay belongs to itself, until relay_cancel. How it ends is relay_end.c's.
  */
-#include "proxy/relay.h"
+#include "proxy/relay_i.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -32,12 +31,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
 #include "base/fd.h"
-#include "base/log.h"
-#include "proxy/connector.h"
 
 enum {
 	/* A unix socket that has taken this much gets a larger buffer: fewer wake-ups
@@ -50,84 +44,7 @@ enum {
 	RELAY_DRAIN_MAX = 1024 * 1024,
 };
 
-enum relay_state {
-	RELAY_CONNECTING, /* no endpoint yet: takes and gives nothing */
-	RELAY_RUNNING,	  /* either direction may have ended, not both */
-	RELAY_OVER,	  /* endpoint closed, stream ended: waits to be reaped */
-};
-
-static const char *const state_names[] = {"connecting", "running", "over"};
-
-struct relay {
-	struct event_base *base;
-	struct stream *stream;
-	relay_on_end *on_end;
-	void *ctx;
-	int fd;
-	enum relay_state state;
-	struct connector *connector;
-	relay_check *is_right;	      /* NULL: whoever listens is */
-	unsigned opened : 1;	      /* by this side: words only */
-	unsigned widened : 1;	      /* its buffer is as large as it gets */
-	unsigned tcp : 1;	      /* the endpoint is a TCP socket */
-	unsigned readable : 1;	      /* not drained since the last edge */
-	unsigned hung_up : 1;	      /* the endpoint will write no more: an end is to be read */
-	unsigned full : 1;	      /* the endpoint takes no bytes now */
-	unsigned in_ended : 1;	      /* endpoint to stream */
-	unsigned out_ended : 1;	      /* stream to endpoint */
-	unsigned out_ended_early : 1; /* the same, before there was an endpoint */
-	unsigned ending : 1;	      /* on_end runs */
-	uint64_t pushed_bytes;
-	uint64_t drain_until; /* of pushed_bytes, in this turn; 0: it is not being drained */
-	struct event read;
-	struct event write;
-	struct event check;
-	struct event reap;
-	enum code code;
-	char reason[STREAM_REASON_MAX];
-	struct stream_stats stats; /* at the end */
-};
-
 static const struct timeval check_interval = {1, 0};
-
-static void set_state(struct relay *r, enum relay_state to)
-{
-	if (to <= r->state)
-		log_error(NULL, "relay of %s: no way from %s to %s", stream_target(r->stream),
-			  state_names[r->state], state_names[to]);
-	log_debug(NULL, "relay of %s: %s -> %s", stream_target(r->stream), state_names[r->state],
-		  state_names[to]);
-	r->state = to;
-}
-
-/* Closes the endpoint; abort: so that its program sees an error where it can. */
-static void close_endpoint(struct relay *r, int abort)
-{
-	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-	if (r->fd < 0)
-		return;
-	event_del(&r->read);
-	event_del(&r->write);
-	event_del(&r->check);
-	if (abort && r->tcp)
-		setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	else if (abort)
-		shutdown(r->fd, SHUT_RDWR);
-	fd_close(&r->fd);
-}
-
-/* Over: the stream has ended, or been reset, already. */
-static void end(struct relay *r, enum code code, const char *reason)
-{
-	set_state(r, RELAY_OVER);
-	connector_cancel(r->connector);
-	r->connector = NULL;
-	close_endpoint(r, code != CODE_NONE);
-	r->code = code;
-	snprintf(r->reason, sizeof(r->reason), "%s", reason);
-	event_active(&r->reap, EV_TIMEOUT, 0);
-}
 
 /* The endpoint has failed. */
 static void fail_endpoint(struct relay *r, int errnum)
@@ -138,7 +55,7 @@ static void fail_endpoint(struct relay *r, int errnum)
 		 r->opened ? "the connection that asked for" : "the connection to",
 		 stream_target(r->stream), strerror(errnum));
 	stream_reset(r->stream, CODE_ENDPOINT, reason);
-	end(r, CODE_ENDPOINT, reason);
+	relay_i_end(r, CODE_ENDPOINT, reason);
 }
 
 /* 0, or the error that the endpoint is in. */
@@ -155,7 +72,7 @@ static int endpoint_error(const struct relay *r)
 static void end_if_both_ended(struct relay *r)
 {
 	if (r->in_ended && r->out_ended)
-		end(r, CODE_NONE, "");
+		relay_i_end(r, CODE_NONE, "");
 }
 
 static ssize_t on_pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
@@ -256,7 +173,10 @@ static void on_reset(void *ctx, struct stream *s, enum code code, const char *re
 	(void)s;
 	if (r->state == RELAY_OVER)
 		return;
-	end(r, code == CODE_NONE ? CODE_CANCELLED : code, reason ? reason : "");
+	if (code == CODE_SESSION)
+		relay_i_end_with_session(r, reason ? reason : "");
+	else
+		relay_i_end(r, code == CODE_NONE ? CODE_CANCELLED : code, reason ? reason : "");
 }
 
 static const struct stream_ops relay_stream_ops = {
@@ -271,6 +191,8 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 	struct relay *r = ctx;
 
 	(void)fd;
+	if (r->state == RELAY_OVER)
+		return;
 	if (what & EV_CLOSED)
 		r->hung_up = 1;
 	if (r->in_ended) {
@@ -296,7 +218,7 @@ static void on_check(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	if (r->in_ended)
+	if (r->state == RELAY_OVER || r->in_ended)
 		return;
 	if (r->readable) {
 		int error = endpoint_error(r);
@@ -318,6 +240,8 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	if (r->state == RELAY_OVER)
+		return;
 	r->full = 0;
 	/* Watched until an edge finds nothing waiting: an endpoint that was full is
 	 * likely to be so again. */
@@ -333,21 +257,6 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 		event_add(&r->write, NULL);
 	}
 	r->drain_until = 0;
-}
-
-static void on_reap(evutil_socket_t fd, short what, void *ctx)
-{
-	struct relay *r = ctx;
-
-	(void)fd;
-	(void)what;
-	stream_stats(r->stream, &r->stats);
-	stream_free(r->stream);
-	r->stream = NULL;
-	r->ending = 1;
-	if (r->on_end)
-		r->on_end(r->ctx, r, r->code, r->reason);
-	free(r);
 }
 
 /* Options of the endpoint; failing to set one changes speed, not meaning. */
@@ -370,7 +279,7 @@ static void tune(struct relay *r)
 static void run(struct relay *r, int fd)
 {
 	r->fd = fd;
-	set_state(r, RELAY_RUNNING);
+	relay_i_set_state(r, RELAY_RUNNING);
 	tune(r);
 	event_assign(&r->read, r->base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_readable,
 		     r);
@@ -393,6 +302,10 @@ static void on_connected(void *ctx, int fd, const struct err *why)
 	struct err e = *why;
 
 	r->connector = NULL;
+	if (r->state == RELAY_OVER) { /* while in line */
+		fd_close(&fd);
+		return;
+	}
 	if (fd >= 0 && (!r->is_right || r->is_right(r->ctx, fd, &e) >= 0)) {
 		run(r, fd);
 		return;
@@ -402,7 +315,7 @@ static void on_connected(void *ctx, int fd, const struct err *why)
 		fd_close(&fd);
 	}
 	stream_reset(r->stream, code, e.text);
-	end(r, code, e.text);
+	relay_i_end(r, code, e.text);
 }
 
 static struct relay *new_relay(struct event_base *base, relay_on_end *on_end, void *ctx)
@@ -415,7 +328,7 @@ static struct relay *new_relay(struct event_base *base, relay_on_end *on_end, vo
 	r->on_end = on_end;
 	r->ctx = ctx;
 	r->fd = -1;
-	event_assign(&r->reap, base, -1, 0, on_reap, r);
+	event_assign(&r->reap, base, -1, 0, relay_i_on_reap, r);
 	return r;
 }
 
@@ -528,18 +441,4 @@ void relay_stats(const struct relay *r, struct stream_stats *out)
 		stream_stats(r->stream, out);
 	else
 		*out = r->stats;
-}
-
-void relay_cancel(struct relay *r, enum code code, const char *reason)
-{
-	if (!r || r->ending)
-		return;
-	if (r->state != RELAY_OVER) {
-		stream_reset(r->stream, code, reason);
-		connector_cancel(r->connector);
-		close_endpoint(r, 1);
-	}
-	event_del(&r->reap);
-	stream_free(r->stream);
-	free(r);
 }

@@ -63,4 +63,14 @@ void relay_stats(const struct relay *r, struct stream_stats *out);
 /* Ends both directions at once; on_end is not called; the relay is gone. NULL is fine. */
 void relay_cancel(struct relay *r, enum code code, const char *reason);
 
+/* The same for who may have thousands: the endpoint is closed in one of the next turns of the loop,
+ * as those are whose session has ended: so many at a time, and more while a turn has time. */
+enum { RELAY_CLOSES = 64 };
+void relay_let_go(struct relay *r, enum code code, const char *reason);
+
+/* Closes at once what waits for that in this thread: before its event base is freed. (What a
+ * program that ends leaves to the kernel looks like an end in order to whoever is connected by
+ * TCP.) */
+void relay_see_off(void);
+
 #endif

@@ -130,7 +130,7 @@ static void free_entry(struct entry *n)
 
 	while ((f = LIST_FIRST(&n->forwards)) != NULL) {
 		LIST_REMOVE(f, link);
-		relay_cancel(f->relay, CODE_CANCELLED, "the far adit ends");
+		relay_let_go(f->relay, CODE_CANCELLED, "the far adit ends");
 		free(f);
 	}
 	while ((w = LIST_FIRST(&n->watchers)) != NULL) {

@@ -13,6 +13,7 @@
 #include "cli/common/creds_options.h"
 #include "cli/common/options.h"
 #include "cli/common/usage.h"
+#include "proxy/relay.h"
 
 static const char help[] =
     "usage: adit forward DEST -L LOCAL=REMOTE... [--psk FILE | --tls-creds DIR | --insecure]\n"
@@ -174,6 +175,7 @@ static void stop(void *ctx)
 	carrier_stop(&r->carrier);
 	if (r->base) {
 		session_linger(r->base);
+		relay_see_off();
 		event_base_free(r->base);
 	}
 	carrier_fini(&r->carrier);

@@ -14,6 +14,7 @@
 #include "control/source.h"
 #include "control/talk.h"
 #include "control/wish.h"
+#include "proxy/relay.h"
 #include "tunnel/session.h"
 
 static const char help[] =
@@ -199,6 +200,7 @@ static void stop(struct run *r)
 	tasks_free(r->tasks);
 	if (r->base) {
 		session_linger(r->base);
+		relay_see_off();
 		event_base_free(r->base);
 	}
 }

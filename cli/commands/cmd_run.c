@@ -31,6 +31,7 @@
 #include "cli/common/usage.h"
 #include "proxy/libvirt_client.h"
 #include "proxy/libvirt_path.h"
+#include "proxy/relay.h"
 
 static const char help[] =
     "usage: adit run DEST [-L LOCAL=REMOTE]... [--libvirt]\n"
@@ -472,6 +473,7 @@ static void stop(void *ctx)
 	private_dir_remove(&r->dir);
 	if (r->base) {
 		session_linger(r->base);
+		relay_see_off();
 		event_base_free(r->base);
 	}
 	run_words_free(r->words);

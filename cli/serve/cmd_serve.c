@@ -12,6 +12,7 @@
 #include "cli/common/usage.h"
 #include "cli/serve/serve_i.h"
 #include "cli/serve/serve_sockets.h"
+#include "proxy/relay.h"
 #include "tunnel/account.h"
 
 static void on_session(void *ctx, struct session *s)
@@ -182,6 +183,7 @@ static void stop(struct serve *v)
 	serve_stdio_free(v->session); /* the router has told it */
 	if (v->base) {
 		session_linger(v->base);
+		relay_see_off();
 		accounts_free(v->accounts);
 		serve_notify_fini(&v->notify);
 		if (v->log_timer)

@@ -9,6 +9,12 @@
  *                                              the same, and resets them itself
  *     flood holds DEST KEYFILE SESSIONS CLASS TARGET COUNT
  *                                              opens COUNT streams in each, and says nothing
+ *     flood hangups DEST KEYFILE SESSIONS CLASS TARGET COUNT MS
+ *                                              the same, hangs up so many ms later, or where it is
+ *                                              refused, and comes again; TARGET unix:PATH, where
+ *                                              it listens itself
+ *     flood ends PORT COUNT                    takes so many connections, says "all", and when they
+ *                                              have ended "reset N", of those that did not in order
  *     flood connects FROM HOST PORT RATE [FILE]
  *                                              connects so many times a second, and says nothing,
  *                                              or what FILE says
@@ -32,6 +38,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -49,12 +56,16 @@ enum {
 	WAY = 64,
 	ECHO_CLIENTS = 900,
 	SAY_AFTER = 4,
+	TAKEN = 4096,
 };
 
 static struct event_base *base;
 static enum stream_class class;
 static const char *target;
-static int resets, holds;
+static int resets, holds, hangs_up;
+static struct session_config config;
+static struct addr_dest dest;
+static struct creds *creds;
 static unsigned long in_flight = IN_FLIGHT;
 static unsigned ready, wanted = 1;
 
@@ -119,6 +130,36 @@ static void open_one(struct session *s)
 	event_base_once(base, -1, EV_TIMEOUT, on_again, s, &(struct timeval){0});
 }
 
+/* One that hangs up, and comes again. */
+struct caller {
+	struct session *s;
+	int goes;
+};
+
+static struct timeval calls_for;
+
+static void connect_one(void);
+
+static void on_hang_up(evutil_socket_t fd, short what, void *ctx)
+{
+	struct caller *c = ctx;
+
+	(void)fd;
+	(void)what;
+	session_free(c->s);
+	free(c);
+	connect_one();
+}
+
+static void hang_up_soon(struct caller *c, struct session *s)
+{
+	if (!c || c->goes)
+		return;
+	c->s = s;
+	c->goes = 1;
+	event_base_once(base, -1, EV_TIMEOUT, on_hang_up, c, &calls_for);
+}
+
 static void begin(struct session *s)
 {
 	for (unsigned long i = 0; i < in_flight; i++)
@@ -131,8 +172,8 @@ static void begin(struct session *s)
 
 static void on_ready(void *ctx, struct session *s)
 {
-	(void)ctx;
 	begin(s);
+	hang_up_soon(ctx, s);
 }
 
 static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class of,
@@ -147,9 +188,8 @@ static void on_open(void *ctx, struct session *s, struct stream *stream, enum st
 
 static void on_session_end(void *ctx, struct session *s, const struct err *why)
 {
-	(void)ctx;
-	(void)s;
 	fprintf(stderr, "flood: ended: %s\n", why->text);
+	hang_up_soon(ctx, s);
 }
 
 static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
@@ -168,41 +208,93 @@ static void set_class(const char *name)
 			class = (enum stream_class)i;
 }
 
+static void connect_one(void)
+{
+	struct caller *c = hangs_up ? calloc(1, sizeof(*c)) : NULL;
+	struct err e = ERR_INIT;
+
+	if (!session_connect(base, &dest, creds, &config, &session_ops, c, &e))
+		die(dest.host, e.text);
+}
+
+static int unix_socket(const char *path, struct sockaddr_un *un);
+
+/* The oldest is one of the session before. */
+static void on_come(evutil_socket_t listening, short what, void *ctx)
+{
+	static int taken[TAKEN];
+	static unsigned n;
+	int fd;
+
+	(void)what;
+	(void)ctx;
+	while ((fd = accept(listening, NULL, NULL)) >= 0) {
+		if (taken[n])
+			close(taken[n]);
+		taken[n] = fd;
+		n = (n + 1) % TAKEN;
+	}
+}
+
+static void may_have_many(void)
+{
+	struct rlimit files;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static void take_all(const char *path)
+{
+	struct sockaddr_un un;
+	int fd = unix_socket(path, &un);
+
+	may_have_many();
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fd, 1024) < 0)
+		die(path, strerror(errno));
+	evutil_make_socket_nonblocking(fd);
+	event_add(event_new(base, fd, EV_READ | EV_PERSIST, on_come, NULL), NULL);
+}
+
 static void attack(char **argv, int argc)
 {
-	struct session_config config;
-	struct addr_dest dest;
 	struct err e = ERR_INIT;
-	struct creds *creds = creds_load_psk(CREDS_CLIENT, argv[3], NULL, &e);
 
+	creds = creds_load_psk(CREDS_CLIENT, argv[3], NULL, &e);
 	if (!creds || addr_parse_dest(&dest, argv[2], &e) < 0)
 		die(argv[2], e.text);
 	resets = strcmp(argv[1], "resets") == 0;
-	holds = strcmp(argv[1], "holds") == 0;
+	hangs_up = strcmp(argv[1], "hangups") == 0;
+	holds = hangs_up || strcmp(argv[1], "holds") == 0;
 	wanted = (unsigned)atoi(argv[4]);
 	set_class(argv[5]);
 	target = argv[6];
 	if (argc > 7)
 		in_flight = strtoul(argv[7], NULL, 10);
+	if (argc > 8)
+		calls_for = clock_timeval(strtoul(argv[8], NULL, 10));
+	if (hangs_up)
+		take_all(target + strlen("unix:"));
 	session_config_default(&config);
 	for (unsigned i = 0; i < wanted && i < SESSIONS_MAX; i++)
-		if (!session_connect(base, &dest, creds, &config, &session_ops, NULL, &e))
-			die(argv[2], e.text);
+		connect_one();
 	event_base_dispatch(base);
 }
 
 static void serve(char **argv)
 {
-	struct listener_config config;
+	struct listener_config lc;
 	struct err e = ERR_INIT;
-	struct creds *creds = creds_load_psk(CREDS_SERVER, argv[3], NULL, &e);
 	struct listener *l = NULL;
 	struct addr a;
 
 	target = argv[4];
-	listener_config_default(&config);
+	creds = creds_load_psk(CREDS_SERVER, argv[3], NULL, &e);
+	listener_config_default(&lc);
 	if (creds && addr_parse_listen(&a, argv[2], &e) == 0)
-		l = listener_new(base, &a, creds, &config, on_session, NULL, &e);
+		l = listener_new(base, &a, creds, &lc, on_session, NULL, &e);
 	if (!l)
 		die(argv[2], e.text);
 	printf("listening %u\n", listener_port(l));
@@ -370,6 +462,29 @@ static void echo_listen(const char *path, int pours)
 	}
 }
 
+static void ends(char **argv)
+{
+	struct sockaddr_in in = ip("127.0.0.1", argv[2]);
+	int lfd = socket(AF_INET, SOCK_STREAM, 0), count = atoi(argv[3]), resets_seen = 0;
+	int *fds = calloc((size_t)count, sizeof(*fds));
+	char byte;
+
+	may_have_many();
+	setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	if (!fds || bind(lfd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(lfd, 1024) < 0)
+		die(argv[2], strerror(errno));
+	puts("ready");
+	fflush(stdout);
+	for (int i = 0; i < count; i++)
+		fds[i] = accept(lfd, NULL, NULL);
+	puts("all");
+	fflush(stdout);
+	for (int i = 0; i < count; i++)
+		resets_seen += read(fds[i], &byte, 1) < 0 && errno == ECONNRESET;
+	printf("reset %d\n", resets_seen);
+	free(fds);
+}
+
 static int by_size(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -411,6 +526,8 @@ int main(int argc, char **argv)
 	if (strcmp(what, "burn") == 0)
 		for (volatile unsigned i = 0;; i++)
 			;
+	else if (strcmp(what, "ends") == 0 && argc == 4)
+		ends(argv);
 	else if (argc >= 7 && strcmp(what, "connects") != 0)
 		attack(argv, argc);
 	else if (strcmp(what, "connects") == 0 && argc >= 6)

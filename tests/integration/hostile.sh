@@ -4,19 +4,23 @@ FLOOD=$HELPERS/../flood
 need taskset
 cpu=$(taskset -cp $$ | sed 's/.*[^0-9]//') # the last one that we may use
 
-# attack ARG...: flood ARG..., or what ARG... starts with a path, pinned to one processor; sets ATTACKER; returns when it
-# has begun
+# attack ARG...: flood ARG..., or what ARG... starts with a path, pinned to one processor, and with BURN_TOO one that burns
+# beside it; sets ATTACKER and BURNER; returns when it has begun
 attack() {
     : >"$T/attack.out"
     [[ $1 == /* ]] || set -- "$FLOOD" "$@"
     taskset -c "$cpu" "$@" >"$T/attack.out" 2>"$T/attack.log" &
     ATTACKER=$!
     started "$ATTACKER"
+    BURNER=
+    [ -z "${BURN_TOO:-}" ] || { taskset -c "$cpu" "$FLOOD" burn & BURNER=$! && started "$BURNER"; }
     [ "$2" = burn ] || wait_until 20 "the attack begins" grep -qE '^(ready|listening|begun)' "$T/attack.out"
 }
 end_attack() {
-    kill -KILL "$ATTACKER" 2>/dev/null
-    wait "$ATTACKER" 2>/dev/null || :
+    # shellcheck disable=SC2086
+    kill -KILL "$ATTACKER" $BURNER 2>/dev/null
+    # shellcheck disable=SC2086
+    wait "$ATTACKER" $BURNER 2>/dev/null || :
 }
 
 # hostile_keys: keys good and bad for who comes, and a configuration for serve in $T/adit-tls.conf: good may have its

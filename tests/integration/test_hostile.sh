@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Goal: a peer without any right that sends what costs the most, in 16 sessions at once (or 30 connections that ask for
-# new keys), ends nobody: a good session has its echo, a newcomer gets in and SIGTERM ends all (how soon: hostile_bars).
-# The memory that a peer may hold is bounded, and the watchdog is fed only by a loop that is in time.
+# new keys), or one with a right that hangs up on thousands of streams, ends nobody: a good session has its echo, a
+# newcomer gets in and SIGTERM ends all (how soon: hostile_bars). The memory that a peer may hold is bounded, and the
+# watchdog is fed only by a loop that is in time.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/hostile.sh"
 need socat curl
 
 ECHO_S=3 # with all that the sanitizers see; hostile_bars has the times
-SERVE_LINES='log-level = info' hostile_keys
+SERVE_LINES=$'log-level = info\nmemory-total = 1024M' MORE_SECTIONS="[peer bad]
+forward = unix:$T/bad-end" hostile_keys
 for what in "${!FLOODS[@]}"; do
     # shellcheck disable=SC2086
     hostile_run "$what" ${FLOODS[$what]}
     [ "$what" != rekey ] || grep -q 'TLS records without data' "$T/serve.log" || fail "the flood of new keys was borne"
 done
+hostile_run hangups hangups DEST "$T/bad" 1 other "unix:$T/bad-end" 4000 300
 
 # Memory: what a peer that acknowledges nothing has us keep is bounded over all its sessions, is no hindrance to a good
 # one, and goes back when it has gone.

@@ -187,6 +187,7 @@ static void finish(void)
 	listener_free(k.listener);
 	router_free(k.router);
 	session_linger(k.base);
+	relay_see_off();
 	creds_free(k.client);
 	creds_free(k.server);
 	event_base_free(k.base);

@@ -6,82 +6,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "proxy/allowed.h"
 #include "proxy/relay.h"
 #include "proxy/rights.h"
-#include "proxy/router.h"
-#include "tunnel/listener.h"
-
-enum { WAIT_MS = 5000 };
-
-static int ready, ended, answers;
-static enum code answer;
-static char answer_text[STREAM_REASON_MAX];
-
-static void on_ready(void *ctx, struct session *s)
-{
-	(void)ctx;
-	(void)s;
-	ready = 1;
-}
-
-static void on_open(void *ctx, struct session *s, struct stream *stream, enum stream_class class,
-		    const char *target)
-{
-	(void)ctx;
-	(void)s;
-	(void)class;
-	(void)target;
-	stream_refuse(stream, CODE_REFUSED, "not here");
-}
-
-static void on_session_end(void *ctx, struct session *s, const struct err *why)
-{
-	(void)ctx;
-	(void)s;
-	(void)why;
-	ended = 1;
-}
-
-static const struct session_ops session_ops = {on_ready, on_open, on_session_end};
-
-static ssize_t pull(void *ctx, struct stream *s, uint8_t *dst, size_t max)
-{
-	(void)ctx;
-	(void)s;
-	(void)dst;
-	(void)max;
-	return STREAM_PULL_AGAIN;
-}
-
-static size_t push(void *ctx, struct stream *s, const uint8_t *data, size_t len)
-{
-	(void)ctx;
-	(void)s;
-	(void)data;
-	return len;
-}
-
-static void on_reset(void *ctx, struct stream *s, enum code code, const char *reason)
-{
-	(void)ctx;
-	(void)s;
-	answers++;
-	answer = code;
-	snprintf(answer_text, sizeof(answer_text), "%s", reason);
-}
-
-static const struct stream_ops stream_ops = {pull, push, NULL, on_reset};
+#include "test_router_fixture.h"
 
 /* ---- a far adit that gives no answer to whether it takes a forward, or none that is one ---- */
 
@@ -101,11 +36,11 @@ static ssize_t pull_lie(void *ctx, struct stream *s, uint8_t *dst, size_t max)
 static void on_lie_reset(void *ctx, struct stream *s, enum code code, const char *reason)
 {
 	if (code != CODE_SESSION)
-		on_reset(ctx, s, code, reason);
+		client_on_reset(ctx, s, code, reason);
 	stream_free(s);
 }
 
-static const struct stream_ops lie_ops = {pull_lie, push, NULL, on_lie_reset};
+static const struct stream_ops lie_ops = {pull_lie, client_push, NULL, on_lie_reset};
 
 static void on_question(void *ctx, struct session *s, struct stream *stream,
 			enum stream_class class, const char *target)
@@ -141,88 +76,14 @@ static void on_session(void *ctx, struct session *s)
 	session_set_ops(s, &far_ops, NULL);
 }
 
-static void run(struct event_base *base, const int *flag, int want)
-{
-	uint64_t until_ms = clock_ms() + WAIT_MS;
-
-	while (clock_ms() < until_ms && *flag != want && !ended) {
-		event_base_loop(base, EVLOOP_NONBLOCK);
-		usleep(500);
-	}
-	assert_false(ended);
-	assert_int_equal(*flag, want);
-}
-
-struct ends {
-	struct event_base *base;
-	struct creds *client, *server;
-	struct router *router;
-	struct listener *listener;
-	struct session *s;
-};
-
-/* What the router's side says of itself, and how many streams it takes. */
 static void begin_with(struct ends *k, uint32_t features, uint32_t streams_max)
 {
-	struct rights_table *table = rights_table_new();
-	struct addr_dest d = {.scheme = "tcp", .host = "127.0.0.1"};
-	struct rights *all = rights_new();
-	struct listener_config lc;
-	struct session_config sc;
-	struct err e = ERR_INIT;
-	struct addr a;
-
-	log_set_level(LOG_LEVEL_ERROR);
-	ready = ended = answers = 0;
-	k->base = event_base_new();
-	k->client = creds_new_insecure(CREDS_CLIENT);
-	k->server = creds_new_insecure(CREDS_SERVER);
-	k->router = router_new(k->base);
-	assert_int_equal(rules_add(&all->forwards, "unix:/*", &e), 0);
-	assert_int_equal(rules_add(&all->forwards, "unix:/many/*", &e), 0);
-	assert_int_equal(rules_add(&all->forwards, "tcp:*:*", &e), 0);
-	all->migrate = true;
-	assert_int_equal(rights_table_add(table, "*", all, &e), 0);
-	router_set_rights(k->router, table);
-	listener_config_default(&lc);
-	lc.session.features = features;
-	lc.session.streams_max = streams_max;
-	session_config_default(&sc);
-	assert_int_equal(addr_parse_listen(&a, "127.0.0.1:0", &e), 0);
-	k->listener = listener_new(k->base, &a, k->server, &lc, on_session, k->router, &e);
-	assert_non_null(k->listener);
-	d.port = listener_port(k->listener);
-	k->s = session_connect(k->base, &d, k->client, &sc, &session_ops, NULL, &e);
-	assert_non_null(k->s);
-	run(k->base, &ready, 1);
+	ends_begin(k, features, streams_max, on_session);
 }
 
 static void begin(struct ends *k)
 {
 	begin_with(k, 0, 4096);
-}
-
-/* The client hears that it is over. */
-static void run_to_the_end(struct ends *k)
-{
-	uint64_t until = clock_ms() + 2000;
-
-	while (clock_ms() < until && !ended) {
-		event_base_loop(k->base, EVLOOP_NONBLOCK);
-		usleep(500);
-	}
-	assert_true(ended);
-}
-
-static void finish(struct ends *k)
-{
-	session_free(k->s);
-	listener_free(k->listener);
-	router_free(k->router);
-	session_linger(k->base);
-	creds_free(k->client);
-	creds_free(k->server);
-	event_base_free(k->base);
 }
 
 static void test_router_takes_no_descriptor_for_a_target(void **state)
@@ -235,25 +96,27 @@ static void test_router_takes_no_descriptor_for_a_target(void **state)
 	begin(&k);
 	for (int i = 0; i < (int)(sizeof(targets) / sizeof(targets[0])); i++) {
 		struct stream *t =
-		    session_open(k.s, STREAM_OTHER, targets[i], &stream_ops, NULL, &e);
+		    session_open(k.s, STREAM_OTHER, targets[i], &client_stream_ops, NULL, &e);
 
 		assert_non_null(t);
-		run(k.base, &answers, i + 1);
-		assert_int_equal(answer, CODE_REFUSED);
+		ends_run(k.base, &heard.answers, i + 1);
+		assert_int_equal(heard.answer, CODE_REFUSED);
 		stream_free(t);
 	}
-	assert_non_null(strstr(answer_text, "targets are unix:/path and tcp:HOST:PORT"));
+	assert_non_null(strstr(heard.answer_text, "targets are unix:/path and tcp:HOST:PORT"));
 	/* Nor a class that is before all others and outside the peer's bandwidth. */
 	for (int i = 0; i < 2; i++) {
-		struct stream *t = session_open(k.s, i ? STREAM_OTHER : STREAM_CONTROL,
-						"unix:/nothing-of-adit", &stream_ops, NULL, &e);
+		struct stream *t =
+		    session_open(k.s, i ? STREAM_OTHER : STREAM_CONTROL, "unix:/nothing-of-adit",
+				 &client_stream_ops, NULL, &e);
 
 		assert_non_null(t);
-		run(k.base, &answers, (int)(sizeof(targets) / sizeof(targets[0])) + i + 1);
-		assert_int_equal(answer, i ? CODE_UNREACHABLE : CODE_PROTOCOL);
+		ends_run(k.base, &heard.answers,
+			 (int)(sizeof(targets) / sizeof(targets[0])) + i + 1);
+		assert_int_equal(heard.answer, i ? CODE_UNREACHABLE : CODE_PROTOCOL);
 		stream_free(t);
 	}
-	finish(&k);
+	ends_finish(&k);
 }
 
 /* ---- whether a forward is allowed ---- */
@@ -280,7 +143,7 @@ static const char *ask_within(struct ends *k, const char *const *targets, size_t
 	asking = allowed_ask(k->base, k->s, targets, count, ms, on_said, NULL, &e);
 	assert_non_null(asking);
 	assert_int_equal(said, 0);
-	run(k->base, &said, 1);
+	ends_run(k->base, &said, 1);
 	return said_why.text;
 }
 
@@ -321,13 +184,13 @@ static void test_router_says_which_forward_is_not_allowed(void **state)
 	session_stats(k.s, &stats);
 	assert_int_equal(stats.streams, 0);
 	/* Of what is no forward nothing is said. */
-	t = session_open(k.s, STREAM_CONTROL, "allowed/migrate", &stream_ops, NULL, &e);
-	run(k.base, &answers, 1);
-	assert_int_equal(answer, CODE_PROTOCOL);
+	t = session_open(k.s, STREAM_CONTROL, "allowed/migrate", &client_stream_ops, NULL, &e);
+	ends_run(k.base, &heard.answers, 1);
+	assert_int_equal(heard.answer, CODE_PROTOCOL);
 	stream_free(t);
 	router_drain(k.router, "this adit ends");
 	assert_non_null(strstr(ask(&k, targets, 1), "this adit ends"));
-	finish(&k);
+	ends_finish(&k);
 }
 
 static void test_router_is_not_asked_by_who_may_not_ask(void **state)
@@ -341,7 +204,7 @@ static void test_router_is_not_asked_by_who_may_not_ask(void **state)
 	assert_string_equal(ask(&k, &target, 1), "");
 	session_stats(k.s, &stats);
 	assert_int_equal(stats.streams, 0);
-	finish(&k);
+	ends_finish(&k);
 }
 
 static void test_router_is_not_waited_for_without_an_answer(void **state)
@@ -357,12 +220,12 @@ static void test_router_is_not_waited_for_without_an_answer(void **state)
 		assert_non_null(strstr(ask_within(&k, targets, 2, 100), "unix:/never"));
 		assert_non_null(strstr(said_why.text, "the far adit tcp:127.0.0.1"));
 		assert_int_equal(said_why.code, ERR_TIMEOUT);
-		run(k.base, &answers, i + 1);
-		assert_int_equal(answer, CODE_CANCELLED);
+		ends_run(k.base, &heard.answers, i + 1);
+		assert_int_equal(heard.answer, CODE_CANCELLED);
 	}
 	far = HONEST;
 	session_free(far_session);
-	finish(&k);
+	ends_finish(&k);
 }
 
 static void test_router_has_no_answer_but_reset(void **state)
@@ -376,14 +239,14 @@ static void test_router_has_no_answer_but_reset(void **state)
 	for (int i = 0; i < 2; i++) {
 		assert_non_null(strstr(ask(&k, targets, 2), "whether it takes unix:/never"));
 		assert_int_equal(said_why.code, ERR_PROTOCOL);
-		run(k.base, &answers, i + 1);
-		assert_int_equal(answer, CODE_PROTOCOL);
+		ends_run(k.base, &heard.answers, i + 1);
+		assert_int_equal(heard.answer, CODE_PROTOCOL);
 		far = SAYS_EOF;
 	}
 	assert_string_equal(ask(&k, targets, 1), ""); /* the session goes on */
 	far = HONEST;
 	session_free(far_session);
-	finish(&k);
+	ends_finish(&k);
 }
 
 /* ---- sessions ---- */
@@ -432,8 +295,8 @@ static void test_router_says_when_a_session_cannot_be_watched(void **state)
 	router_end_session(k.router, s, CODE_DRAINING, "enough");
 	assert_int_equal(told, 1);
 	assert_null(router_next_session(k.router, NULL));
-	run_to_the_end(&k);
-	finish(&k);
+	ends_run_to_the_end(&k);
+	ends_finish(&k);
 }
 
 /* ---- an endpoint is asked who it is ---- */
@@ -484,7 +347,7 @@ static ssize_t pull_three(void *ctx, struct stream *s, uint8_t *dst, size_t max)
 	return 3;
 }
 
-static const struct stream_ops sender_ops = {pull_three, push, NULL, on_reset};
+static const struct stream_ops sender_ops = {pull_three, client_push, NULL, client_on_reset};
 
 static void test_router_relay_gives_nothing_to_a_wrong_endpoint(void **state)
 {
@@ -521,16 +384,16 @@ static void test_router_relay_gives_nothing_to_a_wrong_endpoint(void **state)
 			assert_int_equal(n, 3);
 		} else {
 			assert_int_equal(n, 0); /* connected, and left without a byte */
-			run(k.base, &answers, 1);
-			assert_int_equal(answer, CODE_REFUSED);
-			assert_string_equal(answer_text, "that is somebody else");
+			ends_run(k.base, &heard.answers, 1);
+			assert_int_equal(heard.answer, CODE_REFUSED);
+			assert_string_equal(heard.answer_text, "that is somebody else");
 			assert_int_equal(over, 1);
 		}
 		close(fd);
 		stream_free(t);
 	}
 	router_remove_service(k.router, "held");
-	finish(&k);
+	ends_finish(&k);
 	close(listening);
 	unlink(there.path);
 	rmdir(dir);
