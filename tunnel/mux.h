@@ -1,6 +1,6 @@
 /*
  * The mux: one lane's protocol, without I/O. Bytes that came in go to
- * mux_input, frames to send come from mux_next, time comes in as an argument.
+ * mux_take, frames to send come from mux_next, time comes in as an argument.
  * Two of them can be joined in memory.
  */
 #ifndef ADIT_TUNNEL_MUX_H

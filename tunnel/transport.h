@@ -1,8 +1,8 @@
 /*
  * What carries bytes between two adits, as a table of operations stacked on a
- * socket: `tls`, `tcp` and `ssh`; and `stdio`, ssh's far end, over the two descriptors
- * that sshd gives a program. Non-blocking; knows no event loop: the link asks what
- * to wait for.
+ * socket: `tls`, `tcp` and `ssh`; and ssh's far end: `stdio`, over the two descriptors
+ * that sshd gives a program, and `strands`, over several such channels. Non-blocking; knows no
+ * event loop: the link asks what to wait for.
  *
  * Writing never takes part of a buffer: bytes go (encrypted) into the
  * transport's own output buffer, and flush moves that to the kernel

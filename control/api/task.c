@@ -13,22 +13,6 @@
 static const char *const status_names[] = {"pending", "running",   "completed",
 					   "failed",  "cancelled", "unknown"};
 
-/* For who reads "message" only. */
-static const struct phase {
-	const char *name, *text;
-} phases[] = {
-    {"prepare", "the destination checks, and makes what the VM needs"},
-    {"disks", "the disks are being copied; the guest runs"},
-    {"ram", "RAM goes over; the guest runs"},
-    {"switchover", "the guest stands still; the disks are closed"},
-    {"device", "the guest stands still; the last of its state goes over"},
-    {"finish", "the destination decides"},
-    {"ask", "the destination is asked again what became of the VM"},
-    {"confirm", "the VM is the destination's; both sides take note of that"},
-    {"end", "the VM is the destination's; the source QEMU ends"},
-    {"undo", "it is being undone"},
-};
-
 const char *task_status_name(enum task_status status)
 {
 	return status_names[status];
@@ -191,9 +175,8 @@ static void on_phase(void *ctx, const char *phase)
 		t->status = TASK_RUNNING;
 		clock_gettime(CLOCK_REALTIME, &t->started);
 	}
-	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
-		if (strcmp(phases[i].name, phase) == 0)
-			say(t, phases[i].text);
+	if (migrate_phase_text(phase))
+		say(t, migrate_phase_text(phase));
 	if (t->ops && t->ops->on_phase)
 		t->ops->on_phase(t->ctx, phase);
 	add_event(t, migrate_json_phase(phase));

@@ -130,7 +130,8 @@ static void on_running(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 	if (a->state != ARRIVAL_ASKED || e->code == ERR_CLOSED)
 		return; /* (its monitor's end is told by itself) */
 	if (!err_is_set(e) && json_is_true(json_object_get(status, "running"))) {
-		say_runs(a, status, a->postcopy ? "postcopy-active" : NULL);
+		say_runs(a, status,
+			 NULL); /* (in postcopy it is made to run another way: on_state) */
 		return;
 	}
 	say_unsure(a, err_is_set(e) ? e->text : "the VM is here and cannot be made to run");
@@ -154,7 +155,7 @@ static void on_state(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	    json_string_value(json_object_get(qmp_batch_result(b, Q_MIGRATE), "status"));
 	const json_t *state = qmp_batch_result(b, Q_STATUS);
 	const char *status = json_string_value(json_object_get(state, "status"));
-	bool to_run;
+	bool to_run, waits;
 
 	(void)q;
 	if (a->state != ARRIVAL_ASKED || e->code == ERR_CLOSED)
@@ -163,14 +164,15 @@ static void on_state(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		say_unsure(a, err_is_set(e) ? e->text : "the destination's QEMU has no state");
 		return;
 	}
-	to_run = a->run && arrival_record_is(a->record, "decided") &&
-		 (strcmp(status, "paused") == 0 || strcmp(status, "prelaunch") == 0);
+	waits = a->run && arrival_record_is(a->record, "decided") &&
+		!json_is_true(json_object_get(state, "running"));
+	to_run = waits && (strcmp(status, "paused") == 0 || strcmp(status, "prelaunch") == 0);
 	/* In postcopy the first thing that its guest does may need a page that has not come, and
 	 * hold up the main loop: this monitor is the only one from then on, and is not given away
 	 * for an answer. So that guest is made to run as one whose devices load. */
 	if (a->postcopy && migration && strncmp(migration, "postcopy-", 9) == 0) {
 		snprintf(a->ram.status, sizeof(a->ram.status), "%s", migration);
-		a->runs.twin = to_run ? ARRIVAL_TWIN_LOADS : ARRIVAL_TWIN_IS_HERE;
+		a->runs.twin = waits ? ARRIVAL_TWIN_LOADS : ARRIVAL_TWIN_IS_HERE;
 		to_run = false;
 	}
 	if (to_run)

@@ -91,7 +91,8 @@ static void take_confirm(struct arrival *a, const json_t *msg)
 	}
 }
 
-/* ---- taken over while its devices load ---- */
+/* ---- taken over, or found, in postcopy: while its devices load, or before it was made to run ----
+ */
 
 /* CONFIRM came while they loaded. */
 static void confirm_now(struct arrival *a)

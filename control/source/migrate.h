@@ -111,6 +111,10 @@ const struct vmdesc *migrate_vm(const struct migrate *m);
 /* The phase by name, and the progress as it is now; the job's. */
 const struct migrate_progress *migrate_progress(const struct migrate *m);
 
+/* What is done in the phase of that name, in a few words for people; NULL: nothing to be told.
+ * Static. */
+const char *migrate_phase_text(const char *name);
+
 /* The streams so far, at most max; returns how many. */
 size_t migrate_streams(const struct migrate *m, struct migrate_stream *out, size_t max);
 

@@ -1,6 +1,7 @@
 /*
  * What every phase stands on: the way from one to the next, failure, the timers. What the table
- * (phase.h) does not list is refused here, and only here: a way, a cookie, an event of QEMU's.
+ * (phase.h) does not list is refused here, and only here: a way, a cookie. (An event of QEMU's is
+ * passed over.)
  *
  * Which table that is is in the job, so that nothing here knows a phase, and phases know nothing of
  * each other.

@@ -276,6 +276,7 @@ struct mig_undo {
 	bool unanswered; /* QEMU did not say what it is in */
 	char seen[32];	 /* QEMU's state, as it was seen last */
 	bool runs;	 /* likewise, when the last was tried */
+	bool uncleared;	 /* QEMU has not cleared its migration away, which the settings wait for */
 	bool undecided;	 /* an earlier job of this VM waits for its destination's word */
 };
 

@@ -39,7 +39,9 @@ void migrate_runs_there(struct migrate *m, const json_t *msg)
 		m->times.running_there_ms = clock_ms();
 		m->times.word_ms = word_us(m, msg) / 1000;
 	}
-	if (m->guest.was_running && !json_is_true(json_object_get(msg, "runs")))
+	/* (In postcopy its devices may be loading: it is made to run once it has them.) */
+	if (m->guest.was_running && !json_is_true(json_object_get(msg, "runs")) &&
+	    !json_is_true(json_object_get(msg, "postcopy")))
 		migrate_note(m, "the destination holds the VM in state %s",
 			     json_string_value(json_object_get(msg, "status")));
 	migrate_enter(m, m->postcopy.pages == MIG_PAGES_FLOW ? MIGRATE_PAGING : MIGRATE_CONFIRM);

@@ -1,6 +1,10 @@
 /* The table of phases: phase.h. */
 #include "control/source/phase.h"
 
+#include <string.h>
+
+#include "control/source/migrate.h"
+
 const struct phase *const migrate_phases[MIGRATE_STATES] = {
     [MIGRATE_BEGIN] = &phase_begin,
     [MIGRATE_PREPARE] = &phase_prepare,
@@ -16,3 +20,11 @@ const struct phase *const migrate_phases[MIGRATE_STATES] = {
     [MIGRATE_UNDO] = &phase_undo,
     [MIGRATE_OVER] = &phase_over,
 };
+
+const char *migrate_phase_text(const char *name)
+{
+	for (unsigned s = 0; s < MIGRATE_STATES; s++)
+		if (strcmp(migrate_phases[s]->name, name) == 0)
+			return migrate_phases[s]->text;
+	return NULL;
+}

@@ -34,7 +34,7 @@ enum migrate_state {
 	MIGRATE_STATES,
 };
 
-/* What may hold in a phase. */
+/* What may hold in a phase. Each but `ask` has one of RETURNS, ASKS and SETTLES (unit.phases). */
 enum phase_trait {
 	PHASE_EARLY = 1 << 0,	/* before the switchover: the guest's run and the limits are open */
 	PHASE_COPIES = 1 << 1,	/* disks and RAM are copied while the guest may run */
@@ -73,6 +73,7 @@ struct phase_deadline {
 
 struct phase {
 	const char *name;
+	const char *text; /* the same for people; NULL: there is nothing to be said of it */
 	unsigned to; /* PHASE_TO of each that it may go to */
 	unsigned is; /* traits */
 	/* Once it is the phase; may go on to the next one. NULL: nothing is done. */

@@ -291,6 +291,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_ask = {
     .name = "ask",
+    .text = "the destination is asked again what became of the VM",
     .to = PHASE_TO(PAGING) | PHASE_TO(CONFIRM) | PHASE_TO(UNDO) | PHASE_TO(OVER),
     .enter = enter,
     .deadline = {.ms = ASK_EVERY_MS, .over = due},

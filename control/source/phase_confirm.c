@@ -86,6 +86,7 @@ static const struct phase_cookie cookies[] = {
 
 const struct phase phase_confirm = {
     .name = "confirm",
+    .text = "the VM is the destination's; both sides take note of that",
     .to = PHASE_TO(ASK) | PHASE_TO(END) | PHASE_TO(UNDO) | PHASE_TO(OVER),
     .is = PHASE_ASKS,
     .enter = enter,

@@ -79,6 +79,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_device = {
     .name = "device",
+    .text = "the guest stands still; the last of its state goes over",
     .to = PHASE_TO(FINISH) | PHASE_TO(ASK) | PHASE_TO(UNDO),
     .is = PHASE_PERFORMS | PHASE_RAM_FLOWS | PHASE_RETURNS,
     .enter = enter,

@@ -384,6 +384,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_disks = {
     .name = "disks",
+    .text = "the disks are being copied; the guest runs",
     .to = PHASE_TO(RAM) | PHASE_TO(UNDO),
     .is = PHASE_EARLY | PHASE_COPIES | PHASE_MIRRORS | PHASE_PERFORMS | PHASE_RETURNS,
     .enter = enter,

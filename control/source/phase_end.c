@@ -139,6 +139,7 @@ static const struct phase_cookie cookies[] = {{COOKIE_ABORT, abort_late}, {0}};
 
 const struct phase phase_end = {
     .name = "end",
+    .text = "the VM is the destination's; the source QEMU ends",
     .to = PHASE_TO(ASK) | PHASE_TO(OVER),
     .is = PHASE_SETTLES,
     .enter = enter,

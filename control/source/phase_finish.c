@@ -81,6 +81,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_finish = {
     .name = "finish",
+    .text = "the destination decides",
     .to = PHASE_TO(ASK) | PHASE_TO(PAGING) | PHASE_TO(CONFIRM) | PHASE_TO(UNDO),
     .is = PHASE_ASKS,
     .enter = enter,

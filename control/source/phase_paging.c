@@ -168,6 +168,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_paging = {
     .name = "postcopy",
+    .text = "the VM runs on the destination; the rest of its RAM follows",
     .to = PHASE_TO(ASK) | PHASE_TO(CONFIRM) | PHASE_TO(UNDO),
     .is = PHASE_ASKS,
     .enter = enter,

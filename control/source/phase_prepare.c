@@ -153,6 +153,7 @@ static const struct phase_cookie cookies[] = {
 
 const struct phase phase_prepare = {
     .name = "prepare",
+    .text = "the destination checks, and makes what the VM needs",
     .to = PHASE_TO(DISKS) | PHASE_TO(RAM) | PHASE_TO(UNDO),
     .is = PHASE_EARLY | PHASE_RETURNS,
     .enter = enter,

@@ -105,6 +105,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_ram = {
     .name = "ram",
+    .text = "RAM goes over; the guest runs",
     .to = PHASE_TO(SWITCHOVER) | PHASE_TO(UNDO),
     .is = PHASE_EARLY | PHASE_COPIES | PHASE_MIRRORS | PHASE_PERFORMS | PHASE_RAM_FLOWS |
 	  PHASE_RETURNS,

@@ -112,6 +112,7 @@ static const struct phase_event events[] = {
 
 const struct phase phase_switchover = {
     .name = "switchover",
+    .text = "the guest stands still; the disks are closed",
     .to = PHASE_TO(DEVICE) | PHASE_TO(UNDO),
     .is = PHASE_MIRRORS | PHASE_PERFORMS | PHASE_RAM_FLOWS | PHASE_RETURNS,
     .enter = enter,

@@ -71,6 +71,7 @@ static void done_here(struct migrate *m, const char *status, bool running)
 {
 	struct err e = m->err;
 	bool limited = !m->qemu.gone && migrate_pace_is_set(m);
+	bool uncleared = !m->qemu.gone && m->undo.uncleared;
 	/* Those that QEMU refuses to take back are not waited for for ever: a person can say so. */
 	bool let_be = m->decision == MIGRATE_DECIDE_RUN_HERE && m->pace.refusals;
 
@@ -78,9 +79,16 @@ static void done_here(struct migrate *m, const char *status, bool running)
 	/* Where the VM could not be put back, `adit recover` may try again. */
 	m->result.settled =
 	    m->qemu.gone ||
-	    ((running || (!m->guest.was_running && !m->undo.unanswered)) && (!limited || let_be));
+	    ((running || (!m->guest.was_running && !m->undo.unanswered)) && (!limited || let_be) &&
+	     (!uncleared || m->decision == MIGRATE_DECIDE_RUN_HERE));
 	if (limited)
 		tell_limits(m, m->result.settled);
+	if (uncleared)
+		migrate_note(m,
+			     "QEMU does not clear away the migration that has failed: its "
+			     "capabilities stay as they were for it (`adit recover %.8s` tries "
+			     "again), and another migration of the VM may end it",
+			     m->id);
 	if (m->qemu.gone)
 		err_set(&m->err, e.code, "%s", e.text);
 	else if (running)
@@ -98,20 +106,24 @@ static void done_here(struct migrate *m, const char *status, bool running)
 /* QEMU says "failed" before it has cleared its migration away, and asks the capabilities then what
  * there is to be cleared: where multifd is off by that time it aborts, and the VM with it. What it
  * could yank tells when it has done that. */
-static bool migration_busy(const json_t *migrate, const json_t *yank)
+static bool migration_is_cleared(const json_t *yank)
 {
-	static const char *const over[] = {"none", "completed", "failed", "cancelled"};
-	const char *status = json_string_value(json_object_get(migrate, "status"));
 	const json_t *instance;
 	size_t k;
 
 	json_array_foreach(yank, k, instance)
 	{
-		const char *type = json_string_value(json_object_get(instance, "type"));
-
-		if (type && strcmp(type, "migration") == 0)
-			return true;
+		if (strcmp(json_text(instance, "type"), "migration") == 0)
+			return false;
 	}
+	return true;
+}
+
+static bool migration_busy(const json_t *migrate)
+{
+	static const char *const over[] = {"none", "completed", "failed", "cancelled"};
+	const char *status = json_string_value(json_object_get(migrate, "status"));
+
 	for (size_t i = 0; status && i < sizeof(over) / sizeof(over[0]); i++)
 		if (strcmp(status, over[i]) == 0)
 			return false;
@@ -240,7 +252,8 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	}
 	act = qmp_batch_new();
 	left = block_jobs = end_block_jobs(m, act, qmp_batch_result(b, Q_BLOCK_JOBS));
-	if (migration_busy(qmp_batch_result(b, Q_MIGRATE), qmp_batch_result(b, Q_YANK))) {
+	m->undo.uncleared = false;
+	if (migration_busy(qmp_batch_result(b, Q_MIGRATE))) {
 		left++;
 		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
 	} else {
@@ -251,10 +264,14 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			left++;
 			qmp_batch_add(act, QMP_MAY, "cont", NULL);
 		}
+		m->undo.uncleared =
+		    m->qemu.settings_changed && !migration_is_cleared(qmp_batch_result(b, Q_YANK));
 		if (m->qemu.settings_changed)
 			left++; /* once more, so that they are back before the job ends */
-		migrate_settings_restore(m, act);
-		m->qemu.settings_changed = false;
+		if (!m->undo.uncleared) {
+			migrate_settings_restore(m, act);
+			m->qemu.settings_changed = false;
+		}
 		/* Until QEMU has said that they are back, or has refused it often enough. */
 		if (migrate_pace_is_set(m) && m->pace.refusals < PACE_TRIES) {
 			left++;
@@ -405,6 +422,7 @@ static const struct phase_cookie cookies[] = {
 
 const struct phase phase_undo = {
     .name = "undo",
+    .text = "it is being undone",
     .to = PHASE_TO(OVER),
     .is = PHASE_SETTLES,
     .enter = enter,

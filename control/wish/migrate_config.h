@@ -1,7 +1,7 @@
 /*
  * What a migration is asked for; and as JSON, in the body of the API's requests and the record of
- * the journal. The members are the command line's options with `_` for `-`; docs/api.md and
- * docs/openapi.json list them.
+ * the journal. The members are the command line's options with `_` for `-`;
+ * docs/openapi.json lists them.
  */
 #ifndef ADIT_CONTROL_WISH_MIGRATE_CONFIG_H
 #define ADIT_CONTROL_WISH_MIGRATE_CONFIG_H

@@ -25,8 +25,8 @@ ECHO_S=2
 BURNS=3      # at first
 PAIRS=5      # of an attack that was above the bar, and of one that burns
 ROUNDS=2     # of pairs: other programs may have had the processor all the time
-ENOUGH_S=200 # no round begins behind that
-OTHERS_MAX=10 # percent of the processor that others had in the last of them: then no ratio says anything
+ENOUGH_S=200 # no second round begins behind that
+OTHERS_MAX=10 # percent of the processor that others had in each of them: then no ratio says anything
 hostile_keys
 
 declare -A attacks=([jobs]="holds DEST $T/bad 2 control migrate 300"
@@ -129,8 +129,8 @@ for run in "${!got[@]}"; do at_first[$run]=${got[$run]}; done
 for name in "${left[@]}"; do
     for run in "${!at_first[@]}"; do got[$run]=${at_first[$run]}; done
     above "$name" worst
-    for ((round = 0; round < ROUNDS && SECONDS < ENOUGH_S; round++)); do
-        say "again: $(printf '%s; ' "${TOO_MUCH[@]}")"
+    least=100
+    for ((round = 0; round < ROUNDS && (round == 0 || SECONDS < ENOUGH_S); round++)); do
         calm
         got=()
         others
@@ -140,9 +140,10 @@ for name in "${left[@]}"; do
         done
         others
         above "$name" median || continue 2
-        say "  others had $OTHERS % of the processor"
+        say "again: $(printf '%s; ' "${TOO_MUCH[@]}") others had $OTHERS % of the processor"
+        [ "$OTHERS" -gt "$least" ] || least=$OTHERS
     done
-    if [ "$OTHERS" -gt "$OTHERS_MAX" ]; then
+    if [ "$least" -gt "$OTHERS_MAX" ]; then
         shaken+=("${TOO_MUCH[@]}")
     else
         failed+=("${TOO_MUCH[@]}")

@@ -76,9 +76,10 @@ while IFS= read -r line; do
 done < <(grep -HE '#[[:space:]]*include[[:space:]]*<(event2/|sys/socket|sys/uio|unistd|netinet/|poll|time\.h|sys/time)' "${pure[@]}")
 
 # What holds in a phase stands in its side's table (control/source/phase.h, control/destination/arrival_phase.h).
+states=$(sed -nE 's/^\t((MIGRATE|ARRIVAL)_[A-Z]+),.*/\1/p' control/source/phase.h control/destination/arrival_phase.h | grep -v '_STATES$' | paste -sd'|')
+[[ "$states" == *MIGRATE_PAGING*ARRIVAL_RUNS* ]] || complain "control/source/phase.h, control/destination/arrival_phase.h: no states found in them"
 while IFS= read -r line; do
 	complain "$line: ask the table of phases, not the enum's order"
-done < <(grep -rnE --include='*.[ch]' '([^-][<>]=?[[:space:]]*(MIGRATE|ARRIVAL)_[A-Z]+\>|\<(MIGRATE|ARRIVAL)_[A-Z]+[[:space:]]*[<>])' control cli lib |
-	grep -E '(MIGRATE|ARRIVAL)_(BEGIN|PREPARE|DISKS|RAM|SWITCHOVER|DEVICE|FINISH|ASK|PAGING|CONFIRM|END|UNDO|OVER|WAITING|PREPARING|READY|CLOSING|CLOSED|FINISHING|DECIDED|ASKED|RUNS|CONFIRMED)\>')
+done < <(grep -rnE --include='*.[ch]' "([^-][<>]=?[[:space:]]*($states)\>|\<($states)[[:space:]]*[<>])" control cli lib)
 
 exit $bad

@@ -62,6 +62,10 @@ static void test_source_table(void **state)
 
 		assert_non_null(p);
 		assert_non_null(p->name);
+		/* an owner who asks is told what is being done now, and nothing of the phase before
+		 */
+		assert_int_equal(p->text == NULL, s == MIGRATE_BEGIN || s == MIGRATE_OVER);
+		assert_ptr_equal(migrate_phase_text(p->name), p->text);
 		assert_true(comes_to(s, MIGRATE_OVER, MIGRATE_STATES, source_may));
 		assert_true(s == MIGRATE_BEGIN ||
 			    comes_to(MIGRATE_BEGIN, s, MIGRATE_STATES, source_may));

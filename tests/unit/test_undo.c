@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -247,6 +248,31 @@ static void test_undo_puts_the_capabilities_back_when_the_migration_is_cleared_a
 	down(&r);
 }
 
+/* One that never clears it holds up nothing else, and the record stays. */
+static void test_undo_keeps_the_record_of_a_migration_that_is_not_cleared_away(void **state)
+{
+	struct err e = ERR_INIT;
+	struct rig r;
+
+	(void)state;
+	up(&r, TAKES, true);
+	r.m.qemu.settings_changed = true;
+	r.clears = UINT_MAX;
+	err_set(&e, ERR_CANCELLED, "cancelled");
+	migrate_fail(&r.m, &e);
+	for (unsigned i = 0; i < 1000 && !r.over; i++) {
+		scripted_qemu_turn(&r.qemu);
+		if (r.asked)
+			later_ms = 60000;
+	}
+	assert_true(r.over);
+	assert_int_equal(r.asked, 1); /* the disks' limits were taken back at once */
+	assert_int_equal(r.set, 0);
+	assert_false(r.m.result.settled);
+	assert_non_null(strstr(r.note, "does not clear away"));
+	down(&r);
+}
+
 /* ---- a source that is kept ---- */
 
 static void kept(struct rig *r, enum limits limits)
@@ -302,6 +328,7 @@ int main(void)
 	    cmocka_unit_test(test_undo_keeps_the_record_of_limits_that_are_on_their_way),
 	    cmocka_unit_test(
 		test_undo_puts_the_capabilities_back_when_the_migration_is_cleared_away),
+	    cmocka_unit_test(test_undo_keeps_the_record_of_a_migration_that_is_not_cleared_away),
 	    cmocka_unit_test(test_a_kept_source_is_told_when_its_limits_are_back),
 	    cmocka_unit_test(test_a_kept_source_that_does_not_answer_is_not_waited_for),
 	};
