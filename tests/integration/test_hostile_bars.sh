@@ -12,7 +12,7 @@
 taskset -cp "$cpu" $$ >/dev/null # all share it: what else this machine does is no part of a ratio
 mkdir -m 700 "$T/run" "$T/state"
 TOTAL_MIB=160
-# what comes in on 4000 streams, and on those before that are still being ended
+# what comes in on 2000 streams, and on those before that are still being ended
 declare -A totals=([hangups]=1024 [held]=1024)
 SERVE_LINES="run-dir = $T/run
 state-dir = $T/state
@@ -35,7 +35,7 @@ declare -A attacks=([jobs]="holds DEST $T/bad 2 control migrate 300"
     [tls-hello]="$HELPERS/tlsflood hello 127.0.0.1 PORT $T/bad 8 60"
     [refused]="opens DEST $T/bad 4 other unix:/nowhere"
     [resets]="resets DEST $T/bad 4 other unix:$T/echo"
-    [hangups]="hangups DEST $T/bad 1 other unix:$T/bad-end 4000 300")
+    [hangups]="hangups DEST $T/bad 1 other unix:$T/bad-end 2000 300")
 for name in "${!FLOODS[@]}"; do attacks[$name]=${FLOODS[$name]}; done
 
 # The measures, and the grain of each, where one that burns had luck: a slice of a processor (4 ms) for p99, ten for what
@@ -63,11 +63,11 @@ run_attack() {
     run "$1" ${attacks[$1]}
 }
 run_burn() { run burn burn; }
-# run_beside NAME: what it is held against. Who has 4000 connections has adit close them at SIGTERM, whatever it does:
+# run_beside NAME: what it is held against. Who has 2000 connections has adit close them at SIGTERM, whatever it does:
 # hangups is held against one that has them, keeps them, and burns.
 run_beside() {
     run_burn
-    [ "$1" != hangups ] || BURN_TOO=1 run held hangups DEST "$T/bad" 1 other "unix:$T/bad-end" 4000 60000
+    [ "$1" != hangups ] || BURN_TOO=1 run held hangups DEST "$T/bad" 1 other "unix:$T/bad-end" 2000 60000
 }
 beside() { if [ "$1 $2" = "hangups TERM_MS" ]; then say held; else say burn; fi; }
 sorted() { printf '%s\n' "$@" | sort -n; }
@@ -116,7 +116,7 @@ run_burn
 got=()
 others
 for ((i = 0; i < BURNS; i++)); do run_burn; done
-BURN_TOO=1 run held hangups DEST "$T/bad" 1 other "unix:$T/bad-end" 4000 60000
+BURN_TOO=1 run held hangups DEST "$T/bad" 1 other "unix:$T/bad-end" 2000 60000
 left=()
 for name in "${!attacks[@]}"; do
     run_attack "$name"
