@@ -28,7 +28,7 @@ static FILE *ask(const char *path, const char *method, const char *what, json_t 
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	struct timeval tv = {.tv_sec = ANSWER_S};
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* it waits: no fd_connect_unix */
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "r+");
 
 	json_decref(body);

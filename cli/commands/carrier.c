@@ -174,7 +174,7 @@ static void on_session_end(void *ctx, struct session *s, const struct err *why)
 	c->on_end(c->ctx, &e);
 }
 
-/* The far adit opens no streams here. */
+/* (No on_open: what the far adit opens is refused by session.c.) */
 static const struct session_ops ops = {
     .on_ready = on_ready,
     .on_end = on_session_end,

@@ -57,6 +57,7 @@ static int take_measure(struct run *r, const char *value, struct err *e)
 static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
 	struct run *r = ctx;
+
 	switch (c) {
 	case OPTION_JSON:
 		r->json = 1;

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/commands.h"
 #include "base/fd.h"
+#include "cli/commands.h"
 #include "cli/common/options.h"
 #include "cli/common/usage.h"
 

@@ -61,6 +61,7 @@ struct run {
 static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
 	struct run *r = ctx;
+
 	switch (c) {
 	case OPTION_JSON:
 		r->json = 1;

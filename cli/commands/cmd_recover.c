@@ -108,6 +108,7 @@ static const struct recover_ops ops = {on_note, on_result, on_recover_end};
 static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
 	struct run *r = ctx;
+
 	switch (c) {
 	case OPTION_RUN_HERE:
 		r->decision = MIGRATE_DECIDE_RUN_HERE;

@@ -42,8 +42,8 @@ int journal_find(const char *given, char *buf, size_t size, struct err *e);
  * JOURNAL_HOST_ID_LEN + 1 bytes. */
 int journal_host_id(const char *state_dir, char *buf, struct err *e);
 
-/* Takes the job's lock; a folder that has gone since journal_prepare is made again. No file is written yet. ERR_REFUSED when another living process
- * holds it. NULL with *e. */
+/* Takes the job's lock; a folder that has gone since journal_prepare is made again. No file is
+ * written yet. ERR_REFUSED when another living process holds it. NULL with *e. */
 struct journal *journal_open(const char *state_dir, enum journal_side side, const char *job,
 			     struct err *e);
 
@@ -56,10 +56,10 @@ json_t *journal_read(const struct journal *j, struct err *e);
 json_t *journal_peek(const char *state_dir, enum journal_side side, const char *job);
 
 /* Replaces the record, atomically and durably. record is borrowed. A folder that was removed
- * meanwhile is made again, and said. When it fails *e names the folder and the mend, and the same may
- * be tried again; what is read then is the old record, or, where only the last fsync failed, the new
- * one. Records after the first, and after any that is
- * half as long again, need no new room. */
+ * meanwhile is made again, and said. When it fails *e names the folder and the mend, and the same
+ * may be tried again; what is read then is the old record, or, where only the last fsync failed,
+ * the new one. Records after the first, and after any that is half as long again, need no new room.
+ */
 int journal_write(struct journal *j, const json_t *record, struct err *e);
 
 /* The job is settled: removes the record durably, and gives up the lock. Frees j. NULL is

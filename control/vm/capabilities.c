@@ -1,3 +1,4 @@
+/* See capabilities.h. */
 #include "control/vm/capabilities.h"
 
 #include <string.h>
@@ -9,8 +10,11 @@ static const json_t *find(const json_t *list, const char *name)
 	size_t i;
 	const json_t *cap;
 
-	json_array_foreach(list, i,
-			   cap) if (strcmp(json_text(cap, "capability"), name) == 0) return cap;
+	json_array_foreach(list, i, cap)
+	{
+		if (strcmp(json_text(cap, "capability"), name) == 0)
+			return cap;
+	}
 	return NULL;
 }
 

@@ -1,3 +1,4 @@
+/* See json_text.h. */
 #include "control/vm/json_text.h"
 
 const char *json_text(const json_t *o, const char *key)

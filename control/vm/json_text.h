@@ -1,4 +1,5 @@
-/* Text and numbers in JSON, from QEMU or out of a record, where none is as good as an empty one. */
+/* Text and numbers in JSON, of QEMU, of a record or of a peer, where none is as good as an empty
+ * one. */
 #ifndef ADIT_CONTROL_VM_JSON_TEXT_H
 #define ADIT_CONTROL_VM_JSON_TEXT_H
 

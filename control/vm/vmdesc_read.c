@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/qmp.h"
+#include "control/vm/json_text.h"
 #include "control/vm/qargs.h"
 #include "control/vm/secret_source.h"
 #include "control/vm/throttle.h"
@@ -20,7 +21,6 @@
 #include "control/vm/vmdesc_devices.h"
 #include "control/vm/vmdesc_disks.h"
 #include "control/vm/vmdesc_memory.h"
-#include "control/vm/json_text.h"
 
 enum { CMDLINE_MAX = 900 * 1024, GROUPS_MAX = 256 };
 
