@@ -53,6 +53,17 @@ static void cannot(struct migrate *m, const struct err *e)
 	migrate_suspect(m, &why);
 }
 
+/* QEMU has answered what the phase has asked of it: whether it goes on. */
+static bool goes_on(struct migrate *m, const struct err *e)
+{
+	if (m->state != MIGRATE_DISKS)
+		return false;
+	migrate_no_deadline(m);
+	if (err_is_set(e))
+		cannot(m, e);
+	return !err_is_set(e);
+}
+
 /* ---- the mirrors ---- */
 
 static bool all_ready(const struct migrate *m)
@@ -77,13 +88,8 @@ static void on_all_run(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 
 	(void)q;
 	(void)b;
-	if (m->state != MIGRATE_DISKS)
+	if (!goes_on(m, e))
 		return;
-	migrate_no_deadline(m);
-	if (err_is_set(e)) {
-		cannot(m, e);
-		return;
-	}
 	POINT("s-disks");
 	m->copy.step = MIG_COPY_RUNS;
 	ready(m);
@@ -123,13 +129,8 @@ static void on_started(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 
 	(void)q;
 	(void)b;
-	if (m->state != MIGRATE_DISKS)
+	if (!goes_on(m, e))
 		return;
-	migrate_no_deadline(m);
-	if (err_is_set(e)) {
-		cannot(m, e);
-		return;
-	}
 	d->started = true;
 	if (m->copy.next + 1 == m->disk_count)
 		open_all(m);
@@ -195,13 +196,8 @@ static void on_added(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 
 	(void)q;
 	(void)b;
-	if (m->state != MIGRATE_DISKS)
+	if (!goes_on(m, e))
 		return;
-	migrate_no_deadline(m);
-	if (err_is_set(e)) {
-		cannot(m, e);
-		return;
-	}
 	m->copy.next++;
 	go_on_adding(m);
 }

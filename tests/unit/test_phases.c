@@ -180,18 +180,23 @@ static void add_ways(char *out, size_t size, unsigned states, bool (*may)(unsign
 	}
 }
 
+/* A line of the tables of docs/phases.md: how long it has, or why it has no limit. */
+static void add_deadline(char *out, size_t size, const char *name, unsigned ms, const char *none)
+{
+	size_t n = strlen(out);
+
+	if (ms)
+		snprintf(out + n, size - n, "| `%s` | %g s |\n", name, ms / 1000.0);
+	else
+		snprintf(out + n, size - n, "| `%s` | none: %s |\n", name, none);
+}
+
 static void add_deadlines(char *out, size_t size)
 {
 	for (unsigned s = 0; s < MIGRATE_STATES; s++) {
 		const struct phase *p = migrate_phases[s];
-		size_t n = strlen(out);
 
-		if (p->deadline.ms)
-			snprintf(out + n, size - n, "| `%s` | %g s |\n", p->name,
-				 p->deadline.ms / 1000.0);
-		else
-			snprintf(out + n, size - n, "| `%s` | none: %s |\n", p->name,
-				 p->deadline.none);
+		add_deadline(out, size, p->name, p->deadline.ms, p->deadline.none);
 	}
 }
 
@@ -209,14 +214,8 @@ static void add_arrival_deadlines(char *out, size_t size)
 {
 	for (unsigned s = 0; s < ARRIVAL_STATES; s++) {
 		const struct arrival_phase *p = arrival_phases[s];
-		size_t n = strlen(out);
 
-		if (p->deadline.ms)
-			snprintf(out + n, size - n, "| `%s` | %g s |\n", p->name,
-				 p->deadline.ms / 1000.0);
-		else
-			snprintf(out + n, size - n, "| `%s` | none: %s |\n", p->name,
-				 p->deadline.none);
+		add_deadline(out, size, p->name, p->deadline.ms, p->deadline.none);
 	}
 }
 
