@@ -18,7 +18,7 @@
  * relay is over. An error of the endpoint resets the stream, and a reset of the
  * stream aborts the endpoint, both directions at once.
  *
- * A relay belongs to itself, until relay_cancel. How it ends is relay_end.c's.
+ * A relay belongs to itself, until relay_cancel or relay_let_go. How it ends is relay_end.c's.
  */
 #include "proxy/relay_i.h"
 

@@ -11,8 +11,9 @@
 struct relay;
 
 /* How a relay ended: code CODE_NONE when both directions ended in order, else
- * the reason that both sides' logs name. Called once, from the loop, never from
- * within the call that made the relay; the relay frees itself after it. */
+ * the reason that both sides' logs name. Called once, from the loop or from
+ * relay_see_off, never from within the call that made the relay; the relay frees itself after it.
+ */
 typedef void relay_on_end(void *ctx, struct relay *r, enum code code, const char *reason);
 
 /* Opens a stream for target and joins it to fd (connected; owned from now on, also

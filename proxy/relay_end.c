@@ -18,8 +18,8 @@
 #include "base/log.h"
 
 enum {
-	CLOSES_US = 1000, /* in a turn: as much as a link has to open others */
-	LINE_MAX = 8192,  /* endpoints that are to be closed: who comes then is at once */
+	CLOSES_US = 1000,    /* in a turn: as much as a link has to open others */
+	CLOSINGS_MAX = 8192, /* endpoints that are to be closed: who comes then is at once */
 };
 
 static const struct timeval at_once;
@@ -144,7 +144,7 @@ void relay_i_end(struct relay *r, enum code code, const char *reason)
 
 void relay_i_end_with_session(struct relay *r, const char *reason)
 {
-	if (closings >= LINE_MAX) {
+	if (closings >= CLOSINGS_MAX) {
 		relay_i_end(r, CODE_SESSION, reason);
 		return;
 	}
@@ -170,7 +170,7 @@ void relay_let_go(struct relay *r, enum code code, const char *reason)
 {
 	if (!r || r->ending)
 		return;
-	if (!r->in_line && (r->state == RELAY_OVER || closings >= LINE_MAX)) {
+	if (!r->in_line && (r->state == RELAY_OVER || closings >= CLOSINGS_MAX)) {
 		relay_cancel(r, code, reason);
 		return;
 	}

@@ -38,7 +38,8 @@ struct mux *link_mux(struct link *l);
 const struct transport *link_transport(const struct link *l);
 
 /* Tells the peer, lets go of the owner, and lingers until the farewell has gone
- * or LINK_LINGER_MS have passed. Streams are reset. No callback comes after it. */
+ * or LINK_LINGER_MS have passed. Streams are reset. No callback comes after it.
+ * (One that is ending already says no other reason.) */
 void link_close(struct link *l, enum code code, const char *reason);
 
 /* At once, without a word. NULL is fine. */

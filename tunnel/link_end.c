@@ -17,7 +17,7 @@
 
 enum {
 	DETACHES = 64,		       /* streams told of the end; a session may have thousands */
-	DISCARD_LEAVING = 1024 * 1024, /* and behind its farewell, where the process ends */
+	DISCARD_LEAVING = 1024 * 1024, /* a lingering link may read, where the process ends */
 };
 
 static const char *const state_names[] = {"handshake", "hello", "up", "ending", "linger", "over"};

@@ -10,7 +10,7 @@
 
 enum {
 	INPUT_LEAST = 16 * 1024,
-	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets, */
+	DISCARD_MAX = 64 * 1024 * 1024, /* what a lingering link reads and forgets */
 };
 
 /* A buffer's worth in a turn: a peer that goes on sending holds up nobody. */

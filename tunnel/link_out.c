@@ -8,8 +8,6 @@ enum {
 	OUTPUT_FRAMES = 32, /* between two looks at the clock */
 };
 
-/* Moves what is in the transport's buffer, and waits for the socket if it must. 0 or
- * -1 with *e. */
 int link_i_flush(struct link *l, struct err *e)
 {
 	int r = l->transport->ops->flush(l->transport, e);
@@ -77,7 +75,6 @@ static void linger(struct link *l)
 	}
 }
 
-/* Sends what is due, and ends the link when that fails. */
 void link_i_run(struct link *l)
 {
 	struct err e = ERR_INIT;

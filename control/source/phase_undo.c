@@ -25,8 +25,6 @@ enum {
 
 enum { Q_MIGRATE, Q_BLOCK_JOBS, Q_NODES, Q_STATUS, Q_YANK };
 
-static void look_at_qemu(struct migrate *m);
-
 /* Both sides are done, or will not be. */
 static void maybe_over(struct migrate *m)
 {

@@ -114,7 +114,6 @@ others() {
 calm
 run_burn
 got=()
-others
 for ((i = 0; i < BURNS; i++)); do run_burn; done
 BURN_TOO=1 run held hangups DEST "$T/bad" 1 other "unix:$T/bad-end" 2000 60000
 left=()
@@ -122,13 +121,8 @@ for name in "${!attacks[@]}"; do
     run_attack "$name"
     ! above "$name" worst || left+=("$name")
 done
-others
 failed=() shaken=()
-declare -A at_first
-for run in "${!got[@]}"; do at_first[$run]=${got[$run]}; done
 for name in "${left[@]}"; do
-    for run in "${!at_first[@]}"; do got[$run]=${at_first[$run]}; done
-    above "$name" worst
     least=100
     for ((round = 0; round < ROUNDS && (round == 0 || SECONDS < ENOUGH_S); round++)); do
         calm
