@@ -4,8 +4,8 @@
  *
  * A session may end with thousands of relays, and to close an endpoint takes some
  * 20 us: those that end with their session, or are let go of, wait in a line, of which a
- * turn of the loop closes RELAY_CLOSES at a time, for CLOSES_US. The relay at the head has
- * its reap event armed.
+ * turn of the loop closes RELAY_CLOSES at a time, for ACCOUNT_RUN_US, as
+ * links do what is due. The relay at the head has its reap event armed.
  */
 #include "proxy/relay_i.h"
 
@@ -16,11 +16,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "tunnel/account.h"
 
-enum {
-	CLOSES_US = 1000,    /* in a turn: as much as a link has to open others */
-	CLOSINGS_MAX = 8192, /* endpoints that are to be closed: who comes then is at once */
-};
+enum { CLOSINGS_MAX = 8192 }; /* endpoints that are to be closed: who comes then is at once */
 
 static const struct timeval at_once;
 
@@ -110,7 +108,7 @@ static void finish(struct relay *r)
 
 void relay_i_on_reap(evutil_socket_t fd, short what, void *ctx)
 {
-	uint64_t until_us = clock_us() + CLOSES_US;
+	uint64_t until_us = clock_us() + ACCOUNT_RUN_US;
 	struct relay *r = ctx;
 
 	(void)fd;

@@ -72,8 +72,7 @@ static void turn(void *arg)
 	} else {
 		if (l->has_input && l->state != LINK_HANDSHAKE && l->state != LINK_OVER)
 			link_i_input(l);
-		if (l->state != LINK_OVER && l->state != LINK_ENDING)
-			link_i_run(l);
+		link_i_run(l);
 	}
 	if (l->has_input && l->state < LINK_OVER && l->state != LINK_ENDING)
 		link_i_go_on(l);

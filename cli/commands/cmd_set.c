@@ -39,8 +39,14 @@ enum {
 	OPTION_POSTCOPY,
 };
 
-static int take(json_t *patch, struct jobs_options *o, int c, const char *value, struct err *e)
+struct words {
+	struct jobs_options o;
+	json_t *patch; /* what is to change */
+};
+
+static int take_option(void *ctx, int c, const char *value, struct err *e)
 {
+	struct words *w = ctx;
 	enum migrate_on_timeout when;
 	uint64_t n = 0;
 	int none = value && strcmp(value, "none") == 0;
@@ -49,28 +55,28 @@ static int take(json_t *patch, struct jobs_options *o, int c, const char *value,
 	case OPTION_MAX_BANDWIDTH:
 		if (!none && size_parse_rate(&n, value, e) < 0)
 			return err_prefix(e, "--max-bandwidth");
-		json_object_set_new(patch, "max_bandwidth", json_integer((json_int_t)n));
+		json_object_set_new(w->patch, "max_bandwidth", json_integer((json_int_t)n));
 		return 0;
 	case OPTION_DOWNTIME:
 		if (duration_parse(&n, value, DURATION_MS, MIGRATE_DOWNTIME_MAX_MS, e) < 0)
 			return err_prefix(e, "--downtime-limit");
-		json_object_set_new(patch, "downtime_limit", json_integer((json_int_t)n));
+		json_object_set_new(w->patch, "downtime_limit", json_integer((json_int_t)n));
 		return 0;
 	case OPTION_TIMEOUT:
 		if (!none && duration_parse(&n, value, DURATION_S, MIGRATE_TIMEOUT_MAX_S, e) < 0)
 			return err_prefix(e, "--timeout");
-		json_object_set_new(patch, "timeout", json_integer((json_int_t)n));
+		json_object_set_new(w->patch, "timeout", json_integer((json_int_t)n));
 		return 0;
 	case OPTION_ON_TIMEOUT:
 		if (migrate_on_timeout_parse(&when, value, e) < 0)
 			return e->code;
-		json_object_set_new(patch, "on_timeout", json_string(value));
+		json_object_set_new(w->patch, "on_timeout", json_string(value));
 		return 0;
 	case OPTION_POSTCOPY:
-		json_object_set_new(patch, "postcopy", json_true());
+		json_object_set_new(w->patch, "postcopy", json_true());
 		return 0;
 	default:
-		return jobs_options_take(o, c, value, e) < 0 ? (int)e->code : 0;
+		return jobs_options_take(&w->o, c, value, e);
 	}
 }
 
@@ -116,38 +122,28 @@ int cmd_set(int argc, char **argv)
 	    JOBS_OPTIONS_LONG,
 	    {NULL, 0, NULL, 0},
 	};
-	json_t *patch = json_object();
-	struct options words = {.command = "set",
-				.argc = argc,
-				.argv = argv,
-				.shorts = ":h",
-				.longs = options,
-				.apart = jobs_options_apart};
-	struct jobs_options o = {0};
-	struct err e = ERR_INIT;
-	int c, status = -1;
+	struct words w = {.patch = json_object()};
+	struct options o = {.command = "set",
+			    .argc = argc,
+			    .argv = argv,
+			    .shorts = ":h",
+			    .longs = options,
+			    .apart = jobs_options_apart};
+	int status = options_take(&o, help, take_option, &w);
 
-	while (status < 0 && (c = options_next(&words)) != OPTIONS_END) {
-		if (c == OPTIONS_WRONG)
-			status = EXIT_USAGE;
-		else if (c == 'h')
-			status = usage_help(help);
-		else if (take(patch, &o, c, optarg, &e) < 0)
-			status = usage_fail("set", &e);
-	}
 	if (status < 0 && optind == argc)
 		status = usage_error("set", "JOB is missing; adit jobs lists them");
 	if (status < 0 && argc - optind > 1)
 		status = usage_error("set", "one JOB, not also \"%s\"", argv[optind + 1]);
 	if (status < 0 && !*argv[optind])
 		status = usage_error("set", "JOB is empty; adit jobs lists them");
-	if (status < 0 && json_object_size(patch) == 0)
+	if (status < 0 && json_object_size(w.patch) == 0)
 		status = usage_error("set", "say what is to change: --max-bandwidth, "
 					    "--downtime-limit, --timeout, --on-timeout or "
 					    "--postcopy");
 	if (status >= 0) {
-		json_decref(patch);
+		json_decref(w.patch);
 		return status;
 	}
-	return change(&o, argv[optind], patch);
+	return change(&w.o, argv[optind], w.patch);
 }

@@ -7,9 +7,15 @@
 . "$(dirname "$0")/../integration/lib.sh"
 : "${TOP:?}"
 . "$TOP/tests/lib/docs.sh"
+. "$TOP/tests/package/over.sh"
 PACKAGES=$TOP/build/package/packages
-ARCHIVES=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/adit-tests}/debian-$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)-archives
 
+if [ "${1:-}" = fetch ]; then
+    over_fetch
+    mkdir $R/packages && cp "$PACKAGES"/*.deb $R/packages
+    chroot $R sh -c 'apt-get -q -y -d install /packages/*.deb'
+    exit
+fi
 if [ -z "${ADIT_ROOT:-}" ]; then
     need debootstrap cpack dpkg-shlibdeps dpkg-deb unshare nsenter setpriv socat ip
     said=$(bash "$TOP/tests/package/root.sh") || { say "$said"; exit 77; }
@@ -21,22 +27,13 @@ if [ -z "${ADIT_ROOT:-}" ]; then
         fail "the build for the package: $(grep -E -m 3 'error|Error' "$T/build.log" || tail -n 3 "$T/build.log")"
     # what the packages need is fetched while there is a network, and kept
     mkdir -p "$ARCHIVES/partial"
-    timeout -k 5 60 unshare --mount bash -c '
-        set -e
-        mount -t tmpfs tmpfs /mnt && mkdir /mnt/{upper,work,root}
-        mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
-        mount --bind "$2" /mnt/root/var/cache/apt/archives
-        mkdir /mnt/root/packages && cp "$3"/*.deb /mnt/root/packages
-        cp -L /etc/resolv.conf /mnt/root/etc/resolv.conf
-        chroot /mnt/root sh -c "apt-get -q -y -d install /packages/*.deb"' - "$said" "$ARCHIVES" "$PACKAGES" \
+    ADIT_ROOT=$said timeout -k 5 60 unshare --mount bash "$0" fetch \
         >"$T/fetch.log" 2>&1 </dev/null || fail "apt-get cannot fetch what the packages need: $(tail -n 2 "$T/fetch.log")"
     # a control group for its systemd, below that of this process
     at=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
     group=$(mktemp -d "$at$(sed -n 's/^0:://p' /proc/self/cgroup)/adit-test.XXXXXX" 2>&1) ||
         skip "no control group can be made for a systemd: $group"
-    # in namespaces that take along all that is started or mounted in them
-    # (unshare does not hear of SIGTERM while it waits)
-    ADIT_ROOT=$said GROUP=$group timeout -s KILL 200 unshare --mount-proc --net --pid --ipc --uts --fork --kill-child bash "$0"
+    GROUP=$group over_again "$said"
     status=$?
     # the last in it may take a moment to be gone
     for ((i = 0; i < 100; i++)); do
@@ -49,17 +46,7 @@ if [ -z "${ADIT_ROOT:-}" ]; then
 fi
 
 # nothing is mounted below $T, which is removed at the end
-R=/mnt/root
-mount -t tmpfs tmpfs /mnt && mkdir /mnt/{upper,work,root} &&
-    mount -t overlay overlay -o "lowerdir=$ADIT_ROOT,upperdir=/mnt/upper,workdir=/mnt/work" $R ||
-    fail 'no file system can be mounted over the fresh root'
-mount --bind "$ARCHIVES" "$R/var/cache/apt/archives" || fail "$ARCHIVES cannot be mounted"
-mount -t tmpfs tmpfs "$R/run" && mount -t tmpfs tmpfs "$R/tmp" && mount -t tmpfs -o mode=755 tmpfs "$R/dev" &&
-    mount -t sysfs -o ro sysfs "$R/sys" || fail 'no file systems for the root'
-for node in null zero full random urandom tty; do
-    : >"$R/dev/$node"
-    mount --bind "/dev/$node" "$R/dev/$node"
-done
+over_system
 mkdir -p "$R/dev/pts" "$R/dev/shm" "$R/build/package/packages"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$R/dev/pts"
 ln -s pts/ptmx "$R/dev/ptmx"

@@ -5,23 +5,14 @@
 . "$(dirname "$0")/../integration/lib.sh"
 : "${TOP:?}"
 . "$TOP/tests/lib/docs.sh"
-RELEASE=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-ARCHIVES=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/adit-tests}/debian-$RELEASE-archives
-R=/mnt/root
+. "$TOP/tests/package/over.sh"
 # the address that the page has, another one, and the host itself
 source=192.0.2.10 other=192.0.2.11 host=192.0.2.1 port=16516 stray=16517
 
-# over: a fresh root of this release at $R, which nothing is written to
-over() {
-    mount -t tmpfs tmpfs /mnt && mkdir /mnt/{upper,work,root} &&
-        mount -t overlay overlay -o "lowerdir=$ADIT_ROOT,upperdir=/mnt/upper,workdir=/mnt/work" $R &&
-        mount --bind "$ARCHIVES" $R/var/cache/apt/archives || fail 'no file system can be mounted over the fresh root'
-}
 install() { chroot $R apt-get -q -y --no-install-recommends "$@" install firewalld ufw dbus nftables; }
 
 if [ "${1:-}" = fetch ]; then
-    over
-    cp -L /etc/resolv.conf $R/etc/resolv.conf
+    over_fetch
     install -d
     exit
 fi
@@ -32,18 +23,12 @@ if [ -z "${ADIT_ROOT:-}" ]; then
     # what it needs is fetched while there is a network, and kept
     ADIT_ROOT=$said timeout -k 5 200 unshare --mount bash "$0" fetch >"$T/fetch.log" 2>&1 </dev/null ||
         skip "apt-get cannot fetch firewalld and ufw: $(tail -n 1 "$T/fetch.log")"
-    # in namespaces that take along all that is started or mounted in them
-    ADIT_ROOT=$said timeout -s KILL 200 unshare --mount-proc --net --pid --ipc --uts --fork --kill-child bash "$0"
+    over_again "$said"
     exit
 fi
 
-over
-mount -t proc proc $R/proc && mount -t sysfs -o ro sysfs $R/sys && mount -t tmpfs tmpfs $R/run &&
-    mount -t tmpfs tmpfs $R/tmp && mount -t tmpfs -o mode=755 tmpfs $R/dev || fail 'no file systems for the root'
-for node in null zero full random urandom tty; do
-    : >"$R/dev/$node"
-    mount --bind "/dev/$node" "$R/dev/$node"
-done
+over_system
+mount -t proc proc $R/proc || fail 'no /proc for the root'
 install --no-download >"$T/apt.log" 2>&1 || fail "the firewalls cannot be installed: $(tail -n 2 "$T/apt.log")"
 
 # two hosts, of which one has both addresses

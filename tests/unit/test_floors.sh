@@ -21,15 +21,13 @@ includes()
 # allow FOLDER FLOOR...: FOLDER may include its own headers and those of FLOORs.
 allow()
 {
-	local folder=$1 line name
+	local folder=$1 line
 	shift
 	while IFS= read -r line; do
-		name=$(sed -E 's/.*"([^"]*)".*/\1/' <<<"$line")
-		case " $folder $* " in
-		*" ${name%%/*} "*) ;;
-		*) complain "$line: $folder/ may include only: $folder $*" ;;
-		esac
-	done < <(includes "$folder" | grep '"')
+		complain "$line: $folder/ may include only: $folder $*"
+	done < <(includes "$folder" | awk -F '"' -v may="$folder $*" '
+		BEGIN { n = split(may, of, " "); for (i = 1; i <= n; i++) ok[of[i]] = 1 }
+		NF > 1 { floor = $2; sub("/.*", "", floor); if (!(floor in ok)) print }')
 }
 
 allow base

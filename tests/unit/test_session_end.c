@@ -40,12 +40,10 @@ static void on_end_of_many(void *ctx, struct session *s, const struct err *why)
 
 static const struct session_ops many_session_ops = {side_on_ready, side_on_open, on_end_of_many};
 
-/* The far side hangs up: how many streams are told in the turn that tells most. */
-static int most_told_in_a_turn(struct bench *b)
+/* A session has STREAMS streams, and the far side hangs up. */
+static void hang_up_on_many(struct bench *b)
 {
-	uint64_t until = clock_ms() + 5000;
 	struct err e = ERR_INIT;
-	int most = 0;
 
 	resets = resets_at_end = 0;
 	bench_start(b, NULL);
@@ -58,6 +56,16 @@ static int most_told_in_a_turn(struct bench *b)
 	bench_run(b, NULL, 20);
 	session_free(b->s.s);
 	b->s.s = NULL;
+}
+
+/* How many streams are told in the turn that tells most. */
+static int most_told_in_a_turn(struct bench *b)
+{
+	uint64_t until;
+	int most = 0;
+
+	hang_up_on_many(b);
+	until = clock_ms() + 5000;
 	while ((resets < STREAMS || (b->c.s && !b->c.ended)) && clock_ms() < until) {
 		int before = resets;
 
@@ -104,20 +112,11 @@ static void test_session_may_be_ended_between_the_turns_of_its_end(void **state)
 	(void)state;
 	at_reset = LET_IT_END;
 	for (int closes = 0; closes < 2; closes++) {
-		uint64_t until = clock_ms() + 5000;
 		struct session *mine;
+		uint64_t until;
 
-		resets = 0;
-		bench_start(&b, NULL);
-		bench_dial(&b, listener_port(b.listener));
-		bench_run(&b, &b.c.ready, 2000);
-		bench_run(&b, (int *)&b.sessions, 2000);
-		for (int i = 0; i < STREAMS; i++)
-			assert_non_null(
-			    session_open(b.c.s, STREAM_OTHER, "many", &many_ops, &b, &e));
-		bench_run(&b, NULL, 20);
-		session_free(b.s.s);
-		b.s.s = NULL;
+		hang_up_on_many(&b);
+		until = clock_ms() + 5000;
 		while (!resets && clock_ms() < until)
 			event_base_loop(b.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		assert_in_range(resets, 1, STREAMS - 1);
