@@ -20,13 +20,20 @@ enum {
 	TRIM_BYTES = 32 << 20,
 	TRIM_EVERY_S = 1,
 	TURN_MAX_US = 4 * ACCOUNT_RUN_US, /* what was longer had other processes in it */
+	/* Idle turns: their part of a processor, what may be had at once of it, and what a peer and
+	 * a link may have of late whatever is left. */
+	IDLE_PART = 8,
+	IDLE_BURST_US = 10000,
+	IDLE_PEER_US = 1000,
+	IDLE_LINK_US = 200,
+	IDLE_LEAST_US = 500, /* to wait: a timer's grain */
 };
 
 struct account {
 	LIST_ENTRY(account) link;
 	struct accounts *all;
 	unsigned refs;
-	struct usage used;
+	struct usage used, used_idle;
 	uint64_t held_bytes, max_bytes; /* max 0: none of its own */
 	char peer[256];
 };
@@ -39,6 +46,8 @@ struct accounts {
 	uint64_t held_bytes, max_bytes;
 	uint64_t peak_bytes; /* held at most since what was freed went back last */
 	struct framebuf_pool frames;
+	int64_t idle_left_us; /* below 0: idle turns have had too much */
+	uint64_t idle_at_us;  /* when that was right */
 	int soon;	      /* on_run comes without anybody's doing, or runs */
 	struct turn *running; /* NULL: none, or it has gone */
 };
@@ -59,6 +68,33 @@ void usage_add(struct usage *u, uint64_t now_us, uint64_t us)
 	u->at_us = u->at_us ? u->at_us + lives * USAGE_HALF_LIFE_US : now_us;
 }
 
+static void idle_refill(struct accounts *a, uint64_t now_us)
+{
+	uint64_t us = now_us > a->idle_at_us ? (now_us - a->idle_at_us) / IDLE_PART : 0;
+
+	a->idle_at_us += us * IDLE_PART;
+	if (us > IDLE_BURST_US)
+		us = IDLE_BURST_US;
+	a->idle_left_us += (int64_t)us;
+	if (a->idle_left_us > IDLE_BURST_US)
+		a->idle_left_us = IDLE_BURST_US;
+}
+
+static void idle_spend(struct turn *t, uint64_t now_us, uint64_t us)
+{
+	usage_add(&t->used_idle, now_us, us);
+	usage_add(&t->account->used_idle, now_us, us);
+	t->account->all->idle_left_us -= (int64_t)us;
+}
+
+static int held(const struct turn *t, uint64_t now_us)
+{
+	return t->account->all->idle_left_us <= 0 &&
+	       usage_left(&t->used_idle, now_us) > IDLE_LINK_US &&
+	       usage_left(&t->account->used_idle, now_us) > IDLE_PEER_US;
+}
+
+/* NULL: none may now. */
 static struct turn *pick(const struct accounts *a, uint64_t now_us)
 {
 	struct turn *t, *best = NULL;
@@ -69,6 +105,8 @@ static struct turn *pick(const struct accounts *a, uint64_t now_us)
 		uint64_t peer = usage_left(&t->account->used, now_us),
 			 own = usage_left(&t->used, now_us);
 
+		if (held(t, now_us))
+			continue;
 		if (best && (peer > best_peer || (peer == best_peer && own >= best_own)))
 			continue;
 		best = t;
@@ -88,23 +126,43 @@ static uint64_t run(struct turn *t, uint64_t began_us)
 	p->refs++;
 	turn_cancel(t);
 	a->running = t;
+	t->idle = 0;
 	t->fn(t->ctx);
 	now_us = clock_us();
 	took_us = now_us - began_us;
 	if (took_us > TURN_MAX_US)
 		took_us = TURN_MAX_US;
-	if (a->running)
+	if (a->running) {
 		usage_add(&t->used, now_us, took_us);
+		if (t->idle)
+			idle_spend(t, now_us, took_us);
+	}
 	a->running = NULL;
 	usage_add(&p->used, now_us, took_us);
 	account_put(p);
 	return now_us;
 }
 
+/* on_run comes again: at once, or when those that wait may have their turns. */
+static void go_on(struct accounts *a, uint64_t now_us)
+{
+	uint64_t wait_us = 0;
+	struct timeval tv;
+
+	a->soon = 0;
+	if (TAILQ_EMPTY(&a->waiting))
+		return;
+	a->soon = pick(a, now_us) != NULL;
+	if (!a->soon)
+		wait_us = IDLE_LEAST_US + (uint64_t)-a->idle_left_us * IDLE_PART;
+	tv.tv_sec = (time_t)(wait_us / 1000000);
+	tv.tv_usec = (suseconds_t)(wait_us % 1000000);
+	event_add(a->ev_more, &tv);
+}
+
 /* Takes turns. What is left waits until the loop has looked at everything else. */
 static void on_run(evutil_socket_t fd, short what, void *ctx)
 {
-	static const struct timeval at_once;
 	struct accounts *a = ctx;
 	uint64_t now_us = clock_us(), until_us = now_us + ACCOUNT_RUN_US;
 	struct turn *t;
@@ -113,11 +171,10 @@ static void on_run(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	a->refs++;
 	a->soon = 1; /* who asks meanwhile is seen to here */
+	idle_refill(a, now_us);
 	while (now_us < until_us && (t = pick(a, now_us)))
 		now_us = run(t, now_us);
-	a->soon = !TAILQ_EMPTY(&a->waiting);
-	if (a->soon)
-		event_add(a->ev_more, &at_once);
+	go_on(a, now_us);
 	accounts_free(a);
 }
 
@@ -309,4 +366,9 @@ void turn_cancel(struct turn *t)
 		return;
 	TAILQ_REMOVE(&t->account->all->waiting, t, link);
 	t->waits = 0;
+}
+
+int turn_held(const struct turn *t)
+{
+	return t->waits && held(t, clock_us());
 }

@@ -5,7 +5,11 @@
  * The time of the event loop: whose links have something to do wait for their turn. The
  * one whose peer has had the least of late goes first, and of one peer's the link that
  * has; no more than ACCOUNT_RUN_US of such turns are taken before the loop looks at its
- * sockets, timers and signals again.
+ * sockets, timers and signals again. Turns in which nothing was done for anybody (idle ones: frames
+ * about no stream, streams that are refused) have an eighth of a processor, all peers together, and
+ * a peer that has had many of them waits until there is some left: who only keeps us busy would
+ * else take the place of a whole process beside those that have work to do here, which wait for
+ * the processor then, however short their turn is.
  *
  * Memory: what sessions promise to take in (windows), keep until it is acknowledged, and are
  * themselves is charged to their peer. A peer may have up to twice of what is left of all,
@@ -74,8 +78,9 @@ uint64_t usage_left(const struct usage *u, uint64_t now_us);
 struct turn {
 	TAILQ_ENTRY(turn) link;
 	struct account *account; /* NULL: it has no place yet */
-	struct usage used;
+	struct usage used, used_idle;
 	int waits;
+	int idle; /* set by fn: nothing was done in it for anybody */
 	/* Does what is due, for about ACCOUNT_RUN_US at most. May ask for another turn, and may
 	 * free the turn. */
 	void (*fn)(void *ctx);
@@ -87,5 +92,8 @@ void turn_ask(struct turn *t);
 
 /* It will not. */
 void turn_cancel(struct turn *t);
+
+/* Whether it waits for more than those before it: nothing that comes in meanwhile changes that. */
+int turn_held(const struct turn *t);
 
 #endif

@@ -65,8 +65,13 @@ static void handshake(struct link *l)
 static void turn(void *arg)
 {
 	struct link *l = arg;
+	uint64_t done = mux_done(l->mux);
 
 	link_i_enter(l);
+	if (l->deaf) {
+		l->deaf = 0;
+		event_add(l->ev_read, NULL);
+	}
 	if (l->state == LINK_ENDING) {
 		link_i_end_some(l);
 	} else {
@@ -76,6 +81,7 @@ static void turn(void *arg)
 	}
 	if (l->has_input && l->state < LINK_OVER && l->state != LINK_ENDING)
 		link_i_go_on(l);
+	l->turn.idle = l->state <= LINK_UP && mux_done(l->mux) == done;
 	link_i_leave(l);
 }
 
@@ -91,6 +97,10 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 	} else if (l->state != LINK_OVER && l->state != LINK_ENDING) {
 		l->has_input = 1;
 		link_i_ask_turn(l);
+		if (l->turn.account && turn_held(&l->turn)) {
+			l->deaf = 1;
+			event_del(l->ev_read);
+		}
 	}
 	link_i_leave(l);
 }

@@ -41,6 +41,7 @@ struct link {
 	uint32_t handshake_ms;
 	int farewell; /* transport's shutdown was queued */
 	struct turn turn;
+	int deaf;      /* ev_read is not armed: its turn has to wait anyhow */
 	int has_input; /* the socket is readable, or the transport's buffer */
 	uint8_t *rest; /* what was read, and waits for a turn; NULL */
 	size_t rest_at, rest_len;

@@ -221,8 +221,10 @@ void mux_release_some(struct mux *m)
 		mux_charge(m, -(int64_t)framebuf_cost(fb));
 		if (s) {
 			s->unacked--;
-			if (fb->type == FRAME_DATA)
+			if (fb->type == FRAME_DATA) {
 				s->tx_acked += fb->len - FRAME_HEADER_LEN;
+				m->done++;
+			}
 			stream_check_done(s);
 		}
 		framebuf_put(m->pool, fb);
@@ -233,6 +235,11 @@ void mux_release_some(struct mux *m)
 		m->release_wake = 0;
 		mux_wake(m);
 	}
+}
+
+uint64_t mux_done(const struct mux *m)
+{
+	return m->done;
 }
 
 int mux_owes(const struct mux *m)
@@ -381,6 +388,7 @@ static int pull_data(struct mux *m, struct stream *s, const uint8_t **data, size
 		s->unacked++;
 		s->tx_sent += (uint64_t)n;
 		m->sent_bytes += (uint64_t)n;
+		m->done++;
 		if (s->rate)
 			rate_spend(s->rate, (size_t)n);
 		if (m->tx_rate && s->class != STREAM_CONTROL)

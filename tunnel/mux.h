@@ -44,6 +44,11 @@ int mux_take(struct mux *m, const uint8_t *data, size_t len, size_t *used, uint6
 /* Whether work that the peer has caused is left over though all its bytes were taken. */
 int mux_owes(const struct mux *m);
 
+/* Grows with each thing that is done for a stream which somebody has: it is taken or let go of,
+ * or bytes of it move, or may. What only keeps us busy (a stream that is refused, a frame about
+ * none) does not count. */
+uint64_t mux_done(const struct mux *m);
+
 /* The next frame to hand to the transport: 1 and *data, *len (valid until the next
  * call of any mux or stream function), or 0 when there is none now. */
 int mux_next(struct mux *m, uint64_t now_us, const uint8_t **data, size_t *len);

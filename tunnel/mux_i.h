@@ -58,7 +58,7 @@ struct stream {
 	LIST_ENTRY(stream) bucket;
 	uint32_t id;
 	enum stream_class class;
-	const char *target; /* behind the struct */
+	const char *target;	      /* behind the struct */
 	const struct stream_ops *ops; /* NULL until accepted */
 	void *ctx;
 
@@ -153,6 +153,7 @@ struct mux {
 	uint64_t now_us, heard_us, pinged_us, moved_at_ping;
 	uint64_t rtt_us, rtt_min_us, path_rtt_us;
 	uint64_t sent_bytes, received_bytes, queued_bytes, granted_bytes;
+	uint64_t done; /* see mux_done */
 	int oom;
 	int calling;
 };

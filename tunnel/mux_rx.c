@@ -162,6 +162,7 @@ static int on_credit(struct mux *m, struct err *e)
 		err_set(e, ERR_PROTOCOL, "credit of stream %u was taken back", s->id);
 		return mux_fail(m, CODE_PROTOCOL, e);
 	}
+	m->done += limit > s->tx_limit;
 	s->tx_limit = limit;
 	if (s->ready)
 		stream_ready(s);

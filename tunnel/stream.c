@@ -138,8 +138,10 @@ void stream_accept(struct stream *s, const struct stream_ops *ops, void *ctx)
 {
 	s->ops = ops;
 	s->ctx = ctx;
-	if (s->mux && !s->dead)
-		window_accepted(s);
+	if (!s->mux || s->dead)
+		return;
+	s->mux->done++;
+	window_accepted(s);
 }
 
 void stream_set_user(struct stream *s, const struct stream_ops *ops, void *ctx)
@@ -234,6 +236,7 @@ void stream_deliver(struct stream *s, const uint8_t *data, size_t len)
 	m->received_bytes += len;
 	if (s->dead)
 		return;
+	m->done++;
 	if (!s->rxq.len) {
 		stream_enter(s);
 		n = s->ops->push(s->ctx, s, data, len);
@@ -261,6 +264,7 @@ void stream_deliver_eof(struct stream *s)
 {
 	if (s->dead)
 		return;
+	s->mux->done++;
 	stream_set_in(s, STREAM_IN_ENDING);
 	stream_enter(s);
 	maybe_eof(s);
@@ -271,6 +275,7 @@ void stream_deliver_reset(struct stream *s, enum code code, const char *reason)
 {
 	if (s->dead)
 		return;
+	s->mux->done++;
 	drop_queues(s);
 	s->dead = 1;
 	stream_enter(s);

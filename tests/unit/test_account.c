@@ -373,7 +373,7 @@ struct busy {
 	struct turn turn;
 	const char *name;
 	uint64_t us; /* how long a turn of it takes */
-	int again;
+	int again, idle;
 };
 
 static void work(void *ctx)
@@ -385,8 +385,16 @@ static void work(void *ctx)
 	event_base_loopbreak(base); /* behind the callback that takes turns */
 	while (clock_us() < until_us)
 		;
+	b->turn.idle = b->idle;
 	if (b->again && --b->again)
 		turn_ask(&b->turn);
+}
+
+static void busy_init(struct busy *b, struct accounts *a, const char *peer)
+{
+	b->turn.fn = work;
+	b->turn.ctx = b;
+	b->turn.account = account_get(a, peer);
 }
 
 static void test_turns_are_few_and_fair(void **state)
@@ -397,17 +405,13 @@ static void test_turns_are_few_and_fair(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		bad[i].turn.fn = work;
-		bad[i].turn.ctx = &bad[i];
-		bad[i].turn.account = account_get(a, "psk:bad");
+		busy_init(&bad[i], a, "psk:bad");
 		bad[i].us = 2 * ACCOUNT_RUN_US;
 		bad[i].again = 10;
 		turn_ask(&bad[i].turn);
 		turn_ask(&bad[i].turn); /* once is enough */
 	}
-	good.turn.fn = work;
-	good.turn.ctx = &good;
-	good.turn.account = account_get(a, "psk:good");
+	busy_init(&good, a, "psk:good");
 	/* One that takes long is all that the loop bears in a turn of its own. */
 	for (unsigned i = 1; i <= 5; i++) {
 		event_base_dispatch(base);
@@ -429,6 +433,92 @@ static void test_turns_are_few_and_fair(void **state)
 	accounts_free(a);
 }
 
+/* Who only keeps us busy waits for the processor's sake; nobody else does, nor that peer's session
+ * which has work to do; and it is not forgotten. */
+static void test_idle_turns_have_a_part_of_the_processor(void **state)
+{
+	struct accounts *a = accounts_new(base);
+	struct busy bad = {.name = "bad", .us = ACCOUNT_RUN_US, .again = -1, .idle = 1},
+		    same = {.name = "same"}, good = {.name = "good"},
+		    comes = {.name = "comes", .idle = 1};
+
+	(void)state;
+	busy_init(&bad, a, "psk:bad");
+	busy_init(&same, a, "psk:bad");
+	busy_init(&good, a, "psk:good");
+	busy_init(&comes, a, "psk:comes");
+	turn_ask(&bad.turn);
+	for (orders = 0; !turn_held(&bad.turn);) {
+		event_base_dispatch(base);
+		assert_in_range(orders, 1, 1000);
+	}
+	for (int i = 0; i < 3; i++) {
+		bad.us = 20 * ACCOUNT_RUN_US; /* it is held for long behind its next turn */
+		orders = 0;
+		event_base_dispatch(base);
+		assert_int_equal(orders, 1);
+		assert_string_equal(order[0], "bad");
+		assert_true(turn_held(&bad.turn));
+		turn_ask(&same.turn);
+		turn_ask(&good.turn);
+		turn_ask(&comes.turn);
+		assert_false(turn_held(&same.turn) || turn_held(&good.turn) ||
+			     turn_held(&comes.turn));
+		while (orders < 4)
+			event_base_dispatch(base);
+		for (int k = 1; k < 4; k++)
+			assert_string_not_equal(order[k], "bad");
+	}
+	turn_cancel(&bad.turn);
+	account_put(bad.turn.account);
+	account_put(same.turn.account);
+	account_put(good.turn.account);
+	account_put(comes.turn.account);
+	accounts_free(a);
+}
+
+/* What counts as done for somebody, and what only keeps us busy. */
+static void test_mux_says_whether_something_was_done(void **state)
+{
+	static uint8_t frame[FRAME_HEADER_LEN + FRAME_SMALL_MAX];
+	struct pair_stream mine = {.take_max = SIZE_MAX};
+	struct frame_header h = {.type = FRAME_OPEN, .stream = 3, .seq = 1};
+	struct err e = ERR_INIT;
+	struct pair pair;
+	uint64_t done;
+	size_t len;
+
+	(void)state;
+	pair_init(&pair, NULL, NULL);
+	pair.end[1].on_open = on_open;
+	pair_run(&pair, 0, 10);
+	sinks = 0;
+	mine.s = mux_open(pair.end[0].mux, STREAM_OTHER, "unix:/x", &pair_stream_ops, &mine, &e);
+	assert_non_null(mine.s);
+	done = mux_done(pair.end[1].mux);
+	pair_run(&pair, 0, 10);
+	assert_true(mux_done(pair.end[1].mux) > done); /* taken, and its bytes go */
+	done = mux_done(pair.end[1].mux);
+	for (int i = 0; i < 3; i++) { /* the third is about the one that was refused before */
+		static const enum frame_type types[] = {FRAME_PONG, FRAME_OPEN, FRAME_CREDIT};
+
+		if (types[i] == FRAME_OPEN) {
+			pair.end[1].on_open = NULL; /* refused */
+			h.len =
+			    (uint32_t)frame_pack_open(frame + FRAME_HEADER_LEN, STREAM_OTHER, "no");
+			frame_pack_header(frame, &h);
+			len = FRAME_HEADER_LEN + h.len;
+		} else {
+			len = put_frame(frame, types[i], i == 2 ? 3 : 0, 0, 8);
+			frame_pack_u64(frame + FRAME_HEADER_LEN, i == 2 ? UINT64_MAX / 2 : 1);
+		}
+		assert_int_equal(mux_input(pair.end[1].mux, frame, len, pair.now_us, &e), 0);
+		assert_int_equal(mux_done(pair.end[1].mux), done);
+	}
+	stream_free(mine.s);
+	pair_fini(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +532,8 @@ int main(void)
 	    cmocka_unit_test(test_mux_frees_what_was_acknowledged_in_pieces),
 	    cmocka_unit_test(test_use_is_forgotten),
 	    cmocka_unit_test(test_turns_are_few_and_fair),
+	    cmocka_unit_test(test_idle_turns_have_a_part_of_the_processor),
+	    cmocka_unit_test(test_mux_says_whether_something_was_done),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
