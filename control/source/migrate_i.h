@@ -487,7 +487,7 @@ void migrate_ram_fini(struct migrate *m);
 void migrate_settings_try(struct migrate *m, void (*then)(struct migrate *m));
 /* Adds what QEMU has to be told before it migrates. */
 void migrate_settings_add(struct migrate *m, struct qmp_batch *b);
-/* Adds what puts QEMU's settings back as they were. Nothing when they were not changed. */
+/* Adds what puts QEMU's settings back as they were when the VM was read. */
 void migrate_settings_restore(struct migrate *m, struct qmp_batch *b);
 
 /* So many bytes a second were sent of late: what that says of the line. */

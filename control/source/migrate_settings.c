@@ -78,8 +78,7 @@ void migrate_settings_add(struct migrate *m, struct qmp_batch *b)
 	qmp_batch_add(b, QMP_MUST, "migrate-set-parameters", parameters(m));
 }
 
-/* Adds what sets all back as it was when the VM was read. */
-static void add_back(struct migrate *m, struct qmp_batch *b)
+void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
 {
 	static const char *const params[] = {"max-bandwidth", "downtime-limit", "multifd-channels",
 					     "multifd-compression", "max-postcopy-bandwidth"};
@@ -97,12 +96,7 @@ static void add_back(struct migrate *m, struct qmp_batch *b)
 	qmp_batch_add(b, QMP_MAY, "migrate-set-capabilities",
 		      json_pack("{s:o}", "capabilities", list));
 	qmp_batch_add(b, QMP_MAY, "migrate-set-parameters", back);
-}
-
-void migrate_settings_restore(struct migrate *m, struct qmp_batch *b)
-{
-	if (m->qemu.settings_changed)
-		add_back(m, b);
+	m->qemu.settings_changed = false;
 }
 
 /* ---- can it? ---- */
@@ -144,11 +138,10 @@ static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct qmp_batch *back;
 
 	(void)b;
-	m->qemu.settings_changed = false;
 	if (m->state != MIGRATE_BEGIN || why.code == ERR_CLOSED)
 		return;
 	back = qmp_batch_new();
-	add_back(m, back);
+	migrate_settings_restore(m, back);
 	if (!err_is_set(&why)) {
 		qmp_batch_run(back, q, on_put_back, m);
 		return;

@@ -39,8 +39,6 @@ static void maybe_over(struct migrate *m)
 /* The destination has said that it is clean, or will say nothing any more. */
 static void there_done(struct migrate *m)
 {
-	if (m->qemu.gone)
-		m->undo.here = MIG_HERE_DONE;
 	if (!m->link.ready)
 		m->undo.there = MIG_THERE_DONE; /* or it never will be: nobody is left to ask */
 	maybe_over(m);
@@ -64,32 +62,39 @@ static void tell_limits(struct migrate *m, bool let_be)
 			     m->pace.refusals ? ", and with --run-here lets them be" : "");
 }
 
+static void tell_uncleared(struct migrate *m, bool let_be)
+{
+	char mend[128];
+
+	snprintf(mend, sizeof(mend),
+		 let_be ? "to put them back: migrate-set-capabilities in its monitor, once "
+			  "query-yank lists no migration there"
+			: "`adit recover %.8s` tries again",
+		 m->id);
+	migrate_note(m,
+		     "QEMU does not clear away the migration that has failed: its capabilities "
+		     "stay as they were for it (%s), and another migration of the VM may end it",
+		     mend);
+}
+
 /* The end of the undo here: the sentence says where the VM is. */
 static void done_here(struct migrate *m, const char *status, bool running)
 {
 	struct err e = m->err;
-	bool limited = !m->qemu.gone && migrate_pace_is_set(m);
-	bool uncleared = !m->qemu.gone && m->undo.uncleared;
+	bool limited = migrate_pace_is_set(m);
 	/* Those that QEMU refuses to take back are not waited for for ever: a person can say so. */
 	bool let_be = m->decision == MIGRATE_DECIDE_RUN_HERE && m->pace.refusals;
 
 	m->undo.here = MIG_HERE_DONE;
 	/* Where the VM could not be put back, `adit recover` may try again. */
-	m->result.settled =
-	    m->qemu.gone ||
-	    ((running || (!m->guest.was_running && !m->undo.unanswered)) && (!limited || let_be) &&
-	     (!uncleared || m->decision == MIGRATE_DECIDE_RUN_HERE));
+	m->result.settled = (running || (!m->guest.was_running && !m->undo.unanswered)) &&
+			    (!limited || let_be) &&
+			    (!m->undo.uncleared || m->decision == MIGRATE_DECIDE_RUN_HERE);
 	if (limited)
 		tell_limits(m, m->result.settled);
-	if (uncleared)
-		migrate_note(m,
-			     "QEMU does not clear away the migration that has failed: its "
-			     "capabilities stay as they were for it (`adit recover %.8s` tries "
-			     "again), and another migration of the VM may end it",
-			     m->id);
-	if (m->qemu.gone)
-		err_set(&m->err, e.code, "%s", e.text);
-	else if (running)
+	if (m->undo.uncleared)
+		tell_uncleared(m, m->result.settled);
+	if (running)
 		err_set(&m->err, e.code, "%s; the VM runs on here", e.text);
 	else if (!m->guest.was_running)
 		err_set(&m->err, e.code, "%s; the VM is %s here, as before", e.text, status);
@@ -203,13 +208,19 @@ static unsigned delete_nodes(struct migrate *m, struct qmp_batch *b, const json_
 	return n;
 }
 
+/* (QEMU's end is told by itself.) */
+static bool goes_on(const struct migrate *m, const struct err *e)
+{
+	return m->state == MIGRATE_UNDO && m->undo.here != MIG_HERE_DONE && e->code != ERR_CLOSED;
+}
+
 static void on_acted(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct migrate *m = ctx;
 
 	(void)q;
 	migrate_pace_see_back(m, b, e);
-	if (m->state == MIGRATE_UNDO && m->undo.here != MIG_HERE_DONE)
+	if (goes_on(m, e))
 		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
@@ -220,7 +231,7 @@ static void on_tried(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 
 	(void)q;
 	migrate_pace_see_back(m, b, e);
-	if (m->state == MIGRATE_UNDO && m->undo.here != MIG_HERE_DONE)
+	if (goes_on(m, e))
 		done_here(m, m->undo.seen, m->undo.runs);
 }
 
@@ -234,7 +245,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	struct qmp_batch *act;
 	unsigned left, block_jobs;
 
-	if (m->state != MIGRATE_UNDO || m->undo.here == MIG_HERE_DONE)
+	if (!goes_on(m, e))
 		return;
 	m->undo.here = MIG_HERE_ACTS;
 	if (err_is_set(e) || !status) {
@@ -262,13 +273,11 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			left++;
 			qmp_batch_add(act, QMP_MAY, "cont", NULL);
 		}
-		m->undo.uncleared =
-		    m->qemu.settings_changed && !migration_is_cleared(qmp_batch_result(b, Q_YANK));
-		if (m->qemu.settings_changed)
+		if (m->qemu.settings_changed) {
 			left++; /* once more, so that they are back before the job ends */
-		if (!m->undo.uncleared) {
-			migrate_settings_restore(m, act);
-			m->qemu.settings_changed = false;
+			m->undo.uncleared = !migration_is_cleared(qmp_batch_result(b, Q_YANK));
+			if (!m->undo.uncleared)
+				migrate_settings_restore(m, act);
 		}
 		/* Until QEMU has said that they are back, or has refused it often enough. */
 		if (migrate_pace_is_set(m) && m->pace.refusals < PACE_TRIES) {
@@ -376,9 +385,16 @@ static void session_ended(struct migrate *m, const struct err *why)
 	there_done(m);
 }
 
+/* There is nothing left to be put back. */
 static void qemu_ended(struct migrate *m, const struct err *why)
 {
-	(void)why;
+	struct err e = m->err;
+
+	m->undo.here = MIG_HERE_DONE;
+	m->result.settled = m->result.lost = true;
+	err_set(&m->err, e.code,
+		"%s; the source QEMU has gone since, and the VM does not run here (%s)", e.text,
+		why->text);
 	there_done(m);
 }
 

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "control/source/migrate_i.h"
@@ -34,10 +35,11 @@ struct rig {
 	int over;
 	enum limits limits;
 	bool running;
-	unsigned asked;	 /* to take the limits back */
-	unsigned clears; /* so many looks more at a migration that has failed */
-	bool too_early;	 /* the capabilities were put back before */
-	unsigned set;	 /* times that they were */
+	unsigned asked;	     /* to take the limits back */
+	unsigned clears;     /* so many looks more at a migration that has failed */
+	bool too_early;	     /* the capabilities were put back before */
+	unsigned set;	     /* times that they were */
+	const char *dies_at; /* a command */
 	char note[1024];
 };
 
@@ -62,6 +64,10 @@ static json_t *answer(void *ctx, const char *command, const json_t *arguments)
 	struct rig *r = ctx;
 
 	(void)arguments;
+	if (r->dies_at && strcmp(command, r->dies_at) == 0) {
+		shutdown(r->qemu.peer, SHUT_RDWR);
+		return NULL;
+	}
 	if (strcmp(command, "query-status") == 0)
 		return json_pack("{s:{s:s,s:b}}", "return", "status",
 				 r->running ? "running" : "paused", "running", r->running);
@@ -248,29 +254,60 @@ static void test_undo_puts_the_capabilities_back_when_the_migration_is_cleared_a
 	down(&r);
 }
 
-/* One that never clears it holds up nothing else, and the record stays. */
+/* One that never clears it holds up nothing else, and the record stays, which `adit recover` tries
+ * again, until a person says that the VM is to run here whatever is left. */
 static void test_undo_keeps_the_record_of_a_migration_that_is_not_cleared_away(void **state)
 {
 	struct err e = ERR_INIT;
 	struct rig r;
 
 	(void)state;
-	up(&r, TAKES, true);
-	r.m.qemu.settings_changed = true;
-	r.clears = UINT_MAX;
-	err_set(&e, ERR_CANCELLED, "cancelled");
-	migrate_fail(&r.m, &e);
-	for (unsigned i = 0; i < 1000 && !r.over; i++) {
-		scripted_qemu_turn(&r.qemu);
-		if (r.asked)
-			later_ms = 60000;
+	for (int said = 0; said < 2; said++) {
+		up(&r, TAKES, true);
+		r.m.decision = said ? MIGRATE_DECIDE_RUN_HERE : MIGRATE_DECIDE_NOTHING;
+		r.m.qemu.settings_changed = true;
+		r.clears = UINT_MAX;
+		err_set(&e, ERR_CANCELLED, "cancelled");
+		migrate_fail(&r.m, &e);
+		for (unsigned i = 0; i < 1000 && !r.over; i++) {
+			scripted_qemu_turn(&r.qemu);
+			if (r.asked)
+				later_ms = 60000;
+		}
+		assert_true(r.over);
+		assert_int_equal(r.asked, 1); /* the disks' limits were taken back at once */
+		assert_int_equal(r.set, 0);
+		assert_int_equal(r.m.result.settled, said);
+		assert_non_null(strstr(r.note, "does not clear away"));
+		assert_int_equal(strstr(r.note, "adit recover") == NULL, said);
+		assert_int_equal(strstr(r.note, "migrate-set-capabilities") != NULL, said);
+		down(&r);
 	}
-	assert_true(r.over);
-	assert_int_equal(r.asked, 1); /* the disks' limits were taken back at once */
-	assert_int_equal(r.set, 0);
-	assert_false(r.m.result.settled);
-	assert_non_null(strstr(r.note, "does not clear away"));
-	down(&r);
+}
+
+/* What has ended meanwhile has nothing to be put back, and its state is known. */
+static void test_undo_ends_with_a_qemu_that_dies(void **state)
+{
+	static const char *const at[] = {"query-migrate", "query-status", "block_set_io_throttle"};
+	struct err e = ERR_INIT;
+	struct rig r;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(at) / sizeof(at[0]); i++) {
+		up(&r, TAKES, i % 2);
+		qmp_set_owner(r.qemu.qmp, &migrate_qmp_ops, &r.m);
+		r.dies_at = at[i / 2];
+		err_set(&e, ERR_CANCELLED, "cancelled");
+		migrate_fail(&r.m, &e);
+		for (unsigned turn = 0; turn < 1000 && !r.over; turn++)
+			scripted_qemu_turn(&r.qemu);
+		assert_true(r.over);
+		assert_int_equal(r.m.err.code, ERR_CANCELLED);
+		assert_non_null(strstr(r.m.err.text, "cancelled; the source QEMU has gone since"));
+		assert_true(r.m.result.settled && r.m.result.lost);
+		assert_string_equal(r.note, "");
+		down(&r);
+	}
 }
 
 /* ---- a source that is kept ---- */
@@ -329,6 +366,7 @@ int main(void)
 	    cmocka_unit_test(
 		test_undo_puts_the_capabilities_back_when_the_migration_is_cleared_away),
 	    cmocka_unit_test(test_undo_keeps_the_record_of_a_migration_that_is_not_cleared_away),
+	    cmocka_unit_test(test_undo_ends_with_a_qemu_that_dies),
 	    cmocka_unit_test(test_a_kept_source_is_told_when_its_limits_are_back),
 	    cmocka_unit_test(test_a_kept_source_that_does_not_answer_is_not_waited_for),
 	};
