@@ -35,6 +35,13 @@ static void check_state(struct check *c, const struct vmdesc_report *r)
 	else if (is_one_of(status, elsewhere))
 		check_add(c, CHECK_ERROR, "state", NULL,
 			  "the VM is in state %s: it does not run here", status);
+	else if (!vmdesc_is_cleared(r->yank))
+		check_add(c, CHECK_ERROR, "state",
+			  "try again in a moment; where query-yank in its monitor goes on listing "
+			  "it, yank it there",
+			  "QEMU has not cleared away yet the VM's last migration (%s), and another "
+			  "one may end the VM",
+			  *migration ? migration : "no state");
 	else if (json_is_true(json_object_get(r->vm, "running")))
 		check_add(c, CHECK_OK, "state", NULL, "the VM runs");
 	else

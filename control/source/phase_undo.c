@@ -106,22 +106,6 @@ static void done_here(struct migrate *m, const char *status, bool running)
 		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
-/* QEMU says "failed" before it has cleared its migration away, and asks the capabilities then what
- * there is to be cleared: where multifd is off by that time it aborts, and the VM with it. What it
- * could yank tells when it has done that. */
-static bool migration_is_cleared(const json_t *yank)
-{
-	const json_t *instance;
-	size_t k;
-
-	json_array_foreach(yank, k, instance)
-	{
-		if (strcmp(json_text(instance, "type"), "migration") == 0)
-			return false;
-	}
-	return true;
-}
-
 static bool migration_busy(const json_t *migrate)
 {
 	static const char *const over[] = {"none", "completed", "failed", "cancelled"};
@@ -275,7 +259,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		}
 		if (m->qemu.settings_changed) {
 			left++; /* once more, so that they are back before the job ends */
-			m->undo.uncleared = !migration_is_cleared(qmp_batch_result(b, Q_YANK));
+			m->undo.uncleared = !vmdesc_is_cleared(qmp_batch_result(b, Q_YANK));
 			if (!m->undo.uncleared)
 				migrate_settings_restore(m, act);
 		}

@@ -25,20 +25,20 @@ struct vmdesc_backing {
 
 /* A drive, in the words that QEMU has for it. Strings are never NULL; "" is absent. */
 struct vmdesc_disk {
-	const char *name;	 /* unique in the job; letters, digits, . _ - */
-	const char *device;	 /* the id of -drive */
-	const char *qdev;	 /* the id or QOM path of the device in front */
-	const char *node;	 /* the root node, as the source has it */
-	const char *image_node;	 /* the node that has the format: node's, or one below filters */
-	const char *format;	 /* what the image has: raw, qcow2, ... */
-	const char *file;	 /* the image's file as QEMU names it */
-	const char *file_id;	 /* "dev:ino" on the source host */
-	const char *shared_with; /* the disk that has the same node */
-	uint64_t size;		 /* virtual size, bytes */
-	uint64_t allocated;	 /* what the image takes on its file system, 0: not known */
-	uint64_t cluster_size;	 /* of a format other than qcow2, 0: has none */
-	bool snapshots;		 /* it has internal snapshots, which are in allocated too */
-	const json_t *limits;	 /* I/O limits of its device (throttle.h); NULL: none */
+	const char *name;	  /* unique in the job; letters, digits, . _ - */
+	const char *device;	  /* the id of -drive */
+	const char *qdev;	  /* the id or QOM path of the device in front */
+	const char *node;	  /* the root node, as the source has it */
+	const char *image_node;	  /* the node that has the format: node's, or one below filters */
+	const char *format;	  /* what the image has: raw, qcow2, ... */
+	const char *file;	  /* the image's file as QEMU names it */
+	const char *file_id;	  /* "dev:ino" on the source host */
+	const char *shared_with;  /* the disk that has the same node */
+	uint64_t size;		  /* virtual size, bytes */
+	uint64_t allocated;	  /* what the image takes on its file system, 0: not known */
+	uint64_t cluster_size;	  /* of a format other than qcow2, 0: has none */
+	bool snapshots;		  /* it has internal snapshots, which are in allocated too */
+	const json_t *limits;	  /* I/O limits of its device (throttle.h); NULL: none */
 	const char *limits_group; /* that shares them; without limits: check_kept.c */
 	bool read_only, empty, removable;
 	bool copy;			/* its contents go over with the VM */
@@ -111,6 +111,7 @@ const char *vmdesc_image_format(const struct vmdesc_disk *d);
 struct vmdesc_report {
 	json_t *vm, *disks;
 	json_t *migrate, *capabilities, *parameters; /* query-migrate and its kin */
+	json_t *yank;				     /* query-yank; NULL: QEMU has none */
 	json_t *block_jobs;			     /* query-block-jobs */
 	json_t *nodes, *graph;			     /* query-named-block-nodes, and its edges */
 	json_t *secrets;     /* the command line's, as secret_scrub finds them */
@@ -124,6 +125,12 @@ typedef void vmdesc_on_read(void *ctx, struct vmdesc_report *r, const struct err
 void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx);
 
 void vmdesc_report_fini(struct vmdesc_report *r);
+
+/* Whether no migration is left, by query-yank. QEMU says "failed" before it has cleared its
+ * migration away, and asks the capabilities then what there is to be cleared: where multifd is off
+ * by that time it aborts, and the VM with it. What it could yank tells when it has done that.
+ * (True of NULL: it has no such command.) */
+bool vmdesc_is_cleared(const json_t *yank);
 
 /* Sets `copy` of each disk in the array disks as --disks says: "all", "none", or a list
  * of node names, -drive ids, device ids or disk names with commas between; also an image's

@@ -40,6 +40,7 @@ enum query {
 	Q_PERIPHERAL,
 	Q_ANON,
 	Q_MIGRATE,
+	Q_YANK,
 	Q_CAPABILITIES,
 	Q_PARAMETERS,
 	Q_KVM,
@@ -281,6 +282,7 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 				      json_text(rep.vm, "cwd"));
 	qargs_fini(&args);
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
+	rep.yank = json_incref(qmp_batch_result(b, Q_YANK));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
 	rep.parameters = json_incref(qmp_batch_result(b, Q_PARAMETERS));
 	rep.block_jobs = json_incref(qmp_batch_result(b, Q_BLOCK_JOBS));
@@ -327,6 +329,7 @@ static void ask(struct qmp *q, const struct reader *first)
 	qmp_batch_add(b, QMP_MAY, "qom-list",
 		      json_pack("{s:s}", "path", "/machine/peripheral-anon"));
 	qmp_batch_add(b, QMP_MUST, "query-migrate", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-yank", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-migrate-capabilities", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-migrate-parameters", NULL);
 	qmp_batch_add(b, QMP_MAY, "query-kvm", NULL);
@@ -386,11 +389,25 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	qmp_batch_run(b, q, on_objects, r);
 }
 
+bool vmdesc_is_cleared(const json_t *yank)
+{
+	const json_t *instance;
+	size_t i;
+
+	json_array_foreach(yank, i, instance)
+	{
+		if (strcmp(json_text(instance, "type"), "migration") == 0)
+			return false;
+	}
+	return true;
+}
+
 void vmdesc_report_fini(struct vmdesc_report *r)
 {
 	json_decref(r->vm);
 	json_decref(r->disks);
 	json_decref(r->migrate);
+	json_decref(r->yank);
 	json_decref(r->capabilities);
 	json_decref(r->parameters);
 	json_decref(r->block_jobs);

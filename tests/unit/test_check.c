@@ -140,6 +140,7 @@ static void source(struct check *c, const struct migrate_config *config, const c
 	r.vm = json_object_get(all, "vm");
 	r.disks = json_object_get(all, "disks");
 	r.migrate = json_object_get(all, "migrate");
+	r.yank = json_object_get(all, "yank");
 	r.block_jobs = json_object_get(all, "block_jobs");
 	r.nodes = json_object_get(all, "nodes");
 	r.graph = json_object_get(all, "graph");
@@ -198,6 +199,10 @@ static void test_check_source_sees_what_forbids_it(void **state)
 	expect(&c, "state", CHECK_ERROR, "being migrated already");
 	source(&c, &config, "migrate", "{'status':'failed'}");
 	expect(&c, "state", CHECK_OK, "runs");
+	source(&c, &config, "yank", "[{'type':'chardev','id':'qmp'}]");
+	expect(&c, "state", CHECK_OK, "runs");
+	source(&c, &config, "", "{'migrate':{'status':'failed'},'yank':[{'type':'migration'}]}");
+	expect(&c, "state", CHECK_ERROR, "not cleared away yet the VM's last migration (failed)");
 	source(&c, &config, "vm.status", "'postmigrate'");
 	expect(&c, "state", CHECK_ERROR, "does not run here");
 	source(&c, &config, "block_jobs", "[{'device':'job7','type':'commit'}]");
