@@ -510,4 +510,10 @@ void check_destination(struct check *c, const struct check_there *t)
 		check_waiting(c, t);
 	else if (t->plan)
 		check_images(c, t);
+	if (t->plan && t->plan->spice && json_is_false(json_object_get(t->qemu, "spice")))
+		check_add(c, CHECK_ERROR, "spice",
+			  "install there what QEMU has for it (Debian: qemu-system-modules-spice), "
+			  "or start the VM without -spice",
+			  "the VM has SPICE, and QEMU %s on the destination has not",
+			  json_text(t->qemu, "qemu"));
 }

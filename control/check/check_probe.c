@@ -81,6 +81,9 @@ struct check_probe {
 	char name[300]; /* of the binary, for messages */
 	json_t **cache;
 	char key[4500];
+	bool spice; /* it is still to be asked whether it has SPICE */
+	const char *binary;
+	const struct user *user;
 
 	struct qmp *qmp;
 };
@@ -331,6 +334,48 @@ static void read_output(struct check_probe *p)
 		err_prefix(&p->err, "%s", p->name);
 }
 
+static void finish(struct check_probe *p)
+{
+	/* KVM may come and go without the binary changing. */
+	if (p->answers && p->cache &&
+	    (!strstr(p->key, "|kvm|") || json_is_true(json_object_get(p->answers, "kvm")))) {
+		if (!*p->cache)
+			*p->cache = json_object();
+		json_object_set(*p->cache, p->key, p->answers);
+	}
+	done(p);
+}
+
+static void on_spice(void *ctx, struct proc *proc, int status)
+{
+	struct check_probe *p = ctx;
+	char text[256];
+	ssize_t n = pread(p->err_fd, text, sizeof(text) - 1, 0);
+
+	(void)status; /* 1 in either case */
+	proc_free(proc);
+	p->proc = NULL;
+	text[n > 0 ? n : 0] = 0;
+	json_object_set_new(p->answers, "spice", json_boolean(strstr(text, "spice options")));
+	finish(p);
+}
+
+/* SPICE is a module of its own, which QEMU loads when it comes to the option. */
+static void ask_spice(struct check_probe *p)
+{
+	const char *argv[] = {p->binary, "-spice", "help", NULL}, *const *from = argv;
+	struct proc_io io = {.in = -1, .err = -1, .user = p->user};
+
+	if (ftruncate(p->err_fd, 0) < 0 || lseek(p->err_fd, 0, SEEK_SET) < 0)
+		err_set_sys(&p->err, errno, "%s cannot be asked for SPICE", p->name);
+	io.out = p->err_fd;
+	if (!err_is_set(&p->err))
+		p->proc = proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL,
+					on_spice, p, &p->err);
+	if (!p->proc)
+		finish(p);
+}
+
 static void on_exited(void *ctx, struct proc *proc, int status)
 {
 	struct check_probe *p = ctx;
@@ -343,14 +388,10 @@ static void on_exited(void *ctx, struct proc *proc, int status)
 			proc_last_line(p->err_fd, line, sizeof(line)));
 	else
 		read_output(p);
-	/* KVM may come and go without the binary changing. */
-	if (p->answers && p->cache &&
-	    (!strstr(p->key, "|kvm|") || json_is_true(json_object_get(p->answers, "kvm")))) {
-		if (!*p->cache)
-			*p->cache = json_object();
-		json_object_set(*p->cache, p->key, p->answers);
-	}
-	done(p);
+	if (p->answers && p->spice)
+		ask_spice(p);
+	else
+		finish(p);
 }
 
 static int write_questions(int fd)
@@ -389,8 +430,9 @@ static int run(struct check_probe *p, const char *binary, const struct user *use
 }
 
 struct check_probe *check_probe_binary(struct event_base *base, const char *binary,
-				       const struct user *user, bool kvm, json_t **cache,
-				       check_probe_done *fn, void *ctx, struct err *e)
+				       const struct user *user, bool kvm, bool spice,
+				       json_t **cache, check_probe_done *fn, void *ctx,
+				       struct err *e)
 {
 	struct check_probe *p = probe_new(base, binary, fn, ctx, e);
 	struct stat st;
@@ -403,9 +445,13 @@ struct check_probe *check_probe_binary(struct event_base *base, const char *bina
 		return NULL;
 	}
 	p->cache = cache;
-	snprintf(p->key, sizeof(p->key), "%s|%s|%s|%llx:%llx:%lld.%09ld", binary,
-		 kvm ? "kvm" : "tcg", user->name, (unsigned long long)st.st_dev,
-		 (unsigned long long)st.st_ino, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	p->spice = spice;
+	p->binary = binary;
+	p->user = user;
+	snprintf(p->key, sizeof(p->key), "%s|%s|%s|%s|%llx:%llx:%lld.%09ld", binary,
+		 kvm ? "kvm" : "tcg", spice ? "spice" : "", user->name,
+		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+		 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	p->answers = cache ? json_incref(json_object_get(*cache, p->key)) : NULL;
 	if (p->answers) {
 		done(p);

@@ -10,6 +10,7 @@
  *   cpus          {"qemu64": [features that it lacks here], ...}
  *   capabilities  query-migrate-capabilities
  *   compression   ["none", "zlib", ...]: what multifd can be compressed with
+ *   spice         whether it has SPICE (of a binary, where that was asked)
  *
  * and of one that waits also
  *
@@ -35,12 +36,13 @@ struct user;
  * probe is to be freed, also within it. */
 typedef void check_probe_done(void *ctx, const json_t *answers, const struct err *why);
 
-/* Runs binary as user (not given: as our own), with KVM if kvm. cache: an object of the caller's
- * (NULL at first), where answers are kept for as long as the binary stays the same. NULL with *e.
- */
+/* Runs binary as user (not given: as our own; both borrowed), with KVM if kvm; once more where it
+ * is to say whether it has SPICE. cache: an object of the caller's (NULL at first), where answers
+ * are kept for as long as the binary stays the same. NULL with *e. */
 struct check_probe *check_probe_binary(struct event_base *base, const char *binary,
-				       const struct user *user, bool kvm, json_t **cache,
-				       check_probe_done *fn, void *ctx, struct err *e);
+				       const struct user *user, bool kvm, bool spice,
+				       json_t **cache, check_probe_done *fn, void *ctx,
+				       struct err *e);
 
 /* Asks the QEMU behind the monitor at path; questions only. One that does not wait for a
  * VM (status) is asked nothing else. */

@@ -272,7 +272,7 @@ void arrival_check_start(struct arrival *a)
 		if (binary)
 			k->probe =
 			    check_probe_binary(a->service->base, binary, &a->rights->launch_user,
-					       strcmp(a->desc.accel, "kvm") == 0,
+					       strcmp(a->desc.accel, "kvm") == 0, k->plan.spice,
 					       &a->service->probes, on_probed, a, &e);
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);

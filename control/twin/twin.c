@@ -125,28 +125,47 @@ static int refuse_unless(struct twin_plan *p, const struct qargs_item *it,
 	return twin_refuse(p, it->option->name, it->value, why);
 }
 
+/* What audio's option is called, and which card it goes with. */
+static int audio_read(struct twin_plan *p, const char *value, const char *const *keys,
+		      struct qopts *none)
+{
+	struct qopts o = {0};
+	json_t *json = *value == '{' ? json_loads(value, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	int r = 0;
+
+	if (*value == '{' && !json)
+		return twin_refuse(p, "audiodev", value, "it is not JSON");
+	if (!json && qopts_parse(&o, value, "driver") < 0)
+		r = -1;
+	for (; r == 0 && *keys; keys++) {
+		const char *is =
+		    json ? json_string_value(json_object_get(json, *keys)) : qopts_get(&o, *keys);
+
+		if (is)
+			r = qopts_set(none, *keys, is);
+	}
+	qopts_fini(&o);
+	json_decref(json);
+	return r < 0 ? err_set(p->e, ERR_SPACE, "no memory for the command line") : 0;
+}
+
 /* Audio has nobody to listen to it there; the guest keeps its card. */
 static int audio(struct twin_plan *p, const struct qargs_item *it)
 {
-	static const char *const keys[] = {"id", "model"};
-	struct qopts o = {0}, none = {0};
+	static const char *const keys[] = {"id", "model", NULL};
+	struct qopts none = {0};
 	char *text = NULL;
 	int r = 0;
 
-	if (*it->value == '{')
-		return twin_refuse(p, it->option->name, it->value,
-				   "adit does not read it as JSON; " TWIN_ATTACH);
-	if (qopts_parse(&o, it->value, "driver") < 0 || qopts_set(&none, "driver", "none") < 0)
+	if (qopts_set(&none, "driver", "none") < 0)
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
-	for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (qopts_get(&o, keys[i]) && qopts_set(&none, keys[i], qopts_get(&o, keys[i])) < 0)
-			r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (!r)
+		r = audio_read(p, it->value, keys, &none);
 	if (!r && !(text = qopts_text(&none)))
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	if (!r)
 		twin_add(p, it->option->name, text);
 	free(text);
-	qopts_fini(&o);
 	qopts_fini(&none);
 	return r;
 }
@@ -186,8 +205,6 @@ static int vm_name(struct twin_plan *p, const char *value)
 /* Options whose value may name a file of the source host's. */
 static int refuse_files(struct twin_plan *p, const struct qargs_item *it)
 {
-	static const char *const data[] = {"file", "data", NULL};
-	static const char *const smbios[] = {"file", "path", NULL};
 	static const char *const device[] = {"device", NULL};
 	static const char *const splash[] = {"splash", NULL};
 	static const char *const replay[] = {"rr", "rrfile", NULL};
@@ -197,13 +214,21 @@ static int refuse_files(struct twin_plan *p, const struct qargs_item *it)
 		return refuse_if(p, it, device, "it names a file of the source host");
 	case QARGS_BOOT:
 		return refuse_if(p, it, splash, "it reads a file of the source host");
-	case QARGS_SMBIOS:
-		return refuse_if(p, it, smbios, "it reads a file of the source host; " TWIN_ATTACH);
 	case QARGS_ICOUNT:
 		return refuse_if(p, it, replay, "it records to a file of the source host");
-	default: /* -acpitable, -fw_cfg */
-		return refuse_if(p, it, data, "it reads a file of the source host; " TWIN_ATTACH);
+	default: /* -acpitable, -fw_cfg, -smbios */
+		return twin_tables(p, it->option->name, it->value);
 	}
+}
+
+static int data_dir(struct twin_plan *p, const char *value)
+{
+	if (strncmp(value, "/usr/share/", 11) == 0 && !strstr(value, ".."))
+		twin_add(p, "L", value);
+	else
+		strvec_pushf(&p->t->notes, "-L %s: the destination's own data folder is used",
+			     value);
+	return 0;
 }
 
 static int take(struct twin_plan *p, const struct qargs_item *it)
@@ -224,12 +249,16 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		return 0;
 	case QARGS_DROP:
 	case QARGS_PRIVATE_FILE:
+	case QARGS_QMP: /* it gets one of its own */
 		return 0;
 	case QARGS_NOTE:
 		strvec_pushf(&p->t->notes, "-%s: %s", o->name, o->text);
 		return 0;
 	case QARGS_REFUSE:
 		return twin_refuse(p, o->name, it->value, o->text);
+	case QARGS_TO_MACHINE:
+		twin_add(p, "machine", o->text);
+		return 0;
 	case QARGS_MACHINE:
 		return twin_machine(p, it->value);
 	case QARGS_OBJECT:
@@ -247,12 +276,7 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 	case QARGS_FIRMWARE:
 		return twin_firmware(p, o->name, it->value);
 	case QARGS_DATA_DIR:
-		if (strncmp(it->value, "/usr/share/", 11) == 0 && !strstr(it->value, ".."))
-			twin_add(p, o->name, it->value);
-		else
-			strvec_pushf(&p->t->notes,
-				     "-L %s: the destination's own data folder is used", it->value);
-		return 0;
+		return data_dir(p, it->value);
 	case QARGS_ACCEL:
 	case QARGS_BOOT:
 	case QARGS_SMBIOS:
@@ -266,14 +290,16 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		return twin_chardev(p, it->value);
 	case QARGS_CHAR:
 		return twin_char(p, o->name, it->value);
+	case QARGS_MON:
+		return twin_mon(p, it->value);
 	case QARGS_MONITOR:
 		return twin_monitor(p, it->value);
-	case QARGS_QMP:
-		return 0; /* it gets one of its own */
 	case QARGS_DISPLAY:
 		return twin_display(p, it->value);
 	case QARGS_NOGRAPHIC:
 		return twin_nographic(p);
+	case QARGS_SPICE:
+		return twin_spice(p, it->value);
 	case QARGS_VNC:
 		return twin_vnc(p, it->value);
 	case QARGS_AUDIO:

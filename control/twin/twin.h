@@ -50,6 +50,7 @@ struct twin {
 	struct strvec chain; /* all files that stand below an image, found by the job */
 	struct strvec files; /* what else it reads: what the guest boots */
 	struct strvec notes; /* what is different from the source, for a person */
+	bool spice;	     /* it has a SPICE server, which not every QEMU can have */
 };
 
 /* The listed binary of the same name as the source's, the same path first; one of rights'.

@@ -1,8 +1,8 @@
 /*
- * The twin's sockets, logs and displays: all in its private folder. A socket that
- * listened on a port becomes a unix socket there; what went to a terminal goes to a
- * log there; a connection to somebody else's socket cannot be made anew, and is
- * refused.
+ * The twin's sockets and logs: all in its private folder. A socket that listened on a port
+ * becomes a unix socket there; what went to a terminal goes to a log there; a connection to
+ * somebody else's socket cannot be made anew, and is refused, but for a monitor's: that one
+ * is the source host's own affair, and left out.
  */
 #include "control/twin/twin_i.h"
 
@@ -61,6 +61,120 @@ static int name_log(struct twin_plan *p, const char *path, char *buf, size_t siz
 	return 0;
 }
 
+/* The name of what is in the private folder, for a note. (The folder's has the job in it, which a
+ * check does not know yet.) */
+static const char *in_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Whether the value of an option has chardev ID as what is behind it. */
+static bool has_chardev(const struct qargs_item *it, const char *id)
+{
+	struct qopts o = {0};
+	json_t *json = NULL;
+	const char *is = NULL;
+	bool has;
+
+	if (!it->value)
+		return false;
+	if (*it->value == '{')
+		json = json_loads(it->value, 0, NULL);
+	else
+		qopts_parse(&o, it->value, "chardev");
+	is = json ? json_string_value(json_object_get(json, "chardev")) : qopts_get(&o, "chardev");
+	/* "-serial chardev:ID" */
+	has = (is && strcmp(is, id) == 0) ||
+	      (is && strncmp(is, "chardev:", 8) == 0 && !strcmp(is + 8, id));
+	qopts_fini(&o);
+	json_decref(json);
+	return has;
+}
+
+/* Whether nothing but monitors has chardev ID, and it is connected to somebody. */
+static bool is_of_monitor(const struct twin_plan *p, const char *id)
+{
+	bool mon = false, client = false, other = false;
+
+	for (size_t i = 0; i < p->args->count; i++) {
+		const struct qargs_item *it = &p->args->at[i];
+		struct qopts o = {0};
+		const char *is;
+
+		if (!it->option)
+			continue;
+		if (it->option->rule == QARGS_MON) {
+			mon = mon || has_chardev(it, id);
+			continue;
+		}
+		if (it->option->rule != QARGS_CHARDEV) {
+			if (has_chardev(it, id))
+				return false;
+			continue;
+		}
+		qopts_parse(&o, it->value, "backend");
+		is = qopts_get(&o, "id");
+		client = client || (is && strcmp(is, id) == 0 && qopts_get(&o, "backend") &&
+				    strcmp(qopts_get(&o, "backend"), "socket") == 0 &&
+				    !qopts_is_on(&o, "server") && !qopts_get(&o, "fd"));
+		is = qopts_get(&o, "chardev"); /* of a mux over it */
+		other = other || (is && strcmp(is, id) == 0);
+		qopts_fini(&o);
+	}
+	return mon && client && !other;
+}
+
+int twin_mon(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	const char *id;
+
+	if (qopts_parse(&o, value, "chardev") < 0)
+		return no_memory(p);
+	id = qopts_get(&o, "chardev");
+	if (id && is_of_monitor(p, id))
+		strvec_pushf(&p->t->notes,
+			     "-mon chardev=%.40s is left out: it is connected to a program of the "
+			     "source host",
+			     id);
+	else
+		twin_add(p, "mon", value);
+	qopts_fini(&o);
+	return 0;
+}
+
+/* ---- SPICE's channels ---- */
+
+static bool is_channel(const char *backend)
+{
+	return strcmp(backend, "spicevmc") == 0 || strcmp(backend, "spiceport") == 0;
+}
+
+bool twin_is_spice(const struct twin_plan *p, const char *id)
+{
+	bool spice = false, channel = false;
+
+	for (size_t i = 0; i < p->args->count; i++) {
+		const struct qargs_item *it = &p->args->at[i];
+		struct qopts o = {0};
+		const char *is, *backend;
+
+		spice = spice || (it->option && it->option->rule == QARGS_SPICE);
+		if (!it->option || it->option->rule != QARGS_CHARDEV ||
+		    qopts_parse(&o, it->value, "backend") < 0)
+			continue;
+		is = qopts_get(&o, "id");
+		backend = qopts_get(&o, "backend");
+		channel = channel || (is && backend && strcmp(is, id) == 0 && is_channel(backend));
+		qopts_fini(&o);
+	}
+	return spice && channel;
+}
+
+/* ---- -chardev ---- */
+
 static int socket_chardev(struct twin_plan *p, struct qopts *o, const char *id, const char *value)
 {
 	static const char *const of_ports[] = {"host",	 "port",      "to",	      "ipv4",
@@ -83,8 +197,11 @@ static int socket_chardev(struct twin_plan *p, struct qopts *o, const char *id, 
 	    qopts_set(o, "wait", "off") < 0)
 		return no_memory(p);
 	if (port)
-		strvec_pushf(&p->t->notes, "chardev %s listens on %s there, instead of a port", id,
-			     path);
+		strvec_pushf(
+		    &p->t->notes,
+		    "chardev %s listens on a socket there (%s in the VM's folder), instead "
+		    "of a port",
+		    id, in_folder(path));
 	return 0;
 }
 
@@ -98,8 +215,10 @@ static int to_log(struct twin_plan *p, struct qopts *o, const char *id)
 	qopts_remove(o, "path");
 	if (qopts_set(o, "backend", "file") < 0 || qopts_set(o, "path", path) < 0)
 		return no_memory(p);
-	strvec_pushf(&p->t->notes, "chardev %s writes to %s there, instead of a terminal", id,
-		     path);
+	strvec_pushf(
+	    &p->t->notes,
+	    "chardev %s writes to a log there (%s in the VM's folder), instead of a terminal", id,
+	    in_folder(path));
 	return 0;
 }
 
@@ -117,6 +236,9 @@ int twin_chardev(struct twin_plan *p, const char *value)
 	log = qopts_get(&o, "logfile");
 	if (!backend || !id) {
 		r = twin_refuse(p, "chardev", value, "it has no id or no backend");
+	} else if (is_of_monitor(p, id)) {
+		qopts_fini(&o);
+		return 0;
 	} else if (strcmp(backend, "socket") == 0) {
 		r = socket_chardev(p, &o, id, value);
 	} else if (strcmp(backend, "file") == 0) {
@@ -129,6 +251,10 @@ int twin_chardev(struct twin_plan *p, const char *value)
 			r = no_memory(p);
 	} else if (strcmp(backend, "stdio") == 0 || strcmp(backend, "pty") == 0) {
 		r = to_log(p, &o, id);
+	} else if (is_channel(backend)) {
+		/* without SPICE nobody is at its other end, here either */
+		if (!twin_is_spice(p, id) && qopts_set(&o, "backend", "null") < 0)
+			r = no_memory(p);
 	} else if (strcmp(backend, "null") != 0 && strcmp(backend, "ringbuf") != 0 &&
 		   strcmp(backend, "vc") != 0 && strcmp(backend, "msmouse") != 0 &&
 		   strcmp(backend, "wctablet") != 0 && strcmp(backend, "testdev") != 0) {
@@ -181,7 +307,9 @@ static int old_style(struct twin_plan *p, const char *option, const char *value,
 		twin_private_path(p, file, path, sizeof(path));
 		snprintf(text, sizeof(text), "file:%s", path);
 		twin_add(p, option, text);
-		strvec_pushf(&p->t->notes, "-%s %.40s writes to %s there", option, value, path);
+		strvec_pushf(&p->t->notes,
+			     "-%s %.40s writes to a log there (%s in the VM's folder)", option,
+			     value, in_folder(path));
 		return 0;
 	}
 	if (begins(bare, "file:")) {
@@ -199,8 +327,11 @@ static int old_style(struct twin_plan *p, const char *option, const char *value,
 		snprintf(text, sizeof(text), "%sunix:%s,server=on,wait=off", mon, path);
 		twin_add(p, option, text);
 		if (!begins(bare, "unix:"))
-			strvec_pushf(&p->t->notes, "-%s listens on %s there, instead of a port",
-				     option, path);
+			strvec_pushf(
+			    &p->t->notes,
+			    "-%s listens on a socket there (%s in the VM's folder), instead "
+			    "of a port",
+			    option, in_folder(path));
 		return 0;
 	}
 	return twin_refuse(p, option, value, "it is of the source host; " TWIN_ATTACH);
@@ -228,20 +359,6 @@ int twin_monitor(struct twin_plan *p, const char *value)
 	return old_style(p, "monitor", value, "monitor");
 }
 
-int twin_display(struct twin_plan *p, const char *value)
-{
-	p->has_display = true;
-	if (strcmp(value, "none") == 0) {
-		twin_add(p, "display", value);
-		return 0;
-	}
-	if (begins(value, "vnc="))
-		return twin_vnc(p, value + 4);
-	twin_add(p, "display", "none");
-	strvec_pushf(&p->t->notes, "-display %.40s: there is no screen there", value);
-	return 0;
-}
-
 int twin_nographic(struct twin_plan *p)
 {
 	bool serial = false, bare = false;
@@ -262,22 +379,8 @@ int twin_nographic(struct twin_plan *p)
 	snprintf(text, sizeof(text), "file:%s", path);
 	twin_add(p, "serial", text);
 	twin_add(p, "monitor", "none");
-	strvec_pushf(&p->t->notes, "-nographic: the serial port writes to %s there", text + 5);
-	return 0;
-}
-
-int twin_vnc(struct twin_plan *p, const char *value)
-{
-	char path[256], text[300];
-
-	p->has_display = true;
-	if (strcmp(value, "none") == 0) {
-		twin_add(p, "vnc", value);
-		return 0;
-	}
-	twin_private_path(p, "vnc.sock", path, sizeof(path));
-	snprintf(text, sizeof(text), "unix:%s", path);
-	twin_add(p, "vnc", text);
-	strvec_pushf(&p->t->notes, "VNC listens on %s there, instead of a port", text + 5);
+	strvec_pushf(&p->t->notes,
+		     "-nographic: the serial port writes to a log there (%s in the VM's folder)",
+		     in_folder(path));
 	return 0;
 }

@@ -46,10 +46,14 @@ static const char *const host_devices[] = {
     "cxl-",	    "iommufd",	    "ap-",	 "virtio-gpu-rutabaga",
 };
 
-static int check_driver(struct twin_plan *p, const char *driver, const char *value)
+static int check_driver(struct twin_plan *p, const char *driver, const char *chardev,
+			const char *value)
 {
 	if (!driver)
 		return twin_refuse(p, "device", value, "it names no driver");
+	/* a SPICE client that comes brings its own USB devices */
+	if (strcmp(driver, "usb-redir") == 0 && chardev && twin_is_spice(p, chardev))
+		return 0;
 	for (size_t i = 0; i < sizeof(host_devices) / sizeof(host_devices[0]); i++)
 		if (strncmp(driver, host_devices[i], strlen(host_devices[i])) == 0)
 			return twin_refuse(p, "device", value,
@@ -66,6 +70,8 @@ static int check_property(struct twin_plan *p, const char *key, const char *s, c
 
 	if (!s || !(twin_is_host_path(s) || (file && strchr(s, '/'))))
 		return 0;
+	if (strcmp(key, "romfile") == 0 && twin_is_firmware(s))
+		return 0;
 	return twin_refuse(p, "device", value,
 			   "a property of it names a file of the source host; " TWIN_ATTACH);
 }
@@ -80,14 +86,15 @@ int twin_device(struct twin_plan *p, const char *value)
 
 	if (*value == '{') {
 		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
-		r = check_driver(p, json_string_value(json_object_get(json, "driver")), value);
+		r = check_driver(p, json_string_value(json_object_get(json, "driver")),
+				 json_string_value(json_object_get(json, "chardev")), value);
 		json_object_foreach(json, key, v) if (r == 0) r =
 		    check_property(p, key, json_string_value(v), value);
 		json_decref(json);
 	} else {
 		if (qopts_parse(&o, value, "driver") < 0)
 			return no_memory(p);
-		r = check_driver(p, qopts_get(&o, "driver"), value);
+		r = check_driver(p, qopts_get(&o, "driver"), qopts_get(&o, "chardev"), value);
 		for (size_t i = 0; i < o.count && r == 0; i++)
 			r = check_property(p, o.at[i].key ? o.at[i].key : "", o.at[i].value, value);
 		qopts_fini(&o);

@@ -146,19 +146,6 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 	return add_image(p, out, disk);
 }
 
-bool twin_is_firmware(const char *path)
-{
-	static const char *const folders[] = {"/usr/share/qemu/", "/usr/share/seabios/",
-					      "/usr/share/OVMF/", "/usr/share/AAVMF/",
-					      "/usr/share/edk2/", "/usr/share/edk2-ovmf/",
-					      "/usr/share/ovmf/", "/usr/share/qemu-efi-aarch64/"};
-
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		if (strncmp(path, folders[i], strlen(folders[i])) == 0 && !strstr(path, "/.."))
-			return true;
-	return false;
-}
-
 /* Storage that is not a file: "nbd://...", "rbd:...", "json:...". */
 static bool is_remote(const char *path)
 {
@@ -423,35 +410,4 @@ int twin_blockdev(struct twin_plan *p, const char *value)
 		r = twin_add_options(p, "blockdev", &o);
 	qopts_fini(&o);
 	return r;
-}
-
-/* ---- what the guest boots ---- */
-
-int twin_host_file(struct twin_plan *p, const char *option, const char *value)
-{
-	const char *name = twin_base_name(p, value);
-	char path[4096];
-
-	if (!name)
-		return p->e->code;
-	for (const char *const *dir = p->rights->images; dir && *dir; dir++) {
-		snprintf(path, sizeof(path), "%s/%s", *dir, name);
-		if (access(path, R_OK) == 0) {
-			twin_add(p, option, path);
-			strvec_push(&p->t->files, path);
-			return 0;
-		}
-	}
-	return twin_refuse(p, option, value,
-			   "that file is taken from the destination's --images "
-			   "folder, and is not there: copy it there");
-}
-
-int twin_firmware(struct twin_plan *p, const char *option, const char *value)
-{
-	/* without '/': in QEMU's own data folder */
-	if (strchr(value, '/') && !twin_is_firmware(value))
-		return twin_host_file(p, option, value);
-	twin_add(p, option, value);
-	return 0;
 }

@@ -4,9 +4,11 @@
  *   twin.c         the whole: every option to the file that knows it
  *   twin_drive.c   -drive and its like
  *   twin_dev.c     devices, objects, networks, the machine
- *   twin_char.c    sockets, logs, displays
+ *   twin_char.c    sockets, logs
+ *   twin_screen.c  displays, VNC, SPICE
  *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
- *   twin_disk.c    images and files: where they are here; -blockdev
+ *   twin_disk.c    images: where they are here; -blockdev
+ *   twin_file.c    other files that QEMU reads
  *   twin_crypt.c   encrypted images
  *   twin_words.c   options that are taken, refused, or name a file
  */
@@ -72,12 +74,19 @@ int twin_block_device(struct twin_plan *p, const char *value, char **out);
 int twin_block_end(struct twin_plan *p);
 int twin_host_file(struct twin_plan *p, const char *option, const char *value);
 int twin_firmware(struct twin_plan *p, const char *option, const char *value);
+/* -fw_cfg, -smbios, -acpitable: what of it is in a file comes from here. */
+int twin_tables(struct twin_plan *p, const char *option, const char *value);
 int twin_chardev(struct twin_plan *p, const char *value);
 int twin_char(struct twin_plan *p, const char *option, const char *value);
 int twin_monitor(struct twin_plan *p, const char *value);
 int twin_display(struct twin_plan *p, const char *value);
 int twin_nographic(struct twin_plan *p);
 int twin_vnc(struct twin_plan *p, const char *value);
+int twin_spice(struct twin_plan *p, const char *value);
+/* -mon: left out with a chardev that only it has, and that is connected to a program of the source. */
+int twin_mon(struct twin_plan *p, const char *value);
+/* Whether an option makes the SPICE channel id, and the twin has SPICE. */
+bool twin_is_spice(const struct twin_plan *p, const char *id);
 int twin_device(struct twin_plan *p, const char *value);
 int twin_object(struct twin_plan *p, const char *value);
 /* Whether the description's disks and secrets are such that no disk lies in plaintext here that

@@ -61,3 +61,23 @@ bool twin_is_host_path(const char *value)
 {
 	return *value == '/' || strstr(value, "../");
 }
+
+bool twin_is_firmware(const char *path)
+{
+	static const char *const folders[] = {"/usr/share/qemu/",
+					      "/usr/share/seabios/",
+					      "/usr/share/OVMF/",
+					      "/usr/share/AAVMF/",
+					      "/usr/share/edk2/",
+					      "/usr/share/edk2-ovmf/",
+					      "/usr/share/ovmf/",
+					      "/usr/share/qemu-efi-aarch64/",
+					      "/usr/lib/ipxe/qemu/",
+					      "/usr/share/kvm/",
+					      "/usr/share/pve-edk2-firmware/"};
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strncmp(path, folders[i], strlen(folders[i])) == 0 && !strstr(path, "/.."))
+			return true;
+	return false;
+}

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONFINED                                                                                   \
+	"the destination says itself as whom it is started, and in what (launch-user of adit "     \
+	"serve)"
 #define ATTACH "start the VM on the destination yourself with -incoming defer, and use --dest-qmp"
 
 static const struct qargs_option options[] = {
@@ -34,8 +37,8 @@ static const struct qargs_option options[] = {
     {"compat", true, QARGS_KEEP, NULL},
     {"nodefaults", false, QARGS_KEEP, NULL},
     {"no-user-config", false, QARGS_KEEP, NULL},
-    {"no-acpi", false, QARGS_KEEP, NULL},
-    {"no-hpet", false, QARGS_KEEP, NULL},
+    {"no-acpi", false, QARGS_TO_MACHINE, "acpi=off"}, /* (these two are gone in QEMU 9) */
+    {"no-hpet", false, QARGS_TO_MACHINE, "hpet=off"},
     {"no-fd-bootchk", false, QARGS_KEEP, NULL},
     {"no-reboot", false, QARGS_KEEP, NULL},
     {"no-shutdown", false, QARGS_KEEP, NULL},
@@ -43,15 +46,15 @@ static const struct qargs_option options[] = {
     {"watchdog", true, QARGS_KEEP, NULL},
     {"watchdog-action", true, QARGS_KEEP, NULL},
     {"only-migratable", false, QARGS_KEEP, NULL},
-    {"async-teardown", false, QARGS_KEEP, NULL},
+    {"async-teardown", false, QARGS_DROP, NULL},
     {"sandbox", true, QARGS_KEEP, NULL},
     {"msg", true, QARGS_KEEP, NULL},
     {"seed", true, QARGS_KEEP, NULL},
-    {"singlestep", false, QARGS_KEEP, NULL},
+    {"singlestep", false, QARGS_DROP, NULL},
     {"one-insn-per-tb", false, QARGS_KEEP, NULL},
     {"tb-size", true, QARGS_KEEP, NULL},
     {"prom-env", true, QARGS_KEEP, NULL},
-    {"enable-fips", false, QARGS_KEEP, NULL},
+    {"enable-fips", false, QARGS_DROP, NULL},
     {"smbios", true, QARGS_SMBIOS, NULL},
     {"acpitable", true, QARGS_ACPITABLE, NULL},
     {"fw_cfg", true, QARGS_FW_CFG, NULL},
@@ -96,7 +99,7 @@ static const struct qargs_option options[] = {
     {"monitor", true, QARGS_MONITOR, "monitor"},
     {"qmp", true, QARGS_QMP, "qmp"},
     {"qmp-pretty", true, QARGS_QMP, "qmp"},
-    {"mon", true, QARGS_KEEP, NULL},
+    {"mon", true, QARGS_MON, NULL},
     {"tpmdev", true, QARGS_REFUSE,
      "its state is in a device or a process of the source host; " ATTACH},
     {"usb", false, QARGS_KEEP, NULL},
@@ -105,11 +108,10 @@ static const struct qargs_option options[] = {
     {"display", true, QARGS_DISPLAY, NULL},
     {"nographic", false, QARGS_NOGRAPHIC, NULL},
     {"vnc", true, QARGS_VNC, NULL},
-    {"spice", true, QARGS_REFUSE,
-     "a SPICE server's connections and tickets are of the source host; " ATTACH},
+    {"spice", true, QARGS_SPICE, NULL},
     {"full-screen", false, QARGS_DROP, NULL},
-    {"portrait", false, QARGS_KEEP, NULL},
-    {"rotate", true, QARGS_KEEP, NULL},
+    {"portrait", false, QARGS_DROP, NULL},
+    {"rotate", true, QARGS_DROP, NULL},
     {"g", true, QARGS_KEEP, NULL},
     {"k", true, QARGS_KEEP, NULL},
     {"audiodev", true, QARGS_AUDIO, "audiodev"},
@@ -136,11 +138,11 @@ static const struct qargs_option options[] = {
     {"preconfig", false, QARGS_REFUSE, "a machine put together over QMP cannot be read back"},
     {"readconfig", true, QARGS_REFUSE,
      "the configuration is in a file of the source host; " ATTACH},
-    {"add-fd", true, QARGS_REFUSE, "an inherited descriptor cannot be made anew; " ATTACH},
+    {"add-fd", true, QARGS_DROP, NULL}, /* what names one of it gets a file of its own */
     {"plugin", true, QARGS_REFUSE, "it loads a program of the source host"},
-    {"chroot", true, QARGS_REFUSE, "it names a folder of the source host; " ATTACH},
-    {"runas", true, QARGS_REFUSE, "it names a user of the source host; " ATTACH},
-    {"run-with", true, QARGS_REFUSE, "it names a user or a folder of the source host; " ATTACH},
+    {"chroot", true, QARGS_NOTE, CONFINED},
+    {"runas", true, QARGS_NOTE, CONFINED},
+    {"run-with", true, QARGS_NOTE, CONFINED},
     {"xen-domid", true, QARGS_REFUSE, "Xen is not supported"},
     {"xen-attach", false, QARGS_REFUSE, "Xen is not supported"},
     {"xen-domid-restrict", false, QARGS_REFUSE, "Xen is not supported"},

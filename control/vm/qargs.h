@@ -18,6 +18,7 @@ enum qargs_rule {
 	QARGS_REFUSE, /* not to be reproduced elsewhere: refused by name */
 	/* rewritten: */
 	QARGS_MACHINE,
+	QARGS_TO_MACHINE, /* an old spelling of what text says as -machine */
 	QARGS_ACCEL,
 	QARGS_NAME,
 	QARGS_NUMA,
@@ -39,10 +40,12 @@ enum qargs_rule {
 	QARGS_CHARDEV,
 	QARGS_CHAR, /* -serial and its like: a device written the old way */
 	QARGS_MONITOR,
+	QARGS_MON,
 	QARGS_QMP,
 	QARGS_DISPLAY,
 	QARGS_NOGRAPHIC,
 	QARGS_VNC,
+	QARGS_SPICE,
 	QARGS_AUDIO,
 	QARGS_USBDEVICE,
 	QARGS_PRIVATE_FILE,

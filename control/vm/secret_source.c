@@ -51,6 +51,23 @@ static bool read_object(const char *value, char *type, char *id, size_t size)
 	return strncmp(type, "secret", 6) == 0;
 }
 
+/* -spice password=...: that there is one is all that goes over. */
+static void scrub_password(json_t *argv, size_t i, const char *value)
+{
+	struct qopts o = {0};
+	char *text = NULL;
+
+	if (qopts_parse(&o, value, NULL) < 0)
+		return;
+	if (qopts_get(&o, "password") && qopts_set(&o, "password", "") == 0 &&
+	    (text = qopts_text(&o)) != NULL) {
+		explicit_bzero((char *)(uintptr_t)value, strlen(value));
+		json_array_set_new(argv, i, json_string(text));
+	}
+	free(text);
+	qopts_fini(&o);
+}
+
 void secret_scrub(json_t *argv, json_t *secrets)
 {
 	char type[256], id[256], word[600];
@@ -59,6 +76,8 @@ void secret_scrub(json_t *argv, json_t *secrets)
 		const char *name = json_string_value(json_array_get(argv, i));
 		const char *value = json_string_value(json_array_get(argv, i + 1));
 
+		if (strcmp(name, "-spice") == 0 || strcmp(name, "--spice") == 0)
+			scrub_password(argv, i + 1, value);
 		if ((strcmp(name, "-object") != 0 && strcmp(name, "--object") != 0) ||
 		    !read_object(value, type, id, sizeof(type)))
 			continue;

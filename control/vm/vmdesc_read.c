@@ -14,6 +14,7 @@
 #include "control/qmp.h"
 #include "control/vm/json_text.h"
 #include "control/vm/qargs.h"
+#include "control/vm/readconfig.h"
 #include "control/vm/secret_source.h"
 #include "control/vm/throttle.h"
 #include "control/vm/vmdesc.h"
@@ -198,6 +199,10 @@ static void read_process(struct qmp *q, json_t *vm, json_t *secrets, struct qarg
 		return;
 	read_link(pid, "exe", vm);
 	read_link(pid, "cwd", vm);
+	if (readconfig_expand(json_object_get(vm, "argv"), pid, e) < 0) {
+		json_object_del(vm, "argv");
+		return;
+	}
 	array = json_object_get(vm, "argv");
 	secret_scrub(json_object_get(vm, "argv"), secrets);
 	argv = calloc(json_array_size(array) + 1, sizeof(*argv));

@@ -215,25 +215,26 @@ static const char *const refused_by_name[][3] = {
     {"-initrd", "/boot/..", ""},
     {"-bios", "/root/mine.bin", "--images"},
     {"-bios", "/usr/share/qemu/../../../etc/shadow", "--images"},
-    {"-spice", "port=1,password=geheim", "SPICE"},
+    {"-fw_cfg", "name=opt/x,file=/etc/shadow", "copy it there"},
+    {"-smbios", "type=11,path=/etc/shadow", "copy it there"},
+    {"-acpitable", "sig=TEST,data=/etc/..", ""},
     {"-usbdevice", "serial:/dev/ttyS0", "source host"},
     {"-fsdev", "local,id=f,path=/etc,security_model=none", "folder"},
     {"-plugin", "/tmp/evil.so", "program"},
     {"-readconfig", "/etc/x", "file"},
     {"-mem-path", "/dev/hugepages", "file"},
-    {"-chroot", "/x", "folder"},
     {"-tpmdev", "passthrough,id=t,path=/dev/tpm0", "state"},
-    {"-add-fd", "fd=3,set=1", "descriptor"},
+    {"-device", "usb-redir,chardev=c", "source host"},
     {"-accel", "kvm,device=/dev/other", ""},
     {"-netdev", "{\"type\":\"user\",\"id\":\"n\"}", "JSON"},
-    {"-audiodev", "{\"driver\":\"wav\",\"path\":\"/tmp/x\"}", "JSON"},
+    {"-audiodev", "{\"driver\":\"wav\"", "JSON"},
 };
 
 static void test_twin_refuses_by_name(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused_by_name) / sizeof(refused_by_name[0]); i++)
-		if (strcmp(refused_by_name[i][0], "-initrd") == 0) {
+		if (!*refused_by_name[i][2] && strcmp(refused_by_name[i][0], "-accel") != 0) {
 			struct plan p = {0}; /* "..": no file's name */
 
 			assert_int_equal(plan(&p, refused_by_name[i][0], refused_by_name[i][1]),

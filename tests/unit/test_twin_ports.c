@@ -23,7 +23,13 @@ static void test_twin_makes_sockets_and_logs_private(void **state)
 	    {"-monitor", "stdio", "none"},
 	    {"-monitor", "telnet:0.0.0.0:1,server,nowait",
 	     "unix:" DIR "/monitor.sock,server=on,wait=off"},
-	    {"-vnc", ":1,password=on", "unix:" DIR "/vnc.sock"},
+	    {"-vnc", ":1,password=on,to=9", "vnc=unix:" DIR "/vnc.sock,password=on"},
+	    {"-vnc", "unix:/run/v,tls-creds=t,sasl=on", "vnc=unix:" DIR "/vnc.sock"},
+	    {"-vnc", ":1,password-secret=s", "vnc=unix:" DIR "/vnc.sock,password-secret=s"},
+	    {"-spice", "port=1,disable-ticketing=on,tls-port=2,x509-dir=/x",
+	     "unix=on,addr=" DIR "/spice.sock,disable-ticketing=on"},
+	    {"-spice", "port=1,password=geheim,streaming-video=off",
+	     "streaming-video=off,unix=on,addr=" DIR "/spice.sock"},
 	    {"-vnc", "none", "none"},
 	    {"-chardev", "socket,id=c,path=/run/s,server=on,wait=off",
 	     "backend=socket,id=c,path=" DIR "/chardev-c.sock,server=on,wait=off"},
@@ -38,12 +44,59 @@ static void test_twin_makes_sockets_and_logs_private(void **state)
 	    {"-audiodev", "pa,id=a,,driver=wav,,path=/etc/x",
 	     "driver=none,id=a,,driver=wav,,path=/etc/x"},
 	    {"-audio", "pa,model=hda", "driver=none,model=hda"},
+	    {"-audiodev", "{\"driver\":\"wav\",\"path\":\"/tmp/x\",\"id\":\"a,b\"}",
+	     "driver=none,id=a,,b"},
+	    {"-chardev", "spicevmc,id=c,name=vdagent", "backend=null,id=c,name=vdagent"},
+	    {"-mon", "chardev=c,mode=control", "chardev=c,mode=control"},
 	    {"-display", "gtk,gl=on", "none"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		becomes(all[i][0], all[i][1], all[i][2]);
+}
+
+static void test_twin_leaves_out_a_monitor_at_a_program_of_the_source(void **state)
+{
+	static const char client[] = "socket,id=c,path=/run/events.sock,reconnect=5";
+	struct plan p = {0};
+
+	(void)state;
+	assert_int_equal(plan(&p, "-mon", "chardev=c,mode=control", "-chardev", client), 0);
+	assert_null(value(&p, "-chardev", 0));
+	assert_null(value(&p, "-mon", 0));
+	assert_true(noted(&p, "chardev=c is left out"));
+	plan_fini(&p);
+	/* one that the guest has, too, or that another one is over */
+	assert_int_equal(plan(&p, "-chardev", client, "-mon", "c", "-device",
+			      "{\"driver\":\"virtserialport\",\"chardev\":\"c\"}"),
+			 ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "connected to a program"));
+	plan_fini(&p);
+	assert_int_equal(plan(&p, "-chardev", client, "-mon", "c", "-serial", "chardev:c"),
+			 ERR_REFUSED);
+	plan_fini(&p);
+	assert_int_equal(
+	    plan(&p, "-chardev", "mux,id=m,chardev=c", "-chardev", client, "-mon", "c"),
+	    ERR_REFUSED);
+	plan_fini(&p);
+}
+
+static void test_twin_has_spices_channels_with_spice(void **state)
+{
+	struct plan p = {0};
+
+	(void)state;
+	assert_int_equal(plan(&p, "-chardev", "spicevmc,id=r,name=usbredir", "-device",
+			      "usb-redir,chardev=r,id=r0", "-spice", "port=1"),
+			 0);
+	assert_string_equal(value(&p, "-chardev", 0), "backend=spicevmc,id=r,name=usbredir");
+	assert_true(p.t.spice);
+	plan_fini(&p);
+	assert_int_equal(plan(&p, "-chardev", "spicevmc,id=r,name=usbredir", "-device",
+			      "usb-redir,chardev=r,id=r0"),
+			 ERR_REFUSED);
+	plan_fini(&p);
 }
 
 static void test_twin_keeps_sockets_apart(void **state)
@@ -130,7 +183,6 @@ static void test_twin_shows_no_secret(void **state)
 	    {"-object", "secret,id=s,data=geheim"},
 	    {"-object", "secret_keyring,id=s,data=geheim"},
 	    {"-object", "{\"qom-type\":\"secret\",\"data\":\"geheim\",\"file\":\"/x\"}"},
-	    {"-spice", "port=1,password=geheim"},
 	    {"-iscsi", "user=me,password=geheim"},
 	    {"-drive", "file=https://me:geheim@h/x,if=none"},
 	    {"-blockdev", "{\"driver\":\"https\",\"password-secret\":\"geheim\"}"},
@@ -150,6 +202,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_twin_makes_sockets_and_logs_private),
+	    cmocka_unit_test(test_twin_leaves_out_a_monitor_at_a_program_of_the_source),
+	    cmocka_unit_test(test_twin_has_spices_channels_with_spice),
 	    cmocka_unit_test(test_twin_keeps_sockets_apart),
 	    cmocka_unit_test(test_twin_counts_serial_ports),
 	    cmocka_unit_test(test_twin_writes_nographic_out),
