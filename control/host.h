@@ -5,8 +5,8 @@
  * are in use.
  * It refuses an image that is in use or whose header leads out of the listed folders, and removes
  * nothing but what is surely its own. It knows no peer, no monitor and no phase.
- * Called by twin/ and check/ (which look), and by destination/ (which acts). The source has no use
- * for it: it makes no images and starts no QEMU.
+ * Called by twin/ and check/ (which look), by destination/ (which acts), and by cli/ (which lists
+ * VMs). The source has no use for it: it makes no images and starts no QEMU.
  */
 #ifndef ADIT_CONTROL_HOST_H
 #define ADIT_CONTROL_HOST_H

@@ -18,6 +18,7 @@
 #include "control/vm/qopts.h"
 #include "control/vm/secret_source.h"
 #include "control/vm/throttle.h"
+#include "control/vm/vm_look.h"
 #include "control/vm/vmdesc.h"
 #include "control/vm/vmdesc_cpu.h"
 #include "control/vm/vmdesc_crypt.h"

@@ -127,19 +127,24 @@ static json_t *read_record(const char *path)
 	return o;
 }
 
-/* Whether the VM lives that vms_record wrote of in path; its name is to be name, or any
- * with NULL. */
-static bool record_lives(const char *path, const char *name)
+/* Whether the VM lives that vms_record wrote of in o; its name is to be name, or any with NULL. */
+static bool lives(const json_t *o, const char *name)
 {
-	json_t *o = read_record(path);
 	const char *its = json_string_value(json_object_get(o, "name"));
 	json_int_t pid = json_integer_value(json_object_get(o, "pid"));
 	json_int_t started = json_integer_value(json_object_get(o, "started"));
-	bool lives = its && (!name || strcmp(its, name) == 0) && pid > 0 && started &&
-		     process_started((pid_t)pid) == (unsigned long long)started;
+
+	return its && (!name || strcmp(its, name) == 0) && pid > 0 && started &&
+	       process_started((pid_t)pid) == (unsigned long long)started;
+}
+
+static bool record_lives(const char *path, const char *name)
+{
+	json_t *o = read_record(path);
+	bool r = lives(o, name);
 
 	json_decref(o);
-	return lives;
+	return r;
 }
 
 bool vms_find(const char *run_dir, const char *name, char *dir, size_t size)
@@ -162,6 +167,46 @@ bool vms_find(const char *run_dir, const char *name, char *dir, size_t size)
 	if (d)
 		closedir(d);
 	return found;
+}
+
+/* Folders are called by their VMs. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int no_hidden(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+json_t *vms_list(const char *run_dir)
+{
+	json_t *all = json_array();
+	struct dirent **items;
+	char path[4096];
+	int count;
+
+	snprintf(path, sizeof(path), "%s/vms", run_dir);
+	count = scandir(path, &items, no_hidden, by_name);
+	for (int i = 0; i < count; i++) {
+		json_t *o;
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s/vms/%s/vm.json", run_dir, items[i]->d_name);
+		o = read_record(path);
+		if (lives(o, NULL) && lstat(path, &st) == 0)
+			json_array_append_new(
+			    all, json_pack("{s:O,s:O,s:I,s:o}", "name", json_object_get(o, "name"),
+					   "pid", json_object_get(o, "pid"), "since",
+					   (json_int_t)st.st_mtime, "dir",
+					   json_sprintf("%s/vms/%s", run_dir, items[i]->d_name)));
+		json_decref(o);
+		free(items[i]);
+	}
+	if (count >= 0)
+		free(items);
+	return all;
 }
 
 void vms_sweep(const char *run_dir)

@@ -6,6 +6,7 @@
 #ifndef ADIT_CONTROL_HOST_VMS_H
 #define ADIT_CONTROL_HOST_VMS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,11 @@ int vms_record(const char *dir, const char *name, pid_t pid, struct err *e);
 /* Whether a VM of that name lives that was launched with a folder below run_dir/vms, by
  * whatever adit serve; its folder is written to dir then. */
 bool vms_find(const char *run_dir, const char *name, char *dir, size_t size);
+
+/* The VMs that live, were launched with a folder below run_dir/vms and whose folder is this user's
+ * to read, by name: [{name, pid, since, dir}], since in seconds of the epoch. Owned by the
+ * caller. */
+json_t *vms_list(const char *run_dir);
 
 /* Removes the folders below run_dir/vms whose VM has gone while nobody looked. */
 void vms_sweep(const char *run_dir);

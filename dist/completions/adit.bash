@@ -24,6 +24,8 @@ __adit_options()
 	jobs | cancel) echo "$jobs" ;;
 	status) echo "$jobs --watch" ;;
 	set) echo "$jobs --max-bandwidth --downtime-limit --timeout --on-timeout --postcopy" ;;
+	vms) echo '--json --run-dir' ;;
+	console) echo --run-dir ;;
 	keygen) echo --output ;;
 	esac
 	echo --help
@@ -35,6 +37,9 @@ __adit_jobs()
 	"${COMP_WORDS[0]}" jobs 2>/dev/null | awk -v all="$1" '
 		NR > 1 && (all == "status" || / (pending|running) /) { print $1 }'
 }
+
+# names of the VMs that adit launched here
+__adit_vms() { "${COMP_WORDS[0]}" vms 2>/dev/null | awk 'NR > 1 { print $1 }'; }
 
 # __adit_reply WHAT...: what compgen finds for the word at the cursor
 __adit_reply() { mapfile -t COMPREPLY < <(compgen "$@" -- "$cur"); }
@@ -126,8 +131,9 @@ _adit()
 		;;
 	esac
 	case $command in
-	'') __adit_reply -W 'serve forward run migrate check recover jobs status set cancel keygen' ;;
+	'') __adit_reply -W 'serve forward run migrate check recover jobs status set cancel vms console keygen' ;;
 	migrate | check | forward | run) __adit_beginnings tls:// ssh:// ssh+tls:// tcp:// ;;
+	vms | console) __adit_reply -W "$(__adit_vms)" ;;
 	status | set | cancel) __adit_reply -W "$(__adit_jobs "$command")" ;;
 	esac
 }

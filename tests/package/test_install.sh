@@ -29,6 +29,7 @@ look() {
     for page in status set cancel; do
         expect_equal "the page of adit $page" '.so man1/adit-jobs.1' "$(cat "$root/share/man/man1/adit-$page.1")"
     done
+    expect_equal 'the page of adit console' '.so man1/adit-vms.1' "$(cat "$root/share/man/man1/adit-console.1")"
     there "$root" lib/systemd/system/{adit.service,adit.socket,adit-api.socket}
     grep -q "^ExecStart=$prefix/bin/adit " "$root/lib/systemd/system/adit.service" ||
         fail "adit.service does not start $prefix/bin/adit"

@@ -59,6 +59,13 @@ proc_wait migrate 60
 expect_equal 'the status of adit migrate' 0 "$PROC_STATUS"
 proc_wait watch 10
 expect_equal 'the status of adit status --watch' 0 "$PROC_STATUS"
+docs_block docs/man/adit-vms.1 EXAMPLES 1 | sed 's/demo/four/' >"$T/seen.sh"
+sed -n 1p "$T/seen.sh" | lines dst vms
+grep -qE '^four +[0-9]+ +running ' "$T/vms.log" || fail "adit vms: $(cat "$T/vms.log")"
+lines_begin dst console < <(sed -n 2p "$T/seen.sh")
+wait_until 10 'the guest on its console' grep -qa '^HB ' "${PROC_LOG[console]}"
+pkill -TERM -P "${PROC_PID[console]}"
+proc_wait console 10
 vm_moved four
 
 say 'any program'
