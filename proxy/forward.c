@@ -29,13 +29,6 @@ enum {
 	FORWARD_PAUSE_MS = 200,
 };
 
-struct forwarded {
-	LIST_ENTRY(forwarded) link;
-	struct forward *forward;
-	struct relay *relay;
-	unsigned stream;
-};
-
 struct forward {
 	struct event_base *base;
 	struct session *session;
@@ -48,38 +41,20 @@ struct forward {
 	ino_t ino;
 	struct event accept;
 	struct event resume;
-	LIST_HEAD(, forwarded) relays;
+	struct relay_list relays;
 };
-
-static struct log_ctx about(const struct forward *f, unsigned stream)
-{
-	struct log_ctx ctx = {.peer = f->peer, .stream = stream};
-
-	return ctx;
-}
 
 static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
 {
-	struct forwarded *d = ctx;
-	const struct forward *f = d->forward;
-	struct log_ctx about_d = about(f, d->stream);
+	const struct forward *f = ctx;
 
-	(void)relay;
-	if (code == CODE_NONE)
-		log_debug(&about_d, "%s: ended", f->target);
-	else if (code == CODE_REFUSED || code == CODE_UNREACHABLE)
-		log_warn(&about_d, "%s: %s: %s", f->target,
-			 code == CODE_REFUSED ? "refused by the peer" : "at the peer", reason);
-	else if (code != CODE_SESSION)
-		log_info(&about_d, "%s: %s", f->target, *reason ? reason : code_name(code));
-	LIST_REMOVE(d, link);
-	free(d);
+	relay_log_end(relay, f->peer, code, reason);
 }
 
 static void pause_accepting(struct forward *f, const char *why)
 {
 	static const struct timeval pause = {0, FORWARD_PAUSE_MS * 1000};
-	struct log_ctx ctx = about(f, 0);
+	struct log_ctx ctx = {.peer = f->peer};
 
 	log_warn(&ctx, "%s: no new connections for a moment: %s", f->target, why);
 	event_del(&f->accept);
@@ -98,25 +73,15 @@ static void on_resume(evutil_socket_t fd, short what, void *ctx)
 /* One connection, fd, becomes a relay. 0, or -1 when no more can be had now. */
 static int forward_one(struct forward *f, int fd)
 {
-	struct forwarded *d = calloc(1, sizeof(*d));
-	struct stream *s;
 	struct err e = ERR_INIT;
+	struct relay *relay =
+	    relay_open(f->base, f->session, f->class, f->target, fd, on_relay_end, f, &e);
 
-	if (!d) {
-		fd_close(&fd);
-		pause_accepting(f, "memory is short");
-		return -1;
-	}
-	d->forward = f;
-	d->relay = relay_open(f->base, f->session, f->class, f->target, fd, on_relay_end, d, &e);
-	if (!d->relay) {
-		free(d);
+	if (!relay) {
 		pause_accepting(f, e.text);
 		return -1;
 	}
-	s = relay_stream(d->relay);
-	d->stream = s ? stream_id(s) : 0;
-	LIST_INSERT_HEAD(&f->relays, d, link);
+	relay_list_add(&f->relays, relay);
 	return 0;
 }
 
@@ -165,7 +130,6 @@ struct forward *forward_new_service(struct event_base *base, const struct addr *
 	f->local = *local;
 	f->class = class;
 	snprintf(f->target, sizeof(f->target), "%s", target);
-	LIST_INIT(&f->relays);
 	f->fd = fd_listen(local, FORWARD_BACKLOG, e);
 	if (f->fd < 0) {
 		free(f);
@@ -190,28 +154,20 @@ void forward_start(struct forward *f, struct session *s)
 int forward_is_leaving(const struct forward *f)
 {
 	struct pollfd waits = {.fd = f->fd, .events = POLLIN};
-	const struct forwarded *d;
 
-	LIST_FOREACH(d, &f->relays, link)
-	if (relay_is_leaving(d->relay))
-		return 1;
-	return poll(&waits, 1, 0) > 0 && (waits.revents & POLLIN);
+	return relay_list_is_leaving(&f->relays) ||
+	       (poll(&waits, 1, 0) > 0 && (waits.revents & POLLIN));
 }
 
 void forward_free(struct forward *f)
 {
-	struct forwarded *d;
 	struct stat st;
 
 	if (!f)
 		return;
 	event_del(&f->accept);
 	event_del(&f->resume);
-	while ((d = LIST_FIRST(&f->relays)) != NULL) {
-		LIST_REMOVE(d, link);
-		relay_let_go(d->relay, CODE_CANCELLED, "the adit that opened it ends");
-		free(d);
-	}
+	relay_list_let_go(&f->relays, CODE_CANCELLED, "the adit that opened it ends");
 	if (f->local.kind == ADDR_UNIX && lstat(f->local.path, &st) == 0 && S_ISSOCK(st.st_mode) &&
 	    st.st_dev == f->dev && st.st_ino == f->ino)
 		unlink(f->local.path);

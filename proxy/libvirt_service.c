@@ -69,8 +69,6 @@ struct carried {
 	struct hold *hold; /* whose RAM or disks these are; NULL: the daemon's, or it is gone */
 	int is_daemon;
 	struct relay *relay;
-	unsigned stream;
-	char target[STREAM_REASON_MAX];
 };
 
 struct libvirt_service {
@@ -189,15 +187,8 @@ static void refuse_ending(const struct visit *n, struct stream *stream)
 static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
 {
 	struct carried *c = ctx;
-	struct log_ctx about_c = about(c->visit, c->stream);
 
-	(void)relay;
-	if (code == CODE_NONE)
-		log_debug(&about_c, "%s: ended", c->target);
-	else if (code == CODE_UNREACHABLE)
-		log_warn(&about_c, "%s: %s", c->target, reason);
-	else if (code != CODE_SESSION)
-		log_info(&about_c, "%s: %s", c->target, *reason ? reason : code_name(code));
+	relay_log_end(relay, c->visit->peer, code, reason);
 	LIST_REMOVE(c, link);
 	if (c->hold && --c->hold->flows == 0)
 		c->hold->quiet_ms = clock_ms();
@@ -240,8 +231,6 @@ static void carry(struct visit *n, struct hold *h, struct stream *stream, int fd
 		return;
 	}
 	c->visit = n;
-	c->stream = stream_id(stream);
-	snprintf(c->target, sizeof(c->target), "%s", stream_target(stream));
 	if (fd >= 0)
 		c->relay = relay_accept(v->base, n->session, stream, fd, on_relay_end, c);
 	else

@@ -437,8 +437,5 @@ int relay_is_leaving(const struct relay *r)
 
 void relay_stats(const struct relay *r, struct stream_stats *out)
 {
-	if (r->stream)
-		stream_stats(r->stream, out);
-	else
-		*out = r->stats;
+	stream_stats(r->stream, out);
 }

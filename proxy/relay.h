@@ -5,6 +5,9 @@
 #ifndef ADIT_PROXY_RELAY_H
 #define ADIT_PROXY_RELAY_H
 
+#include <stdbool.h>
+#include <sys/queue.h>
+
 #include "base/addr.h"
 #include "tunnel/session.h"
 
@@ -68,6 +71,18 @@ void relay_cancel(struct relay *r, enum code code, const char *reason);
  * as those are whose session has ended: so many at a time, and more while a turn has time. */
 enum { RELAY_CLOSES = 64 };
 void relay_let_go(struct relay *r, enum code code, const char *reason);
+
+/* Relays of one owner; zeroed is none. A relay leaves its list as it ends, before on_end. */
+LIST_HEAD(relay_list, relay);
+void relay_list_add(struct relay_list *all, struct relay *r);
+/* relay_let_go for each. */
+void relay_list_let_go(struct relay_list *all, enum code code, const char *reason);
+/* Whether relay_is_leaving holds for one. */
+bool relay_list_is_leaving(const struct relay_list *all);
+
+/* For on_end: one line in the log, as weighty as the reason is, with the peer, the stream and its
+ * target. */
+void relay_log_end(const struct relay *r, const char *peer, enum code code, const char *reason);
 
 /* Closes at once what waits for that in this thread: before its event base is freed. (What a
  * program that ends leaves to the kernel looks like an end in order to whoever is connected by

@@ -88,21 +88,25 @@ static void leave_line(struct relay *r)
 		close_soon();
 }
 
+static void leave_list(struct relay *r)
+{
+	if (r->listed.le_prev)
+		LIST_REMOVE(r, listed);
+	r->listed.le_prev = NULL;
+}
+
 /* Its last act. */
 static void finish(struct relay *r)
 {
 	leave_line(r);
+	leave_list(r);
 	event_del(&r->reap);
 	connector_cancel(r->connector);
 	close_endpoint(r, r->code != CODE_NONE);
-	if (r->stream) {
-		stream_stats(r->stream, &r->stats);
-		stream_free(r->stream);
-		r->stream = NULL;
-	}
 	r->ending = 1;
 	if (r->on_end)
 		r->on_end(r->ctx, r, r->code, r->reason);
+	stream_free(r->stream);
 	free(r);
 }
 
@@ -172,6 +176,7 @@ void relay_let_go(struct relay *r, enum code code, const char *reason)
 		relay_cancel(r, code, reason);
 		return;
 	}
+	leave_list(r);
 	r->on_end = NULL;
 	if (!r->in_line) {
 		stream_reset(r->stream, code, reason);
@@ -181,4 +186,43 @@ void relay_let_go(struct relay *r, enum code code, const char *reason)
 	}
 	stream_free(r->stream);
 	r->stream = NULL;
+}
+
+/* ---- all of one owner ---- */
+
+void relay_list_add(struct relay_list *all, struct relay *r)
+{
+	LIST_INSERT_HEAD(all, r, listed);
+}
+
+void relay_list_let_go(struct relay_list *all, enum code code, const char *reason)
+{
+	while (!LIST_EMPTY(all))
+		relay_let_go(LIST_FIRST(all), code, reason);
+}
+
+bool relay_list_is_leaving(const struct relay_list *all)
+{
+	const struct relay *r;
+
+	LIST_FOREACH(r, all, listed)
+	if (relay_is_leaving(r))
+		return true;
+	return false;
+}
+
+void relay_log_end(const struct relay *r, const char *peer, enum code code, const char *reason)
+{
+	struct log_ctx about = {.peer = peer, .stream = stream_id(r->stream)};
+	const char *target = stream_target(r->stream);
+
+	if (code == CODE_NONE)
+		log_debug(&about, "%s: ended", target);
+	else if (r->opened && (code == CODE_REFUSED || code == CODE_UNREACHABLE))
+		log_warn(&about, "%s: %s: %s", target,
+			 code == CODE_REFUSED ? "refused by the peer" : "at the peer", reason);
+	else if (code == CODE_UNREACHABLE) /* (which says of what) */
+		log_warn(&about, "%s", reason);
+	else if (code != CODE_SESSION)
+		log_info(&about, "%s: %s", target, *reason ? reason : code_name(code));
 }

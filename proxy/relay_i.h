@@ -17,7 +17,8 @@ enum relay_state {
 };
 
 struct relay {
-	TAILQ_ENTRY(relay) line; /* while in_line */
+	TAILQ_ENTRY(relay) line;  /* while in_line */
+	LIST_ENTRY(relay) listed; /* le_prev NULL: in no list */
 	struct event_base *base;
 	struct stream *stream;
 	relay_on_end *on_end;
@@ -45,7 +46,6 @@ struct relay {
 	struct event reap;
 	enum code code;
 	char reason[STREAM_REASON_MAX];
-	struct stream_stats stats; /* at the end */
 };
 
 /* ---- relay_end.c ---- */

@@ -28,15 +28,6 @@ struct watcher {
 	void *ctx;
 };
 
-/* One forward at work; owned by its session's entry. */
-struct routed {
-	LIST_ENTRY(routed) link;
-	struct entry *entry;
-	struct relay *relay;
-	unsigned stream;
-	char target[];
-};
-
 /* What all sessions of a peer may move together. */
 struct share {
 	LIST_ENTRY(share) link;
@@ -54,7 +45,7 @@ struct entry {
 	struct share *share; /* NULL: no limit */
 	int ended;
 	uint64_t came_ms;
-	LIST_HEAD(, routed) forwards;
+	struct relay_list forwards;
 	LIST_HEAD(, watcher) watchers;
 	char peer[256];
 };
@@ -125,14 +116,9 @@ static struct share *take_share(struct router *r, const char *peer, uint64_t ban
 
 static void free_entry(struct entry *n)
 {
-	struct routed *f;
 	struct watcher *w;
 
-	while ((f = LIST_FIRST(&n->forwards)) != NULL) {
-		LIST_REMOVE(f, link);
-		relay_let_go(f->relay, CODE_CANCELLED, "the far adit ends");
-		free(f);
-	}
+	relay_list_let_go(&n->forwards, CODE_CANCELLED, "the far adit ends");
 	while ((w = LIST_FIRST(&n->watchers)) != NULL) {
 		LIST_REMOVE(w, link);
 		free(w);
@@ -286,18 +272,9 @@ void router_remove_service(struct router *r, const char *name)
 
 static void on_relay_end(void *ctx, struct relay *relay, enum code code, const char *reason)
 {
-	struct routed *f = ctx;
-	struct log_ctx about_f = about(f->entry, f->stream);
+	const struct entry *n = ctx;
 
-	(void)relay;
-	if (code == CODE_NONE)
-		log_debug(&about_f, "%s: ended", f->target);
-	else if (code == CODE_UNREACHABLE)
-		log_warn(&about_f, "%s", reason);
-	else if (code != CODE_SESSION)
-		log_info(&about_f, "%s: %s", f->target, *reason ? reason : code_name(code));
-	LIST_REMOVE(f, link);
-	free(f);
+	relay_log_end(relay, n->peer, code, reason);
 }
 
 /* Refuses with reason, which is what the peer is told; the log's own words differ
@@ -351,30 +328,19 @@ static bool admit_forward(struct entry *n, struct stream *stream, const char *ta
 
 static void open_forward(struct entry *n, struct stream *stream, const char *target)
 {
-	struct router *r = n->router;
-	struct log_ctx ctx;
-	struct routed *f;
+	struct log_ctx ctx = about(n, stream_id(stream));
+	struct relay *relay;
 	struct addr a;
 
 	if (!admit_forward(n, stream, target, &a))
 		return;
-	f = calloc(1, sizeof(*f) + strlen(target) + 1);
-	if (!f) {
-		refuse(n, stream, CODE_INTERNAL, "memory is short", "memory is short");
-		return;
-	}
-	f->entry = n;
-	f->stream = stream_id(stream);
-	strcpy(f->target, target);
-	ctx = about(n, f->stream);
-	f->relay = relay_connect(r->base, n->session, stream, &a, on_relay_end, f);
-	if (!f->relay) {
+	relay = relay_connect(n->router->base, n->session, stream, &a, on_relay_end, n);
+	if (!relay) {
 		log_error(&ctx, "%s: memory is short", target);
-		free(f);
 		return;
 	}
 	log_debug(&ctx, "%s: opened", target);
-	LIST_INSERT_HEAD(&n->forwards, f, link);
+	relay_list_add(&n->forwards, relay);
 }
 
 static bool is_forward(const char *target)
@@ -472,7 +438,6 @@ int router_add_session(struct router *r, struct session *s)
 		}
 		session_set_rates(s, n->share->tx, n->share->rx);
 	}
-	LIST_INIT(&n->forwards);
 	LIST_INIT(&n->watchers);
 	LIST_INSERT_HEAD(&r->sessions, n, link);
 	session_set_ops(s, &routed_session_ops, n);
