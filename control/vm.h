@@ -13,6 +13,7 @@
 
 #include "control/vm/capabilities.h"
 #include "control/vm/json_text.h"
+#include "control/vm/media.h"
 #include "control/vm/pace.h"
 #include "control/vm/qargs.h"
 #include "control/vm/qopts.h"

@@ -57,6 +57,8 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 		return 0;
 	case MIGRATE_OPTION_COPY_STORAGE:
 		return migrate_storage_parse(&c->storage, value, e);
+	case MIGRATE_OPTION_COPY_MEDIA:
+		return migrate_media_parse(&c->media, value, e);
 	case MIGRATE_OPTION_DROP_SNAPSHOTS:
 		c->drop_snapshots = true;
 		return 0;

@@ -22,6 +22,7 @@ enum {
 	MIGRATE_OPTION_DEST_ADDRESS,
 	MIGRATE_OPTION_DISKS,
 	MIGRATE_OPTION_COPY_STORAGE,
+	MIGRATE_OPTION_COPY_MEDIA,
 	MIGRATE_OPTION_RENAME,
 	MIGRATE_OPTION_DROP_SNAPSHOTS,
 	MIGRATE_OPTION_PERSISTENT,
@@ -44,6 +45,7 @@ enum {
 	    {"dest-qmp", required_argument, NULL, MIGRATE_OPTION_DEST_QMP},                        \
 	    {"dest-address", required_argument, NULL, MIGRATE_OPTION_DEST_ADDRESS},                \
 	    {"copy-storage", required_argument, NULL, MIGRATE_OPTION_COPY_STORAGE},                \
+	    {"copy-media", required_argument, NULL, MIGRATE_OPTION_COPY_MEDIA},                    \
 	    {"drop-snapshots", no_argument, NULL, MIGRATE_OPTION_DROP_SNAPSHOTS},                  \
 	    {"persistent", no_argument, NULL, MIGRATE_OPTION_PERSISTENT},                          \
 	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
@@ -95,6 +97,10 @@ enum {
 	"                      NODE,...: disks by node name, drive id, device id, or the "         \
 	"image's\n"                                                                                \
 	"                      file name; none is --copy-storage none\n"                           \
+	"  --copy-media HOW    images that are only read (CD, floppy, seed), where the "           \
+	"destination\n"                                                                            \
+	"                      launches the VM and has none of that name: auto: those of up to\n"  \
+	"                      64 MiB are copied (what it is without this); on: all; off: none\n"  \
 	"  --drop-snapshots    internal snapshots stay behind in the source's images: without "    \
 	"it\n"                                                                                     \
 	"                      an image that is copied may have none\n"                            \

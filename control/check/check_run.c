@@ -49,6 +49,7 @@ struct check_run {
 	struct qmp *qmp;
 	bool has_vm, vm_gone;
 	struct vmdesc_report report;
+	struct media_sums *sums; /* of its media, while they are read */
 	struct session *session;
 	bool session_ready;
 	struct talk *talk;
@@ -329,14 +330,37 @@ static void connect_there(struct check_run *k)
 
 /* ---- the source ---- */
 
+static void described(struct check_run *k)
+{
+	check_source(&k->found, &k->report, &k->config);
+	connect_there(k);
+}
+
+static void on_summed(void *ctx, struct media_sums *sums)
+{
+	struct check_run *k = ctx;
+
+	media_sums_put(sums, k->report.disks, json_text(k->report.vm, "cwd"));
+	media_sums_free(sums);
+	k->sums = NULL;
+	if (k->step == READING)
+		described(k);
+}
+
 static void on_described(void *ctx)
 {
 	struct check_run *k = ctx;
 
 	if (k->step != READING)
 		return;
-	check_source(&k->found, &k->report, &k->config);
-	connect_there(k);
+	if (!k->config.dest_qmp)
+		k->sums = media_sums_new(k->base, on_summed, k);
+	if (!k->sums) {
+		described(k);
+		return;
+	}
+	media_sums_add_disks(k->sums, k->report.disks, json_text(k->report.vm, "cwd"));
+	media_sums_start(k->sums);
 }
 
 static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
@@ -480,6 +504,7 @@ void check_run_free(struct check_run *k)
 	else
 		session_free(k->session);
 	qmp_free(k->qmp);
+	media_sums_free(k->sums);
 	vmdesc_report_fini(&k->report);
 	check_fini(&k->found);
 	creds_free(k->creds);

@@ -181,7 +181,9 @@ static void check_disks(struct check *c, const struct vmdesc_report *r)
 
 	json_array_foreach(r->disks, i, disk)
 	{
-		if (!json_is_true(json_object_get(disk, "copy")))
+		/* (a medium is copied only where the destination has none) */
+		if (!json_is_true(json_object_get(disk, "copy")) ||
+		    json_is_true(json_object_get(disk, "read_only")))
 			continue;
 		copied++;
 		size += (uint64_t)json_integer_value(json_object_get(disk, "size"));

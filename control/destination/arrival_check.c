@@ -17,7 +17,9 @@
 struct arrival_check {
 	struct check found;
 	struct check_probe *probe;
-	struct twin plan; /* not the arrival's: nobody else is to see it */
+	struct media_sums *sums; /* of media that are here */
+	const char *binary;	 /* that would be launched, while those are read; the rights' */
+	struct twin plan;	 /* not the arrival's: nobody else is to see it */
 	bool planned;
 };
 
@@ -29,6 +31,7 @@ void arrival_check_drop(struct arrival *a)
 		return;
 	a->prepare.check = NULL;
 	check_probe_free(k->probe);
+	media_sums_free(k->sums);
 	check_fini(&k->found);
 	twin_fini(&k->plan);
 	free(k);
@@ -232,17 +235,67 @@ static void plan(struct arrival *a)
 		  "its command line can be made for the destination");
 	for (size_t i = 0; i < k->plan.notes.count; i++)
 		check_add(&k->found, CHECK_WARNING, "launch", NULL, "%s", k->plan.notes.at[i]);
+}
+
+/* The binary that would be launched is asked what it can do. */
+static void probe(struct arrival *a)
+{
+	struct arrival_check *k = a->prepare.check;
+	struct err e = ERR_INIT;
+
+	if (k->binary)
+		k->probe = check_probe_binary(a->service->base, k->binary, &a->rights->launch_user,
+					      strcmp(a->desc.accel, "kvm") == 0, k->plan.spice,
+					      &a->service->probes, on_probed, a, &e);
+	if (err_is_set(&e))
+		check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);
+	if (!k->probe)
+		end(a);
+}
+
+/* Which images are copied is known by then. */
+static void judge_images(struct arrival *a)
+{
+	struct arrival_check *k = a->prepare.check;
+
+	arrival_media_judge(a, &k->plan, k->sums, &k->found);
 	for (size_t i = 0; i < k->plan.image_count; i++) {
-		err_set(&e, ERR_NONE, "%s", "");
+		struct err e = ERR_INIT;
+
 		if (arrival_check_image(a, &k->plan, i, &e) < 0)
 			check_add_err(&k->found, CHECK_ERROR, "images", &e);
 	}
 }
 
+static void on_summed(void *ctx, struct media_sums *sums)
+{
+	struct arrival *a = ctx;
+
+	(void)sums;
+	judge_images(a);
+	probe(a);
+}
+
+static void check_launch(struct arrival *a)
+{
+	struct arrival_check *k = a->prepare.check;
+
+	arrival_secrets_check(a, &k->found);
+	k->binary = may_launch(a, &k->found);
+	if (may_use_images(a, &k->found) && k->binary)
+		plan(a);
+	if (k->planned)
+		k->sums = arrival_media_read(a, &k->plan, on_summed);
+	if (k->sums)
+		return;
+	if (k->planned)
+		judge_images(a);
+	probe(a);
+}
+
 void arrival_check_start(struct arrival *a)
 {
 	struct arrival_check *k = a->prepare.check = calloc(1, sizeof(*k));
-	const char *binary;
 	struct err e = ERR_INIT;
 
 	if (!k) {
@@ -250,6 +303,9 @@ void arrival_check_start(struct arrival *a)
 		arrival_fail(a, &e);
 		return;
 	}
+	/* What others start has its own media. */
+	if (!a->wish.launched || a->prepare.hook.used)
+		arrival_media_leave(a);
 	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", a->peer);
 	if (a->prepare.hook.used) {
 		/* What it starts is asked when it is there. */
@@ -265,17 +321,8 @@ void arrival_check_start(struct arrival *a)
 		if (err_is_set(&e))
 			check_add_err(&k->found, CHECK_ERROR, "waiting", &e);
 	} else {
-		arrival_secrets_check(a, &k->found);
-		binary = may_launch(a, &k->found);
-		if (may_use_images(a, &k->found) && binary)
-			plan(a);
-		if (binary)
-			k->probe =
-			    check_probe_binary(a->service->base, binary, &a->rights->launch_user,
-					       strcmp(a->desc.accel, "kvm") == 0, k->plan.spice,
-					       &a->service->probes, on_probed, a, &e);
-		if (err_is_set(&e))
-			check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);
+		check_launch(a);
+		return;
 	}
 	if (!k->probe)
 		end(a);

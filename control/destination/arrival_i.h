@@ -518,6 +518,18 @@ void arrival_check_start(struct arrival *a);
 /* Gives them up. */
 void arrival_check_drop(struct arrival *a);
 
+/* arrival_media.c */
+/* A QEMU that others start has its own media: none is copied. */
+void arrival_media_leave(struct arrival *a);
+/* Starts to read those of plan that are here, as far as the source has told their sums; NULL where
+ * there are none. The caller frees it. */
+struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan,
+				      media_sums_on_end *on_end);
+/* What is here is not copied, and is an error in found where its sum is not the source's. sums may
+ * be NULL. */
+void arrival_media_judge(struct arrival *a, const struct twin *plan, const struct media_sums *sums,
+			 struct check *found);
+
 /* arrival_end.c */
 void arrival_free(struct arrival *a);
 

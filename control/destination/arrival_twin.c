@@ -225,7 +225,8 @@ static void next_image(struct arrival *a)
 		arrival_fail(a, &e);
 		return;
 	}
-	if (exists && image->disk->copy && !a->rights->overwrite_images) {
+	if (exists && image->disk->copy &&
+	    (!a->rights->overwrite_images || image->disk->read_only)) {
 		err_set(&e, ERR_REFUSED,
 			"%s is there already on the destination, and would be overwritten: "
 			"remove it or move it away, or start adit serve there with "

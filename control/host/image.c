@@ -96,8 +96,10 @@ static int look_missing(const char *path, const struct vmdesc_disk *d, struct er
 	if (!d->copy)
 		return err_set(e, ERR_REFUSED,
 			       "%s is missing on the destination: drive %s is %s, "
-			       "so its image must be there",
-			       path, d->name, d->read_only ? "read-only" : "not copied");
+			       "so its image must be there%s",
+			       path, d->name, d->read_only ? "read-only" : "not copied",
+			       d->read_only && d->sum && *d->sum ? " (--copy-media on copies it)"
+								 : "");
 	if (!format_known(vmdesc_image_format(d)) ||
 	    (strcmp(d->format, "luks") == 0 && !d->encryption.known))
 		return err_set(e, ERR_REFUSED,
@@ -183,7 +185,8 @@ bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t 
 		return false;
 	end = raw ? lseek(fd, 0, SEEK_END) : -1; /* of a block device too */
 	if (end >= 0) {
-		*size = (uint64_t)end;
+		/* in whole sectors, as QEMU has it */
+		*size = ((uint64_t)end + 511) / 512 * 512;
 		known = true;
 	} else if (strcmp(d->format, "qcow2") == 0 && qcow2_read(fd, &q) && q.len >= 32) {
 		*size = q.size;

@@ -248,6 +248,7 @@ void migrate_free(struct migrate *m)
 	migrate_ram_fini(m);
 	migrate_disconnect(m);
 	qmp_free(m->qemu.qmp);
+	media_sums_free(m->begin.sums);
 	rate_free(m->rate);
 	if (m->guest.known)
 		vmdesc_fini(&m->desc);

@@ -172,7 +172,8 @@ struct mig_guest {
 struct mig_begin {
 	unsigned clear_looks; /* for the end of an earlier job's mirrors */
 	void (*after_try)(struct migrate *m);
-	unsigned qmp_tries; /* of a job that is resumed */
+	unsigned qmp_tries;	 /* of a job that is resumed */
+	struct media_sums *sums; /* of the VM's media, while they are read */
 };
 
 /* Disks. */

@@ -122,17 +122,42 @@ static void clear_leftovers(struct migrate *m)
 	qmp_batch_run(b, m->qemu.qmp, on_block_jobs_cancelled, m);
 }
 
-static void on_described(void *ctx)
+static void described(struct migrate *m)
 {
-	struct migrate *m = ctx;
 	struct err e = ERR_INIT;
 
-	if (m->state != MIGRATE_BEGIN)
-		return;
 	if (migrate_check_unfinished(m, &e) < 0 || check_here(m, &e) < 0)
 		migrate_fail(m, &e);
 	else
 		clear_leftovers(m);
+}
+
+static void on_summed(void *ctx, struct media_sums *sums)
+{
+	struct migrate *m = ctx;
+
+	media_sums_put(sums, m->report.disks, m->desc.cwd);
+	media_sums_free(sums);
+	m->begin.sums = NULL;
+	if (m->state == MIGRATE_BEGIN)
+		described(m);
+}
+
+static void on_described(void *ctx)
+{
+	struct migrate *m = ctx;
+
+	if (m->state != MIGRATE_BEGIN)
+		return;
+	/* A QEMU that waits has its own media. */
+	if (!m->config.dest_qmp)
+		m->begin.sums = media_sums_new(m->base, on_summed, m);
+	if (!m->begin.sums) {
+		described(m);
+		return;
+	}
+	media_sums_add_disks(m->begin.sums, m->report.disks, m->desc.cwd);
+	media_sums_start(m->begin.sums);
 }
 
 static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)

@@ -93,20 +93,24 @@ static int check_nodes(const json_t *disks, const json_t *nodes, struct err *e)
 
 /* What the destination opened to the copy must be exactly what is to be copied: a disk that
  * it left out would be missing from the VM there. */
-static int check_prepared(const struct migrate *m, const json_t *msg, struct err *e)
+static int check_prepared(struct migrate *m, const json_t *msg, struct err *e)
 {
 	const json_t *there = json_object_get(msg, "disks");
 	size_t wanted = 0, matches, i, k;
 
 	for (i = 0; i < m->desc.disk_count; i++) {
-		const struct vmdesc_disk *d = &m->desc.disks[i];
+		struct vmdesc_disk *d = &m->desc.disks[i];
 
 		if (!d->copy)
 			continue;
-		wanted++;
 		for (k = 0, matches = 0; k < json_array_size(there); k++)
 			matches +=
 			    strcmp(json_string_value(json_array_get(there, k)), d->name) == 0;
+		if (d->read_only && matches == 0) {
+			d->copy = false; /* it is there already */
+			continue;
+		}
+		wanted++;
 		if (matches != 1)
 			return err_set(e, ERR_PROTOCOL,
 				       "the destination prepared disk %s %zu times, not once",

@@ -112,6 +112,7 @@ static const struct field disk_fields[] = {
     {"empty", T_BOOL, REQUIRED, 0, NULL},
     {"removable", T_BOOL, REQUIRED, 0, NULL},
     {"copy", T_BOOL, REQUIRED, 0, NULL},
+    {"sum", T_LINE, OPTIONAL, 64, NULL},
     {"shared_with", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"qcow2", T_OBJECT, OPTIONAL, 0, qcow2},
     {"backing", T_ARRAY, OPTIONAL, 64, backing},

@@ -13,79 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 16, NODE_NAME_MAX = 31 };
+enum { NODE_NAME_MAX = 31 };
 
 static const char anon[] = "/machine/peripheral-anon/";
-
-/* ---- options as trees ---- */
-
-/* Puts value at "a.b.c" of o. */
-static void put(json_t *o, const char *key, const char *value)
-{
-	const char *dot;
-
-	while ((dot = strchr(key, '.')) != NULL) {
-		char name[64];
-		json_t *below;
-
-		snprintf(name, sizeof(name), "%.*s", (int)(dot - key), key);
-		below = json_object_get(o, name);
-		if (!json_is_object(below)) {
-			json_object_set_new(o, name, json_object());
-			below = json_object_get(o, name);
-		}
-		o = below;
-		key = dot + 1;
-	}
-	json_object_set_new(o, key, json_string(value));
-}
-
-/* An option's value, be it JSON or key=value, as a tree; never NULL but for want of memory. */
-static json_t *read_tree(const char *value, const char *implied)
-{
-	struct qopts o = {0};
-	json_t *tree = *value == '{' ? json_loads(value, 0, NULL) : NULL;
-
-	if (tree)
-		return tree;
-	tree = json_object();
-	if (*value != '{' && qopts_parse(&o, value, implied) == 0)
-		for (size_t i = 0; tree && i < o.count; i++)
-			if (o.at[i].key)
-				put(tree, o.at[i].key, o.at[i].value);
-	qopts_fini(&o);
-	return tree;
-}
-
-/* The file at the bottom of o, a node or the name of one; "" when it has none. */
-static const char *leaf(const struct twin_plan *p, const json_t *o)
-{
-	for (unsigned depth = 0; o && depth < DEPTH_MAX; depth++) {
-		if (json_is_string(o))
-			o = json_object_get(p->nodes, json_string_value(o));
-		if (*json_text(o, "filename"))
-			return json_text(o, "filename");
-		o = json_object_get(o, "file");
-	}
-	return "";
-}
-
-/* The driver that reads the image, below filters: "raw", "qcow2"; "file" where there is none. */
-static const char *format(const struct twin_plan *p, const json_t *o)
-{
-	const char *driver = "";
-
-	for (unsigned depth = 0; o && depth < DEPTH_MAX; depth++) {
-		if (json_is_string(o))
-			o = json_object_get(p->nodes, json_string_value(o));
-		driver = json_text(o, "driver");
-		if (strcmp(driver, "throttle") != 0 && strcmp(driver, "copy-on-read") != 0 &&
-		    strcmp(driver, "preallocate") != 0)
-			break;
-		o = json_object_get(o, "file");
-	}
-	return driver;
-}
 
 /* ---- devices ---- */
 
@@ -139,7 +69,7 @@ static bool is_claimed(const struct twin_plan *p, const struct vmdesc_disk *d)
 
 		if (!it->option || it->option->rule != QARGS_DEVICE)
 			continue;
-		tree = read_tree(it->value, "driver");
+		tree = twin_tree_read(it->value, "driver");
 		is = !*json_text(tree, "id") && *json_text(tree, "drive") &&
 		     has_drive(d, json_text(tree, "drive"));
 		json_decref(tree);
@@ -171,7 +101,7 @@ static const struct vmdesc_disk *find_anon(const struct twin_plan *p, const char
 
 static void read_device(const struct twin_plan *p, const char *value, struct device *dev)
 {
-	dev->tree = read_tree(value, "driver");
+	dev->tree = twin_tree_read(value, "driver");
 	dev->id = json_text(dev->tree, "id");
 	dev->drive = json_text(dev->tree, "drive");
 	dev->disk = NULL;
@@ -203,9 +133,10 @@ static bool is_same(const struct twin_plan *p, const struct vmdesc_disk *d, cons
 	const json_t *node = json_object_get(p->nodes, drive);
 
 	if (twin_block_is_nothing(d))
-		return strcmp(d->node, drive) == 0 && strcmp(d->format, format(p, node)) == 0;
-	return same_file(p, d, leaf(p, node)) &&
-	       (strcmp(d->node, drive) == 0 || strcmp(d->format, format(p, node)) == 0);
+		return strcmp(d->node, drive) == 0 &&
+		       strcmp(d->format, twin_tree_format(p, node)) == 0;
+	return same_file(p, d, twin_tree_leaf(p, node)) &&
+	       (strcmp(d->node, drive) == 0 || strcmp(d->format, twin_tree_format(p, node)) == 0);
 }
 
 static enum verdict judge(const struct twin_plan *p, const struct device *dev)
@@ -230,7 +161,7 @@ static enum verdict judge(const struct twin_plan *p, const struct device *dev)
 static int refuse_changed(struct twin_plan *p, const struct device *dev)
 {
 	const struct vmdesc_disk *d = dev->disk;
-	const char *was = leaf(p, json_object_get(p->nodes, dev->drive));
+	const char *was = twin_tree_leaf(p, json_object_get(p->nodes, dev->drive));
 
 	if (d->empty || !*d->file)
 		return err_set(p->e, ERR_REFUSED,
@@ -269,7 +200,7 @@ static void need_all(struct twin_plan *p, const json_t *o, unsigned depth)
 	const char *key;
 	json_t *v;
 
-	if (depth > DEPTH_MAX)
+	if (depth > TWIN_DEPTH_MAX)
 		return;
 	json_object_foreach((json_t *)o, key, v)
 	{
@@ -287,7 +218,7 @@ static void refer(json_t *referred, const json_t *o, unsigned depth)
 	const char *key;
 	json_t *v;
 
-	if (depth > DEPTH_MAX)
+	if (depth > TWIN_DEPTH_MAX)
 		return;
 	json_object_foreach((json_t *)o, key, v)
 	{
@@ -345,7 +276,7 @@ static void need_roots(struct twin_plan *p)
 /* What -machine pflash0=NODE and its like refer to. */
 static void need_words(struct twin_plan *p, const char *value)
 {
-	json_t *tree = read_tree(value, NULL), *v;
+	json_t *tree = twin_tree_read(value, NULL), *v;
 	const char *key;
 
 	json_object_foreach(tree, key, v) if (json_is_string(v)) need(p, json_string_value(v), 0);
@@ -365,7 +296,7 @@ int twin_block_read(struct twin_plan *p)
 
 		if (!it->option || it->option->rule != QARGS_BLOCKDEV)
 			continue;
-		tree = read_tree(it->value, "driver");
+		tree = twin_tree_read(it->value, "driver");
 		json_object_set_new(p->nodes, json_text(tree, "node-name"), tree);
 	}
 	need_roots(p);
@@ -402,7 +333,7 @@ void twin_block_fini(struct twin_plan *p)
 
 bool twin_block_left_out(const struct twin_plan *p, const char *value)
 {
-	json_t *tree = read_tree(value, "driver");
+	json_t *tree = twin_tree_read(value, "driver");
 	const char *node = json_text(tree, "node-name");
 	bool is = *node && !json_object_get(p->needed, node);
 
@@ -568,7 +499,8 @@ static int check_images(struct twin_plan *p, const struct vmdesc_disk *d)
 
 	for (size_t i = 0; i < p->t->image_count; i++)
 		own += p->t->images[i].disk == d;
-	if (own == 1 || (own == 0 && twin_block_is_nothing(d)))
+	/* (of firmware each host has its own) */
+	if (own == 1 || (own == 0 && (twin_block_is_nothing(d) || d->read_only)))
 		return 0;
 	return err_set(p->e, ERR_REFUSED,
 		       own ? "drive %s would be copied into one of %zu images (its own was changed "

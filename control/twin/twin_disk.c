@@ -20,35 +20,18 @@ static const char *const drivers[] = {
     "file", "host_device", "throttle", "copy-on-read", "null-co", "null-aio", "preallocate",
 };
 
+/* Those of the source's own devices: a copy is a file. */
+static bool is_host_driver(const char *driver)
+{
+	return strcmp(driver, "host_device") == 0 || strcmp(driver, "host_cdrom") == 0;
+}
+
 static bool driver_known(const char *driver)
 {
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
 		if (strcmp(drivers[i], driver) == 0)
 			return true;
 	return false;
-}
-
-static const char *plain(const char *path)
-{
-	return strncmp(path, "file:", 5) == 0 ? path + 5 : path;
-}
-
-bool twin_is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path)
-{
-	char full[4096];
-
-	path = plain(path);
-	snprintf(full, sizeof(full), "%s%s%s", *path == '/' ? "" : d->cwd, *path == '/' ? "" : "/",
-		 path);
-	return strcmp(disk->file, path) == 0 || strcmp(disk->file, full) == 0;
-}
-
-const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path)
-{
-	for (size_t i = 0; i < d->disk_count; i++)
-		if (twin_is_image_of(d, &d->disks[i], path))
-			return &d->disks[i];
-	return NULL;
 }
 
 /* The file here that stands for b, below disk: its path goes to path. */
@@ -77,11 +60,16 @@ static int add_image(struct twin_plan *p, const char *path, const struct vmdesc_
 	struct twin *t = p->t;
 	struct err *e = p->e;
 	char backing[4096];
-	bool over = p->d->inc && disk->copy;
+	bool over = p->d->inc && disk->copy && !disk->read_only;
 
-	for (size_t i = 0; i < t->image_count; i++)
-		if (strcmp(t->images[i].path, path) == 0)
-			return 0; /* one file behind two drives */
+	for (size_t i = 0; i < t->image_count; i++) {
+		if (strcmp(t->images[i].path, path) != 0)
+			continue;
+		/* One file behind two drives; of a medium one of them is copied. */
+		if (disk->copy && !t->images[i].disk->copy && t->images[i].disk->read_only)
+			t->images[i].disk = disk;
+		return 0;
+	}
 	if (over && !disk->backing_count)
 		return err_set(e, ERR_REFUSED, "disk %s has no backing file (--copy-storage inc)",
 			       disk->name);
@@ -177,7 +165,8 @@ static int move(struct twin_plan *p, const char *option, const char *path,
 {
 	const struct vmdesc_backing *backing;
 
-	path = plain(path);
+	if (strncmp(path, "file:", 5) == 0)
+		path += 5;
 	if (is_remote(path))
 		return twin_refuse(p, option, path,
 				   "storage that is not a file is reached from "
@@ -231,7 +220,73 @@ static bool is_lock_key(const char *key)
 	return strcmp(key, "locking") == 0 || strcmp(key, "force-share") == 0;
 }
 
+/* What of a raw node says that its image is a part of the file: the copy is that part alone. */
+static bool is_part_key(const char *key)
+{
+	return strcmp(key, "offset") == 0 || strcmp(key, "size") == 0;
+}
+
 /* ---- key=value ---- */
+
+static void remove_part(struct qopts *o)
+{
+	for (size_t i = 0; i < o->count;) {
+		const char *key = o->at[i].key, *dot = key ? strrchr(key, '.') : NULL, *driver;
+		char name[128] = "";
+
+		if (!key || !is_part_key(dot ? dot + 1 : key)) {
+			i++;
+			continue;
+		}
+		snprintf(name, sizeof(name), "%.*sdriver", dot ? (int)(dot + 1 - key) : 0, key);
+		driver = qopts_get(o, name);
+		if (!driver && !dot)
+			driver = qopts_get(o, "format"); /* of -drive */
+		if (!driver || strcmp(driver, "raw") != 0) {
+			i++;
+			continue;
+		}
+		snprintf(name, sizeof(name), "%s", key);
+		qopts_remove(o, name);
+	}
+}
+
+static int rewrite_json(struct twin_plan *p, const char *option, json_t *o, const char *text,
+			unsigned depth, bool *read_only);
+
+/* "json:{...}" where a path may stand. */
+static int rewrite_pseudo(struct twin_plan *p, const char *option, const struct qopts *all,
+			  char **value)
+{
+	json_t *o = json_loads(*value + 5, JSON_REJECT_DUPLICATES, NULL);
+	char *text = NULL, *whole = NULL;
+	bool read_only;
+	int r;
+
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return twin_refuse(p, option, *value, "it is not a JSON object");
+	}
+	r = rewrite_json(p, option, o, *value + 5, 0, &read_only);
+	/* Never left to guessing, as with a path (twin_drive.c). */
+	if (r == 0 && !*json_text(o, "driver") && !qopts_get(all, "format") &&
+	    !qopts_get(all, "driver"))
+		r = twin_refuse(p, option, *value, "it does not say the image's format (driver)");
+	if (r == 0) {
+		text = json_dumps(o, JSON_COMPACT);
+		whole = text ? malloc(strlen(text) + 6) : NULL;
+	}
+	if (whole) {
+		sprintf(whole, "json:%s", text);
+		free(*value);
+		*value = whole;
+	} else if (r == 0) {
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
+	}
+	free(text);
+	json_decref(o);
+	return r;
+}
 
 int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 		      const struct vmdesc_disk *disk, const char *text)
@@ -249,8 +304,8 @@ int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 		 * names its backing file itself. */
 		if (!key || ((drive || !p->d->inc) && strncmp(key, "backing.", 8) == 0))
 			continue;
-		if (is_driver(key) && strcmp(o->at[i].value, "host_device") == 0)
-			memcpy(o->at[i].value, "file", sizeof("file")); /* its copy is one */
+		if (is_driver(key) && is_host_driver(o->at[i].value))
+			memcpy(o->at[i].value, "file", sizeof("file"));
 		if (is_driver(key) && !driver_known(o->at[i].value))
 			return twin_refuse(p, option, text,
 					   "storage of this kind is not moved by "
@@ -261,6 +316,11 @@ int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 					   "by adit; " TWIN_ATTACH);
 		if (!is_filename(key) && strcmp(key, "file") != 0)
 			continue;
+		if (strcmp(key, "file") == 0 && strncmp(o->at[i].value, "json:", 5) == 0) {
+			if (rewrite_pseudo(p, option, o, &o->at[i].value) < 0)
+				return p->e->code;
+			continue;
+		}
 		/* "file" of -blockdev is a node; of -drive a path, or empty. */
 		if (strcmp(key, "file") == 0 &&
 		    (strcmp(option, "blockdev") == 0 || !*o->at[i].value))
@@ -275,6 +335,8 @@ int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 		free(o->at[i].value);
 		o->at[i].value = value;
 	}
+	if (drive ? disk && disk->copy : twin_tree_is_copied(p, text))
+		remove_part(o);
 	/* An image that another QEMU writes to is not to be opened beside it. */
 	for (size_t i = 0; i < sizeof(lock_keys) / sizeof(lock_keys[0]); i++)
 		qopts_remove(o, lock_keys[i]);
@@ -305,8 +367,8 @@ int twin_add_options(struct twin_plan *p, const char *option, const struct qopts
 /* ---- JSON ---- */
 
 /* *read_only: o is, or is right above, a backing file. */
-static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsigned depth,
-			bool *read_only)
+static int rewrite_json(struct twin_plan *p, const char *option, json_t *o, const char *text,
+			unsigned depth, bool *read_only)
 {
 	const char *key, *node = json_string_value(json_object_get(o, "node-name"));
 	bool is_below = node && strvec_has(&p->below, node), under;
@@ -315,27 +377,32 @@ static int rewrite_json(struct twin_plan *p, json_t *o, const char *text, unsign
 	char path[4096];
 
 	if (depth > 16)
-		return twin_refuse(p, "blockdev", text, "it is nested too deeply");
+		return twin_refuse(p, option, text, "it is nested too deeply");
 	json_object_foreach_safe(o, next, key, v)
 	{
 		const char *s = json_string_value(v);
 
-		if (is_lock_key(key)) {
+		/* In json:... QEMU takes that for one within another. */
+		if (strchr(key, '.'))
+			return twin_refuse(p, option, text, "a name in it has a dot");
+		if (is_lock_key(key) ||
+		    (is_part_key(key) && strcmp(json_text(o, "driver"), "raw") == 0 &&
+		     twin_tree_is_copied(p, text))) {
 			json_object_del(o, key);
 		} else if (strcmp(key, "backing") == 0 && !p->d->inc) {
 			json_object_set_new(o, key, json_null());
 		} else if (json_is_object(v)) {
-			if (rewrite_json(p, v, text, depth + 1, &under) < 0)
+			if (rewrite_json(p, option, v, text, depth + 1, &under) < 0)
 				return p->e->code;
 			is_below = is_below || (under && strcmp(key, "backing") != 0);
-		} else if (s && strcmp(key, "driver") == 0 && strcmp(s, "host_device") == 0) {
-			json_object_set_new(o, key, json_string("file")); /* its copy is one */
+		} else if (s && strcmp(key, "driver") == 0 && is_host_driver(s)) {
+			json_object_set_new(o, key, json_string("file"));
 		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
-			return twin_refuse(p, "blockdev", text,
+			return twin_refuse(p, option, text,
 					   "storage of this kind is not moved "
 					   "by adit; " TWIN_ATTACH);
 		} else if (s && strcmp(key, "filename") == 0) {
-			if (move(p, "blockdev", s, NULL, path, sizeof(path), &under) < 0)
+			if (move(p, option, s, NULL, path, sizeof(path), &under) < 0)
 				return p->e->code;
 			is_below = is_below || under;
 			json_object_set_new(o, key, json_string(path));
@@ -384,7 +451,7 @@ static int blockdev_json(struct twin_plan *p, const char *value)
 		json_decref(o);
 		return twin_refuse(p, "blockdev", value, "it is not a JSON object");
 	}
-	r = rewrite_json(p, o, value, 0, &read_only);
+	r = rewrite_json(p, "blockdev", o, value, 0, &read_only);
 	if (r == 0 && !(text = json_dumps(o, JSON_COMPACT)))
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	if (r == 0)

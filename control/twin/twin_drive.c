@@ -72,10 +72,17 @@ static void name_drive(struct twin_plan *p, const struct qopts *o, char *name, s
 
 /* ---- media ---- */
 
-/* The path of the image: file=PATH, or what is at the bottom of file.driver=... . NULL. */
-static const char *image_of(const struct qopts *o)
+/* The path of the image: file=PATH, or what is at the bottom of file.driver=... or file=json:...,
+ * in buf. NULL. */
+static const char *image_of(const struct qopts *o, char *buf, size_t size)
 {
 	const char *file = qopts_get(o, "file");
+	char format[4096];
+
+	if (file && strncmp(file, "json:", 5) == 0 && size <= sizeof(format)) {
+		vmdesc_nodes_resolve(file, buf, format, size);
+		file = buf;
+	}
 
 	for (size_t i = 0; !file && i < o->count; i++) {
 		const char *key = o->at[i].key, *dot = key ? strrchr(key, '.') : NULL;
@@ -90,10 +97,10 @@ static const char *image_of(const struct qopts *o)
 /* What QEMU takes of a drive without a medium; any other option has it look for one. */
 static bool is_for_empty(const char *key)
 {
-	static const char *const keys[] = {"id",	"if",	   "index",	 "bus",
-					   "unit",	"media",   "readonly",	 "read-only",
-					   "aio",	"rerror",  "werror",	 "copy-on-read",
-					   "detect-zeroes", "group", "cache.writeback"};
+	static const char *const keys[] = {
+	    "id",     "if",	      "index",	       "bus",	"unit",
+	    "media",  "readonly",     "read-only",     "aio",	"rerror",
+	    "werror", "copy-on-read", "detect-zeroes", "group", "cache.writeback"};
 	static const char *const prefixes[] = {"throttling.", "bps", "iops", "stats-"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -109,7 +116,8 @@ static bool is_for_empty(const char *key)
 static int take_medium(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
 		       const char *option, const char *value)
 {
-	const char *file = image_of(o);
+	char path[4096];
+	const char *file = image_of(o, path, sizeof(path));
 
 	if (disk->empty) {
 		/* what is said of an image (its cache, its node's name) goes with it */
@@ -138,12 +146,13 @@ static int add(struct twin_plan *p, struct qopts *o, const char *option, const c
 {
 	const struct vmdesc_disk *disk;
 	const char *file, *id = qopts_get(o, "id");
-	char name[80];
+	char name[80], path[4096];
+	bool guess;
 	int r = 0;
 
 	name_drive(p, o, name, sizeof(name));
 	disk = vmdesc_by_device(p->d, name);
-	file = image_of(o);
+	file = image_of(o, path, sizeof(path));
 	if (qopts_is_on(o, "snapshot"))
 		return twin_refuse(p, option, value,
 				   "its changes are in a temporary file that no "
@@ -156,14 +165,15 @@ static int add(struct twin_plan *p, struct qopts *o, const char *option, const c
 	else if (file)
 		disk = twin_disk_of(p->d, file);
 	file = qopts_get(o, "file");
+	guess = file && strncmp(file, "json:", 5) != 0 && !qopts_get(o, "format") &&
+		!qopts_get(o, "driver");
 	twin_block_saw(p, disk);
 	if (r == 0)
 		r = twin_crypt_option(p, "drive", disk, value);
 	if (r == 0)
 		r = twin_rewrite_keys(p, "drive", o, disk, value);
 	/* Never left to guessing: a raw disk may hold what looks like another format. */
-	if (r == 0 && disk && file && !qopts_get(o, "format") && !qopts_get(o, "driver") &&
-	    *disk->format && qopts_set(o, "format", disk->format) < 0)
+	if (r == 0 && disk && guess && *disk->format && qopts_set(o, "format", disk->format) < 0)
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	return r == 0 ? twin_add_options(p, "drive", o) : r;
 }

@@ -7,6 +7,7 @@
  *   twin_char.c    sockets, logs
  *   twin_screen.c  displays, VNC, SPICE
  *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
+ *   twin_tree.c    -blockdev and its like as trees
  *   twin_disk.c    images: where they are here; -blockdev
  *   twin_file.c    other files that QEMU reads
  *   twin_crypt.c   encrypted images
@@ -57,6 +58,17 @@ const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path)
 /* Where disk's image is to be; it is the plan's from then on. */
 int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
 		    char *out, size_t size);
+enum { TWIN_DEPTH_MAX = 16 };
+
+/* An option's value, be it JSON or key=value, as a tree; never NULL but for want of memory. */
+json_t *twin_tree_read(const char *value, const char *implied);
+/* The file at the bottom of o, a node or the name of one; "" when it has none. */
+const char *twin_tree_leaf(const struct twin_plan *p, const json_t *o);
+/* The driver that reads the image, below filters: "raw", "qcow2"; "file" where there is none. */
+const char *twin_tree_format(const struct twin_plan *p, const json_t *o);
+/* Whether the image below the node of this -blockdev is copied. */
+bool twin_tree_is_copied(const struct twin_plan *p, const char *value);
+
 /* Reads all -blockdev and -device options: which nodes the twin needs. */
 int twin_block_read(struct twin_plan *p);
 void twin_block_fini(struct twin_plan *p);

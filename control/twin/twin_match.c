@@ -191,7 +191,7 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		return no_drive(d, e);
 	if (!node)
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is empty", d->name);
-	if (json_is_true(json_object_get(in, "ro")))
+	if (json_is_true(json_object_get(in, "ro")) && !d->read_only)
 		return err_set(e, ERR_QEMU, "drive %s of the destination's QEMU is read-only",
 			       d->name);
 	if (image_check_size(file ? file : node, d, size, e) < 0)
@@ -203,9 +203,15 @@ int twin_match_drive(const struct vmdesc *vm, const struct vmdesc_disk *d,
 		return e->code;
 	if (match_encryption(d, in, file ? file : "", a, e) < 0)
 		return e->code;
-	if (vm->inc && match_backing(d, in, e) < 0)
+	if (vm->inc && !d->read_only && match_backing(d, in, e) < 0)
 		return e->code;
 	read_image(a, out);
+	/* A node of ours is written to, over the same file. */
+	if (d->read_only && !out->raw_file)
+		return err_set(e, ERR_QEMU,
+			       "drive %s of the destination's QEMU is read-only, and not over a "
+			       "file as it is: put its image there before",
+			       d->name);
 	return 0;
 }
 

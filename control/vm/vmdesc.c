@@ -87,6 +87,7 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->empty = flag(o, "empty");
 	k->removable = flag(o, "removable");
 	k->copy = flag(o, "copy");
+	k->sum = json_text(o, "sum");
 	k->qcow2.known = q != NULL;
 	k->qcow2.compat = json_text(q, "compat");
 	k->qcow2.cluster_size = json_number(q, "cluster_size");
@@ -206,7 +207,8 @@ const char *vmdesc_image_format(const struct vmdesc_disk *d)
 	if (d->encryption.known && strcmp(d->encryption.driver, "luks") == 0)
 		return "luks";
 	/* the file's own node, and no other: how newer libvirt has a raw image */
-	if (strcmp(d->format, "file") == 0 || strcmp(d->format, "host_device") == 0)
+	if (strcmp(d->format, "file") == 0 || strcmp(d->format, "host_device") == 0 ||
+	    strcmp(d->format, "host_cdrom") == 0)
 		return "raw";
 	return d->format;
 }

@@ -41,7 +41,8 @@ struct vmdesc_disk {
 	const json_t *limits;	  /* I/O limits of its device (throttle.h); NULL: none */
 	const char *limits_group; /* that shares them; without limits: check_kept.c */
 	bool read_only, empty, removable;
-	bool copy;			/* its contents go over with the VM */
+	bool copy;	 /* its contents go over with the VM; where read_only: if it is missing there */
+	const char *sum; /* of what is only read (media.h); "": not known */
 	struct vmdesc_backing *backing; /* the nearest first */
 	size_t backing_count;
 	struct {

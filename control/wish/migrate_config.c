@@ -12,7 +12,7 @@
 #include "base/size.h"
 #include "control/vm.h"
 
-enum type { TEXT, FLAG, U64, UNSIGNED, ON_TIMEOUT, STORAGE, AUTH };
+enum type { TEXT, FLAG, U64, UNSIGNED, ON_TIMEOUT, STORAGE, MEDIA, AUTH };
 
 static const struct member {
 	const char *name;
@@ -29,6 +29,7 @@ static const struct member {
     {"dest_qmp", TEXT, AT(dest_qmp), 4096},
     {"disks", TEXT, AT(disks), 65536},
     {"copy_storage", STORAGE, AT(storage), 0},
+    {"copy_media", MEDIA, AT(media), 0},
     {"drop_snapshots", FLAG, AT(drop_snapshots), 0},
     {"rename", TEXT, AT(rename), 255},
     {"offline", FLAG, AT(offline), 0},
@@ -50,6 +51,7 @@ enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 
 static const char *const on_timeouts[] = {"abort", "suspend", "postcopy"};
 static const char *const storages[] = {"all", "inc", "none"};
+static const char *const medias[] = {"auto", "on", "off"};
 
 const char *migrate_on_timeout_name(enum migrate_on_timeout v)
 {
@@ -91,6 +93,17 @@ int migrate_storage_parse(enum migrate_storage *out, const char *text, struct er
 	return 0;
 }
 
+int migrate_media_parse(enum media_copy *out, const char *text, struct err *e)
+{
+	int i = word(medias, text);
+
+	if (i < 0)
+		return err_set(e, ERR_USAGE, "--copy-media \"%s\": auto, on or off",
+			       text ? text : "");
+	*out = (enum media_copy)i;
+	return 0;
+}
+
 json_t *migrate_config_to_json(const struct migrate_config *c)
 {
 	json_t *v = json_object();
@@ -124,6 +137,10 @@ json_t *migrate_config_to_json(const struct migrate_config *c)
 		case STORAGE:
 			if (*(const enum migrate_storage *)at)
 				item = json_string(storages[*(const enum migrate_storage *)at]);
+			break;
+		case MEDIA:
+			if (*(const enum media_copy *)at)
+				item = json_string(medias[*(const enum media_copy *)at]);
 			break;
 		case AUTH:
 			item = auth_to_json(at);
@@ -171,6 +188,8 @@ static int take(struct migrate_config *c, const struct member *m, const json_t *
 		return migrate_on_timeout_parse(at, text, e);
 	case STORAGE:
 		return migrate_storage_parse(at, text, e);
+	case MEDIA:
+		return migrate_media_parse(at, text, e);
 	case AUTH:
 		return auth_from_json(at, v, e);
 	}

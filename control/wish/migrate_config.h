@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "control/vm.h"
 #include "control/wish/auth.h"
 
 enum migrate_on_timeout {
@@ -43,11 +44,12 @@ struct migrate_config {
 	const char *dest_qmp;  /* of a QEMU that waits there; NULL: have one launched */
 	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
 	enum migrate_storage storage;
-	const char *rename;  /* the VM's name there */
-	bool offline;	     /* the guest is paused first, and resumed there */
-	bool drop_snapshots; /* internal snapshots of the images stay behind */
-	bool persistent;     /* the destination keeps how to start it again */
-	bool keep_source;    /* the source QEMU is not ended; it stays paused for good */
+	enum media_copy media; /* those that are missing there */
+	const char *rename;    /* the VM's name there */
+	bool offline;	       /* the guest is paused first, and resumed there */
+	bool drop_snapshots;   /* internal snapshots of the images stay behind */
+	bool persistent;       /* the destination keeps how to start it again */
+	bool keep_source;      /* the source QEMU is not ended; it stays paused for good */
 	struct migrate_limits limits;
 	unsigned multifd;	 /* channels; 0: off */
 	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */
@@ -75,9 +77,11 @@ int migrate_config_put(json_t *v, const char *name, const char *text, struct err
  * and DEST apart, which auth_check_client looks at), each by its option's name: ERR_USAGE. */
 int migrate_config_check(const struct migrate_config *c, struct err *e);
 
-/* "abort", "suspend", "postcopy"; "all", "inc", "none". -1 (ERR_USAGE) for others. */
+/* "abort", "suspend", "postcopy"; "all", "inc", "none"; "auto", "on", "off". -1 (ERR_USAGE) for
+ * others. */
 int migrate_on_timeout_parse(enum migrate_on_timeout *out, const char *text, struct err *e);
 int migrate_storage_parse(enum migrate_storage *out, const char *text, struct err *e);
+int migrate_media_parse(enum media_copy *out, const char *text, struct err *e);
 const char *migrate_on_timeout_name(enum migrate_on_timeout v);
 const char *migrate_storage_name(enum migrate_storage v);
 

@@ -12,6 +12,9 @@ int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct er
 
 	if (r == 0 && c->storage == MIGRATE_STORAGE_INC)
 		r = vmdesc_check_inc(disks, e);
+	/* A QEMU that waits has its own. */
+	if (r == 0 && !c->dest_qmp)
+		media_select(disks, c->media);
 	return r;
 }
 

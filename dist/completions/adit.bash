@@ -4,8 +4,8 @@
 __adit_options()
 {
 	local creds='--psk --tls-creds --insecure' ssh='--identity --ssh-config --remote-command'
-	local how='--qmp --dest-address --dest-qmp --copy-storage --disks --drop-snapshots --rename --persistent --max-bandwidth
-		--downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
+	local how='--qmp --dest-address --dest-qmp --copy-storage --copy-media --disks --drop-snapshots --rename --persistent
+		--max-bandwidth --downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
 		--postcopy'
 	local jobs='--api --run-dir --json'
 
@@ -79,6 +79,7 @@ __adit_value()
 		;;
 	--tls-creds | --state-dir | --run-dir | --images | --vms | --libvirt-dir) __adit_files -d ;;
 	--copy-storage) __adit_reply -W 'all inc none' ;;
+	--copy-media) __adit_reply -W 'auto on off' ;;
 	--disks) __adit_reply -W 'all none' ;;
 	--on-timeout) __adit_reply -W 'abort suspend postcopy' ;;
 	--compression) __adit_reply -W 'zlib zstd' ;;

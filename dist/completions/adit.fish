@@ -45,6 +45,7 @@ complete -c adit -n "$vm" -l qmp -rF -d 'Monitor of the VM'
 complete -c adit -n "$vm" -l dest-address -xa '(__fish_print_hostnames)' -d 'Connect there instead'
 complete -c adit -n "$vm" -l dest-qmp -x -d 'Monitor of the QEMU that waits there'
 complete -c adit -n "$vm" -l copy-storage -xa 'all inc none' -d 'What of the disks is copied'
+complete -c adit -n "$vm" -l copy-media -xa 'auto on off' -d 'Images that are only read, where they are missing'
 complete -c adit -n "$vm" -l disks -xa 'all none' -d 'Which disks are copied'
 complete -c adit -n "$vm" -l drop-snapshots -d 'Internal snapshots stay behind'
 complete -c adit -n "$vm" -l rename -x -d "The VM's name there"

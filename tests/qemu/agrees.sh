@@ -24,7 +24,7 @@
 # AGREES_SECRET: the object with which its images are opened when they are compared.
 # shellcheck shell=bash disable=SC2034
 
-AGREES=0 AGREES_FAILED=()
+AGREES=0 AGREES_FAILED=() TABLE_WORDS='' TABLE_BECOMES=()
 
 # (each in a shell of its own, so that one that fails does not hide the others; AGREES_ONLY=REGEX: rows with such names alone)
 row() {
@@ -194,11 +194,84 @@ ROW_DRIVES='
 # is left out, as its group is the VM's.
 row_image() {
     case $1 in
-    json:*) printf 'json:%s' "$(jq -c 'def below: if .driver == "throttle" then .file | below else . end; below' <<<"${1#json:}")" ;;
-    *) jq -cnr --arg file "$1" --arg format "$2" '"json:" + ({driver: $format, file: {driver: "file", filename: $file}} | tostring)' ;;
+    json:*) printf 'json:%s' "$(jq -c 'def below: if .driver | IN("throttle", "copy-on-read", "preallocate") then .file | below else . end; below' <<<"${1#json:}")" ;;
+    *)
+        jq -cnr --arg file "$1" --arg format "$2" --arg driver "$([ -b "$1" ] && echo host_device || echo file)" \
+            '{driver: $driver, filename: $file} | if $format | IN("file", "host_device") then . else {driver: $format, file: .} end | "json:" + tostring' ;;
     esac
 }
 row_noted() { jq -r '.. | .text? // empty' "$T/$MIGRATE.json" | grep -qF -- "$1"; }
+
+# agrees_table VM...: a row for each of these VMs of agrees.table, over images that agrees_table_images has made
+agrees_table() {
+    local vm words check becomes rows
+    for vm; do
+        rows=() TABLE_WORDS='' TABLE_BECOMES=()
+        find "$T/images" -type f ! -name '*.elf' -delete
+        while IFS=$'\t' read -r words check becomes; do
+            TABLE_BECOMES+=("$becomes")
+            TABLE_WORDS+=" $words"
+            [ "$check" = ok ] || rows+=(check="$check")
+            [[ $becomes != left* ]] || cp "$T/disks/${becomes#left }" "$T/images/"
+        done < <(awk -F ' \\| ' -v OFS='\t' -v vm="$vm" '$1 == vm { print $2, $3, $4 }' "$TESTS_QEMU/agrees.table" |
+            sed "s|\\\$D|$T/disks|g; s|\\\$L|${TABLE_LOOP:-}|g; s|\\\$R|${TABLE_LOOP_RO:-}|g")
+        [ ${#TABLE_BECOMES[@]} != 0 ] || fail "agrees.table has no VM $vm"
+        [ ! -d "$T/there.table" ] || cp "$T"/there.table/* "$T/images/"
+        table_left >"$T/table.left"
+        row "agrees.table, $vm" vm="$TABLE_WORDS" ${rows[@]+"${rows[@]}"} after=table_became
+    done
+}
+# those that are to be left as they are: which file, and when it was last written to
+table_left() { (cd "$T/images" && stat -c '%n %i %s %y' -- *); }
+table_became() {
+    local becomes name twin=$2
+    for becomes in "${TABLE_BECOMES[@]}"; do
+        name=${becomes##*[ /]}
+        case $becomes in
+        copied* | filled*)
+            ! grep -q "^$name " "$T/table.left" || fail "$name was there before"
+            [ "$(stat -c %F "$T/images/$name")" = 'regular file' ] || fail "$name is no file there"
+            # (disk_make leaves a quarter of an image out)
+            [[ $becomes == filled* ]] || [ "$(stat -c '%s' "$T/images/$name")" -lt 4194304 ] || [ "$(stat -c %b "$T/images/$name")" -le 7168 ] ||
+                fail "$name takes $(stat -c %b "$T/images/$name") blocks there: it is not sparse"
+            ;;
+        left*) grep -qxF "$(table_left | grep "^$name ")" "$T/table.left" || fail "$name was touched there" ;;
+        empty | nothing) ;;
+        *) fail "agrees.table: $becomes is not known" ;;
+        esac
+    done
+    diff <(table_kept <<<"$TABLE_WORDS") <(tr '\0' ' ' <"/proc/${PROC_PID[$twin]}/cmdline" | table_kept) ||
+        fail 'the words of its drives are others there'
+}
+# what is the guest's, of a command line in whichever spelling
+table_kept() {
+    grep -oE '\b(discard|detect-zeroes|werror|rerror|aio|copy-on-read|serial|num-queues|bootindex|cache|cache\.direct|bps_rd|iops_wr|x-bps-total)("?:"|=)[^,"} ]+' |
+        sed 's/":"/=/' | sort
+}
+# agrees_table_images: what the lines name
+agrees_table_images() {
+    local n D=$T/disks
+    disk_make "$D/t1.raw" raw 4M
+    for n in 3 4 6 7 8 10; do cp --sparse=always "$D/t1.raw" "$D/t$n.raw"; done
+    for n in 1 3 4 6 7 8 10; do printf 'image %s' "$n" | dd of="$D/t$n.raw" bs=1 seek=1500000 conv=notrunc status=none; done
+    for n in 2 5 9; do qemu-img convert -O qcow2 "$D/t$((n + 1)).raw" "$D/t$n.qcow2" 2>/dev/null || qemu-img convert -O qcow2 "$D/t1.raw" "$D/t$n.qcow2"; done
+    cp --sparse=always "$D/t3.raw" "$D/part.raw"
+    cp --sparse=always "$D/t8.raw" "$D/odd.raw"
+    printf 'the last bytes' >>"$D/odd.raw"
+    cp --sparse=always "$D/t10.raw" "$D/linked.raw"
+    ln -s linked.raw "$D/link.raw"
+    mkdir -p "$D/by-id"
+    cp --sparse=always "$D/t4.raw" "$D/linked-too.raw"
+    ln -s ../linked-too.raw "$D/by-id/scsi-0QEMU_t4"
+    qemu-img convert -O vdi "$D/t1.raw" "$D/t1.vdi"
+    for n in one ro seed user-data tools other short; do
+        truncate -s 256k "$D/$n.iso"
+        printf 'the medium %s' "$n" | dd of="$D/$n.iso" bs=1 seek=40000 conv=notrunc status=none
+    done
+    for n in odd odd2; do (head -c 200000 "$D/one.iso" && printf 'the last bytes of %s' "$n") >"$D/$n.iso"; done
+    truncate -s 1440k "$D/fd.img"
+    truncate -s 65M "$D/large.iso"
+}
 
 # at the end of each test
 agrees_end() {

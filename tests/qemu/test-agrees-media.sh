@@ -38,7 +38,13 @@ row '-drive media=cdrom with an id, changed' vm="-drive media=cdrom,index=2,id=c
 row '-blockdev, changed' vm="-blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=$iso
     -device ide-cd,drive=cd0,id=cd,bus=ide.0" run="$(change id cd "$T/disks/two.iso")"
 row 'put into a drive that was empty' vm="-device ide-cd,id=cd,bus=ide.0" run="$(change id cd "$T/disks/two.iso")"
-row 'changed for one that is not there' vm="-cdrom $iso" run="$(change device ide1-cd0 "$T/disks/lost.iso")" check='error:images:lost.iso is missing'
+row 'changed for one that is not there' vm="-cdrom $iso" run="$(change device ide1-cd0 "$T/disks/lost.iso")"
+[ -s "$T/images/lost.iso" ] || fail 'lost.iso was not copied'
+rm "$T/images/lost.iso"
+row 'the same, and no medium is to be copied' vm="-cdrom $iso" run="$(change device ide1-cd0 "$T/disks/lost.iso")" \
+    option=--copy-media option=off check='error:images:lost.iso is missing'
+row 'a floppy that is only read' vm="-drive if=floppy,format=raw,readonly=on,file=$T/disks/one.img"
+rm "$T/images/one.img"
 row 'a floppy, ejected' vm="-fda $T/disks/one.img" run="$(eject floppy0)"
 row 'put into the drive that every machine has' vm="-device ide-cd,id=cd,bus=ide.1,unit=1 -fda $T/disks/one.img" \
     run="$(change id cd "$T/disks/two.iso")"
@@ -55,4 +61,20 @@ row 'ejected here' vm="$(medium "$iso")" do=remove_cd twin="$(medium "$T/there/o
 row 'empty there' vm="$(medium "$iso")" twin="$cd" check='error:drives:one\.iso.*put it in there'
 row 'another size there' vm="$(medium "$iso")" twin="$(medium "$T/there/two.iso")" check='error:drives:two\.iso.*bytes, not'
 row 'another name there' vm="$(medium "$iso")" twin="$(medium "$T/there/other.iso")" check='warning:drives:other\.iso.*one\.iso'
+
+say 'as they are written in the wild'
+agrees_table_images
+agrees_table seed
+mkdir "$T/there.table"
+cp "$T/disks/one.iso" "$T/there.table/other.iso"
+truncate -s 100k "$T/there.table/short.iso"
+agrees_table refused
+row 'a large one, where that is asked for' vm="-cdrom $T/disks/large.iso" option=--copy-media option=on
+
+say 'what a job that fails has copied is removed'
+rm -f "$T/images/seed.iso"
+vm_start slow src append='ram=4 rate=400 disks=none' arg=-cdrom arg="$T/disks/large.iso"
+guest_ready slow
+rm "$T/images/large.iso"
+move_refused 'a medium that is half copied' slow 1 'did not finish|timeout|within' -- --copy-media on --max-bandwidth 1M --timeout 3
 agrees_end

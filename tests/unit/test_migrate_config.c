@@ -16,6 +16,7 @@ static const struct migrate_config full = {
     .dest_qmp = "/run/there.qmp",
     .disks = "a,b",
     .storage = MIGRATE_STORAGE_INC,
+    .media = MEDIA_COPY_OFF,
     .rename = "new",
     .drop_snapshots = true,
     .persistent = true,
@@ -38,6 +39,7 @@ static void test_config_json_gives_back_what_it_got(void **s)
 	assert_string_equal(c.qmp, full.qmp);
 	assert_string_equal(c.auth.psk, full.auth.psk);
 	assert_int_equal(c.storage, MIGRATE_STORAGE_INC);
+	assert_int_equal(c.media, MEDIA_COPY_OFF);
 	assert_int_equal(c.limits.on_timeout, MIGRATE_POSTCOPY);
 	assert_int_equal(c.limits.max_bandwidth, 1000000);
 	assert_true(c.keep_source && c.persistent && c.drop_snapshots && c.postcopy && !c.offline);

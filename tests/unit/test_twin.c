@@ -197,7 +197,7 @@ static const char *const refused_by_name[][3] = {
     {"-serial", "pipe:/tmp/p", "source host"},
     {"-monitor", "tcp:host:1", "source host"},
     {"-drive", "file=nbd://h/x,if=none", "not a file"},
-    {"-drive", "file=json:{\"driver\":\"nbd\"}", "not a file"},
+    {"-drive", "file=json:{\"driver\":\"nbd\"}", "storage of this kind"},
     {"-drive", "file=http://h/x.iso", "not a file"},
     {"-drive", "file=fat:rw:/etc,format=raw", "not a file"},
     {"-drive", "file.driver=nbd,file.host=h", "not moved"},

@@ -236,6 +236,67 @@ static void test_twin_takes_what_the_guest_boots_from_the_folder(void **state)
 	unlink(path);
 }
 
+/* The copy of a part of a file is that part alone; of a file that is not copied it stays one. */
+static void test_twin_has_the_part_that_is_copied(void **state)
+{
+	static const char *const parts[] = {
+	    "driver=raw,node-name=a,offset=512,size=512,file.driver=file,file.filename=/src/a.raw",
+	    "{\"driver\":\"raw\",\"node-name\":\"a\",\"offset\":512,\"file\":{\"driver\":\"file\","
+	    "\"filename\":\"/src/a.raw\"}}"};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct plan p = {0};
+
+		p.disks = json_pack("[o]", attached("dev0", "a", "/src/a.raw", i >= 2));
+		assert_int_equal(plan(&p, "-blockdev", parts[i % 2], "-device",
+				      "virtio-blk-pci,drive=a,id=dev0"),
+				 0);
+		assert_int_equal(strstr(value(&p, "-blockdev", 0), "offset") != NULL, i >= 2);
+		plan_fini(&p);
+	}
+}
+
+/* file=json:... is held to what any -blockdev is: no file but the drive's, no driver that is not
+ * known, no name within a name, and no format that is left to guessing. */
+static void test_twin_takes_json_in_place_of_a_path(void **state)
+{
+	static const struct {
+		const char *drive, *part;
+	} bad[] = {
+	    {"id=x,file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"file\",,\"filename\":"
+	     "\"/src/x.raw\"},,\"file.filename\":\"/etc/shadow\"}",
+	     "has a dot"},
+	    {"id=x,file=json:{\"file\":{\"driver\":\"file\",,\"filename\":\"/src/x.raw\"}}",
+	     "format"},
+	    {"id=x,file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"file\",,\"filename\":"
+	     "\"/etc/shadow\"}}",
+	     "image"},
+	    {"id=x,file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"ssh\",,\"filename\":"
+	     "\"/src/x.raw\"}}",
+	     "this kind"},
+	    {"id=x,file=json:[]", ""},
+	};
+	struct plan p = {0};
+
+	(void)state;
+	p.disks = json_pack("[o]", disk("x", "/src/x.raw", "raw"));
+	assert_int_equal(plan(&p, "-drive",
+			      "id=x,file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"file\",,"
+			      "\"filename\":\"/src/x.raw\"}}"),
+			 0);
+	assert_non_null(strstr(value(&p, "-drive", 0), twin_fixture_images));
+	assert_null(strstr(value(&p, "-drive", 0), "/src"));
+	plan_fini(&p);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		p = (struct plan){0};
+		p.disks = json_pack("[o]", disk("x", "/src/x.raw", "raw"));
+		assert_int_equal(plan(&p, "-drive", bad[i].drive), ERR_REFUSED);
+		assert_non_null(strstr(p.e.text, bad[i].part));
+		plan_fini(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +304,8 @@ int main(void)
 	    cmocka_unit_test(test_twin_follows_media),
 	    cmocka_unit_test(test_twin_puts_images_into_the_folder),
 	    cmocka_unit_test(test_twin_tells_images_of_one_name_apart),
+	    cmocka_unit_test(test_twin_has_the_part_that_is_copied),
+	    cmocka_unit_test(test_twin_takes_json_in_place_of_a_path),
 	    cmocka_unit_test(test_twin_needs_a_folder_for_images),
 	    cmocka_unit_test(test_twin_takes_what_the_guest_boots_from_the_folder),
 	};

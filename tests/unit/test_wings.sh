@@ -21,7 +21,7 @@ export LC_ALL=C
 wings='
 qmp: base
 talk: tunnel base
-vm: qmp base
+vm: qmp tunnel base
 wish: vm tunnel base
 host: talk vm base
 twin: host vm proxy base

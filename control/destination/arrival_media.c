@@ -1,0 +1,82 @@
+/*
+ * Media on the destination: what a drive that is only read has at the source is either here
+ * already, and is the same by its sum; or the source lets it be copied, and it is made like any
+ * disk. One that is here is never written to: other VMs may read it.
+ */
+#include "control/destination/arrival_i.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/check.h"
+#include "control/host.h"
+#include "control/vm.h"
+
+void arrival_media_leave(struct arrival *a)
+{
+	for (size_t i = 0; i < a->desc.disk_count; i++)
+		a->desc.disks[i].copy = a->desc.disks[i].copy && !a->desc.disks[i].read_only;
+}
+
+struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan,
+				      media_sums_on_end *on_end)
+{
+	struct media_sums *s = NULL;
+
+	for (size_t i = 0; i < plan->image_count; i++) {
+		const struct twin_image *image = &plan->images[i];
+
+		if (!image->disk->read_only || !*image->disk->sum)
+			continue;
+		if (!s)
+			s = media_sums_new(a->service->base, on_end, a);
+		if (s)
+			media_sums_add(s, image->path);
+	}
+	if (s)
+		media_sums_start(s);
+	return s;
+}
+
+/* One of another size is told by its size (check_destination.c). */
+static bool differs(const struct twin_image *image, const char *sum)
+{
+	uint64_t size;
+
+	return *sum && *image->disk->sum && strcmp(sum, image->disk->sum) != 0 &&
+	       image_virtual_size(image->path, image->disk, &size) && size == image->disk->size;
+}
+
+static bool has_image(const struct twin *plan, const struct vmdesc_disk *d)
+{
+	for (size_t i = 0; i < plan->image_count; i++)
+		if (plan->images[i].disk == d)
+			return true;
+	return false;
+}
+
+void arrival_media_judge(struct arrival *a, const struct twin *plan, const struct media_sums *sums,
+			 struct check *found)
+{
+	for (size_t i = 0; i < plan->image_count; i++) {
+		const struct twin_image *image = &plan->images[i];
+
+		if (!image->disk->read_only || access(image->path, F_OK) < 0)
+			continue;
+		a->desc.disks[image->disk - a->desc.disks].copy = false;
+		if (differs(image, media_sums_of(sums, image->path)))
+			check_add(found, CHECK_ERROR, "images",
+				  "remove it there or give it another name, or eject the medium",
+				  "%s on the destination is another image than drive %s has here, "
+				  "of the same name and size",
+				  image->path, image->disk->name);
+	}
+	/* Of firmware each host has its own. */
+	for (size_t i = 0; i < a->desc.disk_count; i++) {
+		struct vmdesc_disk *d = &a->desc.disks[i];
+
+		if (d->read_only && !has_image(plan, d))
+			d->copy = false;
+	}
+}

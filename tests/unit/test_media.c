@@ -1,0 +1,178 @@
+/* Which media are copied, and the sums by which those that are there are told from others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/vm.h"
+
+static char top[] = "/tmp/adit-media-XXXXXX";
+
+static json_t *drive(const char *file, const char *format, uint64_t size, bool read_only)
+{
+	return json_pack("{s:s,s:s,s:I,s:b,s:b}", "file", file, "format", format, "size",
+			 (json_int_t)size, "read_only", read_only, "copy", 0);
+}
+
+/* "c--c": which of the drives are marked. */
+static const char *marks(json_t *disks, enum media_copy how, char *buf)
+{
+	size_t i;
+	json_t *disk;
+
+	media_select(disks, how);
+	json_array_foreach(disks, i, disk) buf[i] =
+	    json_is_true(json_object_get(disk, "copy")) ? 'c' : '-';
+	buf[json_array_size(disks)] = 0;
+	json_decref(disks);
+	return buf;
+}
+
+static json_t *some(void)
+{
+	json_t *v = json_pack(
+	    "[o,o,o,o,o,o,o]", drive("/a.iso", "raw", 512, true), drive("/a.iso", "raw", 512, true),
+	    drive("/b.iso", "raw", MEDIA_SMALL, true),
+	    drive("/c.iso", "raw", MEDIA_SMALL + 1, true), drive("/d.qcow2", "qcow2", 512, true),
+	    drive("/e.raw", "raw", 512, false), drive("/dev/sr0", "host_device", 512, true));
+
+	json_object_set_new(json_array_get(v, 6), "encryption", json_object());
+	return v;
+}
+
+static void test_media_copied_are_small_raw_and_once_each(void **state)
+{
+	char buf[16];
+
+	(void)state;
+	assert_string_equal(marks(some(), MEDIA_COPY_AUTO, buf), "c-c----");
+	assert_string_equal(marks(some(), MEDIA_COPY_ON, buf), "c-cc---");
+	assert_string_equal(marks(some(), MEDIA_COPY_OFF, buf), "-------");
+}
+
+static void on_end(void *ctx, struct media_sums *s)
+{
+	(void)s;
+	event_base_loopbreak(ctx);
+}
+
+/* The sum of a file of that size, all zero but for a byte at that place. */
+static void sum(uint64_t size, uint64_t at, char out[65])
+{
+	struct event_base *base = event_base_new();
+	struct media_sums *s = media_sums_new(base, on_end, base);
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/m", top);
+	fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(pwrite(fd, "x", at < size, (off_t)at), at < size);
+	close(fd);
+	media_sums_add(s, path);
+	media_sums_add(s, path);
+	media_sums_start(s);
+	event_base_dispatch(base);
+	snprintf(out, 65, "%s", media_sums_of(s, path));
+	assert_string_equal(media_sums_of(s, "/other"), "");
+	media_sums_free(s);
+	event_base_free(base);
+	unlink(path);
+}
+
+static void test_media_sums_are_of_whole_sectors(void **state)
+{
+	char a[65], b[65];
+
+	(void)state;
+	sum(0, 0, a);
+	assert_string_equal(a, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	sum(512, 512, a); /* sha256sum of as many zeroes */
+	assert_string_equal(a, "076a27c79e5ace2a3d47f9dd2e83e4ff6ea8872b3c2218f66c92b89b55f36560");
+	sum(3, 512, b);
+	assert_string_equal(a, b);
+	sum(512, 3, b);
+	assert_string_not_equal(a, b);
+	sum(1024, 1024, b);
+	assert_string_not_equal(a, b);
+}
+
+static void test_media_sums_of_large_files_are_of_their_ends(void **state)
+{
+	const uint64_t size = MEDIA_SMALL + 1000, end = (uint64_t)4 << 20;
+	char none[65], with[65];
+
+	(void)state;
+	/* all of a small one */
+	sum(MEDIA_SMALL, MEDIA_SMALL, none);
+	sum(MEDIA_SMALL, MEDIA_SMALL / 2, with);
+	assert_string_not_equal(none, with);
+	sum(size, size, none);
+	sum(size, end - 1, with);
+	assert_string_not_equal(none, with);
+	sum(size, end, with);
+	assert_string_equal(none, with);
+	sum(size, size - 1, with);
+	assert_string_not_equal(none, with);
+	sum(size, size - end, with);
+	assert_string_not_equal(none, with);
+}
+
+/* What is no regular file has none, and nobody waits for it. */
+static void test_media_sums_pass_over_what_is_no_file(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct media_sums *s = media_sums_new(base, on_end, base);
+	json_t *disks = json_pack("[o]", drive("pipe", "raw", 512, true));
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/pipe", top);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	media_sums_add_disks(s, disks, top);
+	media_sums_add(s, top);
+	media_sums_add(s, "/nonexistent/file");
+	media_sums_start(s);
+	event_base_dispatch(base);
+	media_sums_put(s, disks, top);
+	assert_null(json_object_get(json_array_get(disks, 0), "sum"));
+	json_decref(disks);
+	media_sums_free(s);
+	event_base_free(base);
+	unlink(path);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return mkdtemp(top) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	return rmdir(top);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_media_copied_are_small_raw_and_once_each),
+	    cmocka_unit_test(test_media_sums_are_of_whole_sectors),
+	    cmocka_unit_test(test_media_sums_of_large_files_are_of_their_ends),
+	    cmocka_unit_test(test_media_sums_pass_over_what_is_no_file),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
