@@ -17,6 +17,7 @@ int cmd_jobs(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_set(int argc, char **argv);
+int cmd_start(int argc, char **argv);
 int cmd_vms(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 

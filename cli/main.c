@@ -31,6 +31,7 @@ static const struct command {
     {"status", cmd_status, "tell how one of them goes, or follow it"},
     {"set", cmd_set, "change one of them while it runs"},
     {"cancel", cmd_cancel, "cancel one of them"},
+    {"start", cmd_start, "start a VM again that came to stay (--persistent)"},
     {"vms", cmd_vms, "list the VMs that adit launched on this host, or say what one has"},
     {"console", cmd_console, "join the terminal with the console of one of them"},
     {"keygen", cmd_keygen, "make a key for --psk"},
@@ -104,15 +105,15 @@ static void prepare(void)
 static const char *other_name(const char *word)
 {
 	static const char *const names[][2] = {
-	    {"ls", "jobs"},	   {"list", "jobs"},	   {"ps", "jobs"},
-	    {"show", "status"},	   {"watch", "status"},	   {"info", "status"},
-	    {"abort", "cancel"},   {"stop", "cancel"},	   {"kill", "cancel"},
-	    {"move", "migrate"},   {"send", "migrate"},	   {"server", "serve"},
-	    {"daemon", "serve"},   {"listen", "serve"},	   {"start", "serve"},
-	    {"tunnel", "forward"}, {"connect", "forward"}, {"exec", "run"},
-	    {"attach", "console"}, {"screen", "console"},  {"genkey", "keygen"},
-	    {"key", "keygen"},	   {"test", "check"},	   {"resume", "recover"},
-	    {"change", "set"},	   {"limit", "set"},
+	    {"ls", "jobs"},	    {"list", "jobs"},	   {"ps", "jobs"},
+	    {"show", "status"},	    {"watch", "status"},   {"info", "status"},
+	    {"abort", "cancel"},    {"stop", "cancel"},	   {"kill", "cancel"},
+	    {"move", "migrate"},    {"send", "migrate"},   {"server", "serve"},
+	    {"daemon", "serve"},    {"listen", "serve"},   {"tunnel", "forward"},
+	    {"connect", "forward"}, {"exec", "run"},	   {"attach", "console"},
+	    {"screen", "console"},  {"genkey", "keygen"},  {"key", "keygen"},
+	    {"test", "check"},	    {"resume", "recover"}, {"change", "set"},
+	    {"limit", "set"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -6,7 +6,7 @@
  * It refuses an image that is in use or whose header leads out of the listed folders, and removes
  * nothing but what is surely its own. It knows no peer, no monitor and no phase.
  * Called by twin/ and check/ (which look), by destination/ (which acts), and by cli/ (which lists
- * VMs). The source has no use for it: it makes no images and starts no QEMU.
+ * VMs, and starts one that was kept). The source has no use for it: it makes no images and starts no QEMU.
  */
 #ifndef ADIT_CONTROL_HOST_H
 #define ADIT_CONTROL_HOST_H
@@ -17,6 +17,7 @@
 #include "control/host/image.h"
 #include "control/host/leftovers.h"
 #include "control/host/proc.h"
+#include "control/host/vm_kept.h"
 #include "control/host/vms.h"
 
 #endif

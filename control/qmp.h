@@ -5,7 +5,7 @@
  * It refuses to know what a command means, to guess (what is no greeting ends the connection), and
  * to wait for QEMU. It knows no migration, no peer, no file. A connection is its maker's.
  * Called by vm/ (a VM is read), check/ (a QEMU is asked what it can do), source/ and destination/
- * (one is steered) and api/ (which VMs there are).
+ * (one is steered), api/ (which VMs there are) and cli/ (the power button of one).
  */
 #ifndef ADIT_CONTROL_QMP_H
 #define ADIT_CONTROL_QMP_H

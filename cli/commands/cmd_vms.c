@@ -11,19 +11,21 @@
 #include "control/vm.h"
 
 static const char help[] =
-    "usage: adit vms [NAME] [--json] [--run-dir DIR]\n"
+    "usage: adit vms [NAME] [--powerdown] [--json] [--run-dir DIR]\n"
     "\n"
     "Lists the VMs that adit launched on this host and that live, those that are still coming\n"
     "among them; or says of the VM called NAME where its monitor, its console and its screen\n"
     "are, and what disks and networks it has. They are asked by their monitors; one that\n"
     "serves somebody else (a migration, say) does not answer.\n"
-    "\n" VMS_HELP_RUN_DIR
+    "\n"
+    "  --powerdown         press the power button of NAME, and wait until the guest has shut\n"
+    "                      itself down, as long as it takes\n" VMS_HELP_RUN_DIR
     "  --json              for programs: {\"vms\": [...]}, with NAME that VM as one object\n"
     "  -h, --help          this text\n";
 
 struct words {
 	const char *run_dir;
-	int json;
+	int json, powerdown;
 };
 
 static int take(void *ctx, int c, const char *value, struct err *e)
@@ -33,6 +35,8 @@ static int take(void *ctx, int c, const char *value, struct err *e)
 	(void)e;
 	if (c == VMS_OPTION_JSON)
 		w->json = 1;
+	else if (c == VMS_OPTION_POWERDOWN)
+		w->powerdown = 1;
 	else
 		w->run_dir = value;
 	return 0;
@@ -116,6 +120,7 @@ int cmd_vms(int argc, char **argv)
 	static const struct option longs[] = {
 	    {"run-dir", required_argument, NULL, VMS_OPTION_RUN_DIR},
 	    {"json", no_argument, NULL, VMS_OPTION_JSON},
+	    {"powerdown", no_argument, NULL, VMS_OPTION_POWERDOWN},
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0}};
 	struct options o = {
@@ -133,6 +138,8 @@ int cmd_vms(int argc, char **argv)
 		return usage_error("vms", "one NAME, not also \"%s\"", argv[optind]);
 	if (name && !*name)
 		return usage_error("vms", "NAME is empty; adit vms lists them");
+	if (w.powerdown && !name)
+		return usage_error("vms", "--powerdown of which VM? adit vms lists them");
 	list = vms_here(w.run_dir, &e);
 	if (list && name) {
 		one = vms_here_find(list, name, &e);
@@ -141,9 +148,13 @@ int cmd_vms(int argc, char **argv)
 	} else {
 		shown = list;
 	}
-	if (!shown || vms_here_ask(shown, &e) < 0) {
+	if (!shown || (w.powerdown ? vms_here_powerdown(one, &e) : vms_here_ask(shown, &e)) < 0) {
 		json_decref(shown);
 		return usage_fail("vms", &e);
+	}
+	if (w.powerdown) {
+		json_decref(shown);
+		return EXIT_SUCCESS;
 	}
 	if (w.json)
 		json_line_take(name ? json_incref(one) : json_pack("{s:O}", "vms", shown));

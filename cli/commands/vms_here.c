@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "cli/common/run_dir.h"
 #include "control/host.h"
+#include "control/qmp.h"
 #include "control/vm.h"
 
 enum {
@@ -103,4 +104,65 @@ int vms_here_ask(json_t *list, struct err *e)
 	if (base)
 		event_base_free(base);
 	return r;
+}
+
+struct powerdown {
+	struct event_base *base;
+	struct qmp *q;
+	pid_t pid;
+	int pressed;
+	struct err why;
+};
+
+static void on_pressed(void *ctx, struct qmp *q, json_t *result, const struct err *e)
+{
+	struct powerdown *p = ctx;
+
+	(void)q;
+	(void)result;
+	p->pressed = !err_is_set(e);
+	p->why = *e;
+	if (!p->pressed)
+		event_base_loopbreak(p->base);
+}
+
+static void on_button_ready(void *ctx, struct qmp *q)
+{
+	struct powerdown *p = ctx;
+
+	if (qmp_peer_pid(q) == p->pid) {
+		qmp_command(q, "system_powerdown", NULL, on_pressed, p);
+		return;
+	}
+	err_set(&p->why, ERR_REFUSED, "the monitor is not of process %d", (int)p->pid);
+	event_base_loopbreak(p->base);
+}
+
+static void on_button_end(void *ctx, struct qmp *q, const struct err *why)
+{
+	struct powerdown *p = ctx;
+
+	(void)q;
+	if (!p->pressed)
+		p->why = *why;
+	event_base_loopbreak(p->base);
+}
+
+int vms_here_powerdown(const json_t *vm, struct err *e)
+{
+	static const struct qmp_ops ops = {.on_ready = on_button_ready, .on_end = on_button_end};
+	struct powerdown p = {.base = event_base_new(), .pid = (pid_t)json_number(vm, "pid")};
+	char path[ADDR_UNIX_MAX + 1];
+
+	if (!p.base)
+		return err_set(e, ERR_SPACE, "no memory to ask a VM");
+	snprintf(path, sizeof(path), "%s/qmp.sock", json_text(vm, "dir"));
+	p.q = qmp_connect(p.base, path, GREETING_MS, &ops, &p, e);
+	if (p.q) {
+		event_base_dispatch(p.base);
+		*e = p.why;
+	}
+	qmp_free(p.q);
+	event_base_free(p.base);
+	return err_is_set(e) ? (int)e->code : 0;
 }

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "cli/common/usage.h"
 
-enum { VMS_OPTION_RUN_DIR = OPTION_OWN, VMS_OPTION_JSON };
+enum { VMS_OPTION_RUN_DIR = OPTION_OWN, VMS_OPTION_JSON, VMS_OPTION_POWERDOWN };
 
 #define VMS_HELP_RUN_DIR                                                                           \
 	"  --run-dir DIR       the folder of adit serve: /run/adit for root, else\n"               \
@@ -24,5 +24,9 @@ json_t *vms_here_find(json_t *list, const char *name, struct err *e);
 /* Asks the monitors of all in list, at once: `look` of each is what vm_look gives, or `silent` why
  * there is none. ERR_SYSTEM. */
 int vms_here_ask(json_t *list, struct err *e);
+
+/* Presses the power button of vm, one of such a list, and waits until its QEMU has ended, however
+ * long the guest takes for it. ERR_CLOSED or ERR_TIMEOUT: its monitor cannot be had. */
+int vms_here_powerdown(const json_t *vm, struct err *e);
 
 #endif

@@ -24,7 +24,8 @@ __adit_options()
 	jobs | cancel) echo "$jobs" ;;
 	status) echo "$jobs --watch" ;;
 	set) echo "$jobs --max-bandwidth --downtime-limit --timeout --on-timeout --postcopy" ;;
-	vms) echo '--json --run-dir' ;;
+	vms) echo '--json --run-dir --powerdown' ;;
+	start) echo --state-dir ;;
 	console) echo --run-dir ;;
 	keygen) echo --output ;;
 	esac
@@ -132,7 +133,7 @@ _adit()
 		;;
 	esac
 	case $command in
-	'') __adit_reply -W 'serve forward run migrate check recover jobs status set cancel vms console keygen' ;;
+	'') __adit_reply -W 'serve forward run migrate check recover jobs status set cancel start vms console keygen' ;;
 	migrate | check | forward | run) __adit_beginnings tls:// ssh:// ssh+tls:// tcp:// ;;
 	vms | console) __adit_reply -W "$(__adit_vms)" ;;
 	status | set | cancel) __adit_reply -W "$(__adit_jobs "$command")" ;;

@@ -1,6 +1,6 @@
 # Completion of adit in fish. tests/package/test_words.sh holds it to the help of each command.
 
-set -l commands serve forward run migrate check recover jobs status set cancel vms console keygen
+set -l commands serve forward run migrate check recover jobs status set cancel start vms console keygen
 set -l none "not __fish_seen_subcommand_from $commands"
 set -l clients '__fish_seen_subcommand_from migrate check forward run'
 set -l creds '__fish_seen_subcommand_from migrate check forward run serve'
@@ -29,6 +29,7 @@ complete -c adit -n "$none" -a jobs -d 'List the migrations that go away'
 complete -c adit -n "$none" -a status -d 'Tell how one of them goes'
 complete -c adit -n "$none" -a set -d 'Change one of them'
 complete -c adit -n "$none" -a cancel -d 'Cancel one of them'
+complete -c adit -n "$none" -a start -d 'Start a VM again that came to stay'
 complete -c adit -n "$none" -a vms -d 'List the VMs that adit launched here'
 complete -c adit -n "$none" -a console -d 'Join the terminal with one of them'
 complete -c adit -n "$none" -a keygen -d 'Make a key'
@@ -96,12 +97,13 @@ complete -c adit -n '__fish_seen_subcommand_from recover' -l drop-here -d 'It ru
 
 complete -c adit -n '__fish_seen_subcommand_from status set cancel' -a '(__adit_jobs)'
 complete -c adit -n '__fish_seen_subcommand_from vms console' -a '(__adit_vms)'
+complete -c adit -n '__fish_seen_subcommand_from vms' -l powerdown -d 'Press its power button'
 complete -c adit -n '__fish_seen_subcommand_from vms console' -l run-dir -xa '(__fish_complete_directories)' -d 'Folder for sockets'
 complete -c adit -n '__fish_seen_subcommand_from status' -l watch -d 'Follow it to its end'
 complete -c adit -n '__fish_seen_subcommand_from keygen' -s o -l output -rF -d 'Write it to a new file'
 
 complete -c adit -n "$serve; or $job" -l api -rF -d 'Socket of the API'
 complete -c adit -n "$serve; or $job" -l run-dir -xa '(__fish_complete_directories)' -d 'Folder for sockets'
-complete -c adit -n '__fish_seen_subcommand_from serve migrate recover' -l state-dir -xa '(__fish_complete_directories)' -d 'Folder for the journal'
+complete -c adit -n '__fish_seen_subcommand_from serve migrate recover start' -l state-dir -xa '(__fish_complete_directories)' -d 'Folder for the journal'
 complete -c adit -n "$job; or __fish_seen_subcommand_from migrate check recover vms" -l json -d 'For programs'
 complete -c adit -n "$creds; or __fish_seen_subcommand_from recover" -l log-level -xa 'error warning info debug' -d 'How much to say'

@@ -127,7 +127,7 @@ for f in usr/bin/adit usr/lib/*/libadit.so.0; do
 done
 say 'systemd on its units'
 units='adit.service adit.socket adit-api.socket'
-inside systemd-analyze verify --man=no $units >"$T/verify.log" 2>&1 || fail "systemd-analyze verify: $(cat "$T/verify.log")"
+inside systemd-analyze verify --man=no $units adit-vm@one.service >"$T/verify.log" 2>&1 || fail "systemd-analyze verify: $(cat "$T/verify.log")"
 ! grep adit "$T/verify.log" || fail 'systemd-analyze verify complains of a unit'
 inside systemd-analyze security --offline=yes --threshold=50 adit.service >"$T/security.log" 2>&1 ||
     fail "adit.service is exposed more than it was: $(tail -n 1 "$T/security.log")"

@@ -29,10 +29,14 @@ look() {
     for page in status set cancel; do
         expect_equal "the page of adit $page" '.so man1/adit-jobs.1' "$(cat "$root/share/man/man1/adit-$page.1")"
     done
-    expect_equal 'the page of adit console' '.so man1/adit-vms.1' "$(cat "$root/share/man/man1/adit-console.1")"
-    there "$root" lib/systemd/system/{adit.service,adit.socket,adit-api.socket}
-    grep -q "^ExecStart=$prefix/bin/adit " "$root/lib/systemd/system/adit.service" ||
-        fail "adit.service does not start $prefix/bin/adit"
+    for page in console start; do
+        expect_equal "the page of adit $page" '.so man1/adit-vms.1' "$(cat "$root/share/man/man1/adit-$page.1")"
+    done
+    there "$root" lib/systemd/system/{adit.service,adit.socket,adit-api.socket,adit-vm@.service}
+    for page in adit.service adit-vm@.service; do
+        grep -q "^ExecStart=$prefix/bin/adit " "$root/lib/systemd/system/$page" ||
+            fail "$page does not start $prefix/bin/adit"
+    done
     expect_equal 'version of the installed program' "adit $version" "$("$root/bin/adit" --version)"
     expect_equal 'version in libadit.pc' "$version" "$(sed -n 's/^Version: //p' "$root"/lib*/pkgconfig/libadit.pc)"
     # what a document refers to by a path is where the document is

@@ -18,7 +18,7 @@ help_options() { "$ADIT" "$@" --help | sed -nE 's/^  (-[^ ].*)/\1/p' | sed 's/  
 page_of() {
     case $1 in
     status | set | cancel) printf 'adit-jobs' ;;
-    console) printf 'adit-vms' ;;
+    console | start) printf 'adit-vms' ;;
     *) printf 'adit-%s' "$1" ;;
     esac
 }

@@ -137,13 +137,37 @@ say 'launch-user, from a reload on: with the capabilities that are left, and a s
 systemd_in sh -c 'sed -i "s/^migrate = yes/&\nlaunch-user = nobody/" /etc/adit/adit.conf && systemctl reload adit.service'
 move_disks three 8M raw:virtio
 move_vm three append='ram=8 rate=1000 sectors=64 diskrate=20'
-adit_migrate three
+adit_migrate three --persistent
 [ "$MIGRATE_STATUS" = 0 ] || fail "adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/migrate.log")"
 adopt three-twin
 move_succeeded three three-twin raw:virtio
 expect_equal 'whose process it is' "$(id -u nobody)" "$(stat -c %u "/proc/${PROC_PID[three-twin]}")"
 systemd_in systemctl restart adit.service
 vm_is three-twin running || fail 'that VM does not outlive a restart'
+
+say 'the same VM, which came to stay: started again in a unit of its own, as that user'
+systemd_in systemctl start adit-vm@three
+wait_until 5 'the end of another start of it' eval '[ "$(systemd_show ActiveState adit-vm@three)" = failed ]'
+systemd_in journalctl -u adit-vm@three --no-pager -o cat >"$T/start.log"
+grep -q 'VM three runs already, in /run/adit/vms/three-' "$T/start.log" || fail "nobody says that it runs already: $(cat "$T/start.log")"
+vm_is three-twin running || fail 'it does not run any more'
+vm_qmp three-twin '{"execute":"quit"}' >/dev/null
+wait_until 5 'the end of the VM' proc_gone three-twin
+systemd_in systemctl start adit-vm@three
+dir=$(systemd_in adit vms three --json | jq -r .dir)
+vm_adopt three-again dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" "$(proc_list "$dir/qmp.sock" | awk 'NR == 1 { print $1 }')"
+VM_DISKS[three-again]=1
+guest_ready three-again
+guest_beats_on three-again
+expect_equal 'whose process it is' "$(id -u nobody)" "$(stat -c %u "/proc/${PROC_PID[three-again]}")"
+expect_equal 'its state' running "$(systemd_in adit vms three --json | jq -r .look.status)"
+# this guest has no ear for the button: it is told to end
+mkdir -p /run/systemd/system/adit-vm@three.service.d
+printf '%s\n' '[Service]' TimeoutStopSec=2 >/run/systemd/system/adit-vm@three.service.d/stop.conf
+systemd_in systemctl daemon-reload
+systemd_in systemctl --no-block stop adit-vm@three
+wait_until 5 'the button' eval 'systemd_in adit vms three --json | jq -e .silent >/dev/null'
+wait_until 20 'the end of the VM' proc_gone three-again
 
 say 'a launch hook that has systemd start the VM, in a unit of its own, as docs/system.md has it'
 docs_block docs/system.md 'What becomes of VMs' 1 >"$T/unit.sh"
