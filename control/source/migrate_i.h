@@ -429,6 +429,12 @@ void migrate_resume_no_qmp(struct migrate *m, const struct err *why);
 void migrate_resume_due(struct migrate *m);
 
 /* migrate_mirrors.c */
+/* How all begins that an adit gives a name in the source's QEMU; behind it the job's id. */
+#define MIGRATE_OURS "adit-"
+/* Adds what ends the mirrors, and removes the nodes, whose names begin with prefix, of those that
+ * QEMU lists (query-block-jobs, query-named-block-nodes). Return how many there are. */
+unsigned migrate_end_mirrors(struct qmp_batch *b, const char *prefix, const json_t *block_jobs);
+unsigned migrate_delete_nodes(struct qmp_batch *b, const char *prefix, const json_t *nodes);
 /* The disks that are copied, with the names of what they need in QEMU. */
 int migrate_list_disks(struct migrate *m, struct err *e);
 /* The disk whose mirror an event is about; NULL: none of ours. */

@@ -24,10 +24,10 @@ int migrate_list_disks(struct migrate *m, struct err *e)
 		d->desc = &m->desc.disks[i];
 		d->total = d->desc->size;
 		m->progress.disk_total += d->total;
-		snprintf(d->node, sizeof(d->node), "adit-%.8s-%zu", m->id, m->disk_count);
-		snprintf(d->block_job, sizeof(d->block_job), "adit-%.8s-m%zu", m->id,
+		snprintf(d->node, sizeof(d->node), MIGRATE_OURS "%.8s-%zu", m->id, m->disk_count);
+		snprintf(d->block_job, sizeof(d->block_job), MIGRATE_OURS "%.8s-m%zu", m->id,
 			 m->disk_count);
-		snprintf(d->fd, sizeof(d->fd), "adit-%.8s-f%zu", m->id, m->disk_count);
+		snprintf(d->fd, sizeof(d->fd), MIGRATE_OURS "%.8s-f%zu", m->id, m->disk_count);
 		m->disk_count++;
 	}
 	return 0;
@@ -41,6 +41,37 @@ struct mig_disk *migrate_disk_of_block_job(struct migrate *m, const json_t *data
 		if (strcmp(m->disks[i].block_job, block_job) == 0)
 			return &m->disks[i];
 	return NULL;
+}
+
+/* command for each in list whose name begins so; QEMU tells of it by key, and is told by it. */
+static unsigned add_each(struct qmp_batch *b, const char *prefix, const json_t *list,
+			 const char *key, const char *command, json_t *force)
+{
+	const json_t *item;
+	unsigned n = 0;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *name = json_text(item, key);
+
+		if (strncmp(name, prefix, strlen(prefix)) != 0)
+			continue;
+		n++;
+		qmp_batch_add(b, QMP_MAY, command,
+			      json_pack("{s:s,s:O*}", key, name, "force", force));
+	}
+	return n;
+}
+
+unsigned migrate_end_mirrors(struct qmp_batch *b, const char *prefix, const json_t *block_jobs)
+{
+	return add_each(b, prefix, block_jobs, "device", "block-job-cancel", json_true());
+}
+
+unsigned migrate_delete_nodes(struct qmp_batch *b, const char *prefix, const json_t *nodes)
+{
+	return add_each(b, prefix, nodes, "node-name", "blockdev-del", NULL);
 }
 
 /* What a mirror has in flight: enough for the line and the storage behind it, and no more, as QEMU

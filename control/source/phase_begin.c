@@ -60,17 +60,8 @@ static void on_cleared(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 static void clear_nodes(struct migrate *m)
 {
 	struct qmp_batch *b = qmp_batch_new();
-	size_t i;
-	json_t *item;
 
-	json_array_foreach(m->report.nodes, i, item)
-	{
-		const char *node = json_string_value(json_object_get(item, "node-name"));
-
-		if (node && strncmp(node, "adit-", 5) == 0)
-			qmp_batch_add(b, QMP_MAY, "blockdev-del",
-				      json_pack("{s:s}", "node-name", node));
-	}
+	migrate_delete_nodes(b, MIGRATE_OURS, m->report.nodes);
 	qmp_batch_run(b, m->qemu.qmp, on_cleared, m);
 }
 
@@ -108,17 +99,13 @@ static void on_block_jobs_cancelled(void *ctx, struct qmp *q, struct qmp_batch *
 static void clear_leftovers(struct migrate *m)
 {
 	struct qmp_batch *b;
-	size_t i;
-	json_t *item;
 
 	if (!json_array_size(m->report.block_jobs)) {
 		clear_nodes(m);
 		return;
 	}
 	b = qmp_batch_new();
-	json_array_foreach(m->report.block_jobs, i, item) qmp_batch_add(
-	    b, QMP_MAY, "block-job-cancel",
-	    json_pack("{s:O,s:b}", "device", json_object_get(item, "device"), "force", 1));
+	migrate_end_mirrors(b, MIGRATE_OURS, m->report.block_jobs);
 	qmp_batch_run(b, m->qemu.qmp, on_block_jobs_cancelled, m);
 }
 

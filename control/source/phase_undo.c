@@ -149,49 +149,6 @@ static void postcopy_begun(struct migrate *m)
 		migrate_deadline(m, UNDO_EVERY_MS);
 }
 
-/* Ends what is left of our mirrors; returns how many there were. */
-static unsigned end_block_jobs(struct migrate *m, struct qmp_batch *b, const json_t *block_jobs)
-{
-	unsigned n = 0;
-	size_t i;
-	json_t *block_job;
-
-	json_array_foreach(block_jobs, i, block_job)
-	{
-		const char *id = json_string_value(json_object_get(block_job, "device"));
-
-		for (size_t k = 0; id && k < m->disk_count; k++) {
-			if (strcmp(id, m->disks[k].block_job) != 0)
-				continue;
-			n++;
-			qmp_batch_add(b, QMP_MAY, "block-job-cancel",
-				      json_pack("{s:s,s:b}", "device", id, "force", 1));
-		}
-	}
-	return n;
-}
-
-static unsigned delete_nodes(struct migrate *m, struct qmp_batch *b, const json_t *nodes)
-{
-	unsigned n = 0;
-	size_t i;
-	json_t *node;
-
-	json_array_foreach(nodes, i, node)
-	{
-		const char *name = json_string_value(json_object_get(node, "node-name"));
-
-		for (size_t k = 0; name && k < m->disk_count; k++) {
-			if (strcmp(name, m->disks[k].node) != 0)
-				continue;
-			n++;
-			qmp_batch_add(b, QMP_MAY, "blockdev-del",
-				      json_pack("{s:s}", "node-name", name));
-		}
-	}
-	return n;
-}
-
 /* (QEMU's end is told by itself.) */
 static bool goes_on(const struct migrate *m, const struct err *e)
 {
@@ -228,6 +185,7 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 	bool running = json_is_true(json_object_get(state, "running"));
 	struct qmp_batch *act;
 	unsigned left, block_jobs;
+	char ours[16];
 
 	if (!goes_on(m, e))
 		return;
@@ -244,14 +202,15 @@ static void on_looked(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 		return;
 	}
 	act = qmp_batch_new();
-	left = block_jobs = end_block_jobs(m, act, qmp_batch_result(b, Q_BLOCK_JOBS));
+	snprintf(ours, sizeof(ours), MIGRATE_OURS "%.8s-", m->id);
+	left = block_jobs = migrate_end_mirrors(act, ours, qmp_batch_result(b, Q_BLOCK_JOBS));
 	m->undo.uncleared = false;
 	if (migration_busy(qmp_batch_result(b, Q_MIGRATE))) {
 		left++;
 		qmp_batch_add(act, QMP_MAY, "migrate_cancel", NULL);
 	} else {
 		if (!left)
-			left += delete_nodes(m, act, qmp_batch_result(b, Q_NODES));
+			left += migrate_delete_nodes(act, ours, qmp_batch_result(b, Q_NODES));
 		/* A guest that was stopped for the switchover, and nobody else may run. */
 		if (m->guest.was_running && !running) {
 			left++;
