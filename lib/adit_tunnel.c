@@ -101,10 +101,7 @@ static void drop(struct adit_tunnel *t)
 	LIST_REMOVE(&t->owned, link);
 	loop_forget(t->loop, t);
 	drop_forwards(t);
-	if (t->ready && !t->ended)
-		session_close(t->session, CODE_NONE, "");
-	else
-		session_free(t->session);
+	session_close(t->session, CODE_NONE, "");
 	if (!t->ended)
 		loop_live(t->loop, -1);
 	creds_free(t->creds);

@@ -426,8 +426,13 @@ static void dispose(struct session *s)
 
 void session_close(struct session *s, enum code code, const char *reason)
 {
-	struct link *l = s->link;
+	struct link *l;
 
+	if (!s || s->connecting) {
+		session_free(s);
+		return;
+	}
+	l = s->link;
 	session_set_rates(s, NULL, NULL); /* the link lingers, and they may not */
 	s->ops = NULL;
 	s->link = NULL;

@@ -83,7 +83,8 @@ void session_set_rates(struct session *s, struct rate *tx, struct rate *rx);
 
 /* Orderly end: streams are reset, CLOSE with code and reason is sent, and the
  * connection lingers in the background until it is flushed or two seconds have
- * passed. No callback comes after it. Frees the handle: do not use s again. */
+ * passed. No callback comes after it. Frees the handle: do not use s again. One that still connects,
+ * or has ended, goes as by session_free. NULL is fine. */
 void session_close(struct session *s, enum code code, const char *reason);
 
 /* Runs the loop until the farewells of closed sessions are out, 2.5 s at most: for a

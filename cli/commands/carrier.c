@@ -213,10 +213,7 @@ void carrier_stop(struct carrier *c)
 	if (c->log_timer)
 		event_free(c->log_timer);
 	c->log_timer = NULL;
-	if (c->session && c->up && !c->lost)
-		session_close(c->session, CODE_NONE, "");
-	else
-		session_free(c->session);
+	session_close(c->session, CODE_NONE, "");
 	c->session = NULL;
 }
 

@@ -51,7 +51,6 @@ struct check_run {
 	struct vmdesc_report report;
 	struct media_sums *sums; /* of its media, while they are read */
 	struct session *session;
-	bool session_ready;
 	struct talk *talk;
 	uint64_t read_ms, measure_until_ms;
 	uint64_t rtt_us;  /* of the session; 0: not known */
@@ -274,7 +273,6 @@ static void on_session_ready(void *ctx, struct session *s)
 	struct check_run *k = ctx;
 	struct session_stats stats;
 
-	k->session_ready = true;
 	session_stats(s, &stats);
 	if (stats.rtt_us)
 		check_add(&k->found, CHECK_OK, "connection", NULL,
@@ -298,7 +296,6 @@ static void on_session_end(void *ctx, struct session *s, const struct err *why)
 	struct err e = *why;
 
 	(void)s;
-	k->session_ready = false;
 	if (k->step != ASKING)
 		return; /* the talk was told before */
 	if (!err_is_set(&e))
@@ -499,10 +496,7 @@ void check_run_free(struct check_run *k)
 		return;
 	k->step = OVER;
 	talk_free(k->talk);
-	if (k->session && k->session_ready)
-		session_close(k->session, CODE_NONE, "the check is over");
-	else
-		session_free(k->session);
+	session_close(k->session, CODE_NONE, "the check is over");
 	qmp_free(k->qmp);
 	media_sums_free(k->sums);
 	vmdesc_report_fini(&k->report);

@@ -87,10 +87,7 @@ void migrate_disconnect(struct migrate *m)
 {
 	talk_free(m->link.talk);
 	m->link.talk = NULL;
-	if (m->link.session && m->link.ready)
-		session_close(m->link.session, CODE_NONE, "the job is over");
-	else
-		session_free(m->link.session);
+	session_close(m->link.session, CODE_NONE, "the job is over");
 	m->link.session = NULL;
 	m->link.ready = false;
 	m->about.peer = NULL;
