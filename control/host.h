@@ -1,7 +1,7 @@
 /*
  * host/: what this host has and does for a VM that comes.
  * Processes; the guardian, which is told of one before it runs, and undoes a job when adit is gone;
- * images, and what stands below them; VMs that were launched here; files that are to go; names that
+ * images, and what stands below them; taps; VMs that were launched here; files that are to go; names that
  * are in use.
  * It refuses an image that is in use or whose header leads out of the listed folders, and removes
  * nothing but what is surely its own. It knows no peer, no monitor and no phase.
@@ -17,6 +17,7 @@
 #include "control/host/image.h"
 #include "control/host/leftovers.h"
 #include "control/host/proc.h"
+#include "control/host/tap.h"
 #include "control/host/vm_kept.h"
 #include "control/host/vms.h"
 

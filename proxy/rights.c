@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/netlink.h"
 #include "base/size.h"
 #include "proxy/subject.h"
 
@@ -61,6 +62,7 @@ void rights_unref(const struct rights *r)
 	free_words(own->launch);
 	free_words(own->images);
 	free(own->launch_hook);
+	free(own->networks);
 	free(own);
 }
 
@@ -101,6 +103,58 @@ int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e)
 		return err_set(e, ERR_USAGE, "%.40s...: the path is too long", path);
 	snprintf(rule, sizeof(rule), "unix:%s", path);
 	return rules_add(&r->dest_qmp, rule, e);
+}
+
+/* Letters, digits, '.', '_' and '-', the first none of the last three: so it is one word in every
+ * place where it is written, and there is one way to write it. */
+static bool is_network_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len <= RIGHTS_NETWORK_MAX && !strchr("._-", *name) &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+		   len;
+}
+
+int rights_add_network(struct rights *r, const char *name, const char *bridge, struct err *e)
+{
+	struct rights_network *grown;
+
+	if (!is_network_name(name))
+		return err_set(
+		    e, ERR_USAGE,
+		    "\"%.80s\" is no name of a network: 1 to %d letters, digits, '.', '_' "
+		    "and '-'",
+		    name, RIGHTS_NETWORK_MAX);
+	if (bridge && !netlink_is_name(bridge))
+		return err_set(e, ERR_USAGE, "\"%.80s\" is no name of an interface", bridge);
+	for (unsigned i = 0; i < r->network_count; i++)
+		if (strcmp(r->networks[i].name, name) == 0)
+			return err_set(e, ERR_USAGE, "network %s is there already", name);
+	grown = realloc(r->networks, (r->network_count + 1) * sizeof(*grown));
+	if (!grown)
+		return err_set(e, ERR_SPACE, "memory is short");
+	r->networks = grown;
+	snprintf(grown[r->network_count].name, sizeof(grown->name), "%s", name);
+	snprintf(grown[r->network_count].bridge, sizeof(grown->bridge), "%s", bridge ? bridge : "");
+	r->network_count++;
+	return 0;
+}
+
+void rights_set_bridge(struct rights *r, const char *name, const char *bridge)
+{
+	for (unsigned i = 0; i < r->network_count; i++)
+		if (!*r->networks[i].bridge && strcmp(r->networks[i].name, name) == 0)
+			snprintf(r->networks[i].bridge, sizeof(r->networks[i].bridge), "%s",
+				 bridge);
+}
+
+const char *rights_bridge(const struct rights *r, const char *name)
+{
+	for (unsigned i = 0; i < r->network_count; i++)
+		if (strcmp(r->networks[i].name, name) == 0)
+			return *r->networks[i].bridge ? r->networks[i].bridge : r->networks[i].name;
+	return NULL;
 }
 
 bool rights_any(const struct rights *r)
@@ -148,6 +202,21 @@ static void lose_words(struct lost *l, const char *key, const char **old, const 
 	}
 }
 
+static void lose_networks(struct lost *l, const struct rights *old, const struct rights *now)
+{
+	char text[RIGHTS_NETWORK_MAX + 20];
+
+	for (unsigned i = 0; i < old->network_count; i++) {
+		const char *name = old->networks[i].name, *bridge = rights_bridge(old, name);
+		const char *has = rights_bridge(now, name);
+
+		if (has && strcmp(has, bridge) == 0)
+			continue;
+		snprintf(text, sizeof(text), "%s=%s", name, bridge);
+		lose(l, "networks", text);
+	}
+}
+
 /* Whose QEMUs run as somebody else by now: as adit's own user, that is root mostly, or another. */
 static void lose_user(struct lost *l, const struct user *old, const struct user *now)
 {
@@ -191,6 +260,7 @@ char *rights_lost(const struct rights *r, const struct rights *now, char *buf, s
 	if (r->launch_hook && (!now->launch_hook || strcmp(r->launch_hook, now->launch_hook) != 0))
 		lose(&l, "launch-hook", r->launch_hook);
 	lose_words(&l, "images", r->images, now->images);
+	lose_networks(&l, r, now);
 	if (r->overwrite_images && !now->overwrite_images)
 		lose(&l, "overwrite-images", "yes");
 	if (rights_any(now))

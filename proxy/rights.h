@@ -15,6 +15,14 @@
 #include "base/user.h"
 #include "proxy/rules.h"
 
+enum { RIGHTS_NETWORK_MAX = 64 };
+
+/* A network of this host that VMs may have. */
+struct rights_network {
+	char name[RIGHTS_NETWORK_MAX + 1]; /* as the peer says it */
+	char bridge[16];		   /* "": not known yet, or the same */
+};
+
 struct rights {
 	struct rules forwards;	 /* targets that it may have connected to */
 	bool migrate;		 /* bring VMs to this host */
@@ -23,12 +31,14 @@ struct rights {
 	const char **images;	 /* folders for their images; likewise */
 	struct user launch_user; /* as whom those are started; not given: as adit's own user */
 	char *launch_hook;	 /* starts VMs instead of us; NULL: none */
-	bool overwrite_images;	 /* those that are there already */
-	bool libvirt;		 /* the libvirt daemon here, and its migrations */
-	uint64_t bandwidth;	 /* bytes/s over all its streams, each way; 0: no limit */
-	unsigned sessions_max;	 /* at once; 0: as the listener has it */
-	uint64_t memory_max;	 /* bytes, of all its sessions; 0: no limit of its own */
-	unsigned refs;		 /* rights_ref, rights_unref */
+	struct rights_network *networks; /* for their NICs */
+	unsigned network_count;
+	bool overwrite_images; /* those that are there already */
+	bool libvirt;	       /* the libvirt daemon here, and its migrations */
+	uint64_t bandwidth;    /* bytes/s over all its streams, each way; 0: no limit */
+	unsigned sessions_max; /* at once; 0: as the listener has it */
+	uint64_t memory_max;   /* bytes, of all its sessions; 0: no limit of its own */
+	unsigned refs;	       /* rights_ref, rights_unref */
 };
 
 /* A peer whom no pattern matches: nothing, never freed. */
@@ -42,6 +52,13 @@ void rights_unref(const struct rights *r); /* NULL is fine */
 /* Append a copy to launch or images. ERR_SPACE. */
 int rights_add_launch(struct rights *r, const char *path, struct err *e);
 int rights_add_images(struct rights *r, const char *path, struct err *e);
+/* Appends a network; bridge NULL: it is to be found (rights_set_bridge), or of the same name.
+ * ERR_USAGE: a name or a bridge that can be none, or a name that is there already. */
+int rights_add_network(struct rights *r, const char *name, const char *bridge, struct err *e);
+/* What name, of those whose bridge is not known yet, is. */
+void rights_set_bridge(struct rights *r, const char *name, const char *bridge);
+/* The bridge of the network that a peer calls name, to the letter; NULL: it may not have it. */
+const char *rights_bridge(const struct rights *r, const char *name);
 /* Appends path, a pattern as rules.h has them without its `unix:`, to dest_qmp. ERR_USAGE. */
 int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e);
 

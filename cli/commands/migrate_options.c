@@ -68,6 +68,9 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 	case MIGRATE_OPTION_RENAME:
 		c->rename = value;
 		return vmdesc_check_name(value, e) < 0 ? err_prefix(e, "--rename") : 0;
+	case MIGRATE_OPTION_NET:
+		c->net = value;
+		return 0;
 	case MIGRATE_OPTION_DISKS:
 		return take_disks(c, value);
 	case MIGRATE_OPTION_MAX_BANDWIDTH:

@@ -24,6 +24,7 @@ enum {
 	MIGRATE_OPTION_COPY_STORAGE,
 	MIGRATE_OPTION_COPY_MEDIA,
 	MIGRATE_OPTION_RENAME,
+	MIGRATE_OPTION_NET,
 	MIGRATE_OPTION_DROP_SNAPSHOTS,
 	MIGRATE_OPTION_PERSISTENT,
 	MIGRATE_OPTION_MAX_BANDWIDTH,
@@ -49,6 +50,7 @@ enum {
 	    {"drop-snapshots", no_argument, NULL, MIGRATE_OPTION_DROP_SNAPSHOTS},                  \
 	    {"persistent", no_argument, NULL, MIGRATE_OPTION_PERSISTENT},                          \
 	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
+	    {"net", required_argument, NULL, MIGRATE_OPTION_NET},                                  \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
 	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
@@ -105,6 +107,9 @@ enum {
 	"it\n"                                                                                     \
 	"                      an image that is copied may have none\n"                            \
 	"  --rename NAME       the VM's name on the destination\n"                                 \
+	"  --net ID=NAME,...   the VM's network ID (of its -netdev) is the destination's network " \
+	"NAME;\n"                                                                                  \
+	"                      without it the one that is called as its bridge is here\n"          \
 	"  --persistent        the destination keeps how to start the VM again, as a script\n"     \
 	"  --max-bandwidth R   bytes a second over RAM and disks together: 100M (MB and MiB are "  \
 	"the\n"                                                                                    \

@@ -7,7 +7,7 @@
 
 struct config_reading;
 
-enum config_where { CONFIG_SERVE, CONFIG_PEER, CONFIG_CLIENT };
+enum config_where { CONFIG_SERVE, CONFIG_PEER, CONFIG_CLIENT, CONFIG_NETWORK };
 
 struct config_key {
 	const char *name; /* of the file's key; the option's, perhaps behind "allow-" */
@@ -16,7 +16,7 @@ struct config_key {
 	int (*take)(struct config_reading *g, const char *value, struct err *e);
 };
 
-enum { CONFIG_KEY_COUNT = 32 };
+enum { CONFIG_KEY_COUNT = 34 };
 
 /* Owned by config_new, for its call. */
 struct config_reading {
@@ -25,6 +25,10 @@ struct config_reading {
 	struct rights *rights; /* of the section that is being read; the command line's at first */
 	char *peer;	       /* its pattern; NULL outside of one */
 	unsigned peer_line;
+	struct rights *networks; /* of the file: every [network NAME], with its bridge */
+	char
+	    network[RIGHTS_NETWORK_MAX + 1]; /* the section that is being read; "" outside of one */
+	unsigned network_line;
 	bool serve_seen, in_serve, client_seen, in_client;
 	bool others;	 /* the section is of peers that never come to this process (--stdio) */
 	bool peer_found; /* the one of its only peer was there */
@@ -51,6 +55,9 @@ void config_i_name_keys(char *text);
 int config_i_check_rights(const struct config_reading *g, struct err *e);
 /* Puts the section that was read, or the command line's rights, behind the others. */
 int config_i_end_peer(struct config_reading *g, struct err *e);
+/* Tells the rights of all peers what the networks are that they name. ERR_CONFIG: one that is no
+ * section, and that no bridge can be called. */
+int config_i_end_networks(const struct config_reading *g, struct err *e);
 /* Reads the whole of the file. */
 int config_i_read_file(struct config_reading *g, struct err *e);
 

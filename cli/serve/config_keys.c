@@ -5,11 +5,13 @@
 #include "cli/serve/config_i.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/netlink.h"
 #include "base/size.h"
 #include "cli/common/creds_options.h"
 #include "cli/common/usage.h"
@@ -258,6 +260,35 @@ static int take_overwrite_images(struct config_reading *g, const char *value, st
 	return take_bool(&g->rights->overwrite_images, value, e);
 }
 
+/* NAME or NAME=BRIDGE, and more of them. */
+static int take_networks(struct config_reading *g, const char *value, struct err *e)
+{
+	char words[1024], *save = NULL;
+
+	if (strlen(value) >= sizeof(words))
+		return err_set(e, ERR_USAGE, "too long: write several lines of it");
+	snprintf(words, sizeof(words), "%s", value);
+	for (char *w = strtok_r(words, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
+		char *bridge = strchr(w, '=');
+
+		if (bridge)
+			*bridge++ = 0;
+		if (rights_add_network(g->rights, w, bridge, e) < 0)
+			return e->code;
+	}
+	return *words ? 0 : err_set(e, ERR_USAGE, "no network is named");
+}
+
+/* ---- [network] ---- */
+
+static int take_bridge(struct config_reading *g, const char *value, struct err *e)
+{
+	if (!netlink_is_name(value))
+		return err_set(e, ERR_USAGE, "\"%.80s\" is no name of an interface", value);
+	rights_set_bridge(g->networks, g->network, value);
+	return 0;
+}
+
 /* It is run with our rights, so nobody else may write to it. */
 static int take_launch_hook(struct config_reading *g, const char *value, struct err *e)
 {
@@ -343,12 +374,14 @@ const struct config_key config_keys[] = {
     {"launch-user", CONFIG_PEER, false, take_launch_user},
     {"images", CONFIG_PEER, true, take_images},
     {"overwrite-images", CONFIG_PEER, false, take_overwrite_images},
+    {"networks", CONFIG_PEER, true, take_networks},
     {"launch-hook", CONFIG_PEER, false, take_launch_hook},
     {"dest-qmp", CONFIG_PEER, true, take_dest_qmp},
     {"libvirt", CONFIG_PEER, false, take_libvirt},
     {"bandwidth", CONFIG_PEER, false, take_bandwidth},
     {"sessions", CONFIG_PEER, false, take_sessions},
     {"memory", CONFIG_PEER, false, take_memory_of_peer},
+    {"bridge", CONFIG_NETWORK, false, take_bridge},
     {"psk", CONFIG_CLIENT, false, take_client_psk},
     {"tls-creds", CONFIG_CLIENT, false, take_client_tls_creds},
     {"identity", CONFIG_CLIENT, false, take_client_identity},

@@ -83,7 +83,7 @@ static void print_rules(FILE *out, const char *name, const struct rules *r, size
 
 static void print_peer(const char *pattern, const struct rights *r, uint32_t sessions, FILE *out)
 {
-	char text[64], rate[80];
+	char text[64], rate[RIGHTS_NETWORK_MAX + 32];
 
 	fprintf(out, "peer %s\n", pattern);
 	if (!rights_any(r))
@@ -100,6 +100,11 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 	lines(out, "images", r->images);
 	if (r->overwrite_images)
 		line(out, "overwrite-images", "yes");
+	for (unsigned i = 0; i < r->network_count; i++) {
+		snprintf(rate, sizeof(rate), "%s=%s", r->networks[i].name,
+			 rights_bridge(r, r->networks[i].name));
+		line(out, "networks", rate);
+	}
 	if (r->launch_hook)
 		line(out, "launch-hook", r->launch_hook);
 	print_rules(out, "dest-qmp", &r->dest_qmp, strlen("unix:"));

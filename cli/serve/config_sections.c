@@ -4,9 +4,11 @@
  */
 #include "cli/serve/config_i.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/netlink.h"
 #include "cli/common/suggest.h"
 
 /* ---- peers ---- */
@@ -26,6 +28,7 @@ int config_i_check_rights(const struct config_reading *g, struct err *e)
 	    {user_is_given(&r->launch_user) && !r->launch, "launch-user", "needs", "allow-launch"},
 	    {r->images && !r->launch, "images", "needs", "allow-launch"},
 	    {r->overwrite_images && !r->images, "overwrite-images", "needs", "images"},
+	    {r->network_count && !r->launch, "allow-networks", "needs", "allow-launch"},
 	};
 
 	for (unsigned i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
@@ -90,6 +93,59 @@ static int begin_peer(struct config_reading *g, const char *pattern, unsigned li
 	return g->rights && g->peer ? 0 : err_set(e, ERR_SPACE, "memory is short");
 }
 
+/* ---- networks ---- */
+
+static int begin_network(struct config_reading *g, const char *name, unsigned line, struct err *e)
+{
+	if (!g->networks)
+		g->networks = rights_new();
+	if (!g->networks)
+		return err_set(e, ERR_SPACE, "memory is short");
+	if (rights_add_network(g->networks, name, NULL, e) < 0) {
+		e->code = e->code == ERR_SPACE ? ERR_SPACE : ERR_CONFIG;
+		return e->code;
+	}
+	snprintf(g->network, sizeof(g->network), "%s", name);
+	g->network_line = line;
+	for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++)
+		if (config_keys[i].where == CONFIG_NETWORK)
+			g->seen[i] = 0;
+	return 0;
+}
+
+static int end_network(struct config_reading *g, struct err *e)
+{
+	bool has = !*g->network || *g->networks->networks[g->networks->network_count - 1].bridge;
+
+	if (!has)
+		return err_set(e, ERR_CONFIG,
+			       "%s:%u: [network %s] does not say its bridge: write "
+			       "bridge = NAME",
+			       g->source->file, g->network_line, g->network);
+	*g->network = 0;
+	return 0;
+}
+
+int config_i_end_networks(const struct config_reading *g, struct err *e)
+{
+	const struct rights *r;
+	const char *pattern;
+
+	for (unsigned i = 0; (pattern = rights_table_at(g->c->rights, i, &r)) != NULL; i++) {
+		for (unsigned k = 0; g->networks && k < g->networks->network_count; k++)
+			rights_set_bridge((struct rights *)r, g->networks->networks[k].name,
+					  g->networks->networks[k].bridge);
+		for (unsigned k = 0; k < r->network_count; k++)
+			if (!netlink_is_name(rights_bridge(r, r->networks[k].name)))
+				return err_set(
+				    e, g->source->file ? ERR_CONFIG : ERR_USAGE,
+				    "network %s (of peer %s) is no [network] of adit.conf, "
+				    "and no bridge can be called so: write %s=BRIDGE",
+				    r->networks[k].name, pattern, r->networks[k].name);
+	}
+	return 0;
+}
+
 /* ---- the file ---- */
 
 static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
@@ -97,10 +153,9 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 	struct config_reading *g = ctx;
 	const char *pattern;
 
-	if (config_i_end_peer(g, e) < 0) {
-		/* it is told with its own line */
+	/* (these are told with their own lines) */
+	if (config_i_end_peer(g, e) < 0 || end_network(g, e) < 0)
 		return e->code;
-	}
 	g->in_client = strcmp(name, "client") == 0;
 	if (g->in_client && g->client_seen)
 		return err_set(e, ERR_CONFIG, "[client] is there already");
@@ -115,9 +170,13 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 		return 0;
 	}
 	pattern = name + strcspn(name, " \t");
+	if (strncmp(name, "network", 7) == 0 && pattern == name + 7)
+		return begin_network(g, pattern + strspn(pattern, " \t"), line, e);
 	if (strncmp(name, "peer", 4) != 0 || pattern != name + 4)
 		return err_set(e, ERR_CONFIG,
-			       "[%s] is no section: write [serve], [client] or [peer NAME]", name);
+			       "[%s] is no section: write [serve], [client], [peer NAME] or "
+			       "[network NAME]",
+			       name);
 	pattern += strspn(pattern, " \t");
 	if (!*pattern || strchr(" \t", pattern[strlen(pattern) - 1]))
 		return err_set(e, ERR_CONFIG, "[%s]: write [peer NAME], with * for everybody",
@@ -142,7 +201,7 @@ static bool is_overridden(const struct config_reading *g, unsigned i)
 	return g->seen[i] == CONFIG_LINE_OPTION;
 }
 
-static const char *const section_names[] = {"[serve]", "[peer NAME]", "[client]"};
+static const char *const section_names[] = {"[serve]", "[peer NAME]", "[client]", "[network NAME]"};
 
 static int no_key(const char *key, struct err *e)
 {
@@ -161,15 +220,16 @@ static int on_key(void *ctx, const char *key, const char *value, unsigned line, 
 {
 	struct config_reading *g = ctx;
 	enum config_where where = g->peer	 ? CONFIG_PEER
+				  : *g->network	 ? CONFIG_NETWORK
 				  : g->in_client ? CONFIG_CLIENT
 						 : CONFIG_SERVE;
 	unsigned i;
 
-	for (i = 0; !g->peer && !g->in_serve && !g->in_client && i < CONFIG_KEY_COUNT; i++)
+	for (i = 0; where == CONFIG_SERVE && !g->in_serve && i < CONFIG_KEY_COUNT; i++)
 		if (strcmp(config_keys[i].name, key) == 0)
 			return err_set(e, ERR_CONFIG, "%s stands in no section: write %s above it",
 				       key, section_names[config_keys[i].where]);
-	if (!g->peer && !g->in_serve && !g->in_client)
+	if (where == CONFIG_SERVE && !g->in_serve)
 		return no_key(key, e);
 	for (i = 0; i < CONFIG_KEY_COUNT; i++)
 		if (config_keys[i].where == where && strcmp(config_keys[i].name, key) == 0)
@@ -181,7 +241,7 @@ static int on_key(void *ctx, const char *key, const char *value, unsigned line, 
 					       section_names[config_keys[i].where]);
 		return no_key(key, e);
 	}
-	if (where != CONFIG_CLIENT && is_overridden(g, i))
+	if (where != CONFIG_CLIENT && where != CONFIG_NETWORK && is_overridden(g, i))
 		return 0;
 	if (g->seen[i] && !config_keys[i].many)
 		return err_set(e, ERR_CONFIG, "%s stands in line %u already", key, g->seen[i]);
@@ -200,6 +260,8 @@ int config_i_read_file(struct config_reading *g, struct err *e)
 	rc = config_file_read(g->source->file, &file_ops, g, e);
 	if (rc == 0)
 		rc = config_i_end_peer(g, e);
+	if (rc == 0)
+		rc = end_network(g, e);
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; g->c->rights_given; i++) {

@@ -16,7 +16,7 @@ static const char help[] =
     "                  (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--launch-user USER] [--images DIR]...\n"
-    "                  [--overwrite-images]\n"
+    "                  [--overwrite-images] [--allow-networks NAME[=BRIDGE]]...\n"
     "                  [--allow-dest-qmp PATTERN]... [--allow-libvirt]\n"
     "                  [--vms DIR]... [--api SOCKET]\n"
     "                  [--api-listen HOST:PORT --api-token-file FILE]\n"
@@ -60,6 +60,10 @@ static const char help[] =
     "                      needs --allow-launch. May be repeated\n"
     "  --overwrite-images  an image that is in DIR already, under the name that a disk of the\n"
     "                      VM has, is overwritten when nobody uses it; refused without this\n"
+    "  --allow-networks NAME[=BRIDGE]  a VM that is launched has its NICs in BRIDGE of this host\n"
+    "                      where NAME is the source's bridge, or what its --net says; without\n"
+    "                      =BRIDGE that of the same name. adit makes the taps, which takes\n"
+    "                      CAP_NET_ADMIN (root); needs --allow-launch. May be repeated\n"
     "  --launch-hook PROGRAM  have PROGRAM (an absolute path; of root or of the user who runs\n"
     "                      adit) start a QEMU that waits for each VM that comes, instead of\n"
     "                      --allow-launch: see docs/launch-hook.md; needs --allow-migrate\n"
@@ -120,6 +124,7 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	    {"launch-user", required_argument, NULL, OPTION_KEY},
 	    {"images", required_argument, NULL, OPTION_KEY},
 	    {"launch-hook", required_argument, NULL, OPTION_KEY},
+	    {"allow-networks", required_argument, NULL, OPTION_KEY},
 	    {"overwrite-images", no_argument, NULL, OPTION_KEY},
 	    {"allow-dest-qmp", required_argument, NULL, OPTION_KEY},
 	    {"libvirt-dir", required_argument, NULL, OPTION_KEY},
@@ -136,8 +141,9 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
-	static const char *const many[] = {"allow-forward",  "allow-launch", "images",
-					   "allow-dest-qmp", "vms",	     NULL};
+	static const char *const many[] = {
+	    "allow-forward",  "allow-launch", "images", "allow-dest-qmp",
+	    "allow-networks", "vms",	      NULL};
 	struct options o = {.command = "serve",
 			    .argc = argc,
 			    .argv = argv,

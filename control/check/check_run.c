@@ -374,6 +374,9 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 	k->has_vm = true;
 	if (migrate_wish_select(&k->config, k->report.disks, &e) < 0)
 		check_add_err(&k->found, CHECK_ERROR, "disks", &e);
+	err_set(&e, ERR_NONE, "%s", "");
+	if (migrate_wish_networks(&k->config, k->report.vm, &e) < 0)
+		check_add_err(&k->found, CHECK_ERROR, "networks", &e);
 	secret_describe(k->qmp, k->report.secrets, k->report.disks, on_described, k);
 }
 

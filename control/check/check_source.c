@@ -8,6 +8,7 @@
 #include "base/size.h"
 #include "control/check/check_crypt.h"
 #include "control/check/check_kept.h"
+#include "control/check/check_net.h"
 #include "control/vm.h"
 
 static bool is_one_of(const char *word, const char *const *words)
@@ -325,5 +326,6 @@ void check_source(struct check *c, const struct vmdesc_report *r,
 	check_roots(c, r);
 	check_crypt(c, r, config);
 	check_kept(c, r, config);
+	check_net(c, r, config);
 	check_capabilities(c, &wish, r->capabilities, json_text(r->vm, "qemu"), "here");
 }

@@ -10,7 +10,7 @@
 
 /* Appends to c what the report r says of a migration as config wants it; vmdesc_select has
  * chosen the disks. Checks: monitor, state, command-line, block-jobs, blockers, host-devices,
- * snapshots, image, bitmaps, encryption, limits, capabilities, disks. */
+ * snapshots, image, bitmaps, encryption, limits, networks, capabilities, disks. */
 void check_source(struct check *c, const struct vmdesc_report *r,
 		  const struct migrate_config *config);
 

@@ -216,6 +216,7 @@ static void plan(struct arrival *a)
 		return;
 	}
 	k->planned = true;
+	arrival_net_check(&k->plan, &k->found);
 	for (size_t i = 0; i < k->plan.backing_count; i++) {
 		const struct twin_backing *below = &k->plan.backings[i];
 

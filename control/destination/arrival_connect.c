@@ -119,6 +119,7 @@ static void ask(struct arrival *a)
 	/* While it waits, this takes back that it runs by itself once all is there: the
 	 * decision is ours, in Finish, also for a QEMU that was started without -S. */
 	qmp_batch_add(b, QMP_MUST, "stop", NULL);
+	arrival_net_quiet(a, b);
 	qmp_batch_run(b, a->qemu.qmp, on_asked, a);
 }
 

@@ -20,8 +20,14 @@ enum {
  * may read pages of the guest's that are still on the source. */
 void arrival_force(struct arrival *a)
 {
+	struct err e = ERR_INIT;
+
 	if (a->postcopy == ARRIVAL_POSTCOPY_BEGUN)
 		return;
+	/* What it goes on with is to be whole before nobody guards it any more. */
+	if (arrival_net_attach(a, &e) < 0)
+		log_error(&a->about, "%s: the VM goes on without it; put it there yourself",
+			  e.text);
 	if (arrival_is(a, ARRIVAL_RECEIVES))
 		a->run = a->desc.running;
 	/* From here on the twin is not killed, whether that can be written down now or not. */

@@ -14,6 +14,7 @@
  *   arrival_ram_set.c   Prepare: RAM's settings
  *   arrival_claims.c    names, images and monitors that others may have
  *   arrival_backing.c   Prepare: what stands below images that are copied without it
+ *   arrival_net.c       Prepare and Finish: the VM's networks here
  *   arrival_secret.c    Begin: QEMU's secrets, for qemu-img and the twin
  *   arrival_mend.c      postcopy that broke is taken up
  *   arrival_lost.c      after the decision: the twin has gone
@@ -97,6 +98,8 @@ struct arrival_prepare {
 	struct arrival_check *check; /* while the checks run */
 	int *secrets;		     /* memory files, in the order of desc.secrets */
 	size_t secret_count;
+	int *inherited; /* what the twin has as PROC_KEEP_FIRST and on: secrets, then taps */
+	size_t inherited_count;
 	size_t image_at; /* the next image to be seen to */
 	int scratch_fd;	 /* what qemu-img says */
 	struct proc *tool;
@@ -469,6 +472,21 @@ int arrival_secrets_take(struct arrival *a, json_t *msg, struct err *e);
 void arrival_secrets_check(const struct arrival *a, struct check *c);
 /* The twin has its own. */
 void arrival_secrets_drop(struct arrival *a);
+
+/* arrival_net.c */
+/* Appends to c what may be said of the plan's networks here. */
+void arrival_net_check(const struct twin *plan, struct check *c);
+/* Makes prepare.inherited, with the taps of the twin's networks, in no bridge yet. */
+int arrival_net_open(struct arrival *a, struct err *e);
+/* The twin has its own, or none is to be. */
+void arrival_net_drop(struct arrival *a);
+/* Puts them in their bridges; once more does no harm. An error names the network. */
+int arrival_net_attach(struct arrival *a, struct err *e);
+/* The twin is not to announce itself before it runs; and is to, right behind `cont`. */
+void arrival_net_quiet(const struct arrival *a, struct qmp_batch *b);
+void arrival_net_announce(const struct arrival *a, struct qmp_batch *b);
+/* For the record, and for what --persistent keeps. */
+json_t *arrival_net_list(const struct arrival *a);
 
 /* arrival_backing.c */
 /* Holds what is below the images that are to be made to the rules, and lists it in

@@ -63,6 +63,37 @@ static void put_dir_of(FILE *f, const char *dir)
 	put_word(f, parent);
 }
 
+/* What of the command line is only this start's: the descriptors of taps. */
+static const char *kept_word(const struct arrival *a, size_t i)
+{
+	for (size_t k = 0; k < a->twin.net_count; k++)
+		if (a->twin.nets[k].at == i)
+			return a->twin.nets[k].kept;
+	return a->twin.argv.at[i];
+}
+
+/* Its taps, which stay when it ends: QEMU's user may open them, and no more. */
+static void write_taps(const struct arrival *a, FILE *f)
+{
+	const struct user *u = &a->rights->launch_user;
+
+	for (size_t i = 0; i < a->twin.net_count; i++) {
+		const struct twin_net *n = &a->twin.nets[i];
+
+		fprintf(f, "[ -e /sys/class/net/%s ] || ip tuntap add dev %s mode tap",
+			n->interface, n->interface);
+		if (user_is_given(u))
+			fprintf(f, " user %u", (unsigned)u->uid);
+		fprintf(f, "%s%s || exit 1\nip link set %s", n->queues > 1 ? " multi_queue" : "",
+			n->from->no_vnet_hdr ? "" : " vnet_hdr", n->interface);
+		if (n->from->mtu)
+			fprintf(f, " mtu %u", (unsigned)n->from->mtu);
+		fputs(" master ", f);
+		put_word(f, n->bridge);
+		fputs(" up || exit 1\n", f);
+	}
+}
+
 static void write_script(const struct arrival *a, FILE *f)
 {
 	const size_t n = words_to_keep(&a->twin);
@@ -88,7 +119,9 @@ static void write_script(const struct arrival *a, FILE *f)
 		fprintf(f, " && chown %u:%u ", (unsigned)u->uid, (unsigned)u->gid);
 		put_word(f, a->twin.dir);
 	}
-	fputs(") || exit 1\nexec", f);
+	fputs(") || exit 1\n", f);
+	write_taps(a, f);
+	fputs("exec", f);
 	if (user_is_given(u)) {
 		fprintf(f, " setpriv --reuid=%u --regid=%u --groups=", (unsigned)u->uid,
 			(unsigned)u->gid);
@@ -98,7 +131,7 @@ static void write_script(const struct arrival *a, FILE *f)
 	}
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? " \\\n\t" : " ", f);
-		put_word(f, a->twin.argv.at[i]);
+		put_word(f, kept_word(a, i));
 	}
 	fputc('\n', f);
 }
@@ -111,12 +144,14 @@ static int write_json(const struct arrival *a, FILE *f)
 	int r;
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(argv, json_string(a->twin.argv.at[i]));
+		json_array_append_new(argv, json_string(kept_word(a, i)));
 	for (size_t i = 0; i < a->twin.image_count; i++)
 		json_array_append_new(images, json_string(a->twin.images[i].path));
 	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name", a->desc.name,
 		      "uuid", a->desc.uuid, "job", a->id, "dir", a->twin.dir, "argv", argv,
 		      "images", images);
+	if (o && a->twin.net_count)
+		json_object_set_new(o, "networks", arrival_net_list(a));
 	if (o && user_is_given(u))
 		json_object_set_new(o, "user",
 				    json_pack("{s:s,s:I,s:I}", "name", u->name, "uid",

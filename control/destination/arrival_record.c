@@ -119,6 +119,8 @@ int arrival_record_begin(struct arrival *a, struct err *e)
 	if (!a->record)
 		return err_set(e, ERR_SPACE, "no memory for the journal");
 	json_object_set_new(a->record, "host", json_string(a->service->host));
+	if (a->twin.net_count)
+		json_object_set_new(a->record, "networks", arrival_net_list(a));
 	if (journal_write(a->journal, a->record, e) < 0)
 		return err_prefix(e, "on the destination");
 	return 0;

@@ -286,10 +286,7 @@ static int give_folder(const struct arrival *a, struct err *e)
 
 static void start_twin(struct arrival *a)
 {
-	struct proc_io io = {.in = -1,
-			     .user = &a->rights->launch_user,
-			     .keep = a->prepare.secrets,
-			     .keep_count = a->prepare.secret_count};
+	struct proc_io io = {.in = -1, .user = &a->rights->launch_user};
 	struct err e = ERR_INIT;
 	char path[sizeof(a->twin.dir) + 16];
 
@@ -302,12 +299,17 @@ static void start_twin(struct arrival *a)
 	}
 	io.out = io.err = a->qemu.log_fd;
 	/* The folder last: what is in it then may be of anybody who is that user. */
-	if (give(a, a->qemu.log_fd, path, &e) < 0 || give_folder(a, &e) < 0) {
+	if (give(a, a->qemu.log_fd, path, &e) < 0 || give_folder(a, &e) < 0 ||
+	    arrival_net_open(a, &e) < 0) {
+		arrival_net_drop(a);
 		arrival_fail(a, &e);
 		return;
 	}
+	io.keep = a->prepare.inherited;
+	io.keep_count = a->prepare.inherited_count;
 	a->qemu.proc =
 	    proc_start_io(a->service->base, a->twin.argv.at, &io, a->guardian, on_qemu_exit, a, &e);
+	arrival_net_drop(a); /* from now on they are the twin's alone */
 	if (!a->qemu.proc) {
 		arrival_fail(a, &e);
 		return;

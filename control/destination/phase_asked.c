@@ -145,6 +145,7 @@ static void make_run(struct arrival *a)
 	log_info(&a->about, "the VM has arrived and is made to run");
 	qmp_batch_add(b, QMP_MUST, "cont", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	arrival_net_announce(a, b);
 	qmp_batch_run(b, a->qemu.qmp, on_running, a);
 }
 

@@ -92,6 +92,7 @@ static void enter(struct arrival *a)
 	b = qmp_batch_new();
 	qmp_batch_add(b, a->run ? QMP_MUST : QMP_MAY, a->run ? "cont" : "query-version", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	arrival_net_announce(a, b);
 	qmp_batch_run(b, a->qemu.qmp, on_cont, a);
 }
 

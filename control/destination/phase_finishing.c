@@ -18,6 +18,11 @@ static void decide(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
+	/* (in postcopy they are there already: arrival_force) */
+	if (a->postcopy != ARRIVAL_POSTCOPY_BEGUN && arrival_net_attach(a, &e) < 0) {
+		arrival_fail(a, &e); /* undone: the source runs on */
+		return;
+	}
 	if (a->postcopy == ARRIVAL_POSTCOPY_BEGUN) {
 		arrival_record_keep(a,
 				    "decided"); /* nobody else can run it: it does, in any case */

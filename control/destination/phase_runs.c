@@ -137,6 +137,7 @@ static void on_arrived(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 	b = qmp_batch_new();
 	qmp_batch_add(b, QMP_MUST, "cont", NULL);
 	qmp_batch_add(b, QMP_MUST, "query-status", NULL);
+	arrival_net_announce(a, b);
 	qmp_batch_run(b, q, on_running, a);
 }
 

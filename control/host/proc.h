@@ -21,7 +21,7 @@ typedef void proc_on_exit(void *ctx, struct proc *p, int status);
 struct proc *proc_start(struct event_base *base, char *const *argv, int log_fd,
 			struct guardian *guardian, proc_on_exit *on_exit, void *ctx, struct err *e);
 
-enum { PROC_KEEP_FIRST = 10, PROC_KEEP_MAX = 64 };
+enum { PROC_KEEP_FIRST = 10, PROC_KEEP_MAX = 256 };
 
 /* The same with a descriptor of its own for each of the three (borrowed; -1: /dev/null), and as
  * another user: where it cannot become that one it ends as where argv[0] cannot be run, with status

@@ -11,6 +11,7 @@
 
 #include "base/dir.h"
 #include "base/fd.h"
+#include "control/host/vm_kept_net.h"
 #include "control/host/vms.h"
 #include "control/vm.h"
 
@@ -175,6 +176,8 @@ int vm_kept_run(struct vm_kept *k, struct err *e)
 	signal(SIGPIPE, SIG_DFL);
 	if (chdir("/") < 0)
 		return err_set_sys(e, errno, "/");
+	if (vm_kept_open_networks(json_object_get(k->file, "networks"), &k->argv, e) < 0)
+		return e->code;
 	if (user_is_given(&k->user) && user_become(&k->user) < 0)
 		return err_set_sys(e, errno, "cannot become user %s", k->user.name);
 	execv(k->argv.at[0], k->argv.at);

@@ -163,7 +163,8 @@ static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)
 		return;
 	}
 	m->report = *r;
-	if (migrate_wish_select(&m->config, m->report.disks, &e) < 0) {
+	if (migrate_wish_select(&m->config, m->report.disks, &e) < 0 ||
+	    migrate_wish_networks(&m->config, m->report.vm, &e) < 0) {
 		migrate_fail(m, &e);
 		return;
 	}

@@ -45,12 +45,9 @@ static const struct field qcow2[] = {
 };
 
 static const struct field backing_fields[] = {
-    {"file", T_STRING, REQUIRED, PATH_MAX_LEN, NULL},
-    {"format", T_LINE, REQUIRED, 64, NULL},
-    {"size", T_INT, REQUIRED, INT_ANY, NULL},
-    {"encrypted", T_BOOL, OPTIONAL, 0, NULL},
-    {"allocated", T_INT, OPTIONAL, INT_ANY, NULL},
-    {NULL, 0, 0, 0, NULL},
+    {"file", T_STRING, REQUIRED, PATH_MAX_LEN, NULL}, {"format", T_LINE, REQUIRED, 64, NULL},
+    {"size", T_INT, REQUIRED, INT_ANY, NULL},	      {"encrypted", T_BOOL, OPTIONAL, 0, NULL},
+    {"allocated", T_INT, OPTIONAL, INT_ANY, NULL},    {NULL, 0, 0, 0, NULL},
 };
 static const struct field backing[] = {{"", T_OBJECT, REQUIRED, 0, backing_fields}};
 
@@ -121,6 +118,23 @@ static const struct field disk_fields[] = {
 };
 static const struct field disk[] = {{"", T_OBJECT, REQUIRED, 0, disk_fields}};
 
+static const struct field network_fields[] = {
+    {"id", T_LINE, REQUIRED, NAME_MAX_LEN, NULL},
+    {"kind", T_LINE, REQUIRED, 32, NULL},
+    {"bridge", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
+    {"interface", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
+    {"queues", T_INT, REQUIRED, 256, NULL},
+    {"vhost", T_BOOL, REQUIRED, 0, NULL},
+    {"mtu", T_INT, OPTIONAL, 65535, NULL},
+    {"no_vnet_hdr", T_BOOL, OPTIONAL, 0, NULL},
+    {"isolated", T_BOOL, OPTIONAL, 0, NULL},
+    {"vlans", T_BOOL, OPTIONAL, 0, NULL},
+    {"problem", T_LINE, OPTIONAL, 1024, NULL},
+    {"wanted", T_LINE, OPTIONAL, 64, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+static const struct field network[] = {{"", T_OBJECT, REQUIRED, 0, network_fields}};
+
 static const struct field source_vm[] = {
     {"qemu", T_LINE, REQUIRED, 64, NULL},
     {"package", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
@@ -146,6 +160,7 @@ static const struct field source_vm[] = {
     {"plugged", T_ARRAY, OPTIONAL, 1024, name},
     {"unplugged", T_ARRAY, OPTIONAL, 1024, name},
     {"throttle_groups", T_ARRAY, OPTIONAL, 256, throttle_group},
+    {"networks", T_ARRAY, OPTIONAL, COOKIE_NETWORKS_MAX, network},
     {NULL, 0, 0, 0, NULL},
 };
 

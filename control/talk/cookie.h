@@ -21,6 +21,7 @@ enum {
 	COOKIE_JOB_LEN = 32,	  /* a job's id: so many lower-case hex digits */
 	COOKIE_DISKS_MAX = 64,
 	COOKIE_SECRETS_MAX = 64,
+	COOKIE_NETWORKS_MAX = 64,
 	COOKIE_DEPTH_MAX = 16,
 };
 

@@ -326,7 +326,8 @@ static int check_plugged(struct twin_plan *p)
 int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *rights,
 	      const char *run_dir, const char *job, struct err *e)
 {
-	struct twin_plan p = {.t = t, .d = d, .rights = rights, .run_dir = run_dir, .e = e};
+	struct twin_plan p = {
+	    .t = t, .d = d, .rights = rights, .run_dir = run_dir, .job = job, .e = e};
 	struct qargs args = {0};
 	const char *binary = twin_binary(d, rights, e);
 	char monitor[sizeof(t->dir) + 40];
@@ -447,6 +448,9 @@ void twin_fini(struct twin *t)
 	for (size_t i = 0; i < t->backing_count; i++)
 		free(t->backings[i].path);
 	free(t->backings);
+	for (size_t i = 0; i < t->net_count; i++)
+		free(t->nets[i].kept);
+	free(t->nets);
 	strvec_fini(&t->chain);
 	strvec_fini(&t->files);
 	memset(t, 0, sizeof(*t));

@@ -36,6 +36,17 @@ struct twin_backing {
 	const struct vmdesc_backing *from;
 };
 
+/* A network that is a tap here: see host/tap.h. Its descriptors are those that the twin inherits
+ * behind its secrets, for each network those of its queues and then those of vhost. */
+struct twin_net {
+	const struct vmdesc_net *from;
+	char interface[16], bridge[16];
+	unsigned queues;
+	bool vhost;
+	size_t at;  /* its value, in argv */
+	char *kept; /* and what stands there for a VM that is started again */
+};
+
 /* Embedded; zeroed is empty. */
 struct twin {
 	struct strvec argv;
@@ -47,10 +58,12 @@ struct twin {
 	size_t image_count;
 	struct twin_backing *backings;
 	size_t backing_count;
-	struct strvec chain; /* all files that stand below an image, found by the job */
-	struct strvec files; /* what else it reads: what the guest boots */
-	struct strvec notes; /* what is different from the source, for a person */
-	bool spice;	     /* it has a SPICE server, which not every QEMU can have */
+	struct twin_net *nets;
+	size_t net_count, net_fds; /* net_fds: of all of them */
+	struct strvec chain;	   /* all files that stand below an image, found by the job */
+	struct strvec files;	   /* what else it reads: what the guest boots */
+	struct strvec notes;	   /* what is different from the source, for a person */
+	bool spice;		   /* it has a SPICE server, which not every QEMU can have */
 };
 
 /* The listed binary of the same name as the source's, the same path first; one of rights'.

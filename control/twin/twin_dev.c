@@ -1,5 +1,4 @@
-/* The twin's machine, devices, objects and networks: what is of the source host only is
- * refused by name. */
+/* The twin's machine, devices and objects: what is of the source host only is refused by name. */
 #include "control/twin/twin_i.h"
 
 #include <jansson.h>
@@ -66,8 +65,13 @@ static int check_driver(struct twin_plan *p, const char *driver, const char *cha
 static int check_property(struct twin_plan *p, const char *key, const char *s, const char *value)
 {
 	size_t len = strlen(key);
-	bool file = len >= 4 && strcmp(key + len - 4, "file") == 0; /* romfile, sdrfile, ... */
+	bool file;
 
+	if (strcmp(key, "failover_pair_id") == 0)
+		return twin_refuse(p, "device", value,
+				   "it stands in for another NIC (failover), which does not move; "
+				   "unplug it before (device_del), or " TWIN_ATTACH);
+	file = len >= 4 && strcmp(key + len - 4, "file") == 0; /* romfile, sdrfile, ... */
 	if (!s || !(twin_is_host_path(s) || (file && strchr(s, '/'))))
 		return 0;
 	if (strcmp(key, "romfile") == 0 && twin_is_firmware(s))
@@ -195,39 +199,5 @@ int twin_object(struct twin_plan *p, const char *value)
 	}
 	if (r == 0 && !secret)
 		twin_add(p, "object", value);
-	return r;
-}
-
-int twin_net(struct twin_plan *p, const char *option, const char *value)
-{
-	static const char *const ports[] = {"hostfwd", "guestfwd"};
-	static const char *const files[] = {"smb", "tftp", "bootfile"};
-	struct qopts o = {0};
-	const char *type;
-	int r = 0;
-
-	if (*value == '{')
-		return twin_refuse(p, option, value, "adit does not read it as JSON; " TWIN_ATTACH);
-	if (qopts_parse(&o, value, "type") < 0)
-		return no_memory(p);
-	type = qopts_get(&o, "type");
-	if (!type || (strcmp(type, "user") != 0 && strcmp(type, "none") != 0 &&
-		      strcmp(type, "nic") != 0 && strcmp(type, "hubport") != 0)) {
-		r = twin_refuse(p, option, value,
-				"this network is of the source host; " TWIN_ATTACH);
-		goto out;
-	}
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !r; i++)
-		if (qopts_get(&o, files[i]))
-			r = twin_refuse(p, option, value,
-					"it reads files of the source host; " TWIN_ATTACH);
-	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && !r; i++)
-		if (qopts_remove(&o, ports[i]))
-			strvec_pushf(&p->t->notes, "-%s: %s is left out: QEMU opens no port there",
-				     option, ports[i]);
-	if (r == 0)
-		r = twin_add_options(p, option, &o);
-out:
-	qopts_fini(&o);
 	return r;
 }

@@ -3,7 +3,8 @@
  *
  *   twin.c         the whole: every option to the file that knows it
  *   twin_drive.c   -drive and its like
- *   twin_dev.c     devices, objects, networks, the machine
+ *   twin_dev.c     devices, objects, the machine
+ *   twin_net.c     networks
  *   twin_char.c    sockets, logs
  *   twin_screen.c  displays, VNC, SPICE
  *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
@@ -28,9 +29,10 @@ struct twin_plan {
 	struct twin *t;
 	const struct vmdesc *d;
 	const struct rights *rights;
-	const char *run_dir;
+	const char *run_dir, *job;
 	const struct qargs *args;
 	unsigned serials, parallels; /* -serial, -parallel options so far */
+	size_t taps;		     /* of d->nets, so many have had their option */
 	bool has_display, has_machine, has_name;
 	struct strvec below;  /* nodes that other -blockdev options have as their backing */
 	struct strvec used;   /* names given in the private folder */
@@ -95,7 +97,8 @@ int twin_display(struct twin_plan *p, const char *value);
 int twin_nographic(struct twin_plan *p);
 int twin_vnc(struct twin_plan *p, const char *value);
 int twin_spice(struct twin_plan *p, const char *value);
-/* -mon: left out with a chardev that only it has, and that is connected to a program of the source. */
+/* -mon: left out with a chardev that only it has, and that is connected to a program of the source.
+ */
 int twin_mon(struct twin_plan *p, const char *value);
 /* Whether an option makes the SPICE channel id, and the twin has SPICE. */
 bool twin_is_spice(const struct twin_plan *p, const char *id);

@@ -119,6 +119,31 @@ static int parse_secrets(struct vmdesc *d, const json_t *secrets)
 	return 0;
 }
 
+static int parse_networks(struct vmdesc *d, const json_t *networks)
+{
+	const json_t *o;
+	size_t i;
+
+	d->net_count = json_array_size(networks);
+	d->nets = calloc(d->net_count + 1, sizeof(*d->nets));
+	if (!d->nets)
+		return -1;
+	json_array_foreach(networks, i, o)
+	{
+		d->nets[i].id = json_text(o, "id");
+		d->nets[i].kind = json_text(o, "kind");
+		d->nets[i].bridge = json_text(o, "bridge");
+		d->nets[i].interface = json_text(o, "interface");
+		d->nets[i].problem = json_text(o, "problem");
+		d->nets[i].wanted = json_text(o, "wanted");
+		d->nets[i].queues = json_number(o, "queues");
+		d->nets[i].mtu = json_number(o, "mtu");
+		d->nets[i].vhost = flag(o, "vhost");
+		d->nets[i].no_vnet_hdr = flag(o, "no_vnet_hdr");
+	}
+	return 0;
+}
+
 int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 {
 	const json_t *vm = json_object_get(msg, "vm"), *disks = json_object_get(msg, "disks"),
@@ -158,7 +183,8 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	strings(&d->cpu_lacks, json_object_get(vm, "cpu_lacks"));
 	d->disk_count = json_array_size(disks);
 	d->disks = calloc(d->disk_count + 1, sizeof(*d->disks));
-	if (parse_secrets(d, json_object_get(msg, "secrets")) < 0 || !d->disks || d->argv.failed ||
+	if (parse_secrets(d, json_object_get(msg, "secrets")) < 0 ||
+	    parse_networks(d, json_object_get(vm, "networks")) < 0 || !d->disks || d->argv.failed ||
 	    d->nodes.failed || d->plugged.failed || d->unplugged.failed || d->cpu_lacks.failed) {
 		vmdesc_fini(d);
 		return err_set_sys(e, ENOMEM, "the VM's description");
@@ -182,6 +208,7 @@ void vmdesc_fini(struct vmdesc *d)
 		free(d->disks[i].backing);
 	free(d->disks);
 	free(d->secrets);
+	free(d->nets);
 	json_decref(d->msg);
 	memset(d, 0, sizeof(*d));
 }

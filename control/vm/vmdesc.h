@@ -69,6 +69,18 @@ struct vmdesc_secret {
 	const char *problem; /* why it is not handed over, a sentence's end; "": it is */
 };
 
+/* A tap of the source host's (vmdesc_net.h). */
+struct vmdesc_net {
+	const char *id; /* of the -netdev, or what stands for it */
+	const char
+	    *kind; /* what its interface hangs in: bridge, openvswitch, macvtap, none, unknown */
+	const char *bridge;		 /* and how that is called there */
+	const char *interface, *problem; /* problem: why the kind is unknown */
+	const char *wanted;		 /* the network that --net asks for; "": none */
+	uint64_t queues, mtu;		 /* mtu 0: not known */
+	bool vhost, no_vnet_hdr;
+};
+
 struct vmdesc {
 	json_t *msg; /* what the strings below are borrowed from */
 	const char *qemu, *package, *arch, *machine, *name, *uuid, *status, *host, *exe, *cwd;
@@ -91,6 +103,8 @@ struct vmdesc {
 	size_t disk_count;
 	struct vmdesc_secret *secrets; /* in the order in which QEMU is to make them */
 	size_t secret_count;
+	struct vmdesc_net *nets; /* in the order of the options that make them */
+	size_t net_count;
 };
 
 /* Reads msg (an object with `vm` and `disks` that cookie_check has passed) into d. A

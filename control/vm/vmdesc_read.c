@@ -22,6 +22,7 @@
 #include "control/vm/vmdesc_devices.h"
 #include "control/vm/vmdesc_disks.h"
 #include "control/vm/vmdesc_memory.h"
+#include "control/vm/vmdesc_net.h"
 
 enum { CMDLINE_MAX = 900 * 1024, GROUPS_MAX = 256 };
 
@@ -48,6 +49,7 @@ enum query {
 	Q_CPU_TYPE,
 	Q_CPU_MODELS,
 	Q_GRAPH,
+	Q_NETWORK,
 	QUERIES, /* behind them: the limits of each throttle group */
 };
 
@@ -278,9 +280,13 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	read_nodes(rep.vm, qmp_batch_result(b, Q_NODES));
 	rep.secrets = json_array();
 	read_process(q, rep.vm, rep.secrets, &args, &rep.argv_err);
-	if (!err_is_set(&rep.argv_err))
+	if (!err_is_set(&rep.argv_err)) {
+		const char *info = json_string_value(qmp_batch_result(b, Q_NETWORK));
+
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
 				       qmp_batch_result(b, Q_ANON));
+		vmdesc_read_networks(rep.vm, &args, info ? info : "", qmp_peer_pid(q));
+	}
 	nodes.list = qmp_batch_result(b, Q_NODES);
 	nodes.graph = qmp_batch_result(b, Q_GRAPH);
 	rep.disks = vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), &nodes, &args,
@@ -344,6 +350,9 @@ static void ask(struct qmp *q, const struct reader *first)
 	    json_pack("{s:s,s:s}", "path", "/machine/unattached/device[0]", "property", "type"));
 	qmp_batch_add(b, QMP_MAY, "query-cpu-definitions", NULL);
 	qmp_batch_add(b, QMP_MAY, "x-debug-query-block-graph", NULL);
+	/* (QMP itself has nothing that tells which tap a network has) */
+	qmp_batch_add(b, QMP_MAY, "human-monitor-command",
+		      json_pack("{s:s}", "command-line", "info network"));
 	for (unsigned i = 0; i < r->group_count; i++) {
 		snprintf(path, sizeof(path), "/objects/%s", r->groups[i]);
 		qmp_batch_add(b, QMP_MAY, "qom-get",

@@ -32,6 +32,7 @@ static const struct member {
     {"copy_media", MEDIA, AT(media), 0},
     {"drop_snapshots", FLAG, AT(drop_snapshots), 0},
     {"rename", TEXT, AT(rename), 255},
+    {"net", TEXT, AT(net), 16384},
     {"offline", FLAG, AT(offline), 0},
     {"persistent", FLAG, AT(persistent), 0},
     {"keep_source", FLAG, AT(keep_source), 0},
@@ -395,6 +396,8 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 		rc = check_qmp("--dest-qmp", c->dest_qmp, e);
 	if (rc == 0 && c->disks)
 		rc = check_disks(c->disks, e);
+	if (rc == 0 && c->net)
+		rc = vmdesc_net_check(c->net, e);
 	if (rc < 0)
 		return rc;
 	if (c->dest_qmp && c->dest_qmp[0] != '/')
@@ -426,6 +429,10 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 		return err_set(e, ERR_USAGE,
 			       "--persistent and --dest-qmp cannot go together: whoever started "
 			       "the QEMU that waits knows how to start it again");
+	if (c->net && c->dest_qmp)
+		return err_set(e, ERR_USAGE,
+			       "--net and --dest-qmp cannot go together: the QEMU that waits has "
+			       "its networks already");
 	if (c->rename && vmdesc_check_name(c->rename, e) < 0)
 		return err_prefix(e, "--rename");
 	if (c->storage == MIGRATE_STORAGE_NONE && c->disks)

@@ -46,6 +46,7 @@ struct migrate_config {
 	enum migrate_storage storage;
 	enum media_copy media; /* those that are missing there */
 	const char *rename;    /* the VM's name there */
+	const char *net;       /* NULL: as the destination has it; else ID=NAME,... */
 	bool offline;	       /* the guest is paused first, and resumed there */
 	bool drop_snapshots;   /* internal snapshots of the images stay behind */
 	bool persistent;       /* the destination keeps how to start it again */

@@ -3,6 +3,11 @@
 
 #include "control/vm.h"
 
+int migrate_wish_networks(const struct migrate_config *c, json_t *vm, struct err *e)
+{
+	return vmdesc_net_select(vm, c->net, e);
+}
+
 int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct err *e)
 {
 	const char *spec = c->storage == MIGRATE_STORAGE_NONE ? "none"

@@ -13,6 +13,9 @@
  * cannot be copied incrementally. */
 int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct err *e);
 
+/* Says of the VM's networks in vm what c asks for (vmdesc_net_select). ERR_USAGE. */
+int migrate_wish_networks(const struct migrate_config *c, json_t *vm, struct err *e);
+
 /* Puts what the destination has to know of c into a cookie BEGIN or CHECK. */
 void migrate_wish_tell(const struct migrate_config *c, json_t *msg);
 

@@ -50,6 +50,7 @@ complete -c adit -n "$vm" -l copy-media -xa 'auto on off' -d 'Images that are on
 complete -c adit -n "$vm" -l disks -xa 'all none' -d 'Which disks are copied'
 complete -c adit -n "$vm" -l drop-snapshots -d 'Internal snapshots stay behind'
 complete -c adit -n "$vm" -l rename -x -d "The VM's name there"
+complete -c adit -n "$vm" -l net -x -d "The VM's networks, as the destination's: ID=NAME"
 complete -c adit -n "$vm" -l persistent -d 'Keep there how to start it again'
 complete -c adit -n "$vm" -l live -d 'The guest runs meanwhile'
 complete -c adit -n "$vm" -l offline -d 'The guest is paused first'
@@ -85,6 +86,7 @@ complete -c adit -n "$serve" -l allow-launch -rF -d 'Have this QEMU started'
 complete -c adit -n "$serve" -l launch-user -xa '(__fish_complete_users)' -d 'As whom it is started'
 complete -c adit -n "$serve" -l images -xa '(__fish_complete_directories)' -d 'Where images are used and made'
 complete -c adit -n "$serve" -l overwrite-images -d 'Overwrite images that are there'
+complete -c adit -n "$serve" -l allow-networks -x -d 'Networks for their NICs: NAME=BRIDGE'
 complete -c adit -n "$serve" -l launch-hook -rF -d 'Program that starts a QEMU'
 complete -c adit -n "$serve" -l allow-dest-qmp -x -d 'Monitors of QEMUs that wait'
 complete -c adit -n "$serve" -l allow-libvirt -d 'Reach the libvirt daemon here'

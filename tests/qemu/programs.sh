@@ -1,5 +1,5 @@
 # The small programs that the tests run: the bare-metal guest, the monitor client, a crowd of connections, a watcher, one
-# that sees a guest's beats, one that hears what it says, and a long line. Built when they are missing or older than their sources, by one test at a time.
+# that sees a guest's beats, one that hears what it says, one that pings, and a long line. Built when they are missing or older than their sources, by one test at a time.
 # shellcheck shell=bash
 
 PROGRAMS=$TOP/build/tests
@@ -9,6 +9,7 @@ CROWD=$PROGRAMS/crowd
 WATCH=$PROGRAMS/watch
 BEATS=$PROGRAMS/beats
 HEARS=$PROGRAMS/hears
+PINGS=$PROGRAMS/pings
 LINE=$PROGRAMS/line
 
 programs_fresh() {
@@ -23,7 +24,7 @@ programs_build() {
         flock 9
         programs_fresh "$GUEST_ELF" "$TOP/tests/guest" -maxdepth 1 -type f ||
             bash "$TOP/tests/guest/build.sh" "$GUEST_ELF" || fail "the guest cannot be built"
-        for program in "$QMP_CLIENT" "$CROWD" "$WATCH" "$BEATS" "$HEARS" "$LINE"; do
+        for program in "$QMP_CLIENT" "$CROWD" "$WATCH" "$BEATS" "$HEARS" "$PINGS" "$LINE"; do
             source=$TOP/tests/helpers/${program##*/}.c
             programs_fresh "$program" "$source" "${source%/*}/until_term.h" || gcc -O1 -o "$program" "$source" ||
                 fail "${source#"$TOP"/} cannot be built"

@@ -124,6 +124,69 @@ static void test_config_reads_what_a_file_says(void **state)
 	config_free(c);
 }
 
+static void test_config_maps_networks(void **state)
+{
+	static const char *const rights[] = {"allow-migrate",
+					     "",
+					     "allow-launch",
+					     "/bin/sh",
+					     "allow-networks",
+					     "dmz",
+					     "allow-networks",
+					     "o=br9",
+					     NULL};
+	const char *peer = SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\n"
+				 "networks = lan br1 x=br2\nnetworks = dmz\n"
+				 "[network lan]\nbridge = vmbr0 ; here\n"
+				 "[network dmz]\nbridge = br7\n";
+	const struct rights *r;
+	struct err e = ERR_INIT;
+	struct config *c = read_with(peer, rights, &e);
+
+	(void)state;
+	assert_string_equal(e.text, "");
+	assert_non_null(c);
+	r = rights_table_find(c->rights, "psk:b");
+	assert_string_equal(rights_bridge(r, "lan"), "vmbr0");
+	assert_string_equal(rights_bridge(r, "br1"), "br1");
+	assert_string_equal(rights_bridge(r, "x"), "br2");
+	assert_string_equal(rights_bridge(r, "dmz"), "br7");
+	/* no other name, and none of another's */
+	assert_null(rights_bridge(r, "vmbr0"));
+	assert_null(rights_bridge(r, "Lan"));
+	assert_null(rights_bridge(r, "lan "));
+	assert_null(rights_bridge(r, "o"));
+	assert_null(rights_bridge(r, ""));
+	r = rights_table_find(c->rights, "psk:else");
+	assert_string_equal(rights_bridge(r, "dmz"), "br7");
+	assert_string_equal(rights_bridge(r, "o"), "br9");
+	assert_null(rights_bridge(r, "lan"));
+	config_free(c);
+}
+
+#define LAUNCHES "[peer b]\nmigrate = yes\nlaunch = /bin/sh\n"
+
+static void test_config_tells_the_line_of_what_is_wrong_with_networks(void **state)
+{
+	(void)state;
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nnetworks = br0\n", 3, "networks needs launch");
+	is_wrong(SERVE LAUNCHES "networks = a/b\n", 6, "no name of a network");
+	is_wrong(SERVE LAUNCHES "networks = -a\n", 6, "no name of a network");
+	is_wrong(SERVE LAUNCHES "networks = a=b:c\n", 6, "no name of an interface");
+	is_wrong(SERVE LAUNCHES "networks = a=sixteen-and-more\n", 6, "no name of an interface");
+	is_wrong(SERVE LAUNCHES "networks = a\nnetworks = b a\n", 7, "a is there already");
+	is_wrong(SERVE LAUNCHES "networks = a-network-of-a-long-name\n", 0, "no bridge can be");
+	is_wrong(SERVE "[network a]\n", 3, "does not say its bridge");
+	is_wrong(SERVE "[network a]\n\n[peer b]\n", 3, "does not say its bridge");
+	is_wrong(SERVE "[network ../a]\nbridge = b\n", 3, "no name of a network");
+	is_wrong(SERVE "[network]\nbridge = b\n", 3, "no name of a network");
+	is_wrong(SERVE "[network a]\nbridge = b\n[network a]\n", 5, "a is there already");
+	is_wrong(SERVE "[network a]\nbridge = b\nbridge = c\n", 5, "line 4 already");
+	is_wrong(SERVE "[network a]\nbridge = ..\n", 4, "no name of an interface");
+	is_wrong(SERVE "[network a]\npsk = b\n", 4, "psk belongs to");
+	is_wrong(SERVE "bridge = b\n", 3, "[network NAME]");
+}
+
 static void test_config_tells_the_line_of_what_is_wrong(void **state)
 {
 	char longest[400];
@@ -357,6 +420,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_config_says_where_of_a_key_with_the_file_s_name),
 	    cmocka_unit_test(test_config_reads_what_a_file_says),
+	    cmocka_unit_test(test_config_maps_networks),
+	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong_with_networks),
 	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong),
 	    cmocka_unit_test(test_config_options_hold_against_the_file),
 	    cmocka_unit_test(test_config_stdio_leaves_credentials_and_api_alone),

@@ -102,6 +102,15 @@ static void test_config_check_refuses_what_does_not_go_together(void **s)
 	refused(c, "--persistent and --dest-qmp");
 	c.dest_qmp = NULL;
 	assert_int_equal(migrate_config_check(&c, &e), 0);
+	c.net = "n0=lan";
+	assert_int_equal(migrate_config_check(&c, &e), 0);
+	c.dest_qmp = "/there";
+	c.persistent = false;
+	refused(c, "--net and --dest-qmp");
+	c.dest_qmp = NULL;
+	c.net = "n0";
+	refused(c, "--net \"n0\"");
+	c.net = NULL;
 	c.rename = "a/b";
 	refused(c, "--rename");
 	c = least;

@@ -245,17 +245,33 @@ static void test_rights_lost_are_named(void **state)
 	assert_int_equal(rights_add_dest_qmp(old, "/m", &e), 0);
 	assert_int_equal(rights_add_images(old, "/i", &e), 0);
 	assert_int_equal(rights_add_launch(old, "/q", &e), 0);
+	assert_int_equal(rights_add_network(old, "n", "br1", &e), 0);
 	old->migrate = old->libvirt = old->overwrite_images = true;
 	assert_string_equal(rights_lost(old, old, text, sizeof(text)), "");
 	assert_string_equal(rights_lost(now, old, text, sizeof(text)), "");
 	assert_string_equal(rights_lost(old, rights_none(), text, sizeof(text)),
-			    "migrate = yes, and 7 more");
+			    "migrate = yes, and 8 more");
 	now->migrate = now->libvirt = now->overwrite_images = true;
 	assert_int_equal(rules_add(&now->forwards, "tcp:h:1", &e), 0);
 	assert_int_equal(rights_add_dest_qmp(now, "/m", &e), 0);
 	assert_int_equal(rights_add_images(now, "/j", &e), 0);
 	assert_int_equal(rights_add_images(now, "/i", &e), 0);
 	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
+	assert_int_equal(rights_add_network(now, "n", NULL, &e), 0);
+	rights_set_bridge(now, "n", "br2");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)),
+			    "forward = unix:/a, and 1 more");
+	assert_int_equal(rules_add(&now->forwards, "unix:/a", &e), 0);
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "networks = n=br1");
+	assert_int_equal(rights_add_network(old, "n", "br3", &e), ERR_USAGE);
+	rights_unref(now);
+	now = rights_new();
+	now->migrate = now->libvirt = now->overwrite_images = true;
+	assert_int_equal(rules_add(&now->forwards, "tcp:h:1", &e), 0);
+	assert_int_equal(rights_add_dest_qmp(now, "/m", &e), 0);
+	assert_int_equal(rights_add_images(now, "/i", &e), 0);
+	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
+	assert_int_equal(rights_add_network(now, "n", "br1", &e), 0);
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "forward = unix:/a");
 	rights_unref(old);
 	rights_unref(now);

@@ -226,7 +226,13 @@ static const char *const refused_by_name[][3] = {
     {"-tpmdev", "passthrough,id=t,path=/dev/tpm0", "state"},
     {"-device", "usb-redir,chardev=c", "source host"},
     {"-accel", "kvm,device=/dev/other", ""},
-    {"-netdev", "{\"type\":\"user\",\"id\":\"n\"}", "JSON"},
+    {"-netdev", "{\"type\":\"user\",\"id\":\"n\",\"dnssearch\":[{\"str\":\"a\"}]}", "JSON"},
+    {"-netdev", "{\"type\":\"user\"", "JSON"},
+    {"-netdev", "stream,id=n,addr.type=unix,addr.path=/run/passt.sock", "type stream"},
+    {"-netdev", "dgram,id=n,local.type=inet", "type dgram"},
+    {"-netdev", "passt,id=n", "type passt"},
+    {"-device", "virtio-net-pci,failover_pair_id=n", "failover"},
+    {"-device", "{\"driver\":\"virtio-net-pci\",\"failover_pair_id\":\"n\"}", "failover"},
     {"-audiodev", "{\"driver\":\"wav\"", "JSON"},
 };
 

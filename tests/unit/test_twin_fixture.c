@@ -36,8 +36,11 @@ int plan_words(struct plan *p, const char *const *words)
 {
 	const char *binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
 	const char *dirs[] = {twin_fixture_images, NULL};
-	const struct rights rights = {
-	    .migrate = true, .launch = binaries, .images = p->no_images ? NULL : dirs};
+	const struct rights rights = {.migrate = true,
+				      .launch = binaries,
+				      .images = p->no_images ? NULL : dirs,
+				      .networks = (struct rights_network *)p->allowed,
+				      .network_count = p->allowed_count};
 	json_t *argv = json_array(), *msg;
 	int r;
 
@@ -58,6 +61,8 @@ int plan_words(struct plan *p, const char *const *words)
 	if (p->plugged)
 		json_object_set_new(json_object_get(msg, "vm"), "plugged",
 				    json_pack("[s]", p->plugged));
+	if (p->networks)
+		json_object_set_new(json_object_get(msg, "vm"), "networks", p->networks);
 	if (p->no_nodes)
 		json_object_set_new(json_object_get(msg, "vm"), "nodes", json_array());
 	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);

@@ -22,6 +22,9 @@ struct plan {
 	bool no_nodes;		 /* no -blockdev of the start is there any more */
 	json_t *disks, *secrets; /* stolen */
 	const char *plugged;
+	json_t *networks; /* stolen */
+	const struct rights_network *allowed;
+	unsigned allowed_count;
 	/* what came out */
 	struct vmdesc d;
 	struct twin t;

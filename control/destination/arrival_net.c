@@ -1,0 +1,153 @@
+/*
+ * The twin's networks: taps of this host, which are made in Prepare, down and in no bridge, and
+ * handed to QEMU as descriptors; so they go with it, whoever ends it. They are put in their bridges
+ * right before the decision, so that what fails there still returns to the source. The twin says
+ * nothing in them until it runs: QEMU's own announcement, which would come as soon as all has
+ * arrived, is switched off, and made up for behind `cont`.
+ */
+#include "control/destination/arrival_i.h"
+
+#include <stdlib.h>
+
+#include "base/fd.h"
+
+/* ---- what can be said beforehand ---- */
+
+static void check_one(const struct twin_net *n, struct check *c)
+{
+	const char *id = n->from->id;
+	struct tap_bridge bridge;
+	struct err e = ERR_INIT;
+
+	if (tap_look(n->bridge, &bridge, &e) < 0) {
+		err_prefix(&e, "network %s", id);
+		check_add_err(c, CHECK_ERROR, "networks", &e);
+		return;
+	}
+	check_add(c, CHECK_OK, "networks", NULL,
+		  "network %s (%s at the source) will be in bridge %s there", id,
+		  *n->from->bridge ? n->from->bridge : n->from->kind, n->bridge);
+	if (!bridge.up)
+		check_add(c, CHECK_WARNING, "networks", "ip link set it up",
+			  "network %s: bridge %s is down there", id, n->bridge);
+	if (n->from->mtu > bridge.mtu)
+		check_add(
+		    c, CHECK_WARNING, "networks",
+		    "give the bridge's other ports that MTU, or the VM's a smaller one",
+		    "network %s has an MTU of %u, and bridge %s there of %u: what is larger is "
+		    "lost",
+		    id, (unsigned)n->from->mtu, n->bridge, bridge.mtu);
+	if (bridge.listen_ms)
+		check_add(
+		    c, CHECK_WARNING, "networks",
+		    "switch it off there, or set the bridge's forward delay to 0",
+		    "network %s: bridge %s there has a spanning tree, in which a new port is not "
+		    "heard for %u s: so long the VM does not answer",
+		    id, n->bridge, bridge.listen_ms / 1000);
+}
+
+void arrival_net_check(const struct twin *plan, struct check *c)
+{
+	struct err e = ERR_INIT;
+
+	if (plan->net_count && tap_may(&e) < 0)
+		check_add_err(c, CHECK_ERROR, "networks", &e);
+	for (size_t i = 0; i < plan->net_count; i++)
+		check_one(&plan->nets[i], c);
+}
+
+/* ---- Prepare ---- */
+
+/* All that the twin inherits: its secrets, then these. */
+static int make_room(struct arrival *a, struct err *e)
+{
+	size_t count = a->prepare.secret_count + a->twin.net_fds;
+
+	a->prepare.inherited = calloc(count + 1, sizeof(*a->prepare.inherited));
+	if (!a->prepare.inherited)
+		return err_set(e, ERR_SPACE, "no memory for the VM's networks");
+	for (size_t i = 0; i < count; i++)
+		a->prepare.inherited[i] = i < a->prepare.secret_count ? a->prepare.secrets[i] : -1;
+	a->prepare.inherited_count = count;
+	return 0;
+}
+
+int arrival_net_open(struct arrival *a, struct err *e)
+{
+	int *fds;
+
+	if (make_room(a, e) < 0)
+		return e->code;
+	fds = a->prepare.inherited + a->prepare.secret_count;
+	for (size_t i = 0; i < a->twin.net_count; i++) {
+		const struct twin_net *n = &a->twin.nets[i];
+
+		if (tap_open(n->interface, n->queues, !n->from->no_vnet_hdr, (unsigned)n->from->mtu,
+			     fds, e) < 0)
+			return err_prefix(e, "network %s", n->from->id);
+		fds += n->queues;
+		if (n->vhost && tap_open_vhost(n->queues, fds, e) < 0)
+			return err_prefix(e, "network %s", n->from->id);
+		fds += n->vhost ? n->queues : 0;
+	}
+	return 0;
+}
+
+void arrival_net_drop(struct arrival *a)
+{
+	for (size_t i = a->prepare.secret_count; i < a->prepare.inherited_count; i++)
+		fd_close(&a->prepare.inherited[i]);
+	free(a->prepare.inherited);
+	a->prepare.inherited = NULL;
+	a->prepare.inherited_count = 0;
+}
+
+/* ---- the move ---- */
+
+int arrival_net_attach(struct arrival *a, struct err *e)
+{
+	for (size_t i = 0; i < a->twin.net_count; i++) {
+		const struct twin_net *n = &a->twin.nets[i];
+
+		if (tap_attach(n->interface, n->bridge, e) < 0)
+			return err_prefix(e, "network %s", n->from->id);
+		log_info(&a->about, "network %s is %s in bridge %s", n->from->id, n->interface,
+			 n->bridge);
+	}
+	return 0;
+}
+
+void arrival_net_quiet(const struct arrival *a, struct qmp_batch *b)
+{
+	if (a->twin.net_count)
+		qmp_batch_add(b, QMP_MUST, "migrate-set-parameters",
+			      json_pack("{s:i}", "announce-rounds", 0));
+}
+
+json_t *arrival_net_list(const struct arrival *a)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < a->twin.net_count; i++) {
+		const struct twin_net *n = &a->twin.nets[i];
+
+		json_array_append_new(
+		    list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:I}", "id", n->from->id, "interface",
+				    n->interface, "bridge", n->bridge, "queues",
+				    (json_int_t)n->queues, "mtu", (json_int_t)n->from->mtu,
+				    "vnet_hdr", !n->from->no_vnet_hdr, "at", (json_int_t)n->at));
+	}
+	return list;
+}
+
+/* At once, and then for a second, as QEMU does it by itself. */
+void arrival_net_announce(const struct arrival *a, struct qmp_batch *b)
+{
+	if (!json_array_size(json_object_get(a->record, "networks")))
+		return;
+	qmp_batch_add(
+	    b, QMP_MAY, "announce-self",
+	    json_pack("{s:i,s:i,s:i,s:i}", "initial", 50, "max", 550, "rounds", 5, "step", 100));
+	qmp_batch_add(b, QMP_MAY, "migrate-set-parameters",
+		      json_pack("{s:i}", "announce-rounds", 5));
+}

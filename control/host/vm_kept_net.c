@@ -1,0 +1,96 @@
+/* See vm_kept_net.h. */
+#include "control/host/vm_kept_net.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/host/tap.h"
+#include "control/vm.h"
+
+enum { QUEUES_MAX = 256 };
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_SPACE, "no memory for the VM's networks");
+}
+
+/* They are to be there after exec. */
+static int set_fds(struct qopts *o, const char *one, const char *many, const int *fds, unsigned n)
+{
+	char text[QUEUES_MAX * 12];
+	size_t at = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		fcntl(fds[i], F_SETFD, 0);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%d", i ? ":" : "", fds[i]);
+	}
+	return qopts_set(o, n == 1 ? one : many, text);
+}
+
+static int rewrite(struct qopts *o, const int *fds, const int *vhost, unsigned n)
+{
+	static const char *const keys[] = {"ifname", "script", "downscript", "queues", "vnet_hdr"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		qopts_remove(o, keys[i]);
+	if (!vhost)
+		qopts_remove(o, "vhost");
+	return set_fds(o, "fd", "fds", fds, n) ||
+	       (vhost && set_fds(o, "vhostfd", "vhostfds", vhost, n));
+}
+
+static int open_one(const json_t *network, char **word, struct err *e)
+{
+	const char *interface = json_text(network, "interface");
+	const char *bridge = json_text(network, "bridge");
+	unsigned queues = (unsigned)json_number(network, "queues");
+	int fds[QUEUES_MAX], vhost_fds[QUEUES_MAX];
+	struct qopts o = {0};
+	bool vhost;
+	char *text = NULL;
+
+	if (queues < 1 || queues > QUEUES_MAX || qopts_parse(&o, *word, "type") < 0)
+		return no_memory(e);
+	if (!qopts_get(&o, "ifname") || strcmp(qopts_get(&o, "ifname"), interface) != 0) {
+		qopts_fini(&o);
+		return err_set(e, ERR_CONFIG, "network %s of the VM is not as adit wrote it",
+			       json_text(network, "id"));
+	}
+	vhost = qopts_is_on(&o, "vhost") && tap_has_vhost();
+	if (tap_open(interface, queues, !json_is_false(json_object_get(network, "vnet_hdr")),
+		     (unsigned)json_number(network, "mtu"), fds, e) == 0 &&
+	    tap_attach(interface, bridge, e) == 0 &&
+	    (!vhost || tap_open_vhost(queues, vhost_fds, e) == 0)) {
+		text =
+		    rewrite(&o, fds, vhost ? vhost_fds : NULL, queues) == 0 ? qopts_text(&o) : NULL;
+		if (!text)
+			no_memory(e);
+	}
+	qopts_fini(&o);
+	if (!text)
+		return e->code;
+	free(*word);
+	*word = text;
+	return 0;
+}
+
+int vm_kept_open_networks(const json_t *networks, struct strvec *argv, struct err *e)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(networks, i, o)
+	{
+		size_t at = (size_t)json_number(o, "at");
+
+		if (at == 0 || at >= argv->count)
+			return err_set(e, ERR_CONFIG,
+				       "network %s of the VM is not as adit wrote it",
+				       json_text(o, "id"));
+		if (open_one(o, &argv->at[at], e) < 0)
+			return e->code;
+	}
+	return 0;
+}
