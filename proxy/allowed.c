@@ -70,13 +70,31 @@ static void on_eof(void *ctx, struct stream *s)
 	misunderstand(ctx, s);
 }
 
+/* The target of s is to be asked about again. */
+static void put_back(struct allowed *a, const struct stream *s)
+{
+	char *last = a->targets[--a->asked];
+
+	for (size_t i = 0; i < a->asked; i++) {
+		if (strcmp(a->targets[i], stream_target(s)) != 0)
+			continue;
+		a->targets[a->asked] = a->targets[i];
+		a->targets[i] = last;
+		return;
+	}
+}
+
+/* (CODE_LIMIT: there are too many streams for the far adit as long as it has not heard that others
+ * are over.) */
 static void on_reset(void *ctx, struct stream *s, enum code code, const char *reason)
 {
 	struct allowed *a = ctx;
 
 	if (code == CODE_SESSION)
 		return; /* the session's owner tells why */
-	if (code != CODE_NONE && !err_is_set(&a->why))
+	if (code == CODE_LIMIT && a->waited++ < LATER_MAX)
+		put_back(a, s);
+	else if (code != CODE_NONE && !err_is_set(&a->why))
 		err_set(&a->why, ERR_REFUSED, "refused by the far adit: %s",
 			*reason ? reason : code_name(code));
 	drop(a, s);

@@ -20,7 +20,8 @@
 
 /* ---- a far adit that gives no answer to whether it takes a forward, or none that is one ---- */
 
-static enum { HONEST, SILENT, SAYS_DATA, SAYS_EOF } far;
+static enum { HONEST, SILENT, SAYS_DATA, SAYS_EOF, FULL } far;
+static unsigned full; /* for so many questions */
 static struct session *far_session;
 
 static ssize_t pull_lie(void *ctx, struct stream *s, uint8_t *dst, size_t max)
@@ -48,7 +49,12 @@ static void on_question(void *ctx, struct session *s, struct stream *stream,
 	(void)ctx;
 	(void)s;
 	(void)class;
-	if (strcmp(target, ROUTER_ALLOWED "unix:/fine") == 0) {
+	if (far == FULL && full > 0) {
+		full--;
+		stream_refuse(stream, CODE_LIMIT, "4 streams are allowed");
+		return;
+	}
+	if (far == FULL || strcmp(target, ROUTER_ALLOWED "unix:/fine") == 0) {
 		stream_refuse(stream, CODE_NONE, "");
 		return;
 	}
@@ -223,6 +229,25 @@ static void test_router_is_not_waited_for_without_an_answer(void **state)
 		ends_run(k.base, &heard.answers, i + 1);
 		assert_int_equal(heard.answer, CODE_CANCELLED);
 	}
+	far = HONEST;
+	session_free(far_session);
+	ends_finish(&k);
+}
+
+/* The far adit hears late that streams are over, and refuses one too many until then. */
+static void test_router_is_asked_again_where_it_has_no_room(void **state)
+{
+	const char *targets[] = {"unix:/one", "unix:/two", "unix:/three"};
+	struct ends k;
+
+	(void)state;
+	far = FULL;
+	begin_with(&k, ROUTER_FEATURES, 4096);
+	full = 5;
+	assert_string_equal(ask(&k, targets, 3), "");
+	assert_int_equal(full, 0);
+	full = UINT32_MAX; /* and not for ever */
+	assert_non_null(strstr(ask(&k, targets, 3), "4 streams are allowed"));
 	far = HONEST;
 	session_free(far_session);
 	ends_finish(&k);
@@ -406,6 +431,7 @@ int main(void)
 	    cmocka_unit_test(test_router_says_which_forward_is_not_allowed),
 	    cmocka_unit_test(test_router_is_not_asked_by_who_may_not_ask),
 	    cmocka_unit_test(test_router_is_not_waited_for_without_an_answer),
+	    cmocka_unit_test(test_router_is_asked_again_where_it_has_no_room),
 	    cmocka_unit_test(test_router_has_no_answer_but_reset),
 	    cmocka_unit_test(test_router_says_when_a_session_cannot_be_watched),
 	    cmocka_unit_test(test_router_relay_gives_nothing_to_a_wrong_endpoint),
