@@ -61,6 +61,8 @@ void rights_unref(const struct rights *r)
 	rules_fini(&own->dest_qmp);
 	free_words(own->launch);
 	free_words(own->images);
+	free_words(own->memory);
+	free(own->swtpm);
 	free(own->launch_hook);
 	free(own->networks);
 	free(own);
@@ -93,6 +95,11 @@ int rights_add_launch(struct rights *r, const char *path, struct err *e)
 int rights_add_images(struct rights *r, const char *path, struct err *e)
 {
 	return add_word(&r->images, path, e);
+}
+
+int rights_add_memory(struct rights *r, const char *path, struct err *e)
+{
+	return add_word(&r->memory, path, e);
 }
 
 int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e)
@@ -263,6 +270,10 @@ char *rights_lost(const struct rights *r, const struct rights *now, char *buf, s
 	lose_networks(&l, r, now);
 	if (r->overwrite_images && !now->overwrite_images)
 		lose(&l, "overwrite-images", "yes");
+	lose_words(&l, "memory-paths", r->memory, now->memory);
+	if (r->launch && now->launch && now->swtpm &&
+	    strcmp(r->swtpm ? r->swtpm : RIGHTS_SWTPM, now->swtpm) != 0)
+		lose(&l, "swtpm", r->swtpm ? r->swtpm : RIGHTS_SWTPM);
 	if (rights_any(now))
 		lose_bandwidth(&l, r->bandwidth, now->bandwidth);
 	len = strlen(buf);

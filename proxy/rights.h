@@ -33,6 +33,8 @@ struct rights {
 	char *launch_hook;	 /* starts VMs instead of us; NULL: none */
 	struct rights_network *networks; /* for their NICs */
 	unsigned network_count;
+	const char **memory;   /* folders that their RAM may be in; likewise */
+	char *swtpm;	       /* what is their TPM; "none", NULL: RIGHTS_SWTPM */
 	bool overwrite_images; /* those that are there already */
 	bool libvirt;	       /* the libvirt daemon here, and its migrations */
 	uint64_t bandwidth;    /* bytes/s over all its streams, each way; 0: no limit */
@@ -40,6 +42,8 @@ struct rights {
 	uint64_t memory_max;   /* bytes, of all its sessions; 0: no limit of its own */
 	unsigned refs;	       /* rights_ref, rights_unref */
 };
+
+#define RIGHTS_SWTPM "/usr/bin/swtpm"
 
 /* A peer whom no pattern matches: nothing, never freed. */
 const struct rights *rights_none(void);
@@ -49,7 +53,7 @@ struct rights *rights_new(void);
 const struct rights *rights_ref(const struct rights *r);
 void rights_unref(const struct rights *r); /* NULL is fine */
 
-/* Append a copy to launch or images. ERR_SPACE. */
+/* Append a copy to launch, images or memory. ERR_SPACE. */
 int rights_add_launch(struct rights *r, const char *path, struct err *e);
 int rights_add_images(struct rights *r, const char *path, struct err *e);
 /* Appends a network; bridge NULL: it is to be found (rights_set_bridge), or of the same name.
@@ -59,6 +63,7 @@ int rights_add_network(struct rights *r, const char *name, const char *bridge, s
 void rights_set_bridge(struct rights *r, const char *name, const char *bridge);
 /* The bridge of the network that a peer calls name, to the letter; NULL: it may not have it. */
 const char *rights_bridge(const struct rights *r, const char *name);
+int rights_add_memory(struct rights *r, const char *path, struct err *e);
 /* Appends path, a pattern as rules.h has them without its `unix:`, to dest_qmp. ERR_USAGE. */
 int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e);
 

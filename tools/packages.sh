@@ -15,6 +15,8 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
 [ "$purpose" != check ] || packages+=(mandoc zsh fish debootstrap)
 # for the Linux guest
 [ "$purpose" != check ] || packages+=(xz-utils)
+# firmware and a TPM for guests
+[ "$purpose" != check ] || packages+=(ovmf swtpm)
 # for tests/libvirt
 [ "$purpose" != check ] || packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 

@@ -289,6 +289,28 @@ static int take_bridge(struct config_reading *g, const char *value, struct err *
 	return 0;
 }
 
+static int take_memory_paths(struct config_reading *g, const char *value, struct err *e)
+{
+	struct stat st;
+
+	if (strpbrk(value, ",\n"))
+		return err_set(e, ERR_USAGE, "%s: QEMU's options take no ',' in it", value);
+	/* What QEMU makes there has a name for an instant only, so /dev/shm will do. */
+	if (value[0] == '/' &&
+	    (g->others || (stat(value, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX))))
+		return rights_add_memory(g->rights, value, e);
+	if (check_path(g, value, true, e) < 0)
+		return e->code;
+	return rights_add_memory(g->rights, value, e);
+}
+
+static int take_swtpm(struct config_reading *g, const char *value, struct err *e)
+{
+	if (strcmp(value, "none") != 0 && check_path(g, value, false, e) < 0)
+		return e->code;
+	return take_text(&g->rights->swtpm, value, e);
+}
+
 /* It is run with our rights, so nobody else may write to it. */
 static int take_launch_hook(struct config_reading *g, const char *value, struct err *e)
 {
@@ -375,6 +397,8 @@ const struct config_key config_keys[] = {
     {"images", CONFIG_PEER, true, take_images},
     {"overwrite-images", CONFIG_PEER, false, take_overwrite_images},
     {"networks", CONFIG_PEER, true, take_networks},
+    {"memory-paths", CONFIG_PEER, true, take_memory_paths},
+    {"swtpm", CONFIG_PEER, false, take_swtpm},
     {"launch-hook", CONFIG_PEER, false, take_launch_hook},
     {"dest-qmp", CONFIG_PEER, true, take_dest_qmp},
     {"libvirt", CONFIG_PEER, false, take_libvirt},

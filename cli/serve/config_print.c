@@ -105,6 +105,9 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 			 rights_bridge(r, r->networks[i].name));
 		line(out, "networks", rate);
 	}
+	lines(out, "memory-paths", r->memory);
+	if (r->swtpm)
+		line(out, "swtpm", r->swtpm);
 	if (r->launch_hook)
 		line(out, "launch-hook", r->launch_hook);
 	print_rules(out, "dest-qmp", &r->dest_qmp, strlen("unix:"));

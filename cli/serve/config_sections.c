@@ -29,6 +29,8 @@ int config_i_check_rights(const struct config_reading *g, struct err *e)
 	    {r->images && !r->launch, "images", "needs", "allow-launch"},
 	    {r->overwrite_images && !r->images, "overwrite-images", "needs", "images"},
 	    {r->network_count && !r->launch, "allow-networks", "needs", "allow-launch"},
+	    {r->memory && !r->launch, "memory-paths", "needs", "allow-launch"},
+	    {r->swtpm && !r->launch, "swtpm", "needs", "allow-launch"},
 	};
 
 	for (unsigned i = 0; i < sizeof(rules) / sizeof(*rules); i++) {

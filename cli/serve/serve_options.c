@@ -17,6 +17,7 @@ static const char help[] =
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--launch-user USER] [--images DIR]...\n"
     "                  [--overwrite-images] [--allow-networks NAME[=BRIDGE]]...\n"
+    "                  [--memory-paths DIR]... [--swtpm PROGRAM]\n"
     "                  [--allow-dest-qmp PATTERN]... [--allow-libvirt]\n"
     "                  [--vms DIR]... [--api SOCKET]\n"
     "                  [--api-listen HOST:PORT --api-token-file FILE]\n"
@@ -64,6 +65,12 @@ static const char help[] =
     "                      where NAME is the source's bridge, or what its --net says; without\n"
     "                      =BRIDGE that of the same name. adit makes the taps, which takes\n"
     "                      CAP_NET_ADMIN (root); needs --allow-launch. May be repeated\n"
+    "  --memory-paths DIR  have the RAM of a VM that is in files at its source (huge pages, "
+    "shared\n"
+    "                      memory) be in files in DIR, where that, or a folder in it, is what the\n"
+    "                      VM names; needs --allow-launch. May be repeated\n"
+    "  --swtpm PROGRAM     what is the TPM of a VM that has one, in place of " RIGHTS_SWTPM ",\n"
+    "                      or none: such a VM is refused; needs --allow-launch\n"
     "  --launch-hook PROGRAM  have PROGRAM (an absolute path; of root or of the user who runs\n"
     "                      adit) start a QEMU that waits for each VM that comes, instead of\n"
     "                      --allow-launch: see docs/launch-hook.md; needs --allow-migrate\n"
@@ -126,6 +133,8 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	    {"launch-hook", required_argument, NULL, OPTION_KEY},
 	    {"allow-networks", required_argument, NULL, OPTION_KEY},
 	    {"overwrite-images", no_argument, NULL, OPTION_KEY},
+	    {"memory-paths", required_argument, NULL, OPTION_KEY},
+	    {"swtpm", required_argument, NULL, OPTION_KEY},
 	    {"allow-dest-qmp", required_argument, NULL, OPTION_KEY},
 	    {"libvirt-dir", required_argument, NULL, OPTION_KEY},
 	    {"run-dir", required_argument, NULL, OPTION_KEY},
@@ -143,7 +152,7 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	};
 	static const char *const many[] = {
 	    "allow-forward",  "allow-launch", "images", "allow-dest-qmp",
-	    "allow-networks", "vms",	      NULL};
+	    "allow-networks", "memory-paths", "vms",	NULL};
 	struct options o = {.command = "serve",
 			    .argc = argc,
 			    .argv = argv,

@@ -15,6 +15,7 @@
 
 #include "base/size.h"
 #include "base/user.h"
+#include "control/check/check_pages.h"
 #include "control/host.h"
 #include "control/twin.h"
 #include "control/vm.h"
@@ -510,6 +511,8 @@ void check_destination(struct check *c, const struct check_there *t)
 		check_waiting(c, t);
 	else if (t->plan)
 		check_images(c, t);
+	if (t->plan)
+		check_pages(c, t->plan);
 	if (t->plan && t->plan->spice && json_is_false(json_object_get(t->qemu, "spice")))
 		check_add(c, CHECK_ERROR, "spice",
 			  "install there what QEMU has for it (Debian: qemu-system-modules-spice), "

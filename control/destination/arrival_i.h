@@ -515,6 +515,10 @@ void arrival_ram_prepare(struct arrival *a, const json_t *there);
 /* arrival_connect.c */
 /* Talks to the monitor twin.qmp; goes on with arrival_ram_prepare once its drives are matched. */
 void arrival_twin_connect(struct arrival *a);
+
+/* arrival_tpm.c: starts what is to be the twin's TPM, if it has one. Before its folder is given to
+ * its user. */
+int arrival_tpm_start(struct arrival *a, struct err *e);
 /* Of phase preparing: its look; that the monitor can be talked to, and has gone. */
 void arrival_connect_look(struct arrival *a);
 void arrival_connect_ready(struct arrival *a);

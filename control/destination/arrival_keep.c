@@ -94,6 +94,34 @@ static void write_taps(const struct arrival *a, FILE *f)
 	}
 }
 
+/* " setpriv ... --", where the VM is somebody's. */
+static void put_user(FILE *f, const struct user *u)
+{
+	if (!user_is_given(u))
+		return;
+	fprintf(f, " setpriv --reuid=%u --regid=%u --groups=", (unsigned)u->uid, (unsigned)u->gid);
+	for (int i = 0; i < u->group_count; i++)
+		fprintf(f, "%s%u", i ? "," : "", (unsigned)u->groups[i]);
+	fputs(" --inh-caps=-all --no-new-privs --", f);
+}
+
+/* Its TPM, first; it ends with the VM. */
+static void put_tpm(FILE *f, const struct twin_tpm *tpm, const struct user *u)
+{
+	char word[sizeof(tpm->dir) + 40];
+
+	put_user(f, u);
+	fputc(' ', f);
+	put_word(f, tpm->program);
+	fputs(" socket --tpm2 --terminate --daemon --tpmstate ", f);
+	snprintf(word, sizeof(word), "dir=%s,mode=0600", tpm->dir);
+	put_word(f, word);
+	fputs(" --ctrl ", f);
+	snprintf(word, sizeof(word), "type=unixio,path=%s", tpm->socket);
+	put_word(f, word);
+	fputs(" || exit 1\n", f);
+}
+
 static void write_script(const struct arrival *a, FILE *f)
 {
 	const size_t n = words_to_keep(&a->twin);
@@ -121,14 +149,10 @@ static void write_script(const struct arrival *a, FILE *f)
 	}
 	fputs(") || exit 1\n", f);
 	write_taps(a, f);
+	if (a->twin.tpm.program)
+		put_tpm(f, &a->twin.tpm, u);
 	fputs("exec", f);
-	if (user_is_given(u)) {
-		fprintf(f, " setpriv --reuid=%u --regid=%u --groups=", (unsigned)u->uid,
-			(unsigned)u->gid);
-		for (int i = 0; i < u->group_count; i++)
-			fprintf(f, "%s%u", i ? "," : "", (unsigned)u->groups[i]);
-		fputs(" --inh-caps=-all --no-new-privs --", f);
-	}
+	put_user(f, u);
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? " \\\n\t" : " ", f);
 		put_word(f, kept_word(a, i));

@@ -69,6 +69,8 @@ static json_t *make_record(struct arrival *a)
 	}
 	if (a->wish.launched || a->prepare.hook.used)
 		list_made(made, 'D', a->twin.dir);
+	if (a->twin.tpm.program)
+		list_made(made, 'D', a->twin.tpm.dir);
 	for (unsigned i = 0; a->wish.persistent && i < 4; i++) {
 		char path[4096];
 

@@ -261,6 +261,10 @@ static int take(struct twin_plan *p, const struct qargs_item *it)
 		return 0;
 	case QARGS_MACHINE:
 		return twin_machine(p, it->value);
+	case QARGS_MEM_PATH:
+		return twin_mem_path(p, it->value);
+	case QARGS_TPMDEV:
+		return twin_tpmdev(p, it->value);
 	case QARGS_OBJECT:
 		return twin_object(p, it->value);
 	case QARGS_DEVICE:
@@ -350,15 +354,17 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	if (r < 0)
 		return r;
 	p.args = &args;
-	r = twin_crypt_check(&p);
+	strvec_push(&p.used, "qmp.sock");
+	strvec_push(&p.used, "qemu.log");
+	r = twin_tpm_plan(&p);
+	if (r == 0)
+		r = twin_crypt_check(&p);
 	if (r == 0)
 		r = twin_find_below(&p);
 	if (r == 0)
 		r = twin_block_read(&p);
 	strvec_push(&t->argv, binary);
 	image_secret_words(&t->argv, "-object", d);
-	strvec_push(&p.used, "qmp.sock");
-	strvec_push(&p.used, "qemu.log");
 	for (size_t i = 0; r == 0 && i < args.count; i++)
 		r = take(&p, &args.at[i]);
 	if (r == 0)
@@ -393,17 +399,22 @@ int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, cons
 	return name_dir(&p, job);
 }
 
-/* Not yet there: its folder is to let u pass. */
+/* The folder that path is in lets u pass. */
+static int check_dir(const char *path, const struct user *u, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 0, path);
+	return user_check_path(u, *dir ? dir : "/", X_OK, e);
+}
+
 static int check_image(const struct twin_image *image, const struct user *u, struct err *e)
 {
-	char dir[PATH_MAX];
-	const char *slash = strrchr(image->path, '/');
-
 	if (access(image->path, F_OK) == 0)
 		return user_check_path(u, image->path, image->disk->read_only ? R_OK : R_OK | W_OK,
 				       e);
-	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - image->path) : 0, image->path);
-	return user_check_path(u, *dir ? dir : "/", X_OK, e);
+	return check_dir(image->path, u, e); /* not there yet */
 }
 
 static int check_words(const struct strvec *v, const struct user *u, struct err *e)
@@ -424,6 +435,12 @@ static int check_user(const struct twin *t, const struct user *u, struct err *e)
 	for (size_t i = 0; i < t->backing_count; i++)
 		if (user_check_path(u, t->backings[i].path, R_OK, e) < 0)
 			return e->code;
+	for (size_t i = 0; i < t->ram_count; i++)
+		if (t->ram[i].dir && user_check_path(u, t->ram[i].dir, W_OK | X_OK, e) < 0)
+			return e->code;
+	if (t->tpm.program &&
+	    (user_check_path(u, t->tpm.program, X_OK, e) < 0 || check_dir(t->tpm.dir, u, e) < 0))
+		return e->code;
 	if (check_words(&t->chain, u, e) < 0)
 		return e->code;
 	return check_words(&t->files, u, e);
@@ -451,6 +468,7 @@ void twin_fini(struct twin *t)
 	for (size_t i = 0; i < t->net_count; i++)
 		free(t->nets[i].kept);
 	free(t->nets);
+	free(t->ram);
 	strvec_fini(&t->chain);
 	strvec_fini(&t->files);
 	memset(t, 0, sizeof(*t));

@@ -47,6 +47,20 @@ struct twin_net {
 	char *kept; /* and what stands there for a VM that is started again */
 };
 
+/* RAM in a folder of files (the rights', NULL: none), or in huge pages of page bytes (0: as the
+ * host has them, or as the folder). */
+struct twin_ram {
+	const char *dir;
+	uint64_t page, bytes;
+};
+
+/* Its TPM: a program of the rights', started before it. */
+struct twin_tpm {
+	const char *program; /* NULL: it has none */
+	char dir[4096];	     /* for its state; not made here */
+	char socket[256];    /* where the twin reaches it */
+};
+
 /* Embedded; zeroed is empty. */
 struct twin {
 	struct strvec argv;
@@ -64,6 +78,9 @@ struct twin {
 	struct strvec files;	   /* what else it reads: what the guest boots */
 	struct strvec notes;	   /* what is different from the source, for a person */
 	bool spice;		   /* it has a SPICE server, which not every QEMU can have */
+	struct twin_ram *ram;	   /* in files or huge pages */
+	size_t ram_count;
+	struct twin_tpm tpm;
 };
 
 /* The listed binary of the same name as the source's, the same path first; one of rights'.

@@ -236,6 +236,10 @@ int twin_chardev(struct twin_plan *p, const char *value)
 	log = qopts_get(&o, "logfile");
 	if (!backend || !id) {
 		r = twin_refuse(p, "chardev", value, "it has no id or no backend");
+	} else if (twin_tpm_has(p, id)) {
+		r = twin_tpm_chardev(p, id);
+		qopts_fini(&o);
+		return r;
 	} else if (is_of_monitor(p, id)) {
 		qopts_fini(&o);
 		return 0;

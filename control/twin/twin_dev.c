@@ -51,6 +51,8 @@ static int check_driver(struct twin_plan *p, const char *driver, const char *cha
 	if (!driver)
 		return twin_refuse(p, "device", value, "it names no driver");
 	/* a SPICE client that comes brings its own USB devices */
+	if (strncmp(driver, "tpm-", 4) == 0 && twin_tpm_has(p, NULL))
+		return 0;
 	if (strcmp(driver, "usb-redir") == 0 && chardev && twin_is_spice(p, chardev))
 		return 0;
 	for (size_t i = 0; i < sizeof(host_devices) / sizeof(host_devices[0]); i++)
@@ -117,6 +119,8 @@ static bool object_kept(const char *type)
 	static const char *const kept[] = {"iothread",
 					   "memory-backend-ram",
 					   "memory-backend-memfd",
+					   "memory-backend-file",
+					   "memory-backend-shm",
 					   "throttle-group",
 					   "rng-builtin",
 					   "rng-random",
@@ -167,37 +171,29 @@ static int check_secret(struct twin_plan *p, const char *id, bool has_data, bool
 int twin_object(struct twin_plan *p, const char *value)
 {
 	struct qopts o = {0};
-	bool secret = false;
-	json_t *json;
+	json_t *json = NULL;
+	const char *type;
 	int r;
 
-	if (*value == '{') {
-		const char *type;
-
+	if (*value == '{')
 		json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
-		type = json_string_value(json_object_get(json, "qom-type"));
-		secret = type && strcmp(type, "secret") == 0;
-		if (secret)
-			r = check_secret(p, json_string_value(json_object_get(json, "id")),
-					 json_object_get(json, "data"),
-					 json_object_get(json, "file"));
-		else
-			r = check_object(p, type, json_string_value(json_object_get(json, "file")),
-					 json_string_value(json_object_get(json, "filename")));
-		json_decref(json);
-	} else {
-		if (qopts_parse(&o, value, "qom-type") < 0)
-			return no_memory(p);
-		secret = qopts_get(&o, "qom-type") && !strcmp(qopts_get(&o, "qom-type"), "secret");
-		if (secret)
-			r = check_secret(p, qopts_get(&o, "id"), qopts_get(&o, "data"),
-					 qopts_get(&o, "file"));
-		else
-			r = check_object(p, qopts_get(&o, "qom-type"), qopts_get(&o, "file"),
-					 qopts_get(&o, "filename"));
-		qopts_fini(&o);
-	}
-	if (r == 0 && !secret)
+	else if (qopts_parse(&o, value, "qom-type") < 0)
+		return no_memory(p);
+#define OBJECT_HAS(key) (json ? json_string_value(json_object_get(json, key)) : qopts_get(&o, key))
+	type = OBJECT_HAS("qom-type");
+	if (type && strcmp(type, "secret") == 0)
+		r = check_secret(
+		    p, OBJECT_HAS("id"),
+		    json ? json_object_get(json, "data") != NULL : qopts_get(&o, "data") != NULL,
+		    json ? json_object_get(json, "file") != NULL : qopts_get(&o, "file") != NULL);
+	else
+		r = check_object(p, type, OBJECT_HAS("file"), OBJECT_HAS("filename"));
+#undef OBJECT_HAS
+	if (r == 0 && strncmp(type, "memory-backend-", 15) == 0)
+		r = twin_memory(p, type, value);
+	else if (r == 0 && strcmp(type, "secret") != 0)
 		twin_add(p, "object", value);
+	json_decref(json);
+	qopts_fini(&o);
 	return r;
 }

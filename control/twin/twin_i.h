@@ -7,6 +7,8 @@
  *   twin_net.c     networks
  *   twin_char.c    sockets, logs
  *   twin_screen.c  displays, VNC, SPICE
+ *   twin_tpm.c     the TPM
+ *   twin_memory.c  RAM in files and huge pages
  *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
  *   twin_tree.c    -blockdev and its like as trees
  *   twin_disk.c    images: where they are here; -blockdev
@@ -97,6 +99,15 @@ int twin_display(struct twin_plan *p, const char *value);
 int twin_nographic(struct twin_plan *p);
 int twin_vnc(struct twin_plan *p, const char *value);
 int twin_spice(struct twin_plan *p, const char *value);
+/* Whether a TPM is emulated by what is behind that chardev, NULL: any. */
+bool twin_tpm_has(const struct twin_plan *p, const char *chardev);
+/* Before all options: where the twin's TPM is to be, if it has one. */
+int twin_tpm_plan(struct twin_plan *p);
+int twin_tpm_chardev(struct twin_plan *p, const char *id);
+int twin_tpmdev(struct twin_plan *p, const char *value);
+int twin_mem_path(struct twin_plan *p, const char *value);
+/* -object memory-backend-...: type. */
+int twin_memory(struct twin_plan *p, const char *type, const char *value);
 /* -mon: left out with a chardev that only it has, and that is connected to a program of the source.
  */
 int twin_mon(struct twin_plan *p, const char *value);

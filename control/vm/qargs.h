@@ -26,6 +26,8 @@ enum qargs_rule {
 	QARGS_GLOBAL,
 	QARGS_DEVICE,
 	QARGS_OBJECT,
+	QARGS_MEM_PATH,
+	QARGS_TPMDEV,
 	QARGS_DRIVE,
 	QARGS_BLOCKDEV,
 	QARGS_IMAGE, /* -hda and its like: an image's bare name */

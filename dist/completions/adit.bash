@@ -17,7 +17,7 @@ __adit_options()
 	run) echo "$creds $ssh --libvirt --libvirt-dir --log-level" ;;
 	serve)
 		echo "$creds --config --check-config --listen --stdio --allow-forward --allow-migrate --allow-launch --launch-user --images
-			--overwrite-images --allow-networks --launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
+			--overwrite-images --allow-networks --memory-paths --swtpm --launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
 			--run-dir --state-dir --log-level"
 		;;
 	recover) echo '--run-here --drop-here --state-dir --json --log-level' ;;
@@ -78,7 +78,7 @@ __adit_value()
 		--launch-hook | --allow-launch | --allow-dest-qmp | --config)
 		__adit_files -f
 		;;
-	--tls-creds | --state-dir | --run-dir | --images | --vms | --libvirt-dir) __adit_files -d ;;
+	--tls-creds | --state-dir | --run-dir | --images | --memory-paths | --vms | --libvirt-dir) __adit_files -d ;;
 	--copy-storage) __adit_reply -W 'all inc none' ;;
 	--copy-media) __adit_reply -W 'auto on off' ;;
 	--disks) __adit_reply -W 'all none' ;;

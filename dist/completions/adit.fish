@@ -87,6 +87,8 @@ complete -c adit -n "$serve" -l launch-user -xa '(__fish_complete_users)' -d 'As
 complete -c adit -n "$serve" -l images -xa '(__fish_complete_directories)' -d 'Where images are used and made'
 complete -c adit -n "$serve" -l overwrite-images -d 'Overwrite images that are there'
 complete -c adit -n "$serve" -l allow-networks -x -d 'Networks for their NICs: NAME=BRIDGE'
+complete -c adit -n "$serve" -l memory-paths -xa '(__fish_complete_directories)' -d 'Where RAM is in files'
+complete -c adit -n "$serve" -l swtpm -r -F -d 'What is a TPM'
 complete -c adit -n "$serve" -l launch-hook -rF -d 'Program that starts a QEMU'
 complete -c adit -n "$serve" -l allow-dest-qmp -x -d 'Monitors of QEMUs that wait'
 complete -c adit -n "$serve" -l allow-libvirt -d 'Reach the libvirt daemon here'

@@ -8,5 +8,5 @@ flags=(-m32 -march=i686 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-stack-protec
 mkdir -p "$(dirname "$out")"
 # to a name of its own first: two builds at once must not see each other's half
 gcc "${flags[@]}" -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-N -Wl,--no-warn-rwx-segments \
-    -T "$here/guest.ld" -o "$out.$$" "$here/boot.S" "$here"/{start,main,cpu,serial,text,ram,disk,ide,virtio}.c
+    -T "$here/guest.ld" -o "$out.$$" "$here/boot.S" "$here"/{start,main,cpu,serial,text,ram,disk,ide,virtio,tpm}.c
 mv "$out.$$" "$out"

@@ -73,6 +73,10 @@ void report_bad(const struct text *t);
 void guest_run(const char *options, void *ram, uint32_t room_mib); /* does not come back */
 void service(void); /* heartbeat and serial input; called wherever the guest may have to wait */
 
+/* tpm.c: each says "TPM sealed 0", "TPM unsealed 0" when it is well */
+void tpm_seal(void);
+void tpm_unseal(void);
+
 /* ram.c */
 void ram_init(void *memory, uint32_t pages);
 void ram_step(void);	   /* check the next page, then write its next generation */

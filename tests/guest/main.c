@@ -22,6 +22,8 @@
  *   r  go on with both:                         RUNNING
  *   v  check all RAM and all sectors written:   VERIFY ok ram=4096 disks=2 disk0=512 ...
  *                                               or VERIFY BAD ...
+ *   t  (bare-metal) seal a secret in the TPM:   TPM sealed 0x00000000
+ *   u  unseal it:                               TPM unsealed 0x00000000
  *
  * Options of the command line: ram=MiB dirtied (16), rate=pages a second or max (1000), disks=all,
  * none or names such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the
@@ -105,6 +107,12 @@ void service(void)
 			break;
 		case 'v':
 			verify_asked = 1;
+			break;
+		case 't':
+			tpm_seal();
+			break;
+		case 'u':
+			tpm_unseal();
 			break;
 		default:
 			break;

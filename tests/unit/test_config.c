@@ -235,6 +235,9 @@ static void test_config_tells_the_line_of_what_is_wrong(void **state)
 	is_wrong(SERVE "[peer b]\ndest-qmp = /x\n", 3, "dest-qmp needs migrate");
 	is_wrong(SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\nlaunch-hook = /bin/sh\n", 3,
 		 "cannot go together");
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nswtpm = none\n", 3, "swtpm needs launch");
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nmemory-paths = /\n", 3,
+		 "memory-paths needs launch");
 	is_wrong(SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\noverwrite-images = yes\n", 3,
 		 "overwrite-images needs images");
 	is_wrong(SERVE "[peer b]\n[peer b]\n", 4, "peer b is there already");

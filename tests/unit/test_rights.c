@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -246,17 +247,19 @@ static void test_rights_lost_are_named(void **state)
 	assert_int_equal(rights_add_images(old, "/i", &e), 0);
 	assert_int_equal(rights_add_launch(old, "/q", &e), 0);
 	assert_int_equal(rights_add_network(old, "n", "br1", &e), 0);
+	assert_int_equal(rights_add_memory(old, "/h", &e), 0);
 	old->migrate = old->libvirt = old->overwrite_images = true;
 	assert_string_equal(rights_lost(old, old, text, sizeof(text)), "");
 	assert_string_equal(rights_lost(now, old, text, sizeof(text)), "");
 	assert_string_equal(rights_lost(old, rights_none(), text, sizeof(text)),
-			    "migrate = yes, and 8 more");
+			    "migrate = yes, and 9 more");
 	now->migrate = now->libvirt = now->overwrite_images = true;
 	assert_int_equal(rules_add(&now->forwards, "tcp:h:1", &e), 0);
 	assert_int_equal(rights_add_dest_qmp(now, "/m", &e), 0);
 	assert_int_equal(rights_add_images(now, "/j", &e), 0);
 	assert_int_equal(rights_add_images(now, "/i", &e), 0);
 	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
+	assert_int_equal(rights_add_memory(now, "/h", &e), 0);
 	assert_int_equal(rights_add_network(now, "n", NULL, &e), 0);
 	rights_set_bridge(now, "n", "br2");
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)),
@@ -272,6 +275,12 @@ static void test_rights_lost_are_named(void **state)
 	assert_int_equal(rights_add_images(now, "/i", &e), 0);
 	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
 	assert_int_equal(rights_add_network(now, "n", "br1", &e), 0);
+	now->swtpm = strdup("none");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)),
+			    "forward = unix:/a, and 2 more");
+	assert_int_equal(rights_add_memory(now, "/h", &e), 0);
+	free(now->swtpm);
+	now->swtpm = NULL;
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "forward = unix:/a");
 	rights_unref(old);
 	rights_unref(now);

@@ -182,7 +182,7 @@ static const char *const refused_by_name[][3] = {
     {"-fw_cfg", "name=opt/x,file=/etc/shadow", "file"},
     {"-boot", "splash=/etc/shadow", "file"},
     {"-icount", "shift=1,rr=record,rrfile=/tmp/x", "file"},
-    {"-object", "memory-backend-file,id=m,mem-path=/dev/hugepages", "source host"},
+    {"-object", "memory-backend-file,id=m,mem-path=/dev/hugepages", "--memory-paths"},
     {"-object", "secret,id=s,file=/etc/shadow", "file"},
     {"-object", "rng-random,id=r,filename=/etc/shadow", "urandom"},
     {"-object", "tls-creds-x509,id=t,dir=/etc/pki", "source host"},
@@ -222,7 +222,8 @@ static const char *const refused_by_name[][3] = {
     {"-fsdev", "local,id=f,path=/etc,security_model=none", "folder"},
     {"-plugin", "/tmp/evil.so", "program"},
     {"-readconfig", "/etc/x", "file"},
-    {"-mem-path", "/dev/hugepages", "file"},
+    {"-mem-path", "/dev/hugepages", "--memory-paths"},
+    {"-object", "memory-backend-file,id=m,size=1M,mem-path=/dev/shm", "--memory-paths"},
     {"-tpmdev", "passthrough,id=t,path=/dev/tpm0", "state"},
     {"-device", "usb-redir,chardev=c", "source host"},
     {"-accel", "kvm,device=/dev/other", ""},
@@ -257,6 +258,92 @@ static void test_twin_refuses_by_name(void **state)
 			refused(refused_by_name[i][0], refused_by_name[i][1],
 				refused_by_name[i][2]);
 		}
+}
+
+static void test_twin_puts_ram_into_allowed_folders_only(void **state)
+{
+	static const char *const memory[] = {"/dev/shm", "/mnt/huge/", NULL};
+	static const char *const taken[][2] = {
+	    {"qom-type=memory-backend-file,id=m,size=1M,mem-path=/dev/shm,share=on,offset=4096",
+	     "qom-type=memory-backend-file,id=m,size=1M,mem-path=/dev/shm,share=on"},
+	    {"memory-backend-file,id=m,size=1M,mem-path=/dev/shm/libvirt/1-vm/ram0",
+	     "qom-type=memory-backend-file,id=m,size=1M,mem-path=/dev/shm"},
+	    {"memory-backend-file,id=m,size=1M,mem-path=/mnt/huge",
+	     "qom-type=memory-backend-file,id=m,size=1M,mem-path=/mnt/huge/"},
+	    {"memory-backend-ram,id=m,size=1M,host-nodes=0-1,policy=bind",
+	     "qom-type=memory-backend-ram,id=m,size=1M"},
+	    {"memory-backend-ram,id=m,size=1M", "memory-backend-ram,id=m,size=1M"},
+	};
+	static const char *const refused_too[] = {
+	    "memory-backend-file,id=m,size=1M,mem-path=/dev/shmx",
+	    "memory-backend-file,id=m,size=1M,mem-path=/dev/shm/../../etc",
+	    "memory-backend-file,id=m,size=1M,mem-path=../dev/shm",
+	    "memory-backend-file,id=m,size=1M,mem-path=/dev",
+	    "memory-backend-file,id=m,size=1M",
+	    "memory-backend-file,id=m,size=1M,mem-path=/dev/shm,mem-path=/etc",
+	    "memory-backend-file,id=m,size=1M,mem-path=/dev/shm,pmem=on",
+	    "memory-backend-file,id=m,size=1M,mem-path=/dev/shm,readonly=on",
+	    "{\"qom-type\":\"memory-backend-file\",\"size\":4096,\"mem-path\":\"/etc\"}",
+	    "{\"qom-type\":\"memory-backend-file\",\"size\":4096,\"mem-path\":7}",
+	};
+	struct plan p = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		p.memory = memory;
+		if (plan(&p, "-object", taken[i][0]) != 0)
+			fail_msg("%s: %s", taken[i][0], p.e.text);
+		assert_string_equal(value(&p, "-object", 0), taken[i][1]);
+		assert_int_equal(p.t.ram_count, i < 3);
+		plan_fini(&p);
+	}
+	for (size_t i = 0; i < sizeof(refused_too) / sizeof(refused_too[0]); i++) {
+		p.memory = memory;
+		if (plan(&p, "-object", refused_too[i]) != ERR_REFUSED)
+			fail_msg("%s was taken", refused_too[i]);
+		plan_fini(&p);
+	}
+	p.memory = memory;
+	assert_int_equal(plan(&p, "-mem-path", "/dev/shm/x"), 0);
+	assert_string_equal(value(&p, "-mem-path", 0), "/dev/shm");
+	plan_fini(&p);
+	p.memory = memory;
+	assert_int_equal(plan(&p, "-object", taken[0][0], "-device", "nvdimm,memdev=m"),
+			 ERR_REFUSED);
+	plan_fini(&p);
+}
+
+static void test_twin_has_a_tpm_of_its_own(void **state)
+{
+	static const char chardev[] = "socket,id=c,path=/run/swtpm/sock";
+	struct plan p = {0};
+
+	(void)state;
+	p.swtpm = "/bin/sh";
+	assert_int_equal(plan(&p, "-device", "tpm-crb,tpmdev=t", "-chardev", chardev, "-tpmdev",
+			      "emulator,id=t,chardev=c"),
+			 0);
+	assert_string_equal(value(&p, "-chardev", 0),
+			    "backend=socket,id=c,path=" DIR "/swtpm.sock");
+	assert_string_equal(p.t.tpm.program, "/bin/sh");
+	assert_string_equal(p.t.tpm.socket, DIR "/swtpm.sock");
+	assert_int_equal(strncmp(p.t.tpm.dir, twin_fixture_images, strlen(twin_fixture_images)), 0);
+	assert_non_null(strstr(p.t.tpm.dir, "/vm-01234567.tpm"));
+	plan_fini(&p);
+	p.swtpm = "none";
+	assert_int_equal(plan(&p, "-chardev", chardev, "-tpmdev", "emulator,id=t,chardev=c"),
+			 ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "swtpm = none"));
+	plan_fini(&p);
+	p.swtpm = "/nonexistent/swtpm";
+	assert_int_equal(plan(&p, "-chardev", chardev, "-tpmdev", "emulator,id=t,chardev=c"),
+			 ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "install swtpm"));
+	plan_fini(&p);
+	/* what is behind one is no TPM for any other device */
+	p.swtpm = "/bin/sh";
+	assert_int_equal(plan(&p, "-device", "tpm-crb,tpmdev=t"), ERR_REFUSED);
+	plan_fini(&p);
 }
 
 static void test_twin_launches_only_what_is_listed(void **state)
@@ -384,6 +471,8 @@ int main(void)
 	    cmocka_unit_test(test_twin_tells_that_memory_is_short),
 	    cmocka_unit_test(test_twin_pins_the_machine),
 	    cmocka_unit_test(test_twin_refuses_by_name),
+	    cmocka_unit_test(test_twin_puts_ram_into_allowed_folders_only),
+	    cmocka_unit_test(test_twin_has_a_tpm_of_its_own),
 	    cmocka_unit_test(test_twin_launches_only_what_is_listed),
 	    cmocka_unit_test(test_twin_names_its_folder_safely),
 	    cmocka_unit_test(test_twin_refuses_what_was_plugged_in),

@@ -40,7 +40,9 @@ int plan_words(struct plan *p, const char *const *words)
 				      .launch = binaries,
 				      .images = p->no_images ? NULL : dirs,
 				      .networks = (struct rights_network *)p->allowed,
-				      .network_count = p->allowed_count};
+				      .network_count = p->allowed_count,
+				      .memory = (const char **)(uintptr_t)p->memory,
+				      .swtpm = (char *)(uintptr_t)p->swtpm};
 	json_t *argv = json_array(), *msg;
 	int r;
 

@@ -25,6 +25,8 @@ struct plan {
 	json_t *networks; /* stolen */
 	const struct rights_network *allowed;
 	unsigned allowed_count;
+	const char *const *memory; /* rights */
+	const char *swtpm;
 	/* what came out */
 	struct vmdesc d;
 	struct twin t;

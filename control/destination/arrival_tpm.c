@@ -1,0 +1,90 @@
+/*
+ * The twin's TPM (swtpm), started before it and as the user who runs it. It ends with the twin: it
+ * has one client, and ends when that goes. Its state comes with the twin's devices; the folder for
+ * it is the guardian's until the decision, as the process is.
+ */
+#include "control/destination/arrival_i.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/user.h"
+#include "control/host.h"
+
+static int make_state(struct arrival *a, struct err *e)
+{
+	const struct user *u = &a->rights->launch_user;
+	const char *dir = a->twin.tpm.dir;
+
+	if (guardian_add_dir(a->guardian, dir, e) < 0)
+		return e->code;
+	if (mkdir(dir, 0700) < 0) {
+		err_set_sys(e, errno, "the folder %s for the VM's TPM cannot be made", dir);
+		guardian_forget_dir(a->guardian, dir, NULL);
+		return e->code;
+	}
+	/* (nobody but root may write to the folder that it is in, so it is the one just made) */
+	if (user_is_given(u) && lchown(dir, u->uid, u->gid) < 0)
+		return err_set_sys(e, errno, "chown %s", dir);
+	return 0;
+}
+
+/* A socket that listens before swtpm runs: QEMU need not wait for it. */
+static int listen_at(const struct arrival *a, struct err *e)
+{
+	const struct user *u = &a->rights->launch_user;
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (strlen(a->twin.tpm.socket) >= sizeof(to.sun_path))
+		errno = ENAMETOOLONG;
+	else if (fd >= 0) {
+		strcpy(to.sun_path, a->twin.tpm.socket);
+		if (bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(fd, 1) == 0 &&
+		    (!user_is_given(u) || lchown(to.sun_path, u->uid, u->gid) == 0))
+			return fd;
+	}
+	err_set_sys(e, errno, "%s", a->twin.tpm.socket);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+int arrival_tpm_start(struct arrival *a, struct err *e)
+{
+	char state[sizeof(a->twin.tpm.dir) + 20], ctrl[40];
+	const char *argv[] =
+	    {a->twin.tpm.program, "socket", "--tpm2", "--tpmstate", state, "--ctrl", ctrl,
+	     "--terminate",	  NULL},
+		   *const *from = argv;
+	struct proc_io io = {.in = -1,
+			     .out = a->qemu.log_fd,
+			     .err = a->qemu.log_fd,
+			     .user = &a->rights->launch_user,
+			     .keep_count = 1,
+			     .no_core = true};
+	struct proc *p;
+	int fd;
+
+	if (!a->twin.tpm.program)
+		return 0;
+	if (make_state(a, e) < 0 || (fd = listen_at(a, e)) < 0)
+		return e->code;
+	io.keep = &fd;
+	snprintf(state, sizeof(state), "dir=%s,mode=0600", a->twin.tpm.dir);
+	snprintf(ctrl, sizeof(ctrl), "type=unixio,fd=%d", PROC_KEEP_FIRST);
+	p = proc_start_io(a->service->base, (char *const *)(uintptr_t)from, &io, a->guardian, NULL,
+			  NULL, e);
+	close(fd);
+	if (!p)
+		return e->code;
+	log_info(&a->about, "started %s, pid %d, for the VM's TPM", a->twin.tpm.program,
+		 (int)proc_pid(p));
+	proc_free(p); /* it lives as long as its client */
+	return 0;
+}
