@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/check.h"
@@ -34,6 +35,14 @@ struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan
 		if (s)
 			media_sums_add(s, image->path);
 	}
+	for (size_t i = 0; i < plan->firmware_count; i++) {
+		if (!*plan->firmware[i].disk->sum)
+			continue;
+		if (!s)
+			s = media_sums_new(a->service->base, on_end, a);
+		if (s)
+			media_sums_add(s, plan->firmware[i].path);
+	}
 	if (s)
 		media_sums_start(s);
 	return s;
@@ -56,6 +65,34 @@ static bool has_image(const struct twin *plan, const struct vmdesc_disk *d)
 	return false;
 }
 
+/* Each host has its own. The guest brings along the one that it runs, as RAM; QEMU takes that where
+ * it is of one size, and the next one that is started anew has the destination's. */
+static void judge_firmware(const struct twin_firmware *f, const struct media_sums *sums,
+			   struct check *found)
+{
+	const char *sum = media_sums_of(sums, f->path);
+	struct stat st;
+
+	if (stat(f->path, &st) < 0)
+		check_add(found, CHECK_ERROR, "firmware", "install its package there",
+			  "the firmware %s is not on the destination", f->path);
+	else if (S_ISREG(st.st_mode) && f->disk->size &&
+		 ((uint64_t)st.st_size + 511) / 512 != (f->disk->size + 511) / 512)
+		check_add(found, CHECK_ERROR, "firmware",
+			  "install the same version of its package on both hosts",
+			  "the firmware %s has %lld bytes on the destination, and the VM's %llu, "
+			  "which QEMU does not take",
+			  f->path, (long long)st.st_size, (unsigned long long)f->disk->size);
+	else if (*sum && *f->disk->sum && strcmp(sum, f->disk->sum) != 0)
+		check_add(found, CHECK_WARNING, "firmware",
+			  "install the same version of its package on both hosts",
+			  "the firmware %s is another version on the destination: the guest goes "
+			  "on with the one that it has, until its QEMU is started anew",
+			  f->path);
+	else
+		check_add(found, CHECK_OK, "firmware", NULL, "the firmware %s is there", f->path);
+}
+
 void arrival_media_judge(struct arrival *a, const struct twin *plan, const struct media_sums *sums,
 			 struct check *found)
 {
@@ -72,7 +109,8 @@ void arrival_media_judge(struct arrival *a, const struct twin *plan, const struc
 				  "of the same name and size",
 				  image->path, image->disk->name);
 	}
-	/* Of firmware each host has its own. */
+	for (size_t i = 0; i < plan->firmware_count; i++)
+		judge_firmware(&plan->firmware[i], sums, found);
 	for (size_t i = 0; i < a->desc.disk_count; i++) {
 		struct vmdesc_disk *d = &a->desc.disks[i];
 

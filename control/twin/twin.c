@@ -202,18 +202,33 @@ static int vm_name(struct twin_plan *p, const char *value)
 	return p->e->code;
 }
 
+/* -boot, without the picture that the firmware shows. */
+static int boot(struct twin_plan *p, const char *value)
+{
+	struct qopts o = {0};
+	int r = 0;
+
+	if (qopts_parse(&o, value, "order") < 0)
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	if (!qopts_get(&o, "splash"))
+		twin_add(p, "boot", value);
+	else if (qopts_remove(&o, "splash") + qopts_remove(&o, "splash-time") > 0 && o.count)
+		r = twin_add_options(p, "boot", &o);
+	qopts_fini(&o);
+	return r;
+}
+
 /* Options whose value may name a file of the source host's. */
 static int refuse_files(struct twin_plan *p, const struct qargs_item *it)
 {
 	static const char *const device[] = {"device", NULL};
-	static const char *const splash[] = {"splash", NULL};
 	static const char *const replay[] = {"rr", "rrfile", NULL};
 
 	switch (it->option->rule) {
 	case QARGS_ACCEL:
 		return refuse_if(p, it, device, "it names a file of the source host");
 	case QARGS_BOOT:
-		return refuse_if(p, it, splash, "it reads a file of the source host");
+		return boot(p, it->value);
 	case QARGS_ICOUNT:
 		return refuse_if(p, it, replay, "it records to a file of the source host");
 	default: /* -acpitable, -fw_cfg, -smbios */
@@ -469,6 +484,9 @@ void twin_fini(struct twin *t)
 		free(t->nets[i].kept);
 	free(t->nets);
 	free(t->ram);
+	for (size_t i = 0; i < t->firmware_count; i++)
+		free(t->firmware[i].path);
+	free(t->firmware);
 	strvec_fini(&t->chain);
 	strvec_fini(&t->files);
 	memset(t, 0, sizeof(*t));

@@ -47,6 +47,12 @@ struct twin_net {
 	char *kept; /* and what stands there for a VM that is started again */
 };
 
+/* Firmware of the distribution's, in a drive that is only read: each host has its own. */
+struct twin_firmware {
+	char *path;
+	const struct vmdesc_disk *disk;
+};
+
 /* RAM in a folder of files (the rights', NULL: none), or in huge pages of page bytes (0: as the
  * host has them, or as the folder). */
 struct twin_ram {
@@ -79,6 +85,8 @@ struct twin {
 	struct strvec notes;	   /* what is different from the source, for a person */
 	bool spice;		   /* it has a SPICE server, which not every QEMU can have */
 	struct twin_ram *ram;	   /* in files or huge pages */
+	struct twin_firmware *firmware;
+	size_t firmware_count;
 	size_t ram_count;
 	struct twin_tpm tpm;
 };

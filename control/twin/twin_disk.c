@@ -158,6 +158,19 @@ static const struct vmdesc_backing *backing_of(const struct vmdesc *d, const cha
 	return NULL;
 }
 
+static int add_firmware(struct twin_plan *p, const char *path, const struct vmdesc_disk *disk)
+{
+	struct twin_firmware *grown =
+	    realloc(p->t->firmware, (p->t->firmware_count + 1) * sizeof(*p->t->firmware));
+
+	if (grown)
+		p->t->firmware = grown;
+	if (!grown || !(grown[p->t->firmware_count].path = strdup(path)))
+		return err_set(p->e, ERR_SPACE, "no memory for the command line");
+	grown[p->t->firmware_count++].disk = disk;
+	return 0;
+}
+
 /* Rewrites the path of an image, which option names. disk: whose it is; NULL: found by
  * the path. *below says that it is a backing file's, which is to be read only. */
 static int move(struct twin_plan *p, const char *option, const char *path,
@@ -184,7 +197,7 @@ static int move(struct twin_plan *p, const char *option, const char *path,
 				   "more; " TWIN_ATTACH);
 	if (disk->read_only && twin_is_firmware(path)) {
 		snprintf(out, size, "%s", path);
-		return 0;
+		return add_firmware(p, path, disk);
 	}
 	return place(p, path, disk, out, size);
 }

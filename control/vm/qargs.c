@@ -82,7 +82,7 @@ static const struct qargs_option options[] = {
     {"sd", true, QARGS_IMAGE, "if=sd"},
     {"snapshot", false, QARGS_REFUSE,
      "the disks' changes are in temporary files that no image keeps; " ATTACH},
-    {"iscsi", true, QARGS_REFUSE, "network storage is reached from each host; " ATTACH},
+    {"iscsi", true, QARGS_DROP, NULL}, /* what such drives have in common: they are refused */
     {"loadvm", true, QARGS_REFUSE, "a snapshot inside an image is not copied; " ATTACH},
     {"fsdev", true, QARGS_REFUSE, "it shares a folder of the source host"},
     {"virtfs", true, QARGS_REFUSE, "it shares a folder of the source host"},
@@ -119,6 +119,7 @@ static const struct qargs_option options[] = {
     {"semihosting-config", true, QARGS_REFUSE, "it gives the guest the host's files"},
     /* of this host and this run */
     {"daemonize", false, QARGS_DROP, NULL},
+    {"id", true, QARGS_DROP, NULL}, /* Proxmox's own QEMU's */
     {"pidfile", true, QARGS_PRIVATE_FILE, "pidfile"},
     {"D", true, QARGS_PRIVATE_FILE, "D"},
     {"S", false, QARGS_DROP, NULL},

@@ -75,7 +75,7 @@ __adit_value()
 {
 	case $1 in
 	--psk | --ssh-config | --pid-file | --api-token-file | --output | -o | --qmp | --dest-qmp | --api | \
-		--launch-hook | --allow-launch | --allow-dest-qmp | --config)
+		--launch-hook | --swtpm | --allow-launch | --allow-dest-qmp | --config)
 		__adit_files -f
 		;;
 	--tls-creds | --state-dir | --run-dir | --images | --memory-paths | --vms | --libvirt-dir) __adit_files -d ;;

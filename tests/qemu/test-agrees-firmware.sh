@@ -45,6 +45,18 @@ else
     skip_part OVMF 'no package ovmf'
 fi
 
+# (SeaBIOS in pflash boots the small guest, and is firmware of the distribution as well)
+bios=/usr/share/seabios/bios-256k.bin
+if [ -e "$bios" ] && [ -e /usr/share/seabios/bios.bin ]; then
+    flash="-drive if=pflash,format=raw,unit=0,readonly=on,file=$bios"
+    row 'firmware that is there' vm="$flash" check='ok:firmware:bios-256k.bin is there'
+    other_bios() { mount --bind /usr/share/seabios/bios.bin "$bios"; }
+    row 'firmware of another size there' vm="$flash" do=other_bios check='error:firmware:131072 bytes on the destination.*262144'
+    umount "$bios"
+else
+    skip_part 'firmware of another size' 'no SeaBIOS where Debian has it'
+fi
+
 say 'a TPM'
 if command -v swtpm >/dev/null; then
     tpm_start() {

@@ -83,6 +83,31 @@ row 'two NUMA nodes' mem=64 vm='-smp 2 -object memory-backend-ram,id=m0,size=32M
     -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1 -numa dist,src=0,dst=1,val=20'
 row 'a memfd' vm='-object memory-backend-memfd,id=ram,size=32M,share=on -M memory-backend=ram'
 row 'a shared folder' vm="-fsdev local,id=f,path=$W,security_model=none -device virtio-9p-pci,fsdev=f,mount_tag=t" check='error:launch:-fsdev.*folder of the source'
+say 'whole command lines (their disks and networks: agrees-disks, move-net)'
+events='-chardev socket,id=qmp-event,path='$W'/events.sock,reconnect=5 -mon chardev=qmp-event,mode=control'
+row 'as qm showcmd has it' vm="-no-shutdown -chardev socket,id=qmp,path=$W/100.qmp,server=on,wait=off -mon chardev=qmp,mode=control $events
+    -pidfile $W/100.pid -smbios type=1,uuid=8a4c0b3e-3f0a-4d0e-9d2f-0b8e5a9f7c11 -smp 1,sockets=1,cores=1,maxcpus=1
+    -boot menu=on,strict=on,reboot-timeout=1000,splash=$W/table -vnc unix:$W/100.vnc,password=on -cpu qemu64,+aes,enforce
+    -object iothread,id=iothread-virtioscsi0 -global PIIX4_PM.disable_s3=1 -global PIIX4_PM.disable_s4=1
+    -device pci-bridge,id=pci.1,chassis_nr=1,bus=pci.0,addr=0x1e -device vmgenid,guid=0f7a2c7e-7a0c-4a6c-8f0e-6f2f5d1b2c3d
+    -device piix3-usb-uhci,id=uhci,bus=pci.0,addr=0x1.0x2 -device usb-tablet,id=tablet,bus=uhci.0,port=1 -device VGA,id=vga,bus=pci.0,addr=0x2
+    -chardev socket,path=$W/100.qga,server=on,wait=off,id=qga0 -device virtio-serial,id=qga0,bus=pci.0,addr=0x8
+    -device virtserialport,chardev=qga0,name=org.qemu.guest_agent.0 -device virtio-balloon-pci,id=balloon0,bus=pci.0,addr=0x3,free-page-reporting=on
+    -iscsi initiator-name=iqn.1993-08.org.debian:01:a -device virtio-scsi-pci,id=virtioscsi0,bus=pci.1,addr=0x1,iothread=iothread-virtioscsi0"
+printf 'not so secret a key, of 32 bytes' >"$W/master-key.aes"
+row 'as virsh domxml-to-native has it' mem=size=32768k vm="-object {\"qom-type\":\"secret\",\"id\":\"masterKey0\",\"format\":\"raw\",\"file\":\"$W/master-key.aes\"}
+    -object {\"qom-type\":\"memory-backend-ram\",\"id\":\"pc.ram\",\"size\":33554432} -machine usb=off,dump-guest-core=off,memory-backend=pc.ram,acpi=on
+    -cpu qemu64 -overcommit mem-lock=off -smp 1,sockets=1,cores=1,threads=1 -uuid 5b0a1c2d-3e4f-4051-8263-748596a7b8c9 -no-user-config
+    -chardev socket,id=charmonitor,path=$W/monitor.sock,server=on,wait=off -mon chardev=charmonitor,id=monitor,mode=control
+    -rtc base=utc,driftfix=slew -global kvm-pit.lost_tick_policy=delay -machine hpet=off -no-shutdown -global PIIX4_PM.disable_s3=1 -boot strict=on
+    -device {\"driver\":\"ich9-usb-ehci1\",\"id\":\"usb\",\"bus\":\"pci.0\",\"addr\":\"0x3.0x7\"} -device {\"driver\":\"virtio-serial-pci\",\"id\":\"virtio-serial0\",\"bus\":\"pci.0\",\"addr\":\"0x5\"}
+    -chardev pty,id=charserial0,logfile=$W/console.log,logappend=off -device {\"driver\":\"isa-serial\",\"chardev\":\"charserial0\",\"id\":\"serial0\",\"index\":1}
+    -chardev socket,id=charchannel0,path=$W/agent.sock,server=on,wait=off
+    -device {\"driver\":\"virtserialport\",\"bus\":\"virtio-serial0.0\",\"nr\":1,\"chardev\":\"charchannel0\",\"id\":\"channel0\",\"name\":\"org.qemu.guest_agent.0\"}
+    -audiodev {\"id\":\"audio1\",\"driver\":\"none\"} -vnc 127.0.0.1:8,audiodev=audio1 -device {\"driver\":\"cirrus-vga\",\"id\":\"video0\",\"bus\":\"pci.0\",\"addr\":\"0x2\"}
+    -device {\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\",\"addr\":\"0x6\"} -object {\"qom-type\":\"rng-random\",\"id\":\"objrng0\",\"filename\":\"/dev/urandom\"}
+    -device {\"driver\":\"virtio-rng-pci\",\"rng\":\"objrng0\",\"id\":\"rng0\",\"addr\":\"0x7\"} -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -msg timestamp=on"
+
 other=$(qemu_for 10.0)
 if [ "$version" -lt 10 ] && grep -q '^spice options' "$T/spice.log" && [ -x "$other" ] && ! "$other" -spice help 2>&1 | grep -q '^spice options'; then
     proc_end serve

@@ -180,7 +180,6 @@ static const char *const refused_by_name[][3] = {
     {"-smbios", "file=/etc/shadow", "file"},
     {"-acpitable", "data=/etc/shadow", "file"},
     {"-fw_cfg", "name=opt/x,file=/etc/shadow", "file"},
-    {"-boot", "splash=/etc/shadow", "file"},
     {"-icount", "shift=1,rr=record,rrfile=/tmp/x", "file"},
     {"-object", "memory-backend-file,id=m,mem-path=/dev/hugepages", "--memory-paths"},
     {"-object", "secret,id=s,file=/etc/shadow", "file"},

@@ -48,6 +48,10 @@ static void test_twin_makes_sockets_and_logs_private(void **state)
 	     "driver=none,id=a,,b"},
 	    {"-chardev", "spicevmc,id=c,name=vdagent", "backend=null,id=c,name=vdagent"},
 	    {"-mon", "chardev=c,mode=control", "chardev=c,mode=control"},
+	    {"-boot", "menu=on,splash=/usr/share/x.jpg,splash-time=5", "menu=on"},
+	    {"-boot", "splash=/usr/share/x.jpg", ""},
+	    {"-iscsi", "initiator-name=iqn.1993-08.org.debian:01:a", ""},
+	    {"-id", "100", ""},
 	    {"-display", "gtk,gl=on", "none"},
 	};
 
@@ -183,7 +187,6 @@ static void test_twin_shows_no_secret(void **state)
 	    {"-object", "secret,id=s,data=geheim"},
 	    {"-object", "secret_keyring,id=s,data=geheim"},
 	    {"-object", "{\"qom-type\":\"secret\",\"data\":\"geheim\",\"file\":\"/x\"}"},
-	    {"-iscsi", "user=me,password=geheim"},
 	    {"-drive", "file=https://me:geheim@h/x,if=none"},
 	    {"-blockdev", "{\"driver\":\"https\",\"password-secret\":\"geheim\"}"},
 	};
