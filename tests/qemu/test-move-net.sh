@@ -2,7 +2,7 @@
 # On: each QEMU
 # Goal: a VM with two NICs, of a tap with two queues and of QEMU's bridge helper, moves by the README's commands into the bridges that
 # the destination's configuration has for those of the source, with QEMU as another user; whoever talks to it from a third host goes
-# on, and its taps have queues and MTU as before. A network that the peer may not have is refused by each spelling; when the migration
+# on, and its taps have queues and MTU as before; then back again, where QEMU has nothing of its taps but descriptors. A network that the peer may not have is refused by each spelling; when the migration
 # fails (a bridge that has gone before the decision, adit serve killed) no tap is left, and the source answers.
 NEED_LINUX=1
 . "$(dirname "$0")/lib.sh"
@@ -52,18 +52,22 @@ serving() {
     proc_end serve
     adit_serve_launch ${user[@]+"${user[@]}"} "$@"
 }
-# checked REGEX... [-- OPTION]...: adit check says lines like these
+# checked VM REGEX... [-- OPTION]...: adit check says lines like these
 checked() {
-    local status=0 words=()
+    local status=0 words=() vm=$1
+    shift
     while [ $# -gt 0 ] && [ "$1" != -- ]; do words+=("$1") && shift; done
     [ $# = 0 ] || shift
-    in_host src "$ADIT" check --qmp "${VM_QMP[a]}" "${ADIT_CREDS[@]}" "$@" "$ADIT_DEST" >"$T/check.log" 2>&1 || status=$?
+    in_host "$ADIT_FROM" "$ADIT" check --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" "$@" "$ADIT_DEST" >"$T/check.log" 2>&1 || status=$?
     for word in "${words[@]}"; do
         grep -qE -- "$word" "$T/check.log" || fail "adit check does not say '$word': $(grep -E 'networks|launch' "$T/check.log")"
     done
 }
 
-move_hosts
+adit_needed
+hosts_make
+firewall_make_both "$ADIT_PORT"
+adit_keys
 host_make lan
 in_host lan ip link set lo up
 for host in lan src dst; do
@@ -88,7 +92,7 @@ wait_until 20 'the guest at its second NIC' answers 1
 
 say 'who may not'
 serving
-checked '^error +.*"br0" is not allowed there.*--net nic0=NAME' '^ok +networks .*n1: vm1 is in bridge br1'
+checked a '^error +.*"br0" is not allowed there.*--net nic0=NAME' '^ok +networks .*n1: vm1 is in bridge br1'
 move_refused 'a network that is not named' a 1 '"br0" is not allowed there'
 serving --allow-networks br0=lan0 --allow-networks Inner=br1
 for name in br1 inner Inner/ ../Inner Inner,x lan0 "$(printf 'Inner\tx')" 'Inner '; do
@@ -97,7 +101,7 @@ for name in br1 inner Inner/ ../Inner Inner,x lan0 "$(printf 'Inner\tx')" 'Inner
     grep -qE 'is not allowed there|ID=NAME|control characters' "$T/said.log" || fail "'$name': $(cat "$T/said.log")"
 done
 no_taps || fail 'a tap was made for who may not'
-checked '^ok +networks .*nic0 \(br0 at the source\) will be in bridge lan0 there' '^ok +networks .*n1 .*bridge br1' '^0 errors' -- --net n1=Inner
+checked a '^ok +networks .*nic0 \(br0 at the source\) will be in bridge lan0 there' '^ok +networks .*n1 .*bridge br1' '^0 errors' -- --net n1=Inner
 
 say 'the bridge goes before the decision'
 link_rate 4mbit
@@ -143,12 +147,45 @@ expect_equal 'the user of the twin' "$uid" "$(stat -c %u "/proc/${PROC_PID[twin]
 in_host src ip link show vm1 >/dev/null || fail 'the tap of somebody else at the source is gone'
 sleep 1
 proc_end pinger
-proc_end talk
-awk '/^line/ && $2 != ++n { exit 1 } END { exit n < 200 }' "$T/talk.log" || fail "the connection was cut: $(tail -n 1 "$T/talk.log")"
 jq -r .pause_ms <<<"$(tail -n 1 "$T/migrate.json")" | sed 's/^/  pause, ms: /'
 awk '{ if (t && $2 - t > m) m = $2 - t; t = $2 } END { printf "  longest silence of its first NIC: %d ms\n", m }' "$T/pinger.log"
-vm_qmp twin '{"execute":"quit"}' >/dev/null
-wait_until 5 'the end of the taps with the VM' no_taps
+
+say 'and back'
+cat >"$T/adit.conf" <<CONF
+[serve]
+listen = $SRC_IP:$ADIT_PORT
+psk = $T/psk
+run-dir = $T/run-src
+state-dir = $T/state-src
+[peer tester]
+migrate = yes
+launch = $QEMU
+images = $T/images
+networks = lan0 br1
+[network lan0]
+bridge = br0
+CONF
+mkdir -m 700 "$T/run-src"
+proc_start serve-src src "$ADIT" serve --config "$T/adit.conf"
+wait_until 10 'adit serve on src to listen' eval 'listeners src | grep -q ":$ADIT_PORT "'
+port=$(sed -nE '1s/^[0-9]+: ([^:]+):.*/\1/p' "$T/taps.log") said=()
+# (not every kernel has both)
+if in_host dst ip link set lan0 type bridge vlan_filtering 1 2>/dev/null; then said+=('^warning +networks .*nic0: bridge lan0 filters by VLAN'); fi
+if in_host dst ip link set "$port" type bridge_slave isolated on 2>/dev/null; then said+=('^warning +networks .*nic0: its port is isolated'); fi
+say "  what does not go over: ${#said[@]}"
+ADIT_FROM=dst ADIT_DEST=tls://$SRC_IP
+checked twin ${said[@]+"${said[@]}"} \
+    '^ok +networks .*nic0: adit.*n0 is in bridge lan0' '^ok +networks .*nic0 \(lan0 at the source\) will be in bridge br0 there' '^0 errors'
+adit_migrate twin --downtime-limit 8000
+[ "$MIGRATE_STATUS" = 0 ] || fail "the way back: $(tail -n 1 "$T/migrate.log")"
+wait_until 5 'the end of the taps on dst' no_taps
+wait_until 5 'the guest at its first NIC, back' answers 0
+wait_until 5 'the guest at its second NIC, back' answers 1
+expect_equal 'taps of the VM on src' 2 "$(in_host src ip -o link show type tun | grep -cE 'n[01]: .*,UP.* mtu 1400 .*master br[01]')"
+proc_end talk
+awk '/^line/ && $2 != ++n { exit 1 } END { exit n < 200 }' "$T/talk.log" || fail "the connection was cut: $(tail -n 1 "$T/talk.log")"
+"$QMP_CLIENT" "$(adit_last .destination.qmp)" '{"execute":"quit"}' >/dev/null
+wait_until 5 'the end of the taps with the VM' eval '[ -z "$(in_host src ip -o link show type tun | grep adit)" ]'
 
 say 'started again'
 proc_start again dst "$ADIT" start --state-dir "$T/state-dst" a
