@@ -201,6 +201,15 @@ static void read_process(struct qmp *q, json_t *vm, json_t *secrets, struct qarg
 		return;
 	read_link(pid, "exe", vm);
 	read_link(pid, "cwd", vm);
+	/* (everybody may read the words of a process, but not which program it is) */
+	if (!json_object_get(vm, "exe")) {
+		json_object_del(vm, "argv");
+		err_set(e, ERR_REFUSED,
+			"which program the source's QEMU (pid %ld) is cannot be read: run adit as "
+			"root, or as QEMU's user",
+			(long)pid);
+		return;
+	}
 	if (readconfig_expand(json_object_get(vm, "argv"), pid, e) < 0) {
 		json_object_del(vm, "argv");
 		return;

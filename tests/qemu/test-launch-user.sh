@@ -64,6 +64,15 @@ said 2 'needs --allow-launch' "$ADIT" serve --psk "$T/psk" --allow-migrate --lau
 
 move_disks a 16M raw:virtio qcow2:virtio
 move_vm a append='ram=16 rate=3000 sectors=512 diskrate=20'
+
+say 'who does not see which program the QEMU at the source is'
+serving
+cp "$T/psk" "$T/psk-vm" && chown adit-vm "$T/psk-vm" "${VM_QMP[a]}"
+in_host src setpriv --reuid=64911 --regid=64911 --clear-groups -- "$ADIT" check --qmp "${VM_QMP[a]}" --psk "$T/psk-vm" --measure-dirty 0 \
+    "$ADIT_DEST" >"$T/check.log" 2>&1 && fail "adit check finds nothing wrong: $(cat "$T/check.log")"
+grep -qE "^error +command-line .*run adit as root, or as QEMU's user" "$T/check.log" || fail "$(cat "$T/check.log")"
+rm "$T/psk-vm"
+
 serving --overwrite-images
 qemu-img create -q -f qcow2 "$T/images/a-1.qcow2" 16M
 chmod 600 "$T/images/a-1.qcow2"
