@@ -105,21 +105,31 @@ static void put_user(FILE *f, const struct user *u)
 	fputs(" --inh-caps=-all --no-new-privs --", f);
 }
 
-/* Its TPM, first; it ends with the VM. */
+/* What starts its TPM, before it; that ends with the VM. None where it has none. */
+static json_t *tpm_words(const struct twin_tpm *tpm)
+{
+	if (!tpm->program)
+		return NULL;
+	return json_pack("[s,s,s,s,s,s,o,s,o]", tpm->program, "socket", "--tpm2", "--terminate",
+			 "--daemon", "--tpmstate", json_sprintf("dir=%s,mode=0600", tpm->dir),
+			 "--ctrl", json_sprintf("type=unixio,path=%s", tpm->socket));
+}
+
 static void put_tpm(FILE *f, const struct twin_tpm *tpm, const struct user *u)
 {
-	char word[sizeof(tpm->dir) + 40];
+	json_t *words = tpm_words(tpm), *word;
+	size_t i;
 
+	if (!words)
+		return;
 	put_user(f, u);
-	fputc(' ', f);
-	put_word(f, tpm->program);
-	fputs(" socket --tpm2 --terminate --daemon --tpmstate ", f);
-	snprintf(word, sizeof(word), "dir=%s,mode=0600", tpm->dir);
-	put_word(f, word);
-	fputs(" --ctrl ", f);
-	snprintf(word, sizeof(word), "type=unixio,path=%s", tpm->socket);
-	put_word(f, word);
+	json_array_foreach(words, i, word)
+	{
+		fputc(' ', f);
+		put_word(f, json_string_value(word));
+	}
 	fputs(" || exit 1\n", f);
+	json_decref(words);
 }
 
 static void write_script(const struct arrival *a, FILE *f)
@@ -149,8 +159,7 @@ static void write_script(const struct arrival *a, FILE *f)
 	}
 	fputs(") || exit 1\n", f);
 	write_taps(a, f);
-	if (a->twin.tpm.program)
-		put_tpm(f, &a->twin.tpm, u);
+	put_tpm(f, &a->twin.tpm, u);
 	fputs("exec", f);
 	put_user(f, u);
 	for (size_t i = 0; i < n; i++) {
@@ -174,6 +183,8 @@ static int write_json(const struct arrival *a, FILE *f)
 	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name", a->desc.name,
 		      "uuid", a->desc.uuid, "job", a->id, "dir", a->twin.dir, "argv", argv,
 		      "images", images);
+	if (o && a->twin.tpm.program)
+		json_object_set_new(o, "tpm", tpm_words(&a->twin.tpm));
 	if (o && a->twin.net_count)
 		json_object_set_new(o, "networks", arrival_net_list(a));
 	if (o && user_is_given(u))

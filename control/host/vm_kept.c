@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/dir.h"
@@ -164,6 +165,35 @@ static int make_dir(struct vm_kept *k, struct err *e)
 	return e->code;
 }
 
+/* What is to be there before it, and goes into the background by itself once it is. */
+static int start_tpm(const struct vm_kept *k, struct err *e)
+{
+	const json_t *words = json_object_get(k->file, "tpm"), *word;
+	struct strvec argv = {0};
+	int status = -1;
+	size_t i;
+	pid_t pid;
+
+	if (!words)
+		return 0;
+	json_array_foreach(words, i, word) if (json_is_string(word))
+	    strvec_push(&argv, json_string_value(word));
+	if (argv.failed || !argv.count || argv.at[0][0] != '/') {
+		strvec_fini(&argv);
+		return err_set(e, ERR_CONFIG, "its TPM is not kept as adit wrote it");
+	}
+	pid = fork();
+	if (pid == 0) {
+		if (!user_is_given(&k->user) || user_become(&k->user) == 0)
+			execv(argv.at[0], argv.at);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+		err_set(e, ERR_SYSTEM, "%s, which is its TPM, cannot be started", argv.at[0]);
+	strvec_fini(&argv);
+	return e->code;
+}
+
 int vm_kept_run(struct vm_kept *k, struct err *e)
 {
 	char run_dir[PATH_SIZE], dir[PATH_SIZE];
@@ -176,6 +206,8 @@ int vm_kept_run(struct vm_kept *k, struct err *e)
 	signal(SIGPIPE, SIG_DFL);
 	if (chdir("/") < 0)
 		return err_set_sys(e, errno, "/");
+	if (start_tpm(k, e) < 0)
+		return e->code;
 	if (vm_kept_open_networks(json_object_get(k->file, "networks"), &k->argv, e) < 0)
 		return e->code;
 	if (user_is_given(&k->user) && user_become(&k->user) < 0)

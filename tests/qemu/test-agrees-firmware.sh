@@ -52,7 +52,7 @@ if [ -e "$bios" ] && [ -e /usr/share/seabios/bios.bin ]; then
     row 'firmware that is there' vm="$flash" check='ok:firmware:bios-256k.bin is there'
     other_bios() { mount --bind /usr/share/seabios/bios.bin "$bios"; }
     row 'firmware of another size there' vm="$flash" do=other_bios check='error:firmware:131072 bytes on the destination.*262144'
-    umount "$bios"
+    ! mountpoint -q "$bios" || umount "$bios"
 else
     skip_part 'firmware of another size' 'no SeaBIOS where Debian has it'
 fi
@@ -66,17 +66,53 @@ if command -v swtpm >/dev/null; then
     }
     tpm="-chardev socket,id=chrtpm,path=$T/tpm/sock -tpmdev emulator,id=tpm0,chardev=chrtpm -device tpm-tis,tpmdev=tpm0"
     seal() { guest_ask "$1" t '^TPM sealed 0x00000000' >/dev/null; guest_ask "$1" u '^TPM unsealed 0x00000000' >/dev/null; }
+    # (a user of this test's only, where there are others)
+    tpm_user=()
+    if [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] && command -v setpriv >/dev/null; then
+        for file in passwd group; do cp "/etc/$file" "$T/$file"; done
+        echo 'adit-vm:x:64911:64911::/nonexistent:/usr/sbin/nologin' >>"$T/passwd"
+        echo 'adit-vm:x:64911:' >>"$T/group"
+        for file in passwd group; do mount --bind "$T/$file" "/etc/$file"; done
+        adit_users_pass
+        tpm_user=(--launch-user adit-vm)
+        proc_end serve
+        as_served "${tpm_user[@]}"
+    fi
+    # as the twin's user, and only that one's: the TPM and its state
+    of_its_user() {
+        [ ${#tpm_user[@]} = 0 ] || expect_equal 'who runs its TPM, and has its state' '64911 64911 700' \
+            "$(stat -c %u "/proc/$(pgrep -f "^[^ ]*swtpm .*$T/images")") $(stat -c '%u %a' "$T"/images/*.tpm)"
+    }
+    starts_again() {
+        again "$1" "$T/state-dst/vms/$1.sh"
+        again "$1" "$ADIT" start "$1" --state-dir "$T/state-dst"
+    }
+    # again VM COMMAND...
+    again() {
+        local name=$1 pid
+        shift
+        in_host dst "$@" >"$T/again.log" 2>&1 &
+        pid=$!
+        wait_until 10 "its monitor ($*)" again_answers "$name"
+        of_its_user
+        "$QMP_CLIENT" "$T/run-dst/vms/$name"-*/qmp.sock '{"execute":"quit"}' >"$T/run.json"
+        wait "$pid" || fail "the VM that was started again by $*: $(tail -n 1 "$T/again.log")"
+        wait_until 5 'the end of its TPM' no_swtpm_of "$T/images"
+    }
+    again_answers() { "$QMP_CLIENT" "$T/run-dst/vms/$1"-*/qmp.sock '{"execute":"query-tpm"}' 2>/dev/null | grep -q tpm0; }
     unsealed() {
+        of_its_user
         guest_ask "$2" u '^TPM unsealed 0x00000000' >/dev/null
         say '  what was sealed there is unsealed here'
         # it ends with its VM, and its state stays, as the VM's disks do
         vm_end "$2"
         wait_until 5 'the end of its TPM' no_swtpm_of "$T/images"
         [ -s "$T"/images/*.tpm/tpm2-00.permall ] || fail 'the state of its TPM is gone'
+        starts_again "$1"
         rm -rf "$T"/images/*.tpm
     }
     tpm_start
-    row 'a TPM, with a secret in it' vm="$tpm" do=seal after=unsealed
+    row 'a TPM, with a secret in it' vm="$tpm" option=--persistent do=seal after=unsealed
     tpm_start
     vm_start t src append='ram=4 rate=400 disks=none' mem=128 $(printf 'arg=%s ' $tpm)
     guest_ready t
