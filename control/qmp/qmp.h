@@ -92,6 +92,8 @@ unsigned qmp_batch_add(struct qmp_batch *b, enum qmp_need need, const char *name
 unsigned qmp_batch_add_fd(struct qmp_batch *b, enum qmp_need need, const char *name, int fd);
 /* Gives p to b, which frees it (with free) when it is freed itself: for a ctx. */
 void qmp_batch_own(struct qmp_batch *b, void *p);
+/* The same for what destroy frees; of p NULL b has none any more, and frees none. */
+void qmp_batch_own_with(struct qmp_batch *b, void *p, void (*destroy)(void *p));
 /* Runs b, which is q's from now on. An empty batch ends within the call. */
 void qmp_batch_run(struct qmp_batch *b, struct qmp *q, qmp_batch_end *fn, void *ctx);
 /* Command i's result (borrowed), NULL when it failed or was not sent. */

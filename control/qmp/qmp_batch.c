@@ -27,6 +27,7 @@ struct qmp_batch {
 	qmp_batch_end *fn;
 	void *ctx;
 	void *owned;
+	void (*destroy)(void *owned);
 };
 
 struct qmp_batch *qmp_batch_new(void)
@@ -46,7 +47,8 @@ void qmp_batch_free(struct qmp_batch *b)
 		fd_close(&b->items[i].fd);
 	}
 	free(b->items);
-	free(b->owned);
+	if (b->owned)
+		b->destroy(b->owned);
 	free(b);
 }
 
@@ -84,7 +86,13 @@ unsigned qmp_batch_add_fd(struct qmp_batch *b, enum qmp_need need, const char *n
 
 void qmp_batch_own(struct qmp_batch *b, void *p)
 {
+	qmp_batch_own_with(b, p, free);
+}
+
+void qmp_batch_own_with(struct qmp_batch *b, void *p, void (*destroy)(void *p))
+{
 	b->owned = p;
+	b->destroy = destroy;
 }
 
 static void finish(struct qmp_batch *b, struct qmp *q, const struct err *e)

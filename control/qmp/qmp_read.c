@@ -113,8 +113,9 @@ static void on_message(struct qmp *q, const json_t *msg)
 			q->ops->on_event(q->ctx, q, event, json_object_get(msg, "data"));
 		return;
 	}
-	if (json_is_integer(id)) {
-		on_answer(q, msg, json_integer_value(id));
+	/* (A real, where another number of the message is too large: qmp_scan.c.) */
+	if (json_is_number(id)) {
+		on_answer(q, msg, (json_int_t)json_number_value(id));
 		return;
 	}
 	if (json_object_get(msg, "error")) {

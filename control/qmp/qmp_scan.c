@@ -39,6 +39,14 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* QEMU has numbers of 64 bits without a sign, which are no integers to jansson. */
+static json_t *load(const char *text, size_t len)
+{
+	json_t *msg = json_loadb(text, len, 0, NULL);
+
+	return msg ? msg : json_loadb(text, len, JSON_DECODE_INT_AS_REAL, NULL);
+}
+
 int qmp_scan_next(struct qmp_scan *s, json_t **msg)
 {
 	for (; s->at < s->len; s->at++) {
@@ -66,7 +74,7 @@ int qmp_scan_next(struct qmp_scan *s, json_t **msg)
 			s->depth++;
 		} else if (c == '}' && --s->depth == 0) {
 			s->at++;
-			*msg = json_loadb(s->buf + s->from, s->at - s->from, 0, NULL);
+			*msg = load(s->buf + s->from, s->at - s->from);
 			s->from = s->at;
 			return *msg ? 1 : -1;
 		}

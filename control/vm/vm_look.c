@@ -76,10 +76,14 @@ static json_t *disks(const json_t *said)
 	{
 		const json_t *in = json_object_get(b, "inserted");
 		const char *device = json_text(b, "device");
+		char qdev[128];
 
+		/* "/machine/peripheral/ID/virtio-backend", where it has no name of its own */
+		if (sscanf(json_text(b, "qdev"), "/machine/peripheral/%127[^/]", qdev) != 1)
+			snprintf(qdev, sizeof(qdev), "%s", json_text(b, "qdev"));
 		json_array_append_new(all, json_pack("{s:s,s:s,s:s?,s:s,s:b}", "device",
-						     *device ? device : json_text(b, "qdev"),
-						     "node", json_text(in, "node-name"), "file",
+						     *device ? device : qdev, "node",
+						     json_text(in, "node-name"), "file",
 						     in ? json_text(in, "file") : NULL, "format",
 						     json_text(in, "drv"), "read_only",
 						     json_is_true(json_object_get(in, "ro"))));

@@ -41,8 +41,8 @@ struct vmdesc_disk {
 	const json_t *limits;	  /* I/O limits of its device (throttle.h); NULL: none */
 	const char *limits_group; /* that shares them; without limits: check_kept.c */
 	bool read_only, empty, removable;
-	bool copy;	 /* its contents go over with the VM; where read_only: if it is missing there */
-	const char *sum; /* of what is only read (media.h); "": not known */
+	bool copy; /* its contents go over with the VM; where read_only: if it is missing there */
+	const char *sum;		/* of what is only read (media.h); "": not known */
 	struct vmdesc_backing *backing; /* the nearest first */
 	size_t backing_count;
 	struct {
@@ -96,7 +96,7 @@ struct vmdesc {
 	struct strvec argv;
 	struct strvec nodes; /* block nodes with a name of somebody's, as they are now */
 	bool nodes_known;
-	struct strvec plugged, unplugged; /* devices that came or went after the start */
+	struct strvec plugged, unplugged; /* since the start, and not in argv (vmdesc_plugged.h) */
 	const json_t *throttle_groups;	  /* objects: `id`, `limits` (throttle.h); may be NULL */
 	struct strvec cpu_lacks;	  /* features of the CPU model that the source lacks */
 	struct vmdesc_disk *disks;

@@ -23,6 +23,7 @@
 #include "control/vm/vmdesc_disks.h"
 #include "control/vm/vmdesc_memory.h"
 #include "control/vm/vmdesc_net.h"
+#include "control/vm/vmdesc_plugged.h"
 
 enum { CMDLINE_MAX = 900 * 1024, GROUPS_MAX = 256 };
 
@@ -58,6 +59,15 @@ struct reader {
 	void *ctx;
 	unsigned group_count;
 	char groups[GROUPS_MAX][256]; /* throttle-group objects */
+};
+
+/* A VM of which only the command line is to be read to its end. */
+struct rest {
+	vmdesc_on_read *fn;
+	void *ctx;
+	struct vmdesc_report rep;
+	struct qargs args;
+	json_t *block; /* query-block */
 };
 
 static void set_str(json_t *o, const char *key, const char *s)
@@ -188,14 +198,28 @@ static void read_basics(struct qmp_batch *b, json_t *vm)
 	set_str(vm, "host", vmdesc_host(text, sizeof(text)));
 }
 
+/* vm's argv as options; vm outlives them. */
+static void parse_argv(json_t *vm, struct qargs *args, struct err *e)
+{
+	const json_t *array = json_object_get(vm, "argv"), *item;
+	char **argv = calloc(json_array_size(array) + 1, sizeof(*argv));
+	size_t i;
+
+	if (!argv) {
+		err_set_sys(e, ENOMEM, "the source's command line");
+		return;
+	}
+	json_array_foreach(array, i, item) argv[i] = (char *)json_string_value(item);
+	if (qargs_parse(args, argv, json_array_size(array), e) < 0)
+		json_object_del(vm, "argv");
+	free(argv);
+}
+
 /* secrets: what there are, from argv, in which nothing of them stays. */
 static void read_process(struct qmp *q, json_t *vm, json_t *secrets, struct qargs *args,
 			 struct err *e)
 {
 	pid_t pid = qmp_peer_pid(q);
-	const json_t *array, *item;
-	char **argv;
-	size_t i;
 
 	if (read_argv(pid, vm, e) < 0)
 		return;
@@ -214,18 +238,8 @@ static void read_process(struct qmp *q, json_t *vm, json_t *secrets, struct qarg
 		json_object_del(vm, "argv");
 		return;
 	}
-	array = json_object_get(vm, "argv");
 	secret_scrub(json_object_get(vm, "argv"), secrets);
-	argv = calloc(json_array_size(array) + 1, sizeof(*argv));
-	if (!argv) {
-		err_set_sys(e, ENOMEM, "the source's command line");
-		return;
-	}
-	json_array_foreach(array, i, item) argv[i] =
-	    (char *)json_string_value(item); /* vm outlives args */
-	if (qargs_parse(args, argv, json_array_size(array), e) < 0)
-		json_object_del(vm, "argv");
-	free(argv);
+	parse_argv(vm, args, e);
 }
 
 static void read_memory(json_t *vm, const json_t *summary, const json_t *devices)
@@ -270,15 +284,64 @@ static void read_groups(const struct reader *r, const struct qmp_batch *b, json_
 	json_decref(groups);
 }
 
+/* The command line is as the VM is now. */
+static void finish(struct rest *rest)
+{
+	struct vmdesc_report rep = rest->rep;
+	struct vmdesc_nodes nodes = {rep.nodes, rep.graph};
+	vmdesc_on_read *fn = rest->fn;
+	void *ctx = rest->ctx;
+	struct err e = ERR_INIT;
+
+	rep.disks = vmdesc_read_disks(rest->block, &nodes, &rest->args, json_text(rep.vm, "cwd"));
+	qargs_fini(&rest->args);
+	json_decref(rest->block);
+	free(rest);
+	fn(ctx, &rep, &e);
+}
+
+static void rest_free(void *p)
+{
+	struct rest *rest = p;
+
+	qargs_fini(&rest->args);
+	vmdesc_report_fini(&rest->rep);
+	json_decref(rest->block);
+	free(rest);
+}
+
+static void on_plugged(void *ctx, json_t *devices, const struct err *e)
+{
+	struct rest *rest = ctx;
+	struct vmdesc_nodes nodes = {rest->rep.nodes, rest->rep.graph};
+
+	if (!devices) {
+		vmdesc_on_read *fn = rest->fn;
+		void *its = rest->ctx;
+
+		rest_free(rest);
+		fn(its, NULL, e);
+		return;
+	}
+	qargs_fini(&rest->args); /* its words are argv's */
+	vmdesc_plugged_amend(rest->rep.vm, devices, rest->block, &nodes);
+	json_decref(devices);
+	parse_argv(rest->rep.vm, &rest->args, &rest->rep.argv_err);
+	finish(rest);
+}
+
 static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
+	struct rest *rest = calloc(1, sizeof(*rest));
 	struct reader *r = ctx;
 	struct vmdesc_report rep = {.argv_err = ERR_INIT};
 	struct qargs args = {0};
-	struct vmdesc_nodes nodes;
+	struct err short_of = ERR_INIT;
 
-	if (err_is_set(e)) {
-		r->fn(r->ctx, NULL, e);
+	if (err_is_set(e) || !rest) {
+		err_set_sys(&short_of, ENOMEM, "the VM's description");
+		free(rest);
+		r->fn(r->ctx, NULL, err_is_set(e) ? e : &short_of);
 		return;
 	}
 	rep.vm = json_object();
@@ -296,11 +359,6 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 				       qmp_batch_result(b, Q_ANON));
 		vmdesc_read_networks(rep.vm, &args, info ? info : "", qmp_peer_pid(q));
 	}
-	nodes.list = qmp_batch_result(b, Q_NODES);
-	nodes.graph = qmp_batch_result(b, Q_GRAPH);
-	rep.disks = vmdesc_read_disks(qmp_batch_result(b, Q_BLOCK), &nodes, &args,
-				      json_text(rep.vm, "cwd"));
-	qargs_fini(&args);
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
 	rep.yank = json_incref(qmp_batch_result(b, Q_YANK));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
@@ -312,7 +370,17 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_PERIPHERAL));
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_ANON));
 	read_groups(r, b, rep.vm);
-	r->fn(r->ctx, &rep, e);
+	*rest = (struct rest){.fn = r->fn,
+			      .ctx = r->ctx,
+			      .rep = rep,
+			      .args = args,
+			      .block = json_incref(qmp_batch_result(b, Q_BLOCK))};
+	if (json_array_size(json_object_get(rep.vm, "plugged")) ||
+	    json_array_size(json_object_get(rep.vm, "unplugged")))
+		vmdesc_plugged_ask(q, json_object_get(rep.vm, "plugged"),
+				   qmp_batch_result(b, Q_PERIPHERAL), on_plugged, rest, rest_free);
+	else
+		finish(rest);
 }
 
 static void ask(struct qmp *q, const struct reader *first)

@@ -404,6 +404,21 @@ static void test_qmp_batch_stops_where_it_must(void **state)
 	rig_down(&r);
 }
 
+/* device-list-properties and query-memory-devices have such. */
+static void test_qmp_scan_takes_numbers_of_64_bits(void **state)
+{
+	static const char text[] = "{\"return\": 18446744073709551615}\r\n";
+	struct qmp_scan s = {0};
+	json_t *msg = NULL;
+
+	(void)state;
+	assert_int_equal(qmp_scan_append(&s, text, sizeof(text) - 1), 0);
+	assert_int_equal(qmp_scan_next(&s, &msg), 1);
+	assert_true(json_number_value(json_object_get(msg, "return")) > 1.8e19);
+	json_decref(msg);
+	qmp_scan_fini(&s);
+}
+
 static void test_qmp_scan_bounds_a_message(void **state)
 {
 	struct qmp_scan s = {0};
@@ -497,6 +512,7 @@ int main(void)
 	    cmocka_unit_test(test_qmp_may_be_freed_in_a_reply),
 	    cmocka_unit_test(test_qmp_batch_stops_where_it_must),
 	    cmocka_unit_test(test_qmp_scan_bounds_a_message),
+	    cmocka_unit_test(test_qmp_scan_takes_numbers_of_64_bits),
 	    cmocka_unit_test(test_qmp_talks_to_qemu),
 	};
 

@@ -1,0 +1,29 @@
+/*
+ * What came and went after a QEMU was started, put into its command line: as if it had been there
+ * from the start. A device is written as -device with each property that is not its default,
+ * in the place that it has; the block nodes that it needs as -blockdev, RAM behind it as -object.
+ * What cannot be written so stays in the list `plugged`.
+ */
+#ifndef ADIT_CONTROL_VM_VMDESC_PLUGGED_H
+#define ADIT_CONTROL_VM_VMDESC_PLUGGED_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "control/vm/vmdesc_nodes.h"
+
+struct qmp;
+
+/* Asks q what the devices are whose ids are in plugged; peripheral is `qom-list` of
+ * /machine/peripheral; both are used within the call only. fn gets (to take over) a list of {id,
+ * type, bus, listed, values}, with `device-list-properties` and the value of each, as far as QEMU
+ * tells; or NULL and why. Where the connection is given up before, destroy has ctx instead. */
+typedef void vmdesc_on_plugged(void *ctx, json_t *devices, const struct err *e);
+void vmdesc_plugged_ask(struct qmp *q, const json_t *plugged, const json_t *peripheral,
+			vmdesc_on_plugged *fn, void *ctx, void (*destroy)(void *ctx));
+
+/* Amends vm's argv, plugged and unplugged. block: query-block. */
+void vmdesc_plugged_amend(json_t *vm, const json_t *devices, const json_t *block,
+			  const struct vmdesc_nodes *nodes);
+
+#endif
