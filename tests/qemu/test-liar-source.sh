@@ -100,7 +100,7 @@ liar_heard '^line 0 .*"kind": ?"begin"'
 liar_find '^line 0 ' | sed 's/^line 0 //' >"$T/begin.json"
 liar_end
 adit_wait 30
-adit_serve_launch --overwrite-images
+adit_serve_launch --overwrite-images --allow-networks lan=vmbr0
 liar_connect
 
 say '== the command line'
@@ -135,11 +135,34 @@ contained 'a VNC, a debugger and a monitor that listen, a command that is run, f
     \"-monitor\", \"tcp:10.77.0.2:4444,server=on,wait=off\", \"-incoming\", \"exec:cat \" + \$secret, \"-L\", \$dir,
     \"-writeconfig\", \$secret, \"-D\", \$secret, \"-pidfile\", \$secret, \"-chardev\", \"file,id=c8,path=\" + \$secret]"
 words 'a script of a network' 'tap|netdev' -netdev tap,id=n9,script=/tmp/x
+
+say '== networks'
+in_host dst ip link add vmbr0 type bridge
+# lies WHAT REGEX JQ [OPTION]: such a network, of that option
+lies() {
+    local option=${4:-tap,id=n9}
+    refused "$1" "$2" "(.vm.argv += [\"-netdev\", \"$option\"]) | (.vm.networks = [({id: \"n9\", kind: \"bridge\", bridge: \"lan\",
+        queues: 1, vhost: false} | $3)])"
+}
+for name in vmbr0 Lan 'lan ' ' lan' ./lan ../lan lan=vmbr0 '*' eth0 ''; do
+    lies "a network that is not its own: \"$name\"" 'not allowed there' ".bridge = \"$name\""
+done
+lies 'such a one that it wants' 'not allowed there' '.wanted = "vmbr0"'
+lies 'control characters' 'control character' '.bridge = "lan\u0001"'
+lies 'a name that is too long' 'too long' '.wanted = ("a" * 65)'
+lies 'queues beyond all bounds' 'queues' '.queues = 257'
+lies 'more descriptors than a process is given' 'too many queues' '.queues = 256'
+lies 'an MTU that is none' 'mtu' '.mtu = 65536'
+lies 'a network that is another one' 'does not say which' '.id = "n8"'
+lies 'a file in it' 'names a file' . "tap,id=n9,model=$secret"
+refused 'sixty-five networks' 'networks' '.vm.networks = [range(65) | {id: "n", kind: "none", queues: 1, vhost: false}]'
+[ -z "$(in_host dst ip -o link show type tun)" ] || fail "a tap was made: $(in_host dst ip -o link show type tun)"
+
 words 'shared folders' 'virtfs' -virtfs "local,path=/etc,mount_tag=t,security_model=none"
 words 'memory in a file' 'memory-backend-file|object' -object "memory-backend-file,id=m9,size=1M,mem-path=$secret,share=on"
 words 'a device of the host' 'vfio' -device vfio-pci,host=00:00.0
 words 'a plugin' 'plugin' -plugin "$secret"
-words 'another user' 'runas' -runas nobody
+contained 'another user' '.vm.argv += ["-runas", "nobody"]'
 words 'an option that nobody knows' 'wonder' -wonder weapon
 words 'a pipe of the host' 'pipe|chardev' -chardev "pipe,id=c9,path=$secret"
 
