@@ -35,15 +35,52 @@ int twin_machine(struct twin_plan *p, const char *value)
 	return r;
 }
 
-/* Devices behind which is something of the source host. */
-static const char *const host_devices[] = {
-    "vfio",	    "usb-host",	    "vhost",	 "ivshmem",
-    "pci-assign",   "usb-mtp",	    "virtio-9p", "usb-redir",
-    "u2f-passthru", "u2f-emulated", "ccid-card", "virtio-input-host",
-    "scsi-generic", "scsi-block",   "loader",	 "guest-loader",
-    "tpm-",	    "xen-",	    "rdma",	 "pvrdma",
-    "cxl-",	    "iommufd",	    "ap-",	 "virtio-gpu-rutabaga",
+#define UNPLUG                                                                                     \
+	"unplug it before (device_del), and plug in one of the destination's there after; or "     \
+	"start the VM without it"
+#define SERVED                                                                                     \
+	"it is served by another process of the source host: start one like it on the "            \
+	"destination, and the VM there yourself with -incoming defer, and use --dest-qmp"
+
+/* Devices behind which is something of the source host, and what would help. */
+static const struct {
+	const char *driver, *help; /* NULL: TWIN_ATTACH */
+} host_devices[] = {
+    {"vfio", UNPLUG},
+    {"usb-host", UNPLUG},
+    {"pci-assign", UNPLUG},
+    {"scsi-generic", UNPLUG},
+    {"scsi-block", UNPLUG},
+    {"ccid-card", UNPLUG},
+    {"u2f-passthru", UNPLUG},
+    {"usb-redir", UNPLUG},
+    {"usb-mtp", UNPLUG},
+    {"iommufd", UNPLUG},
+    {"ap-", UNPLUG},
+    {"vhost-user", SERVED},
+    {"vhost", NULL},
+    {"ivshmem", NULL},
+    {"virtio-9p", NULL},
+    {"u2f-emulated", NULL},
+    {"virtio-input-host", NULL},
+    {"loader", NULL},
+    {"guest-loader", NULL},
+    {"tpm-", NULL},
+    {"xen-", NULL},
+    {"rdma", NULL},
+    {"pvrdma", NULL},
+    {"cxl-", NULL},
+    {"virtio-gpu-rutabaga", NULL},
 };
+
+static int refuse_driver(struct twin_plan *p, const char *help, const char *value)
+{
+	char why[400];
+
+	snprintf(why, sizeof(why), "what is behind it is of the source host, and does not move: %s",
+		 help ? help : TWIN_ATTACH);
+	return twin_refuse(p, "device", value, why);
+}
 
 static int check_driver(struct twin_plan *p, const char *driver, const char *chardev,
 			const char *value)
@@ -56,10 +93,8 @@ static int check_driver(struct twin_plan *p, const char *driver, const char *cha
 	if (strcmp(driver, "usb-redir") == 0 && chardev && twin_is_spice(p, chardev))
 		return 0;
 	for (size_t i = 0; i < sizeof(host_devices) / sizeof(host_devices[0]); i++)
-		if (strncmp(driver, host_devices[i], strlen(host_devices[i])) == 0)
-			return twin_refuse(p, "device", value,
-					   "what is behind it is of the source "
-					   "host, and does not move; " TWIN_ATTACH);
+		if (strncmp(driver, host_devices[i].driver, strlen(host_devices[i].driver)) == 0)
+			return refuse_driver(p, host_devices[i].help, value);
 	return 0;
 }
 
