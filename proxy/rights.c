@@ -63,6 +63,7 @@ void rights_unref(const struct rights *r)
 	free_words(own->images);
 	free_words(own->memory);
 	free(own->swtpm);
+	free_words(own->storage);
 	free(own->launch_hook);
 	free(own->networks);
 	free(own);
@@ -100,6 +101,32 @@ int rights_add_images(struct rights *r, const char *path, struct err *e)
 int rights_add_memory(struct rights *r, const char *path, struct err *e)
 {
 	return add_word(&r->memory, path, e);
+}
+
+const char *rights_storage(const struct rights *r, const char *name, size_t len)
+{
+	/* (of "a=/b=c" the name is a, and not a=/b) */
+	if (!len || memchr(name, '=', len))
+		return NULL;
+	for (const char *const *s = r->storage; s && *s; s++)
+		if (strncmp(*s, name, len) == 0 && (*s)[len] == '=')
+			return *s + len + 1;
+	return NULL;
+}
+
+int rights_add_storage(struct rights *r, const char *storage, struct err *e)
+{
+	size_t len = strspn(storage, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._-");
+
+	if (!len || storage[len] != '=' || !storage[len + 1])
+		return err_set(e, ERR_USAGE,
+			       "\"%.80s\": write NAME=FOLDER; a name has letters, digits, '.', '_' "
+			       "and '-'",
+			       storage);
+	if (rights_storage(r, storage, len))
+		return err_set(e, ERR_USAGE, "storage %.*s is there already", (int)len, storage);
+	return add_word(&r->storage, storage, e);
 }
 
 int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e)
@@ -268,6 +295,7 @@ char *rights_lost(const struct rights *r, const struct rights *now, char *buf, s
 		lose(&l, "launch-hook", r->launch_hook);
 	lose_words(&l, "images", r->images, now->images);
 	lose_networks(&l, r, now);
+	lose_words(&l, "storage", r->storage, now->storage);
 	if (r->overwrite_images && !now->overwrite_images)
 		lose(&l, "overwrite-images", "yes");
 	lose_words(&l, "memory-paths", r->memory, now->memory);

@@ -21,6 +21,7 @@ enum {
 	MIGRATE_OPTION_DEST_QMP,
 	MIGRATE_OPTION_DEST_ADDRESS,
 	MIGRATE_OPTION_DISKS,
+	MIGRATE_OPTION_TARGET,
 	MIGRATE_OPTION_COPY_STORAGE,
 	MIGRATE_OPTION_COPY_MEDIA,
 	MIGRATE_OPTION_RENAME,
@@ -52,6 +53,7 @@ enum {
 	    {"rename", required_argument, NULL, MIGRATE_OPTION_RENAME},                            \
 	    {"net", required_argument, NULL, MIGRATE_OPTION_NET},                                  \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
+	    {"target", required_argument, NULL, MIGRATE_OPTION_TARGET},                            \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
 	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
 	    {"timeout", required_argument, NULL, MIGRATE_OPTION_TIMEOUT},                          \
@@ -103,6 +105,11 @@ enum {
 	"destination\n"                                                                            \
 	"                      launches the VM and has none of that name: auto: those of up to\n"  \
 	"                      64 MiB are copied (what it is without this); on: all; off: none\n"  \
+	"  --target NODE=PLACE,...  where the image of a disk (named as for --disks) is to be on "   \
+	"the\n"                                                                                    \
+	"                      destination: STORAGE:NAME or STORAGE: in a folder that it calls so\n" \
+	"                      (--allow-storage there), NAME in its folder of images, or a path\n"  \
+	"                      in one of these. Under the name that it has here without this\n"    \
 	"  --drop-snapshots    internal snapshots stay behind in the source's images: without "    \
 	"it\n"                                                                                     \
 	"                      an image that is copied may have none\n"                            \

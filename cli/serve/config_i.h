@@ -16,7 +16,7 @@ struct config_key {
 	int (*take)(struct config_reading *g, const char *value, struct err *e);
 };
 
-enum { CONFIG_KEY_COUNT = 36 };
+enum { CONFIG_KEY_COUNT = 37 };
 
 /* Owned by config_new, for its call. */
 struct config_reading {

@@ -255,6 +255,14 @@ static int take_images(struct config_reading *g, const char *value, struct err *
 	return rc < 0 ? rc : rights_add_images(g->rights, value, e);
 }
 
+static int take_storage(struct config_reading *g, const char *value, struct err *e)
+{
+	const char *equals = strchr(value, '=');
+	int rc = equals ? check_path(g, equals + 1, true, e) : 0;
+
+	return rc < 0 ? rc : rights_add_storage(g->rights, value, e);
+}
+
 static int take_overwrite_images(struct config_reading *g, const char *value, struct err *e)
 {
 	return take_bool(&g->rights->overwrite_images, value, e);
@@ -395,6 +403,7 @@ const struct config_key config_keys[] = {
     {"launch", CONFIG_PEER, true, take_launch},
     {"launch-user", CONFIG_PEER, false, take_launch_user},
     {"images", CONFIG_PEER, true, take_images},
+    {"storage", CONFIG_PEER, true, take_storage},
     {"overwrite-images", CONFIG_PEER, false, take_overwrite_images},
     {"networks", CONFIG_PEER, true, take_networks},
     {"memory-paths", CONFIG_PEER, true, take_memory_paths},

@@ -98,6 +98,7 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 		line(out, "launch-user", rate);
 	}
 	lines(out, "images", r->images);
+	lines(out, "storage", r->storage);
 	if (r->overwrite_images)
 		line(out, "overwrite-images", "yes");
 	for (unsigned i = 0; i < r->network_count; i++) {

@@ -27,6 +27,7 @@ int config_i_check_rights(const struct config_reading *g, struct err *e)
 	    {r->launch_hook && r->launch, "launch-hook", "and", "allow-launch"},
 	    {user_is_given(&r->launch_user) && !r->launch, "launch-user", "needs", "allow-launch"},
 	    {r->images && !r->launch, "images", "needs", "allow-launch"},
+	    {r->storage && !r->images, "allow-storage", "needs", "images"},
 	    {r->overwrite_images && !r->images, "overwrite-images", "needs", "images"},
 	    {r->network_count && !r->launch, "allow-networks", "needs", "allow-launch"},
 	    {r->memory && !r->launch, "memory-paths", "needs", "allow-launch"},

@@ -16,7 +16,8 @@ static const char help[] =
     "                  (--psk FILE | --tls-creds DIR | --insecure | --stdio)\n"
     "                  [--allow-forward PATTERN]... [--allow-migrate]\n"
     "                  [--allow-launch QEMU]... [--launch-user USER] [--images DIR]...\n"
-    "                  [--overwrite-images] [--allow-networks NAME[=BRIDGE]]...\n"
+    "                  [--allow-storage NAME=DIR]... [--overwrite-images]\n"
+    "                  [--allow-networks NAME[=BRIDGE]]...\n"
     "                  [--memory-paths DIR]... [--swtpm PROGRAM]\n"
     "                  [--allow-dest-qmp PATTERN]... [--allow-libvirt]\n"
     "                  [--vms DIR]... [--api SOCKET]\n"
@@ -59,6 +60,8 @@ static const char help[] =
     "                      as the user who runs adit serve\n"
     "  --images DIR        have disk images used and made in DIR for VMs that are launched;\n"
     "                      needs --allow-launch. May be repeated\n"
+    "  --allow-storage NAME=DIR  whoever brings a VM may have its images put in DIR, which it\n"
+    "                      calls NAME (adit migrate --target); needs --images. May be repeated\n"
     "  --overwrite-images  an image that is in DIR already, under the name that a disk of the\n"
     "                      VM has, is overwritten when nobody uses it; refused without this\n"
     "  --allow-networks NAME[=BRIDGE]  a VM that is launched has its NICs in BRIDGE of this host\n"
@@ -130,6 +133,7 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	    {"allow-libvirt", no_argument, NULL, OPTION_KEY},
 	    {"launch-user", required_argument, NULL, OPTION_KEY},
 	    {"images", required_argument, NULL, OPTION_KEY},
+	    {"allow-storage", required_argument, NULL, OPTION_KEY},
 	    {"launch-hook", required_argument, NULL, OPTION_KEY},
 	    {"allow-networks", required_argument, NULL, OPTION_KEY},
 	    {"overwrite-images", no_argument, NULL, OPTION_KEY},
@@ -150,9 +154,15 @@ int serve_options_parse(struct serve *v, int argc, char **argv)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
-	static const char *const many[] = {
-	    "allow-forward",  "allow-launch", "images", "allow-dest-qmp",
-	    "allow-networks", "memory-paths", "vms",	NULL};
+	static const char *const many[] = {"allow-forward",
+					   "allow-launch",
+					   "images",
+					   "allow-storage",
+					   "allow-dest-qmp",
+					   "allow-networks",
+					   "memory-paths",
+					   "vms",
+					   NULL};
 	struct options o = {.command = "serve",
 			    .argc = argc,
 			    .argv = argv,

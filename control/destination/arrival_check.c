@@ -307,6 +307,12 @@ void arrival_check_start(struct arrival *a)
 	/* What others start has its own media. */
 	if (!a->wish.launched || a->prepare.hook.used)
 		arrival_media_leave(a);
+	for (size_t i = 0; a->prepare.hook.used && i < a->desc.disk_count; i++)
+		if (*a->desc.disks[i].target)
+			check_add(&k->found, CHECK_ERROR, "launch",
+				  "leave it out; the hook chooses the images",
+				  "--target %s: a launch hook starts the VM there",
+				  a->desc.disks[i].name);
 	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", a->peer);
 	if (a->prepare.hook.used) {
 		/* What it starts is asked when it is there. */

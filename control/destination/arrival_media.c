@@ -104,7 +104,8 @@ void arrival_media_judge(struct arrival *a, const struct twin *plan, const struc
 		a->desc.disks[image->disk - a->desc.disks].copy = false;
 		if (differs(image, media_sums_of(sums, image->path)))
 			check_add(found, CHECK_ERROR, "images",
-				  "remove it there or give it another name, or eject the medium",
+				  "remove it there, give this one another name there with "
+				  "--target, or eject the medium",
 				  "%s on the destination is another image than drive %s has here, "
 				  "of the same name and size",
 				  image->path, image->disk->name);

@@ -110,6 +110,7 @@ static const struct field disk_fields[] = {
     {"removable", T_BOOL, REQUIRED, 0, NULL},
     {"copy", T_BOOL, REQUIRED, 0, NULL},
     {"sum", T_LINE, OPTIONAL, 64, NULL},
+    {"target", T_LINE, OPTIONAL, PATH_MAX_LEN, NULL},
     {"shared_with", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"qcow2", T_OBJECT, OPTIONAL, 0, qcow2},
     {"backing", T_ARRAY, OPTIONAL, 64, backing},

@@ -113,7 +113,9 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 			       "there is no folder for the VM's images: start "
 			       "the destination's adit serve with --images DIR (images = in "
 			       "adit.conf)");
-	for (int again = 0; again < 2; again++) {
+	if (*disk->target && twin_target(p, disk, source, out, size) < 0)
+		return p->e->code;
+	for (int again = 0; !*disk->target && again < 2; again++) {
 		for (; *dirs; dirs++) {
 			snprintf(out, size, "%s/%s%s%s", *dirs, again ? disk->name : "",
 				 again ? "-" : "", name);

@@ -10,6 +10,7 @@
  *   twin_tpm.c     the TPM
  *   twin_memory.c  RAM in files and huge pages
  *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
+ *   twin_target.c  where the source wishes an image to be
  *   twin_tree.c    -blockdev and its like as trees
  *   twin_disk.c    images: where they are here; -blockdev
  *   twin_file.c    other files that QEMU reads
@@ -59,6 +60,10 @@ int twin_add_options(struct twin_plan *p, const char *option, const struct qopts
  * whose image it is, or NULL. */
 bool twin_is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path);
 const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path);
+/* Where d's image, which is called source there, is to be by d->target. There is a folder of
+ * images. */
+int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, char *out,
+		size_t size);
 /* Where disk's image is to be; it is the plan's from then on. */
 int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
 		    char *out, size_t size);

@@ -88,6 +88,7 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->removable = flag(o, "removable");
 	k->copy = flag(o, "copy");
 	k->sum = json_text(o, "sum");
+	k->target = json_text(o, "target");
 	k->qcow2.known = q != NULL;
 	k->qcow2.compat = json_text(q, "compat");
 	k->qcow2.cluster_size = json_number(q, "cluster_size");
@@ -382,6 +383,40 @@ int vmdesc_select(json_t *disks, const char *spec, struct err *e)
 			return e->code;
 		spec += len + (spec[len] == ',');
 	}
+	return 0;
+}
+
+static int target_one(json_t *disks, const char *spec, size_t len, struct err *e)
+{
+	const char *equals = memchr(spec, '=', len);
+	size_t name = equals ? (size_t)(equals - spec) : 0, rest = equals ? len - name - 1 : 0;
+	json_t *disk;
+	char all[300];
+
+	if (!name || !rest)
+		return err_set(e, ERR_USAGE,
+			       "--target \"%.*s\": NODE=PLACE,...: a disk, and STORAGE:NAME or a "
+			       "name or a path of an image there",
+			       len > 100 ? 100 : (int)len, spec);
+	disk = find_disk(disks, spec, name);
+	if (!disk) {
+		list_disks(disks, all, sizeof(all));
+		return err_set(e, ERR_USAGE, "--target %.*s: the VM has no such disk; it has %s",
+			       name > 100 ? 100 : (int)name, spec, *all ? all : "none");
+	}
+	if (flag(disk, "empty") || json_object_get(disk, "target"))
+		return err_set(e, ERR_USAGE, "--target %.*s: this drive is %s",
+			       name > 100 ? 100 : (int)name, spec,
+			       flag(disk, "empty") ? "empty" : "named twice");
+	json_object_set_new(disk, "target", json_stringn(equals + 1, rest));
+	return 0;
+}
+
+int vmdesc_target(json_t *disks, const char *spec, struct err *e)
+{
+	for (const char *at = spec; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (target_one(disks, at, strcspn(at, ","), e) < 0)
+			return e->code;
 	return 0;
 }
 

@@ -43,6 +43,7 @@ struct vmdesc_disk {
 	bool read_only, empty, removable;
 	bool copy; /* its contents go over with the VM; where read_only: if it is missing there */
 	const char *sum;		/* of what is only read (media.h); "": not known */
+	const char *target;		/* where its image is to be there, as asked for; "" */
 	struct vmdesc_backing *backing; /* the nearest first */
 	size_t backing_count;
 	struct {
@@ -152,6 +153,9 @@ bool vmdesc_is_cleared(const json_t *yank);
  * file name where only one disk has it. Read-only and empty drives are never copied.
  * ERR_USAGE names a disk that is not there, and those that are. */
 int vmdesc_select(json_t *disks, const char *spec, struct err *e);
+/* Puts the places of spec, "NODE=PLACE,...", into the disks that are called so (as vmdesc_select has
+ * them, and read-only ones too): where their images are to be there. ERR_USAGE. */
+int vmdesc_target(json_t *disks, const char *spec, struct err *e);
 
 /* Whether each disk that is copied is an image over another one, as --copy-storage inc
  * wants it: ERR_USAGE names one that is not. */

@@ -30,6 +30,7 @@ static const struct member {
     {"disks", TEXT, AT(disks), 65536},
     {"copy_storage", STORAGE, AT(storage), 0},
     {"copy_media", MEDIA, AT(media), 0},
+    {"target", TEXT, AT(target), 65536},
     {"drop_snapshots", FLAG, AT(drop_snapshots), 0},
     {"rename", TEXT, AT(rename), 255},
     {"net", TEXT, AT(net), 16384},
@@ -435,6 +436,10 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 			       "its networks already");
 	if (c->rename && vmdesc_check_name(c->rename, e) < 0)
 		return err_prefix(e, "--rename");
+	if (c->target && c->dest_qmp)
+		return err_set(e, ERR_USAGE,
+			       "--target and --dest-qmp cannot go together: the QEMU that waits "
+			       "has its images");
 	if (c->storage == MIGRATE_STORAGE_NONE && c->disks)
 		return err_set(e, ERR_USAGE, "--copy-storage none and --disks cannot go together");
 	return 0;

@@ -45,6 +45,7 @@ struct migrate_config {
 	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
 	enum migrate_storage storage;
 	enum media_copy media; /* those that are missing there */
+	const char *target;    /* NODE=PLACE,...: where images are put there; NULL: by their names */
 	const char *rename;    /* the VM's name there */
 	const char *net;       /* NULL: as the destination has it; else ID=NAME,... */
 	bool offline;	       /* the guest is paused first, and resumed there */

@@ -20,6 +20,8 @@ int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct er
 	/* A QEMU that waits has its own. */
 	if (r == 0 && !c->dest_qmp)
 		media_select(disks, c->media);
+	if (r == 0 && c->target)
+		r = vmdesc_target(disks, c->target, e);
 	return r;
 }
 

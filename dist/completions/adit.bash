@@ -4,7 +4,7 @@
 __adit_options()
 {
 	local creds='--psk --tls-creds --insecure' ssh='--identity --ssh-config --remote-command'
-	local how='--qmp --dest-address --dest-qmp --copy-storage --copy-media --disks --drop-snapshots --rename --net --persistent
+	local how='--qmp --dest-address --dest-qmp --copy-storage --copy-media --disks --target --drop-snapshots --rename --net --persistent
 		--max-bandwidth --downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
 		--postcopy'
 	local jobs='--api --run-dir --json'
@@ -17,7 +17,7 @@ __adit_options()
 	run) echo "$creds $ssh --libvirt --libvirt-dir --log-level" ;;
 	serve)
 		echo "$creds --config --check-config --listen --stdio --allow-forward --allow-migrate --allow-launch --launch-user --images
-			--overwrite-images --allow-networks --memory-paths --swtpm --launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
+			--allow-storage --overwrite-images --allow-networks --memory-paths --swtpm --launch-hook --allow-dest-qmp --allow-libvirt --libvirt-dir --vms --api --api-listen --api-token-file
 			--run-dir --state-dir --log-level"
 		;;
 	recover) echo '--run-here --drop-here --state-dir --json --log-level' ;;
@@ -88,7 +88,7 @@ __adit_value()
 	--dest-address) __adit_reply -A hostname ;;
 	--launch-user) __adit_reply -u ;;
 	--allow-forward | -L) __adit_beginnings unix:/ tcp: ;;
-	--identity | --remote-command | --rename | --net | --allow-networks | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
+	--identity | --remote-command | --rename | --target | --allow-storage | --net | --allow-networks | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
 		--listen | --api-listen) ;;
 	*) return 1 ;;
 	esac

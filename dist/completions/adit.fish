@@ -48,6 +48,7 @@ complete -c adit -n "$vm" -l dest-qmp -x -d 'Monitor of the QEMU that waits ther
 complete -c adit -n "$vm" -l copy-storage -xa 'all inc none' -d 'What of the disks is copied'
 complete -c adit -n "$vm" -l copy-media -xa 'auto on off' -d 'Images that are only read, where they are missing'
 complete -c adit -n "$vm" -l disks -xa 'all none' -d 'Which disks are copied'
+complete -c adit -n "$vm" -l target -x -d 'Where images are put there'
 complete -c adit -n "$vm" -l drop-snapshots -d 'Internal snapshots stay behind'
 complete -c adit -n "$vm" -l rename -x -d "The VM's name there"
 complete -c adit -n "$vm" -l net -x -d "The VM's networks, as the destination's: ID=NAME"
@@ -85,6 +86,7 @@ complete -c adit -n "$serve" -l allow-migrate -d 'Bring VMs here'
 complete -c adit -n "$serve" -l allow-launch -rF -d 'Have this QEMU started'
 complete -c adit -n "$serve" -l launch-user -xa '(__fish_complete_users)' -d 'As whom it is started'
 complete -c adit -n "$serve" -l images -xa '(__fish_complete_directories)' -d 'Where images are used and made'
+complete -c adit -n "$serve" -l allow-storage -x -d 'Where a peer may have images put'
 complete -c adit -n "$serve" -l overwrite-images -d 'Overwrite images that are there'
 complete -c adit -n "$serve" -l allow-networks -x -d 'Networks for their NICs: NAME=BRIDGE'
 complete -c adit -n "$serve" -l memory-paths -xa '(__fish_complete_directories)' -d 'Where RAM is in files'

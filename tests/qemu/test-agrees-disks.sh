@@ -127,7 +127,17 @@ find "$T/images" -type f ! -name '*.elf' -delete
 
 say 'on the destination'
 proc_end serve
-adit_serve_launch --overwrite-images
+mkdir "$T/fast" "$T/slow"
+adit_serve_launch --overwrite-images --allow-storage "fast=$T/fast"
+one="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1"
+in_storage() {
+    [ -s "$T/fast/web.raw" ] && [ ! -e "$T/images/a.raw" ] || fail 'the image is not in its storage'
+    [ "$(stat -c %b "$T/fast/web.raw")" -le 7168 ] || fail "the image takes $(stat -c %b "$T/fast/web.raw") blocks there: it is not sparse"
+}
+row 'an image in a storage' vm="$one" option=--target option=a=fast:web.raw after=in_storage
+rm "$T/fast/web.raw"
+row 'in one that is another peer'\''s' vm="$one" option=--target option=a=slow:web.raw check='error:launch:no storage of that name'
+row 'in a folder that is nobody'\''s' vm="$one" option=--target option="a=$T/fast/../slow/web.raw" check='error:launch:no folder for images'
 two="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2"
 qemu-img create -q -f raw "$T/images/a.raw" 4M
 ln "$T/images/a.raw" "$T/images/b.raw"

@@ -187,6 +187,12 @@ contained 'a way out of the folder in an image' "\"\(\$dir)/images/../evil.raw\"
 [ ! -e "$T/evil.raw" ] || fail 'an image was made outside of the folder'
 refused 'an image that is a folder' 'name|folder|file|\.\.' "\"/x/..\" as \$to | $at_image"
 
+refused 'a storage that it may not use' 'no storage of that name' '.disks[0].target = "fast:a.raw"'
+refused 'a storage whose name is a folder' 'no storage of that name' '.disks[0].target = "/etc=:a.raw" | .disks[0].target |= ltrimstr("/")'
+refused 'a way out of the folder in a target' 'no folder for images' '.disks[0].target = $dir + "/images/../evil.raw"'
+refused 'a folder in the name of a target' 'not the name of a file' '.disks[0].target = "../evil.raw"'
+[ ! -e "$T/evil.raw" ] || fail 'an image was made outside of the folder'
+
 say '== the binary'
 refused 'one that is not listed' '--allow-launch' '.vm.exe = "/bin/sh" | .vm.argv[0] = "/bin/sh"'
 mkdir -p "$T/decoy"

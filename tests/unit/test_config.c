@@ -227,6 +227,10 @@ static void test_config_tells_the_line_of_what_is_wrong(void **state)
 	is_wrong(SERVE "[peer b]\nlaunch = /etc/passwd\n", 4, "not a program");
 	is_wrong(SERVE "[peer b]\nimages = /etc/passwd\n", 4, "not a directory");
 	is_wrong(SERVE "[peer b]\nimages = /tmp\n", 4, "everybody may write");
+	is_wrong(SERVE "[peer b]\nstorage = fast=/tmp\n", 4, "everybody may write");
+	is_wrong(SERVE "[peer b]\nstorage = /usr\n", 4, "write NAME=FOLDER");
+	is_wrong(SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\nstorage = fast=/usr\n", 3,
+		 "storage needs images");
 	is_wrong(SERVE "memory-total = 3M\n", 3, "a session needs 4M");
 	is_wrong(SERVE "[peer b]\nmemory = 3M\n", 4, "a session needs 4M");
 	is_wrong(SERVE "[peer b]\nbandwidth = 0\n", 4, "bandwidth: ");

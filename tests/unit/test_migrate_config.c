@@ -17,6 +17,7 @@ static const struct migrate_config full = {
     .disks = "a,b",
     .storage = MIGRATE_STORAGE_INC,
     .media = MEDIA_COPY_OFF,
+    .target = "a=s:x,b=y",
     .rename = "new",
     .drop_snapshots = true,
     .persistent = true,

@@ -234,6 +234,29 @@ static void test_rights_section_is_what_a_peer_needs(void **state)
 	}
 }
 
+static void test_rights_storage_is_found_by_its_whole_name(void **state)
+{
+	struct rights *r = rights_new();
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_null(rights_storage(r, "fast", 4));
+	assert_int_equal(rights_add_storage(r, "fast=/srv/a=b", &e), 0);
+	assert_int_equal(rights_add_storage(r, "fas=/c", &e), 0);
+	assert_string_equal(rights_storage(r, "fast:x", 4), "/srv/a=b");
+	assert_string_equal(rights_storage(r, "fast:x", 3), "/c");
+	assert_null(rights_storage(r, "fa", 2));
+	assert_null(rights_storage(r, "Fast", 4));
+	assert_null(rights_storage(r, "", 0));
+	assert_null(rights_storage(r, "fast=/srv/a", 11));
+	assert_int_equal(rights_add_storage(r, "fast=/d", &e), ERR_USAGE);
+	assert_int_equal(rights_add_storage(r, "/d", &e), ERR_USAGE);
+	assert_int_equal(rights_add_storage(r, "=/d", &e), ERR_USAGE);
+	assert_int_equal(rights_add_storage(r, "a b=/d", &e), ERR_USAGE);
+	assert_int_equal(rights_add_storage(r, "a=", &e), ERR_USAGE);
+	rights_unref(r);
+}
+
 static void test_rights_lost_are_named(void **state)
 {
 	struct rights *old = rights_new(), *now = rights_new();
@@ -245,6 +268,7 @@ static void test_rights_lost_are_named(void **state)
 	assert_int_equal(rules_add(&old->forwards, "tcp:h:1", &e), 0);
 	assert_int_equal(rights_add_dest_qmp(old, "/m", &e), 0);
 	assert_int_equal(rights_add_images(old, "/i", &e), 0);
+	assert_int_equal(rights_add_storage(old, "s=/s", &e), 0);
 	assert_int_equal(rights_add_launch(old, "/q", &e), 0);
 	assert_int_equal(rights_add_network(old, "n", "br1", &e), 0);
 	assert_int_equal(rights_add_memory(old, "/h", &e), 0);
@@ -252,12 +276,13 @@ static void test_rights_lost_are_named(void **state)
 	assert_string_equal(rights_lost(old, old, text, sizeof(text)), "");
 	assert_string_equal(rights_lost(now, old, text, sizeof(text)), "");
 	assert_string_equal(rights_lost(old, rights_none(), text, sizeof(text)),
-			    "migrate = yes, and 9 more");
+			    "migrate = yes, and 10 more");
 	now->migrate = now->libvirt = now->overwrite_images = true;
 	assert_int_equal(rules_add(&now->forwards, "tcp:h:1", &e), 0);
 	assert_int_equal(rights_add_dest_qmp(now, "/m", &e), 0);
 	assert_int_equal(rights_add_images(now, "/j", &e), 0);
 	assert_int_equal(rights_add_images(now, "/i", &e), 0);
+	assert_int_equal(rights_add_storage(now, "s=/s", &e), 0);
 	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
 	assert_int_equal(rights_add_memory(now, "/h", &e), 0);
 	assert_int_equal(rights_add_network(now, "n", NULL, &e), 0);
@@ -273,6 +298,7 @@ static void test_rights_lost_are_named(void **state)
 	assert_int_equal(rules_add(&now->forwards, "tcp:h:1", &e), 0);
 	assert_int_equal(rights_add_dest_qmp(now, "/m", &e), 0);
 	assert_int_equal(rights_add_images(now, "/i", &e), 0);
+	assert_int_equal(rights_add_storage(now, "s=/s", &e), 0);
 	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
 	assert_int_equal(rights_add_network(now, "n", "br1", &e), 0);
 	now->swtpm = strdup("none");
@@ -355,6 +381,7 @@ int main(void)
 	    cmocka_unit_test(test_rights_table_refuses_what_never_counts),
 	    cmocka_unit_test(test_rights_outlive_their_table),
 	    cmocka_unit_test(test_rights_section_is_what_a_peer_needs),
+	    cmocka_unit_test(test_rights_storage_is_found_by_its_whole_name),
 	    cmocka_unit_test(test_rights_lost_are_named),
 	    cmocka_unit_test(test_rights_lost_are_those_that_are_bounded_too),
 	};

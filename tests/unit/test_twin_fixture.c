@@ -39,6 +39,7 @@ int plan_words(struct plan *p, const char *const *words)
 	const struct rights rights = {.migrate = true,
 				      .launch = binaries,
 				      .images = p->no_images ? NULL : dirs,
+				      .storage = p->storage,
 				      .networks = (struct rights_network *)p->allowed,
 				      .network_count = p->allowed_count,
 				      .memory = (const char **)(uintptr_t)p->memory,

@@ -27,6 +27,7 @@ struct plan {
 	unsigned allowed_count;
 	const char *const *memory; /* rights */
 	const char *swtpm;
+	const char **storage; /* of the rights */
 	/* what came out */
 	struct vmdesc d;
 	struct twin t;

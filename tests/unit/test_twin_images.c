@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -297,6 +298,86 @@ static void test_twin_takes_json_in_place_of_a_path(void **state)
 	}
 }
 
+/* What a source wishes is in a folder of its rights, by whatever spelling, or is refused. */
+static void test_twin_target_stays_in_what_the_rights_name(void **state)
+{
+	static const struct {
+		const char *target, *at; /* NULL: refused */
+	} cases[] = {
+	    {"fast:", "FAST/a.raw"},
+	    {"fast:web.raw", "FAST/web.raw"},
+	    {"web.raw", "IMAGES/web.raw"},
+	    {"FAST/web.raw", "FAST/web.raw"},
+	    {"FAST/.//web.raw", "FAST/web.raw"},
+	    {"FAST/./web.raw", "FAST/web.raw"},
+	    {"LINK/web.raw", "FAST/web.raw"},
+	    {"IMAGES/web.raw", "IMAGES/web.raw"},
+	    {"big:web.raw", NULL},
+	    {"Fast:web.raw", NULL},
+	    {"fas:web.raw", NULL},
+	    {"fast=:web.raw", NULL},
+	    {" fast:web.raw", NULL},
+	    {":web.raw", NULL},
+	    {"fast:/web.raw", NULL},
+	    {"fast:../web.raw", NULL},
+	    {"fast:..", NULL},
+	    {"fast:.", NULL},
+	    {"fast:sub/web.raw", NULL},
+	    {"../web.raw", NULL},
+	    {"..", NULL},
+	    {"sub/web.raw", NULL},
+	    {"/etc/web.raw", NULL},
+	    {"/web.raw", NULL},
+	    {"FAST/..", NULL},
+	    {"FAST/", NULL},
+	    {"FAST/../web.raw", NULL},
+	    {"FAST/sub/web.raw", NULL},
+	    {"FASTER/web.raw", NULL},
+	    {"file:/etc/passwd", NULL},
+	    {"nbd://host/web.raw", NULL},
+	};
+	char fast[] = "/tmp/adit-fast-XXXXXX", link[64], word[64], text[300], want[300];
+	const char *storage[] = {word, NULL};
+	const struct {
+		const char *word, *is;
+	} names[] = {{"LINK", link}, {"FAST", fast}, {"IMAGES", twin_fixture_images}};
+
+	(void)state;
+	assert_non_null(mkdtemp(fast));
+	snprintf(word, sizeof(word), "fast=%s", fast);
+	snprintf(link, sizeof(link), "%s-link", fast);
+	assert_int_equal(symlink(fast, link), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct plan p = {.storage = storage};
+		const char *at[] = {cases[i].target, cases[i].at};
+		char *to[] = {text, want};
+
+		for (size_t k = 0; k < 2; k++) {
+			snprintf(to[k], sizeof(text), "%s", at[k] ? at[k] : "");
+			for (size_t n = 0; at[k] && n < sizeof(names) / sizeof(names[0]); n++) {
+				size_t len = strlen(names[n].word);
+
+				if (strncmp(at[k], names[n].word, len) == 0) {
+					snprintf(to[k], sizeof(text), "%s%s", names[n].is,
+						 at[k] + len);
+					break;
+				}
+			}
+		}
+		p.disks = json_pack("[o]", disk("x", "/src/a.raw", "raw"));
+		json_object_set_new(json_array_get(p.disks, 0), "target", json_string(text));
+		assert_int_equal(plan(&p, "-drive", "id=x,format=raw,file=/src/a.raw"),
+				 cases[i].at ? 0 : ERR_REFUSED);
+		if (cases[i].at)
+			assert_string_equal(p.t.images[0].path, want);
+		else
+			assert_non_null(strstr(p.e.text, "--target x="));
+		plan_fini(&p);
+	}
+	unlink(link);
+	rmdir(fast);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +387,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_tells_images_of_one_name_apart),
 	    cmocka_unit_test(test_twin_has_the_part_that_is_copied),
 	    cmocka_unit_test(test_twin_takes_json_in_place_of_a_path),
+	    cmocka_unit_test(test_twin_target_stays_in_what_the_rights_name),
 	    cmocka_unit_test(test_twin_needs_a_folder_for_images),
 	    cmocka_unit_test(test_twin_takes_what_the_guest_boots_from_the_folder),
 	};
