@@ -159,6 +159,7 @@ struct amending {
 	json_t *argv;
 	const struct vmdesc_nodes *nodes;
 	const json_t *block; /* query-block */
+	const char *info;    /* `info network` */
 	json_t *words;	     /* what is put behind argv for the device at hand */
 	json_t *made;	     /* names of nodes among the words, and those of the devices before */
 };
@@ -287,13 +288,47 @@ static const char *drive_of(const struct amending *a, const char *id)
 	return "";
 }
 
+/* How often "ID: index=N,type=TYPE," stands in info: once a queue. */
+static unsigned count_queues(const char *info, const char *id, const char *type)
+{
+	char end[64];
+	unsigned n = 0;
+	size_t len = strlen(id);
+
+	for (const char *at = info; (at = strstr(at, id)) != NULL; at += len) {
+		if (at > info && at[-1] != '\n' && at[-1] != ' ')
+			continue;
+		snprintf(end, sizeof(end), ": index=%u,type=%s,", n, type);
+		n += strncmp(at + len, end, strlen(end)) == 0;
+	}
+	return n;
+}
+
+/* One that netdev_add made: which interface it has, and where that hangs, vmdesc_net.c reads. */
+static bool write_netdev(struct amending *a, const char *id)
+{
+	static const char *const types[] = {"tap", "user"};
+	unsigned n = 0, i;
+
+	if (has(a->argv, QARGS_NET, "id", id))
+		return true;
+	for (i = 0; i < 2 && !(n = count_queues(a->info, id, types[i])); i++)
+		;
+	if (!n)
+		return false;
+	push(a, "-netdev",
+	     n > 1 ? json_pack("{s:s,s:s,s:i}", "type", types[i], "id", id, "queues", (int)n)
+		   : json_pack("{s:s,s:s}", "type", types[i], "id", id));
+	return true;
+}
+
 /* What a property names has to be there. */
 static bool write_named(struct amending *a, const char *property, const char *name)
 {
 	if (strcmp(property, "drive") == 0)
 		return write_drive(a, name);
 	if (strcmp(property, "netdev") == 0)
-		return has(a->argv, QARGS_NET, "id", name);
+		return write_netdev(a, name);
 	if (strcmp(property, "chardev") == 0)
 		return has(a->argv, QARGS_CHARDEV, "id", name);
 	return true;
@@ -512,11 +547,12 @@ static bool take_out(json_t *argv, const char *id, const json_t *block)
 }
 
 void vmdesc_plugged_amend(json_t *vm, const json_t *devices, const json_t *block,
-			  const struct vmdesc_nodes *nodes)
+			  const struct vmdesc_nodes *nodes, const char *info)
 {
 	struct amending a = {.argv = json_object_get(vm, "argv"),
 			     .nodes = nodes,
 			     .block = block,
+			     .info = info,
 			     .words = json_array(),
 			     .made = json_object()};
 	json_t *plugged = json_object_get(vm, "plugged"),

@@ -22,8 +22,8 @@ typedef void vmdesc_on_plugged(void *ctx, json_t *devices, const struct err *e);
 void vmdesc_plugged_ask(struct qmp *q, const json_t *plugged, const json_t *peripheral,
 			vmdesc_on_plugged *fn, void *ctx, void (*destroy)(void *ctx));
 
-/* Amends vm's argv, plugged and unplugged. block: query-block. */
+/* Amends vm's argv, plugged and unplugged. block: query-block; info: `info network`. */
 void vmdesc_plugged_amend(json_t *vm, const json_t *devices, const json_t *block,
-			  const struct vmdesc_nodes *nodes);
+			  const struct vmdesc_nodes *nodes, const char *info);
 
 #endif

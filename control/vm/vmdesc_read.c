@@ -67,7 +67,9 @@ struct rest {
 	void *ctx;
 	struct vmdesc_report rep;
 	struct qargs args;
-	json_t *block; /* query-block */
+	json_t *block;	 /* query-block */
+	json_t *network; /* `info network` */
+	pid_t pid;
 };
 
 static void set_str(json_t *o, const char *key, const char *s)
@@ -284,6 +286,13 @@ static void read_groups(const struct reader *r, const struct qmp_batch *b, json_
 	json_decref(groups);
 }
 
+static const char *info_of(const struct rest *rest)
+{
+	const char *info = json_string_value(rest->network);
+
+	return info ? info : "";
+}
+
 /* The command line is as the VM is now. */
 static void finish(struct rest *rest)
 {
@@ -293,9 +302,12 @@ static void finish(struct rest *rest)
 	void *ctx = rest->ctx;
 	struct err e = ERR_INIT;
 
+	if (!err_is_set(&rep.argv_err))
+		vmdesc_read_networks(rep.vm, &rest->args, info_of(rest), rest->pid);
 	rep.disks = vmdesc_read_disks(rest->block, &nodes, &rest->args, json_text(rep.vm, "cwd"));
 	qargs_fini(&rest->args);
 	json_decref(rest->block);
+	json_decref(rest->network);
 	free(rest);
 	fn(ctx, &rep, &e);
 }
@@ -307,6 +319,7 @@ static void rest_free(void *p)
 	qargs_fini(&rest->args);
 	vmdesc_report_fini(&rest->rep);
 	json_decref(rest->block);
+	json_decref(rest->network);
 	free(rest);
 }
 
@@ -324,7 +337,7 @@ static void on_plugged(void *ctx, json_t *devices, const struct err *e)
 		return;
 	}
 	qargs_fini(&rest->args); /* its words are argv's */
-	vmdesc_plugged_amend(rest->rep.vm, devices, rest->block, &nodes);
+	vmdesc_plugged_amend(rest->rep.vm, devices, rest->block, &nodes, info_of(rest));
 	json_decref(devices);
 	parse_argv(rest->rep.vm, &rest->args, &rest->rep.argv_err);
 	finish(rest);
@@ -352,13 +365,9 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	read_nodes(rep.vm, qmp_batch_result(b, Q_NODES));
 	rep.secrets = json_array();
 	read_process(q, rep.vm, rep.secrets, &args, &rep.argv_err);
-	if (!err_is_set(&rep.argv_err)) {
-		const char *info = json_string_value(qmp_batch_result(b, Q_NETWORK));
-
+	if (!err_is_set(&rep.argv_err))
 		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
 				       qmp_batch_result(b, Q_ANON));
-		vmdesc_read_networks(rep.vm, &args, info ? info : "", qmp_peer_pid(q));
-	}
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
 	rep.yank = json_incref(qmp_batch_result(b, Q_YANK));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
@@ -374,7 +383,9 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 			      .ctx = r->ctx,
 			      .rep = rep,
 			      .args = args,
-			      .block = json_incref(qmp_batch_result(b, Q_BLOCK))};
+			      .block = json_incref(qmp_batch_result(b, Q_BLOCK)),
+			      .network = json_incref(qmp_batch_result(b, Q_NETWORK)),
+			      .pid = qmp_peer_pid(q)};
 	if (json_array_size(json_object_get(rep.vm, "plugged")) ||
 	    json_array_size(json_object_get(rep.vm, "unplugged")))
 		vmdesc_plugged_ask(q, json_object_get(rep.vm, "plugged"),

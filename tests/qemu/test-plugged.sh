@@ -24,7 +24,12 @@ peripheral() {
 }
 
 move_hosts
-adit_serve_launch
+for host in src dst; do
+    in_host $host ip link add lan0 type bridge && in_host $host ip link set lan0 up || fail "a bridge on $host"
+done
+in_host src ip tuntap add dev late0 mode tap vnet_hdr
+in_host src ip link set late0 master lan0 up
+adit_serve_launch --allow-networks lan0
 move_disks one 16M raw:virtio
 for image in old plain scsi far; do
     qemu-img create -q -f raw "$T/disks/$image.raw" 4M
@@ -50,6 +55,10 @@ node "\"driver\":\"raw\",\"node-name\":\"far\",\"file\":{\"driver\":\"file\",\"f
 plug '"driver":"virtio-scsi-pci","id":"s1"'
 plug '"driver":"scsi-hd","drive":"far","id":"far0","bus":"s1.0"'
 plug '"driver":"virtio-net-pci","id":"nic1","mac":"52:54:00:aa:bb:cc"'
+qmp_ok '{"execute":"netdev_add","arguments":{"type":"tap","id":"late","ifname":"late0","script":"no","downscript":"no"}}'
+plug '"driver":"virtio-net-pci","id":"nic2","mac":"52:54:00:aa:bb:cd","netdev":"late"'
+qmp_ok '{"execute":"netdev_add","arguments":{"type":"user","id":"slirp"}}'
+plug '"driver":"e1000","id":"nic3","mac":"52:54:00:aa:bb:ce","netdev":"slirp"'
 qmp_ok '{"execute":"object-add","arguments":{"qom-type":"memory-backend-ram","id":"more","size":67108864}}'
 plug '"driver":"pc-dimm","id":"dimm1","memdev":"more"'
 plug '"driver":"qemu64-x86_64-cpu","id":"cpu2","socket-id":2,"core-id":0,"thread-id":0'
@@ -64,6 +73,9 @@ for image in plain.raw scsi.raw far.raw; do
     cmp "$T/disks/$image" "$T/images/$image" || fail "$image is not what it was"
 done
 qemu-img compare -q -U "$T/disks/cow.qcow2" "$T/images/cow.qcow2" || fail 'cow.qcow2 is not what it was'
+in_host dst ip -o link show type tun | grep -q 'master lan0' || fail 'the NIC that was plugged in is in no bridge there'
+vm_qmp one-twin '{"execute":"human-monitor-command","arguments":{"command-line":"info network"}}' | jq -r .return |
+    grep -q 'slirp: index=0,type=user' || fail 'the user network that was plugged in is not there'
 [ ! -e "$T/images/old.raw" ] || fail 'the disk that was plugged out has been copied'
 vm_end one-twin
 
