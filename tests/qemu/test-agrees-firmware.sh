@@ -66,9 +66,10 @@ if command -v swtpm >/dev/null; then
     }
     tpm="-chardev socket,id=chrtpm,path=$T/tpm/sock -tpmdev emulator,id=tpm0,chardev=chrtpm -device tpm-tis,tpmdev=tpm0"
     seal() { guest_ask "$1" t '^TPM sealed 0x00000000' >/dev/null; guest_ask "$1" u '^TPM unsealed 0x00000000' >/dev/null; }
-    # (a user of this test's only, where there are others)
+    # (a user of this test's only, where there are others, and they reach this QEMU)
     tpm_user=()
-    if [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] && command -v setpriv >/dev/null; then
+    if [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] && command -v setpriv >/dev/null &&
+        setpriv --reuid=64911 --regid=64911 --clear-groups test -x "$QEMU"; then
         for file in passwd group; do cp "/etc/$file" "$T/$file"; done
         echo 'adit-vm:x:64911:64911::/nonexistent:/usr/sbin/nologin' >>"$T/passwd"
         echo 'adit-vm:x:64911:' >>"$T/group"
