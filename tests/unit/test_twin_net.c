@@ -135,6 +135,16 @@ static void test_descriptors_follow_one_another(void **state)
 	assert_string_equal(p.t.nets[1].kept, "type=tap,id=b,ifname=adit0123456n1,script=no,"
 					      "downscript=no,queues=3");
 	plan_fini(&p);
+	/* behind the VM's secrets */
+	p.allowed = allowed;
+	p.allowed_count = 3;
+	p.secrets = json_pack("[{s:s},{s:s}]", "id", "s0", "id", "s1");
+	p.networks = json_pack("[o]", network("a", "br0", NULL));
+	assert_int_equal(
+	    plan(&p, "-object", "secret,id=s0", "-object", "secret,id=s1", "-netdev", "tap,id=a"),
+	    0);
+	assert_string_equal(value(&p, "-netdev", 0), "type=tap,id=a,fd=12");
+	plan_fini(&p);
 	/* more than a process is given */
 	p.allowed = allowed;
 	p.allowed_count = 3;
