@@ -26,6 +26,7 @@ enum {
 	IDLE_BURST_US = 10000,
 	IDLE_PEER_US = 1000,
 	IDLE_LINK_US = 200,
+	IDLE_RUN = 2,	     /* in a row, and not one before: one may be anybody's (a PING) */
 	IDLE_LEAST_US = 500, /* to wait: a timer's grain */
 };
 
@@ -89,7 +90,7 @@ static void idle_spend(struct turn *t, uint64_t now_us, uint64_t us)
 
 static int held(const struct turn *t, uint64_t now_us)
 {
-	return t->account->all->idle_left_us <= 0 &&
+	return t->idle_run >= IDLE_RUN && t->account->all->idle_left_us <= 0 &&
 	       usage_left(&t->used_idle, now_us) > IDLE_LINK_US &&
 	       usage_left(&t->account->used_idle, now_us) > IDLE_PEER_US;
 }
@@ -121,7 +122,8 @@ static uint64_t run(struct turn *t, uint64_t began_us)
 {
 	struct account *p = t->account;
 	struct accounts *a = p->all;
-	uint64_t now_us, took_us;
+	/* By the clock a turn may have been as long as another process had the processor. */
+	uint64_t cpu_us = t->idle_run ? clock_cpu_us() : 0, now_us, took_us;
 
 	p->refs++;
 	turn_cancel(t);
@@ -134,8 +136,9 @@ static uint64_t run(struct turn *t, uint64_t began_us)
 		took_us = TURN_MAX_US;
 	if (a->running) {
 		usage_add(&t->used, now_us, took_us);
-		if (t->idle)
-			idle_spend(t, now_us, took_us);
+		if (t->idle && t->idle_run)
+			idle_spend(t, now_us, clock_cpu_us() - cpu_us);
+		t->idle_run = t->idle ? t->idle_run + 1 : 0;
 	}
 	a->running = NULL;
 	usage_add(&p->used, now_us, took_us);

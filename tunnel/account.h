@@ -80,7 +80,8 @@ struct turn {
 	struct account *account; /* NULL: it has no place yet */
 	struct usage used, used_idle;
 	int waits;
-	int idle; /* set by fn: nothing was done in it for anybody */
+	int idle;	   /* set by fn: nothing was done in it for anybody */
+	unsigned idle_run; /* so many in a row were idle */
 	/* Does what is due, for about ACCOUNT_RUN_US at most. May ask for another turn, and may
 	 * free the turn. */
 	void (*fn)(void *ctx);
