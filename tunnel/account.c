@@ -20,12 +20,11 @@ enum {
 	TRIM_BYTES = 32 << 20,
 	TRIM_EVERY_S = 1,
 	TURN_MAX_US = 4 * ACCOUNT_RUN_US, /* what was longer had other processes in it */
-	/* Idle turns: their part of a processor, what may be had at once of it, and what a peer and
-	 * a link may have of late whatever is left. */
+	/* Idle turns: their part of a processor, what may be had at once of it, and what a peer may
+	 * have of late, over all its links, whatever is left. */
 	IDLE_PART = 8,
 	IDLE_BURST_US = 10000,
 	IDLE_PEER_US = 1000,
-	IDLE_LINK_US = 200,
 	IDLE_RUN = 2,	     /* in a row, and not one before: one may be anybody's (a PING) */
 	IDLE_LEAST_US = 500, /* to wait: a timer's grain */
 };
@@ -83,15 +82,18 @@ static void idle_refill(struct accounts *a, uint64_t now_us)
 
 static void idle_spend(struct turn *t, uint64_t now_us, uint64_t us)
 {
-	usage_add(&t->used_idle, now_us, us);
+	struct accounts *a = t->account->all;
+
 	usage_add(&t->account->used_idle, now_us, us);
-	t->account->all->idle_left_us -= (int64_t)us;
+	/* What is owed bounds how long somebody waits, also when the others have gone. */
+	a->idle_left_us -= (int64_t)us;
+	if (a->idle_left_us < -IDLE_BURST_US)
+		a->idle_left_us = -IDLE_BURST_US;
 }
 
 static int held(const struct turn *t, uint64_t now_us)
 {
 	return t->idle_run >= IDLE_RUN && t->account->all->idle_left_us <= 0 &&
-	       usage_left(&t->used_idle, now_us) > IDLE_LINK_US &&
 	       usage_left(&t->account->used_idle, now_us) > IDLE_PEER_US;
 }
 
@@ -374,4 +376,13 @@ void turn_cancel(struct turn *t)
 int turn_held(const struct turn *t)
 {
 	return t->waits && held(t, clock_us());
+}
+
+void turn_hurry(struct turn *t)
+{
+	t->idle_run = 0;
+	if (!t->waits)
+		return;
+	turn_cancel(t);
+	turn_ask(t);
 }

@@ -78,7 +78,7 @@ uint64_t usage_left(const struct usage *u, uint64_t now_us);
 struct turn {
 	TAILQ_ENTRY(turn) link;
 	struct account *account; /* NULL: it has no place yet */
-	struct usage used, used_idle;
+	struct usage used;
 	int waits;
 	int idle;	   /* set by fn: nothing was done in it for anybody */
 	unsigned idle_run; /* so many in a row were idle */
@@ -93,6 +93,9 @@ void turn_ask(struct turn *t);
 
 /* It will not. */
 void turn_cancel(struct turn *t);
+
+/* It has been idle long enough: it is held no more, also where it waits already. */
+void turn_hurry(struct turn *t);
 
 /* Whether it waits for more than those before it: nothing that comes in meanwhile changes that. */
 int turn_held(const struct turn *t);

@@ -47,7 +47,7 @@ void link_i_set_state(struct link *l, enum link_state state)
 	log_debug(NULL, "link: %s -> %s", state_names[l->state], state_names[state]);
 	/* Others wait for its end: whatever it has cost, that is not put off. */
 	if (state > LINK_UP)
-		l->turn.used_idle = (struct usage){0};
+		turn_hurry(&l->turn);
 	if (state == LINK_LINGER)
 		linger_begins(l);
 	else if (l->state == LINK_LINGER)

@@ -86,8 +86,15 @@ static void write_taps(const struct arrival *a, FILE *f)
 			fprintf(f, " user %u", (unsigned)u->uid);
 		fprintf(f, "%s%s || exit 1\nip link set %s", n->queues > 1 ? " multi_queue" : "",
 			n->from->no_vnet_hdr ? "" : " vnet_hdr", n->interface);
-		if (n->from->mtu)
-			fprintf(f, " mtu %u", (unsigned)n->from->mtu);
+		/* as tap.c has it, and why */
+		fprintf(f, " address fe:%.2s:%.2s:%.2s:%.2s:%02x", a->id, a->id + 2, a->id + 4,
+			a->id + 6, (unsigned)i & 0xff);
+		if (n->from->mtu) {
+			fprintf(f, " mtu \"$(m=%u; b=$(cat /sys/class/net/",
+				(unsigned)n->from->mtu);
+			put_word(f, n->bridge);
+			fputs("/mtu); [ \"$b\" -gt $m ] && m=$b; echo $m)\"", f);
+		}
 		fputs(" master ", f);
 		put_word(f, n->bridge);
 		fputs(" up || exit 1\n", f);

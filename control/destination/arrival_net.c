@@ -82,8 +82,8 @@ int arrival_net_open(struct arrival *a, struct err *e)
 	for (size_t i = 0; i < a->twin.net_count; i++) {
 		const struct twin_net *n = &a->twin.nets[i];
 
-		if (tap_open(n->interface, n->queues, !n->from->no_vnet_hdr, (unsigned)n->from->mtu,
-			     fds, e) < 0)
+		if (tap_open(n->interface, n->queues, !n->from->no_vnet_hdr,
+			     tap_mtu((unsigned)n->from->mtu, n->bridge), fds, e) < 0)
 			return err_prefix(e, "network %s", n->from->id);
 		fds += n->queues;
 		if (n->vhost && tap_open_vhost(n->queues, fds, e) < 0)

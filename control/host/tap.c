@@ -49,6 +49,14 @@ int tap_look(const char *bridge, struct tap_bridge *out, struct err *e)
 	return r;
 }
 
+unsigned tap_mtu(unsigned wanted, const char *bridge)
+{
+	struct tap_bridge b;
+	struct err e = ERR_INIT;
+
+	return wanted && tap_look(bridge, &b, &e) == 0 && b.mtu > wanted ? b.mtu : wanted;
+}
+
 int tap_may(struct err *e)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};

@@ -23,6 +23,10 @@ int tap_look(const char *bridge, struct tap_bridge *out, struct err *e);
 /* Whether adit may make taps here. ERR_REFUSED with the mend. */
 int tap_may(struct err *e);
 
+/* What a tap that is to be in bridge has of the MTU wanted (0: any): no less than the bridge, which
+ * would take on the least of its ports', for this host too. */
+unsigned tap_mtu(unsigned wanted, const char *bridge);
+
 /* Makes the interface name (which is nobody's yet), with a descriptor for each queue in fds; down,
  * and in no bridge. mtu 0: as it is. On an error nothing is left. */
 int tap_open(const char *name, unsigned queues, bool vnet_hdr, unsigned mtu, int *fds,

@@ -35,8 +35,10 @@ static int rewrite(struct qopts *o, const int *fds, const int *vhost, unsigned n
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		qopts_remove(o, keys[i]);
-	if (!vhost)
+	if (!vhost) {
 		qopts_remove(o, "vhost");
+		qopts_remove(o, "vhostforce");
+	}
 	return set_fds(o, "fd", "fds", fds, n) ||
 	       (vhost && set_fds(o, "vhostfd", "vhostfds", vhost, n));
 }
@@ -60,7 +62,7 @@ static int open_one(const json_t *network, char **word, struct err *e)
 	}
 	vhost = qopts_is_on(&o, "vhost") && tap_has_vhost();
 	if (tap_open(interface, queues, !json_is_false(json_object_get(network, "vnet_hdr")),
-		     (unsigned)json_number(network, "mtu"), fds, e) == 0 &&
+		     tap_mtu((unsigned)json_number(network, "mtu"), bridge), fds, e) == 0 &&
 	    tap_attach(interface, bridge, e) == 0 &&
 	    (!vhost || tap_open_vhost(queues, vhost_fds, e) == 0)) {
 		text =

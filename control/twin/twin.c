@@ -371,7 +371,9 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	p.args = &args;
 	strvec_push(&p.used, "qmp.sock");
 	strvec_push(&p.used, "qemu.log");
-	r = twin_tpm_plan(&p);
+	r = twin_behind_read(&p);
+	if (r == 0)
+		r = twin_tpm_plan(&p);
 	if (r == 0)
 		r = twin_crypt_check(&p);
 	if (r == 0)
@@ -403,6 +405,7 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	strvec_fini(&p.below);
 	strvec_fini(&p.places);
 	twin_block_fini(&p);
+	json_decref(p.behind);
 	return r;
 }
 

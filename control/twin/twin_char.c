@@ -70,62 +70,6 @@ static const char *in_folder(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Whether the value of an option has chardev ID as what is behind it. */
-static bool has_chardev(const struct qargs_item *it, const char *id)
-{
-	struct qopts o = {0};
-	json_t *json = NULL;
-	const char *is = NULL;
-	bool has;
-
-	if (!it->value)
-		return false;
-	if (*it->value == '{')
-		json = json_loads(it->value, 0, NULL);
-	else
-		qopts_parse(&o, it->value, "chardev");
-	is = json ? json_string_value(json_object_get(json, "chardev")) : qopts_get(&o, "chardev");
-	/* "-serial chardev:ID" */
-	has = (is && strcmp(is, id) == 0) ||
-	      (is && strncmp(is, "chardev:", 8) == 0 && !strcmp(is + 8, id));
-	qopts_fini(&o);
-	json_decref(json);
-	return has;
-}
-
-/* Whether nothing but monitors has chardev ID, and it is connected to somebody. */
-static bool is_of_monitor(const struct twin_plan *p, const char *id)
-{
-	bool mon = false, client = false, other = false;
-
-	for (size_t i = 0; i < p->args->count; i++) {
-		const struct qargs_item *it = &p->args->at[i];
-		struct qopts o = {0};
-		const char *is;
-
-		if (!it->option)
-			continue;
-		if (it->option->rule == QARGS_MON) {
-			mon = mon || has_chardev(it, id);
-			continue;
-		}
-		if (it->option->rule != QARGS_CHARDEV) {
-			if (has_chardev(it, id))
-				return false;
-			continue;
-		}
-		qopts_parse(&o, it->value, "backend");
-		is = qopts_get(&o, "id");
-		client = client || (is && strcmp(is, id) == 0 && qopts_get(&o, "backend") &&
-				    strcmp(qopts_get(&o, "backend"), "socket") == 0 &&
-				    !qopts_is_on(&o, "server") && !qopts_get(&o, "fd"));
-		is = qopts_get(&o, "chardev"); /* of a mux over it */
-		other = other || (is && strcmp(is, id) == 0);
-		qopts_fini(&o);
-	}
-	return mon && client && !other;
-}
-
 int twin_mon(struct twin_plan *p, const char *value)
 {
 	struct qopts o = {0};
@@ -134,7 +78,7 @@ int twin_mon(struct twin_plan *p, const char *value)
 	if (qopts_parse(&o, value, "chardev") < 0)
 		return no_memory(p);
 	id = qopts_get(&o, "chardev");
-	if (id && is_of_monitor(p, id))
+	if (id && twin_is_of_monitor(p, id))
 		strvec_pushf(&p->t->notes,
 			     "-mon chardev=%.40s is left out: it is connected to a program of the "
 			     "source host",
@@ -143,34 +87,6 @@ int twin_mon(struct twin_plan *p, const char *value)
 		twin_add(p, "mon", value);
 	qopts_fini(&o);
 	return 0;
-}
-
-/* ---- SPICE's channels ---- */
-
-static bool is_channel(const char *backend)
-{
-	return strcmp(backend, "spicevmc") == 0 || strcmp(backend, "spiceport") == 0;
-}
-
-bool twin_is_spice(const struct twin_plan *p, const char *id)
-{
-	bool spice = false, channel = false;
-
-	for (size_t i = 0; i < p->args->count; i++) {
-		const struct qargs_item *it = &p->args->at[i];
-		struct qopts o = {0};
-		const char *is, *backend;
-
-		spice = spice || (it->option && it->option->rule == QARGS_SPICE);
-		if (!it->option || it->option->rule != QARGS_CHARDEV ||
-		    qopts_parse(&o, it->value, "backend") < 0)
-			continue;
-		is = qopts_get(&o, "id");
-		backend = qopts_get(&o, "backend");
-		channel = channel || (is && backend && strcmp(is, id) == 0 && is_channel(backend));
-		qopts_fini(&o);
-	}
-	return spice && channel;
 }
 
 /* ---- -chardev ---- */
@@ -240,7 +156,7 @@ int twin_chardev(struct twin_plan *p, const char *value)
 		r = twin_tpm_chardev(p, id);
 		qopts_fini(&o);
 		return r;
-	} else if (is_of_monitor(p, id)) {
+	} else if (twin_is_of_monitor(p, id)) {
 		qopts_fini(&o);
 		return 0;
 	} else if (strcmp(backend, "socket") == 0) {
@@ -255,7 +171,7 @@ int twin_chardev(struct twin_plan *p, const char *value)
 			r = no_memory(p);
 	} else if (strcmp(backend, "stdio") == 0 || strcmp(backend, "pty") == 0) {
 		r = to_log(p, &o, id);
-	} else if (is_channel(backend)) {
+	} else if (twin_is_channel(backend)) {
 		/* without SPICE nobody is at its other end, here either */
 		if (!twin_is_spice(p, id) && qopts_set(&o, "backend", "null") < 0)
 			r = no_memory(p);

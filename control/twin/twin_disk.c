@@ -247,22 +247,20 @@ static void remove_part(struct qopts *o)
 {
 	for (size_t i = 0; i < o->count;) {
 		const char *key = o->at[i].key, *dot = key ? strrchr(key, '.') : NULL, *driver;
-		char name[128] = "";
+		char *name = key ? malloc(strlen(key) + sizeof("driver")) : NULL;
+		bool part = name && is_part_key(dot ? dot + 1 : key);
 
-		if (!key || !is_part_key(dot ? dot + 1 : key)) {
-			i++;
-			continue;
+		if (part) {
+			sprintf(name, "%.*sdriver", dot ? (int)(dot + 1 - key) : 0, key);
+			driver = qopts_get(o, name);
+			if (!driver && !dot)
+				driver = qopts_get(o, "format"); /* of -drive */
+			part = driver && strcmp(driver, "raw") == 0;
+			strcpy(name, key); /* (the key goes with what it is of) */
 		}
-		snprintf(name, sizeof(name), "%.*sdriver", dot ? (int)(dot + 1 - key) : 0, key);
-		driver = qopts_get(o, name);
-		if (!driver && !dot)
-			driver = qopts_get(o, "format"); /* of -drive */
-		if (!driver || strcmp(driver, "raw") != 0) {
+		if (!part || !qopts_remove(o, name))
 			i++;
-			continue;
-		}
-		snprintf(name, sizeof(name), "%s", key);
-		qopts_remove(o, name);
+		free(name);
 	}
 }
 

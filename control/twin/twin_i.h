@@ -6,6 +6,7 @@
  *   twin_dev.c     devices, objects, the machine
  *   twin_net.c     networks
  *   twin_char.c    sockets, logs
+ *   twin_behind.c  who has which chardev
  *   twin_screen.c  displays, VNC, SPICE
  *   twin_tpm.c     the TPM
  *   twin_memory.c  RAM in files and huge pages
@@ -43,6 +44,8 @@ struct twin_plan {
 	json_t *nodes;	      /* of each -blockdev, by its name, its options as a tree */
 	json_t *needed;	      /* the names of those that the twin is to have */
 	bool *seen;	      /* of each drive: an option was taken that stands for it */
+	json_t *behind;	      /* twin_behind.c: who has each chardev */
+	bool has_spice, has_tpm;
 	struct err *e;
 };
 
@@ -116,6 +119,12 @@ int twin_memory(struct twin_plan *p, const char *type, const char *value);
 /* -mon: left out with a chardev that only it has, and that is connected to a program of the source.
  */
 int twin_mon(struct twin_plan *p, const char *value);
+/* Reads which options have which chardev: before what asks for it. */
+int twin_behind_read(struct twin_plan *p);
+/* Whether nothing but monitors has chardev id, and it is connected to somebody. */
+bool twin_is_of_monitor(const struct twin_plan *p, const char *id);
+/* Whether a chardev of that kind is a SPICE channel. */
+bool twin_is_channel(const char *backend);
 /* Whether an option makes the SPICE channel id, and the twin has SPICE. */
 bool twin_is_spice(const struct twin_plan *p, const char *id);
 int twin_device(struct twin_plan *p, const char *value);

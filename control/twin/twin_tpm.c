@@ -18,28 +18,6 @@ static const char *program(const struct rights *r)
 	return strcmp(is, "none") == 0 ? NULL : is;
 }
 
-bool twin_tpm_has(const struct twin_plan *p, const char *chardev)
-{
-	for (size_t i = 0; i < p->args->count; i++) {
-		const struct qargs_item *it = &p->args->at[i];
-		struct qopts o = {0};
-		const char *type, *is;
-		bool has;
-
-		if (!it->option || it->option->rule != QARGS_TPMDEV ||
-		    qopts_parse(&o, it->value, "type") < 0)
-			continue;
-		type = qopts_get(&o, "type");
-		is = qopts_get(&o, "chardev");
-		has = type && strcmp(type, "emulator") == 0 && is &&
-		      (!chardev || strcmp(is, chardev) == 0);
-		qopts_fini(&o);
-		if (has)
-			return true;
-	}
-	return false;
-}
-
 int twin_tpm_chardev(struct twin_plan *p, const char *id)
 {
 	struct qopts o = {0};

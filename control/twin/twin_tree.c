@@ -5,23 +5,27 @@
 #include "control/twin/twin_i.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Puts value at "a.b.c" of o. */
+/* Puts value at "a.b.c" of o. Deeper than who reads it looks there is nothing: a peer's word may
+ * have dots by the hundred thousand, and what frees the tree goes down in it. */
 static void put(json_t *o, const char *key, const char *value)
 {
+	unsigned depth = 0;
 	const char *dot;
 
 	while ((dot = strchr(key, '.')) != NULL) {
-		char name[64];
-		json_t *below;
+		char *name = strndup(key, (size_t)(dot - key));
+		json_t *below = name ? json_object_get(o, name) : NULL;
 
-		snprintf(name, sizeof(name), "%.*s", (int)(dot - key), key);
-		below = json_object_get(o, name);
-		if (!json_is_object(below)) {
+		if (name && !json_is_object(below)) {
 			json_object_set_new(o, name, json_object());
 			below = json_object_get(o, name);
 		}
+		free(name);
+		if (!below || ++depth > TWIN_DEPTH_MAX)
+			return;
 		o = below;
 		key = dot + 1;
 	}

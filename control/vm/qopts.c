@@ -103,10 +103,18 @@ static void remove_at(struct qopts *o, size_t i)
 	o->count--;
 }
 
+bool qopts_is_key(const char *key)
+{
+	return *key && strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				   "._-") == strlen(key);
+}
+
 int qopts_set(struct qopts *o, const char *key, const char *value)
 {
 	bool done = false;
 
+	if (!qopts_is_key(key))
+		return -1;
 	for (size_t i = 0; i < o->count;) {
 		if (!item_is(&o->at[i], key)) {
 			i++;

@@ -26,7 +26,12 @@ const char *qopts_get(const struct qopts *o, const char *key);
 /* Whether key is on: key=on, yes, true, y or the bare word key. */
 bool qopts_is_on(const struct qopts *o, const char *key);
 
-/* Replaces every occurrence of key by one (at the place of the first, else at the end). */
+/* Whether key can be one of QEMU's: letters, digits, '.', '_' and '-'. With others in it the text
+ * would be read as other options than o has. */
+bool qopts_is_key(const char *key);
+
+/* Replaces every occurrence of key by one (at the place of the first, else at the end). -1 with
+ * what is no key, and when memory is short. */
 int qopts_set(struct qopts *o, const char *key, const char *value);
 
 /* Removes every occurrence of key, also as a bare word. Returns how many. */

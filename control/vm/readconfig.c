@@ -83,8 +83,10 @@ static int read_line(struct section *s, const char *line, unsigned n, const char
 			return err_set(e, ERR_SPACE, "no memory for the command line");
 		return 0;
 	}
-	if (!s->option || (sscanf(line, "%63s = \"%1023[^\"]\"", key, value) != 2 &&
-			   (sscanf(line, "%63s = \"\"", key) != 1 || !strstr(line, "\"\""))))
+	if (!s->option ||
+	    (sscanf(line, "%63s = \"%1023[^\"]\"", key, value) != 2 &&
+	     (sscanf(line, "%63s = \"\"", key) != 1 || !strstr(line, "\"\""))) ||
+	    !qopts_is_key(key))
 		return err_set(e, ERR_REFUSED,
 			       "line %u of %s (-readconfig of the source's QEMU) cannot be "
 			       "read: " ATTACH,

@@ -35,8 +35,9 @@ static int from_json(struct qopts *o, const char *value)
 			text = json_is_true(v) ? "on" : "off";
 		else if (json_is_integer(v))
 			text = number;
+		/* What is written out as options is to be the same ones there. */
 		if (r == 0)
-			r = qopts_set(o, key, text ? text : "...");
+			r = qopts_is_key(key) ? qopts_set(o, key, text ? text : "...") : 1;
 	}
 	json_decref(json);
 	return r;

@@ -469,11 +469,42 @@ static void test_idle_turns_have_a_part_of_the_processor(void **state)
 		for (int k = 1; k < 4; k++)
 			assert_string_not_equal(order[k], "bad");
 	}
+	/* Its end is waited for, and is not put off. */
+	turn_hurry(&bad.turn);
+	assert_false(turn_held(&bad.turn));
+	orders = 0;
+	event_base_dispatch(base);
+	assert_string_equal(order[0], "bad");
 	turn_cancel(&bad.turn);
 	account_put(bad.turn.account);
 	account_put(same.turn.account);
 	account_put(good.turn.account);
 	account_put(comes.turn.account);
+	accounts_free(a);
+}
+
+/* A minute of floods is no debt that somebody who is left has to wait for. */
+static void test_idle_turns_owe_little(void **state)
+{
+	struct accounts *a = accounts_new(base);
+	struct busy bad = {.name = "bad", .us = 30 * ACCOUNT_RUN_US, .again = -1, .idle = 1};
+	uint64_t began_us;
+
+	(void)state;
+	busy_init(&bad, a, "psk:bad");
+	turn_ask(&bad.turn);
+	for (orders = 0; orders < 20;) {
+		event_base_dispatch(base);
+		turn_hurry(&bad.turn); /* as many sessions would have it */
+		bad.turn.idle_run = 2;
+	}
+	began_us = clock_us();
+	for (orders = 0; orders < 1;)
+		event_base_dispatch(base);
+	/* (600 ms of the processor would be 4.8 s) */
+	assert_true(clock_us() - began_us < 2500000);
+	turn_cancel(&bad.turn);
+	account_put(bad.turn.account);
 	accounts_free(a);
 }
 
@@ -533,6 +564,7 @@ int main(void)
 	    cmocka_unit_test(test_use_is_forgotten),
 	    cmocka_unit_test(test_turns_are_few_and_fair),
 	    cmocka_unit_test(test_idle_turns_have_a_part_of_the_processor),
+	    cmocka_unit_test(test_idle_turns_owe_little),
 	    cmocka_unit_test(test_mux_says_whether_something_was_done),
 	};
 

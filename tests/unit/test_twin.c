@@ -465,9 +465,45 @@ static void test_twin_survives_odd_words(void **state)
 	free(longest);
 }
 
+/* A word of a peer's may be a quarter of a megabyte. */
+static void test_twin_bears_what_no_vm_has(void **state)
+{
+	static char dots[240000], words[2000][100];
+	static const char *args[4002];
+	struct plan p = {0};
+	char key[200];
+
+	(void)state;
+	/* levels without end, in what is read as a tree */
+	for (size_t i = 0; i + 5 < sizeof(dots); i += 2)
+		memcpy(dots + i, "a.", 3);
+	strcat(dots, "a=1");
+	plan(&p, "-blockdev", dots);
+	plan_fini(&p);
+	/* keys that are the same in their first 127 bytes */
+	memset(key, 'k', 121);
+	strcpy(key + 121, ".");
+	snprintf(dots, sizeof(dots),
+		 "file=/s/one.raw,format=raw,id=one,if=none,%sdrive=raw,%soffset=1", key, key);
+	p = (struct plan){.disks = json_pack("[o]", disk("one", "/s/one.raw", "raw"))};
+	plan(&p, "-drive", dots);
+	plan_fini(&p);
+	/* thousands of chardevs, of which each is looked up: this ends, and not in a minute */
+	for (size_t i = 0; i < 2000; i++) {
+		snprintf(words[i], sizeof(words[i]), "null,id=c%zu,x,x,x,x,x,x,x,x,x,x,x,x,x,x,x",
+			 i);
+		args[2 * i] = "-chardev";
+		args[2 * i + 1] = words[i];
+	}
+	p = (struct plan){0};
+	plan_words(&p, args);
+	plan_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_twin_bears_what_no_vm_has),
 	    cmocka_unit_test(test_twin_loses_no_option_that_it_keeps),
 	    cmocka_unit_test(test_twin_takes_a_whole_command_line),
 	    cmocka_unit_test(test_twin_tells_that_memory_is_short),

@@ -116,6 +116,30 @@ static void test_what_hangs_in_no_bridge_is_told_with_its_mend(void **state)
 	is_refused("tap,id=n,model=/etc/shadow", network("n", "br0", NULL), "names a file");
 }
 
+/* A JSON option is written out as key=value: no key of it is to become other options. */
+static void test_no_key_becomes_an_option(void **state)
+{
+	static const char *const words[] = {
+	    "{\"type\":\"user\",\"id\":\"n\",\"br=br0,type=bridge,helper=/bin/sh -c 'id' "
+	    "x\":\"y\"}",
+	    "{\"type\":\"user\",\"id\":\"n\",\"restrict=off,guestfwd=tcp:10.0.2.100:1-cmd:/bin/"
+	    "sh\":\"x\"}",
+	    "{\"type\":\"user\",\"id\":\"n\",\"a,b\":\"x\"}",
+	    "{\"type\":\"user\",\"id\":\"n\",\"\":\"x\"}",
+	    "{\"type\":\"user\",\"id\":\"n\",\"a b\":\"x\"}",
+	    "{\"type\":\"user\",\"id\":\"n\",\"hostfwd=\":\"x\"}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct plan p = {0};
+
+		assert_int_equal(plan_net(&p, "-netdev", words[i], network("n", "br0", NULL)),
+				 ERR_REFUSED);
+		plan_fini(&p);
+	}
+}
+
 static void test_descriptors_follow_one_another(void **state)
 {
 	struct plan p = {.allowed = allowed, .allowed_count = 3};
@@ -288,6 +312,7 @@ int main(void)
 	    cmocka_unit_test(test_each_spelling_becomes_descriptors),
 	    cmocka_unit_test(test_the_peer_s_rights_say_which_bridge),
 	    cmocka_unit_test(test_what_hangs_in_no_bridge_is_told_with_its_mend),
+	    cmocka_unit_test(test_no_key_becomes_an_option),
 	    cmocka_unit_test(test_descriptors_follow_one_another),
 	    cmocka_unit_test(test_vhost_only_where_it_is),
 	    cmocka_unit_test(test_the_monitor_tells_which_interface),
