@@ -188,7 +188,7 @@ static void check_names(const struct arrival *a, struct check *c)
 	struct err e = ERR_INIT;
 	pid_t pid = 0;
 
-	if (arrival_check_name(a, &e) < 0)
+	if (arrival_check_name(a, &e) < 0 || arrival_keep_check(a, &e) < 0)
 		check_add_err(c, CHECK_ERROR, "names", &e);
 	else if (check_names_count(d->name, uuid, &pid) > known)
 		check_add(c, CHECK_WARNING, "names",

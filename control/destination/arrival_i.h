@@ -321,6 +321,8 @@ void arrival_ram_name(const struct service *s, const char *job, char *buf, size_
 /* arrival_keep.c: nothing without `persistent` */
 /* Writes how to start the twin again, under names that it has until the decision. */
 int arrival_keep_write(struct arrival *a, struct err *e);
+/* What is kept of a VM of that name is this peer's to replace, or there is none. ERR_REFUSED. */
+int arrival_keep_check(const struct arrival *a, struct err *e);
 /* Gives both files their names: kind 0 is the script, 1 the JSON. */
 void arrival_keep_decided(struct arrival *a);
 void arrival_keep_path(const struct arrival *a, unsigned kind, bool decided, char *buf,

@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {"sh", "json"};
+enum { KIND_SCRIPT, KIND_JSON, KIND_COUNT };
+
+static const char *const kinds[KIND_COUNT] = {"sh", "json"};
 
 /* STATE/vms/NAME.KIND, or the name that it has until the decision. */
 void arrival_keep_path(const struct arrival *a, unsigned kind, bool decided, char *buf, size_t size)
@@ -101,12 +103,16 @@ static void write_taps(const struct arrival *a, FILE *f)
 	}
 }
 
-/* " setpriv ... --", where the VM is somebody's. */
-static void put_user(FILE *f, const struct user *u)
+/* " setpriv ... --", where the VM is somebody's, or with more of its options. */
+static void put_user(FILE *f, const struct user *u, const char *more)
 {
-	if (!user_is_given(u))
+	if (user_is_given(u) || *more)
+		fprintf(f, " setpriv%s", more);
+	if (!user_is_given(u)) {
+		fputs(*more ? " --" : "", f);
 		return;
-	fprintf(f, " setpriv --reuid=%u --regid=%u --groups=", (unsigned)u->uid, (unsigned)u->gid);
+	}
+	fprintf(f, " --reuid=%u --regid=%u --groups=", (unsigned)u->uid, (unsigned)u->gid);
 	for (int i = 0; i < u->group_count; i++)
 		fprintf(f, "%s%u", i ? "," : "", (unsigned)u->groups[i]);
 	fputs(" --inh-caps=-all --no-new-privs --", f);
@@ -117,11 +123,12 @@ static json_t *tpm_words(const struct twin_tpm *tpm)
 {
 	if (!tpm->program)
 		return NULL;
-	return json_pack("[s,s,s,s,s,s,o,s,o]", tpm->program, "socket", "--tpm2", "--terminate",
-			 "--daemon", "--tpmstate", json_sprintf("dir=%s,mode=0600", tpm->dir),
-			 "--ctrl", json_sprintf("type=unixio,path=%s", tpm->socket));
+	return json_pack("[s,s,s,s,s,o,s,o]", tpm->program, "socket", "--tpm2", "--terminate",
+			 "--tpmstate", json_sprintf("dir=%s,mode=0600", tpm->dir), "--ctrl",
+			 json_sprintf("type=unixio,path=%s", tpm->socket));
 }
 
+/* It ends with the script, whatever that is by then, and the VM waits until it listens, for 5 s. */
 static void put_tpm(FILE *f, const struct twin_tpm *tpm, const struct user *u)
 {
 	json_t *words = tpm_words(tpm), *word;
@@ -129,13 +136,18 @@ static void put_tpm(FILE *f, const struct twin_tpm *tpm, const struct user *u)
 
 	if (!words)
 		return;
-	put_user(f, u);
+	fputs("rm -f ", f);
+	put_word(f, tpm->socket);
+	fputc('\n', f);
+	put_user(f, u, " --pdeathsig=TERM");
 	json_array_foreach(words, i, word)
 	{
 		fputc(' ', f);
 		put_word(f, json_string_value(word));
 	}
-	fputs(" || exit 1\n", f);
+	fputs(" &\nn=0; until [ -S ", f);
+	put_word(f, tpm->socket);
+	fputs(" ]; do n=$((n + 1)); [ $n -le 50 ] || exit 1; sleep 0.1; done\n", f);
 	json_decref(words);
 }
 
@@ -168,7 +180,7 @@ static void write_script(const struct arrival *a, FILE *f)
 	write_taps(a, f);
 	put_tpm(f, &a->twin.tpm, u);
 	fputs("exec", f);
-	put_user(f, u);
+	put_user(f, u, "");
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? " \\\n\t" : " ", f);
 		put_word(f, kept_word(a, i));
@@ -187,9 +199,9 @@ static int write_json(const struct arrival *a, FILE *f)
 		json_array_append_new(argv, json_string(kept_word(a, i)));
 	for (size_t i = 0; i < a->twin.image_count; i++)
 		json_array_append_new(images, json_string(a->twin.images[i].path));
-	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name", a->desc.name,
-		      "uuid", a->desc.uuid, "job", a->id, "dir", a->twin.dir, "argv", argv,
-		      "images", images);
+	o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:o,s:o}", "adit", COOKIE_VERSION, "name",
+		      a->desc.name, "uuid", a->desc.uuid, "peer", a->peer, "job", a->id, "dir",
+		      a->twin.dir, "argv", argv, "images", images);
 	if (o && a->twin.tpm.program)
 		json_object_set_new(o, "tpm", tpm_words(&a->twin.tpm));
 	if (o && a->twin.net_count)
@@ -226,7 +238,7 @@ static int write_one(struct arrival *a, unsigned kind, struct err *e)
 			close(fd);
 		return e->code;
 	}
-	if (kind == 0)
+	if (kind == KIND_SCRIPT)
 		write_script(a, f);
 	else
 		r = write_json(a, f);
@@ -239,6 +251,29 @@ static int write_one(struct arrival *a, unsigned kind, struct err *e)
 	return r < 0 ? (int)e->code : 0;
 }
 
+int arrival_keep_check(const struct arrival *a, struct err *e)
+{
+	char path[4096];
+	json_t *o;
+	bool its;
+
+	if (!a->wish.persistent || !*a->desc.name)
+		return 0;
+	arrival_keep_path(a, KIND_JSON, true, path, sizeof(path));
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	o = json_load_file(path, 0, NULL);
+	its = o && strcmp(json_text(o, "peer"), a->peer) == 0;
+	json_decref(o);
+	if (its)
+		return 0;
+	return err_set(e, ERR_REFUSED,
+		       "the destination keeps a VM named \"%s\" already, which %s did not bring "
+		       "(--persistent): give this one another name there with --rename, or have %s "
+		       "removed there",
+		       a->desc.name, a->peer, path);
+}
+
 int arrival_keep_write(struct arrival *a, struct err *e)
 {
 	char dir[4096];
@@ -249,7 +284,7 @@ int arrival_keep_write(struct arrival *a, struct err *e)
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set_sys(e, errno, "%s cannot be made on the destination (--persistent)",
 				   dir);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < KIND_COUNT; i++)
 		if (write_one(a, i, e) < 0)
 			return e->code;
 	return 0;
@@ -260,7 +295,7 @@ void arrival_keep_decided(struct arrival *a)
 	char from[4096], to[4096];
 	int fd;
 
-	for (unsigned i = 0; a->wish.persistent && i < 2; i++) {
+	for (unsigned i = 0; a->wish.persistent && i < KIND_COUNT; i++) {
 		arrival_keep_path(a, i, false, from, sizeof(from));
 		arrival_keep_path(a, i, true, to, sizeof(to));
 		if (rename(from, to) < 0)

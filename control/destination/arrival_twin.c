@@ -367,7 +367,7 @@ void arrival_begin(struct arrival *a)
 		     "--dest-qmp");
 		return;
 	}
-	if (arrival_check_name(a, &e) < 0 ||
+	if (arrival_check_name(a, &e) < 0 || arrival_keep_check(a, &e) < 0 ||
 	    twin_plan(&a->twin, &a->desc, a->rights, a->service->config.run_dir, a->id, &e) < 0 ||
 	    arrival_check_backing(a, &e) < 0 || arrival_record_begin(a, &e) < 0 ||
 	    arrival_make_folder(a, &e) < 0 || arrival_keep_write(a, &e) < 0)

@@ -6,14 +6,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/dir.h"
 #include "base/fd.h"
 #include "control/host/vm_kept_net.h"
+#include "control/host/vm_kept_tpm.h"
 #include "control/host/vms.h"
+#include "control/talk.h"
 #include "control/vm.h"
 
 enum { FORMAT = 1, PATH_SIZE = 4096 };
@@ -23,23 +25,41 @@ static int broken(const char *path, const char *what, struct err *e)
 	return err_set(e, ERR_CONFIG, "%s: %s: it is not as adit wrote it", path, what);
 }
 
-/* The file at path as JSON. */
-static json_t *load(const char *path, const char *name, struct err *e)
+/* Nothing is at path: why. */
+static int is_none(const char *path, const char *name, struct err *e)
+{
+	char moved[PATH_SIZE + 8];
+
+	snprintf(moved, sizeof(moved), "%s.moved", path);
+	if (access(moved, F_OK) < 0)
+		return err_set(e, ERR_CLOSED,
+			       "there is no %s: no VM \"%s\" came here with --persistent", path,
+			       name);
+	return err_set(
+	    e, ERR_REFUSED,
+	    "VM %s has moved away: what started it here is %s now, to be renamed back only "
+	    "if the VM runs nowhere else",
+	    name, moved);
+}
+
+/* The file at path as JSON; k has it open then. */
+static json_t *load(struct vm_kept *k, const char *path, const char *name, struct stat *st,
+		    struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
 	json_t *o = NULL;
 
 	if (fd < 0 && errno == ENOENT) {
-		err_set(e, ERR_CLOSED, "there is no %s: no VM \"%s\" came here with --persistent",
-			path, name);
-	} else if (fd < 0 || fstat(fd, &st) < 0) {
+		is_none(path, name, e);
+	} else if (fd < 0 || fstat(fd, st) < 0) {
 		err_set_sys(e, errno, "%s", path);
-	} else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)) {
+	} else if (!S_ISREG(st->st_mode) || st->st_uid != geteuid() || (st->st_mode & 022)) {
 		err_set(e, ERR_CONFIG,
 			"%s is another user's, or others may write to it: it is not used", path);
 	} else if (!(o = json_loadfd(fd, 0, NULL))) {
 		broken(path, "no JSON", e);
+	} else if ((k->lock_fd = fcntl(fd, F_DUPFD, 3)) < 0) { /* that stays open over exec */
+		err_set_sys(e, errno, "%s", path);
 	}
 	fd_close(&fd);
 	return o;
@@ -88,6 +108,7 @@ static int read_user(struct vm_kept *k, const char *path, struct err *e)
 int vm_kept_read(struct vm_kept *k, const char *state_dir, const char *name, struct err *e)
 {
 	char path[PATH_SIZE];
+	struct stat st;
 	int n;
 
 	if (vmdesc_check_name(name, e) < 0)
@@ -95,8 +116,8 @@ int vm_kept_read(struct vm_kept *k, const char *state_dir, const char *name, str
 	n = snprintf(path, sizeof(path), "%s/vms/%s.json", state_dir, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(e, ERR_USAGE, "%s: the path is too long", state_dir);
-	k->file = load(path, name, e);
-	if (!k->file)
+	k->file = load(k, path, name, &st, e);
+	if (err_is_set(e))
 		return e->code;
 	if (json_number(k->file, "adit") != FORMAT)
 		return err_set(e, ERR_CONFIG, "%s is of another adit", path);
@@ -104,13 +125,17 @@ int vm_kept_read(struct vm_kept *k, const char *state_dir, const char *name, str
 	k->dir = json_text(k->file, "dir");
 	if (k->dir[0] != '/' || !strstr(k->dir, "/vms/"))
 		return broken(path, "dir", e);
-	return read_argv(k, path, e) < 0 || read_user(k, path, e) < 0 ? (int)e->code : 0;
+	if (read_argv(k, path, e) < 0 || read_user(k, path, e) < 0)
+		return e->code;
+	return kept_check_settled(state_dir, name, st.st_mtime, e);
 }
 
 void vm_kept_fini(struct vm_kept *k)
 {
 	strvec_fini(&k->argv);
 	json_decref(k->file);
+	if (k->lock_fd > 0)
+		close(k->lock_fd);
 	*k = (struct vm_kept){0};
 }
 
@@ -165,50 +190,38 @@ static int make_dir(struct vm_kept *k, struct err *e)
 	return e->code;
 }
 
-/* What is to be there before it, and goes into the background by itself once it is. */
-static int start_tpm(const struct vm_kept *k, struct err *e)
+/* Until it ends, whoever starts it too is refused: the file's descriptor goes with it. */
+static int lock(const struct vm_kept *k, const char *run_dir, struct err *e)
 {
-	const json_t *words = json_object_get(k->file, "tpm"), *word;
-	struct strvec argv = {0};
-	int status = -1;
-	size_t i;
-	pid_t pid;
+	bool held = flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0;
+	char dir[PATH_SIZE];
 
-	if (!words)
-		return 0;
-	json_array_foreach(words, i, word) if (json_is_string(word))
-	    strvec_push(&argv, json_string_value(word));
-	if (argv.failed || !argv.count || argv.at[0][0] != '/') {
-		strvec_fini(&argv);
-		return err_set(e, ERR_CONFIG, "its TPM is not kept as adit wrote it");
-	}
-	pid = fork();
-	if (pid == 0) {
-		if (!user_is_given(&k->user) || user_become(&k->user) == 0)
-			execv(argv.at[0], argv.at);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
-		err_set(e, ERR_SYSTEM, "%s, which is its TPM, cannot be started", argv.at[0]);
-	strvec_fini(&argv);
-	return e->code;
+	if (held && errno != EWOULDBLOCK)
+		return err_set_sys(e, errno, "what is kept of VM %s cannot be locked", k->name);
+	if (vms_find(run_dir, k->name, dir, sizeof(dir)))
+		return err_set(e, ERR_REFUSED, "VM %s runs already, in %s", k->name, dir);
+	if (held)
+		return err_set(e, ERR_REFUSED, "VM %s is being started by another adit start",
+			       k->name);
+	/* (its script leaves no word of itself) */
+	if (vms_answer(k->dir))
+		return err_set(e, ERR_REFUSED, "VM %s runs already: its monitor in %s answers",
+			       k->name, k->dir);
+	return 0;
 }
 
 int vm_kept_run(struct vm_kept *k, struct err *e)
 {
-	char run_dir[PATH_SIZE], dir[PATH_SIZE];
+	char run_dir[PATH_SIZE];
 
 	run_dir_of(k->dir, run_dir, sizeof(run_dir));
-	if (vms_find(run_dir, k->name, dir, sizeof(dir)))
-		return err_set(e, ERR_REFUSED, "VM %s runs already, in %s", k->name, dir);
-	if (make_dir(k, e) < 0)
+	if (lock(k, run_dir, e) < 0 || make_dir(k, e) < 0)
 		return e->code;
 	signal(SIGPIPE, SIG_DFL);
 	if (chdir("/") < 0)
 		return err_set_sys(e, errno, "/");
-	if (start_tpm(k, e) < 0)
-		return e->code;
-	if (vm_kept_open_networks(json_object_get(k->file, "networks"), &k->argv, e) < 0)
+	if (vm_kept_open_networks(json_object_get(k->file, "networks"), &k->argv, e) < 0 ||
+	    vm_kept_start_tpm(k, e) < 0)
 		return e->code;
 	if (user_is_given(&k->user) && user_become(&k->user) < 0)
 		return err_set_sys(e, errno, "cannot become user %s", k->user.name);

@@ -2,6 +2,7 @@
 #include "control/host/vm_kept_net.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static int open_one(const json_t *network, char **word, struct err *e)
 	unsigned queues = (unsigned)json_number(network, "queues");
 	int fds[QUEUES_MAX], vhost_fds[QUEUES_MAX];
 	struct qopts o = {0};
-	bool vhost;
+	bool vhost, is_left;
 	char *text = NULL;
 
 	if (queues < 1 || queues > QUEUES_MAX || qopts_parse(&o, *word, "type") < 0)
@@ -60,6 +61,7 @@ static int open_one(const json_t *network, char **word, struct err *e)
 		return err_set(e, ERR_CONFIG, "network %s of the VM is not as adit wrote it",
 			       json_text(network, "id"));
 	}
+	is_left = if_nametoindex(interface) != 0;
 	vhost = qopts_is_on(&o, "vhost") && tap_has_vhost();
 	if (tap_open(interface, queues, !json_is_false(json_object_get(network, "vnet_hdr")),
 		     tap_mtu((unsigned)json_number(network, "mtu"), bridge), fds, e) == 0 &&
@@ -69,6 +71,11 @@ static int open_one(const json_t *network, char **word, struct err *e)
 		    rewrite(&o, fds, vhost ? vhost_fds : NULL, queues) == 0 ? qopts_text(&o) : NULL;
 		if (!text)
 			no_memory(e);
+	} else if (is_left) {
+		err_prefix(e,
+			   "the interface %s is here already, as the VM's script leaves it; where "
+			   "nobody uses it, delete it (ip link del %s)",
+			   interface, interface);
 	}
 	qopts_fini(&o);
 	if (!text)

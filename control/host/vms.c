@@ -97,6 +97,14 @@ static int answers(const char *path)
 	return 1;
 }
 
+bool vms_answer(const char *dir)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/qmp.sock", dir);
+	return answers(path);
+}
+
 int vms_record(const char *dir, const char *name, pid_t pid, struct err *e)
 {
 	json_t *o = json_pack("{s:s,s:I,s:I}", "name", name, "pid", (json_int_t)pid, "started",
@@ -222,9 +230,8 @@ void vms_sweep(const char *run_dir)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/vms/%s", run_dir, entry->d_name);
-		snprintf(socket_path, sizeof(socket_path), "%s/qmp.sock", path);
 		if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
-		    st.st_mtime > time(NULL) - YOUNG_S || answers(socket_path))
+		    st.st_mtime > time(NULL) - YOUNG_S || vms_answer(path))
 			continue;
 		snprintf(socket_path, sizeof(socket_path), "%s/vm.json", path);
 		if (record_lives(socket_path, NULL)) /* its monitor may be elsewhere */

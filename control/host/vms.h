@@ -29,6 +29,10 @@ int vms_record(const char *dir, const char *name, pid_t pid, struct err *e);
  * whatever adit serve; its folder is written to dir then. */
 bool vms_find(const char *run_dir, const char *name, char *dir, size_t size);
 
+/* Whether somebody has the monitor of the VM whose private folder is dir: also one that was started
+ * there by a script, which leaves no word of itself. */
+bool vms_answer(const char *dir);
+
 /* The VMs that live, were launched with a folder below run_dir/vms and whose folder is this user's
  * to read, by name: [{name, pid, since, dir}], since in seconds of the epoch. Owned by the
  * caller. */

@@ -306,7 +306,8 @@ struct migrate {
 	char id[COOKIE_JOB_LEN + 1];
 	struct log_ctx about;
 	struct journal *journal;
-	char found[16]; /* the record's state, in a job that is resumed */
+	char found[16];	 /* the record's state, in a job that is resumed, */
+	time_t found_at; /* and when it was written */
 	enum migrate_decision decision;
 	struct mig_qemu qemu;
 	struct mig_guest guest;
@@ -420,6 +421,8 @@ int migrate_take_record(struct migrate *m, const json_t *record, struct err *e);
 int migrate_check_unfinished(struct migrate *m, struct err *e);
 /* Whether the destination may run the VM, by a record's state. */
 bool migrate_record_is_decided(const char *state);
+/* It runs elsewhere for good: what --persistent has kept here of it is set aside. */
+void migrate_set_aside_kept(struct migrate *m);
 
 /* migrate_resume.c */
 /* A job that is resumed: its QEMU answers, or does not. */

@@ -64,6 +64,7 @@ int migrate_take_record(struct migrate *m, const json_t *record, struct err *e)
 	if (!*m->found || !cookie_is_job(job))
 		return err_set(e, ERR_CONFIG, "the job's record has no state");
 	snprintf(m->id, sizeof(m->id), "%s", job);
+	m->found_at = (time_t)json_integer_value(json_object_get(record, "written"));
 	m->guest.was_running = json_is_true(json_object_get(record, "was_running"));
 	m->qemu.pid = (pid_t)json_integer_value(json_object_get(record, "pid"));
 	m->qemu.started =
@@ -82,6 +83,30 @@ int migrate_take_record(struct migrate *m, const json_t *record, struct err *e)
 	json_decref(msg);
 	m->guest.known = rc == 0;
 	return rc;
+}
+
+void migrate_set_aside_kept(struct migrate *m)
+{
+	const struct kept_vm vm = {m->desc.name, m->desc.uuid, m->config.qmp, m->id,
+				   *m->found ? m->found_at : time(NULL)};
+	struct err e = ERR_INIT;
+	char file[4096];
+	int r;
+
+	if (!m->guest.known || !m->config.state_dir)
+		return;
+	r = kept_set_aside(m->config.state_dir, &vm, file, sizeof(file), &e);
+	if (r > 0)
+		migrate_note(
+		    m,
+		    "the VM had come here to stay (--persistent): what would start it here "
+		    "again is %s now, so that it does not run twice",
+		    file);
+	else if (r < 0)
+		migrate_note(m,
+			     "%s: take it away by hand, so that `adit start` does not run the VM "
+			     "here, too",
+			     e.text);
 }
 
 /* Whether record is of the QEMU that m has before it. */

@@ -51,6 +51,7 @@ static void go_on(struct migrate *m)
 		migrate_enter(m, MIGRATE_END);
 	} else if (found(m, "ended")) {
 		m->ask.only_tell = true;
+		migrate_set_aside_kept(m);
 		if (!m->qemu.gone)
 			POINT("s-confirmed");
 		migrate_enter(m, m->qemu.gone ? MIGRATE_ASK : MIGRATE_END);

@@ -75,6 +75,7 @@ static void on_limits_back(void *ctx, struct qmp *q, struct qmp_batch *b, const 
 static void enter(struct migrate *m)
 {
 	migrate_ask_settled(m);
+	migrate_set_aside_kept(m);
 	if (m->qemu.gone) {
 		say_ended(m, "ended");
 	} else if (m->config.keep_source) {

@@ -21,6 +21,9 @@ fault_ended a 1 'cancel'
 expect_equal "the script that was there" before "$(cat "$T/state-dst/vms/$name.sh")"
 link_rate none
 
+echo '{"adit": 1, "peer": "other"}' >"$T/state-dst/vms/$name.json"
+move_refused 'one of that name that another peer has brought' a 1 'keeps a VM named' -- --persistent
+rm "$T/state-dst/vms/$name.json"
 adit_migrate a --persistent
 move_succeeded a twin raw:virtio
 kept=$(tail -n 1 "$T/migrate.json" | jq -r .destination.kept)
@@ -44,4 +47,7 @@ guest_ready again
 guest_beats_on again
 expect_equal "its name" "$name" "$(vm_query again query-name .name)"
 expect_equal "the folder's mode" 700 "$(stat -c %a "$dir")"
+! in_host dst timeout 10 "$ADIT" start --state-dir "$T/state-dst" -- "$name" >/dev/null 2>"$T/start.log" || fail 'it was started twice'
+grep -qF "runs already: its monitor in $dir answers" "$T/start.log" || fail "adit start says: $(cat "$T/start.log")"
+guest_beats_on again
 vm_end again

@@ -187,7 +187,20 @@ awk '/^line/ && $2 != ++n { exit 1 } END { exit n < 200 }' "$T/talk.log" || fail
 "$QMP_CLIENT" "$(adit_last .destination.qmp)" '{"execute":"quit"}' >/dev/null
 wait_until 5 'the end of the taps with the VM' eval '[ -z "$(in_host src ip -o link show type tun | grep adit)" ]'
 
-say 'started again'
+say 'started again, which it is not of itself once it has moved on'
+kept=$T/state-dst/vms/a
+# not_started REGEX: adit start says so
+not_started() {
+    ! in_host dst timeout 10 "$ADIT" start --state-dir "$T/state-dst" a >/dev/null 2>"$T/start.log" || fail 'the VM was started'
+    grep -qE -- "$1" "$T/start.log" || fail "adit start says: $(cat "$T/start.log")"
+}
+[ -e "$kept.sh.moved" ] && [ ! -e "$kept.sh" ] || fail "its script: $(ls "$T/state-dst/vms")"
+not_started "VM a has moved away: .* is $kept.json.moved now"
+mv "$kept.json.moved" "$kept.json"
+port=$(jq -r '.networks[0].interface' "$kept.json")
+in_host dst ip tuntap add dev "$port" mode tap # as its script leaves it
+not_started "ip link del $port"
+in_host dst ip link del "$port"
 proc_start again dst "$ADIT" start --state-dir "$T/state-dst" a
 wait_until 10 'its taps' has_taps
 expect_equal 'the user of the VM' "$uid" "$(stat -c %u "/proc/$(host_processes dst | awk -v q="$QEMU" '$2 == q { print $1; exit }')")"

@@ -237,6 +237,43 @@ static void test_arrival_record_written_again_knows_the_same_twin(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static void test_arrival_keeps_no_vm_over_another_peers(void **state)
+{
+	struct service service = {.config.state_dir = top};
+	struct arrival a = {
+	    .service = &service, .peer = "one", .wish.persistent = true, .desc.name = "db"};
+	static const char *const others[] = {
+	    "{\"adit\":1,\"name\":\"db\",\"peer\":\"two\"}",
+	    "{\"adit\":1,\"name\":\"db\"}",
+	    "no JSON",
+	};
+	struct err e = ERR_INIT;
+	char dir[64], path[128];
+	FILE *f;
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/vms", top);
+	snprintf(path, sizeof(path), "%s/db.json", dir);
+	assert_int_equal(arrival_keep_check(&a, &e), 0);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(arrival_keep_check(&a, &e), 0);
+	for (size_t i = 0; i <= sizeof(others) / sizeof(others[0]); i++) {
+		bool its = i == sizeof(others) / sizeof(others[0]);
+
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs(its ? "{\"peer\":\"one\"}" : others[i], f);
+		fclose(f);
+		assert_int_equal(arrival_keep_check(&a, &e), its ? 0 : ERR_REFUSED);
+	}
+	a.peer[0] = 't';
+	assert_int_equal(arrival_keep_check(&a, &e), ERR_REFUSED);
+	a.wish.persistent = false;
+	assert_int_equal(arrival_keep_check(&a, &e), 0);
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +283,7 @@ int main(void)
 	    cmocka_unit_test(test_arrival_record_keeps_what_a_vm_did_here),
 	    cmocka_unit_test(test_arrival_record_cleans_what_is_listed_only),
 	    cmocka_unit_test(test_arrival_record_written_again_knows_the_same_twin),
+	    cmocka_unit_test(test_arrival_keeps_no_vm_over_another_peers),
 	};
 	int r;
 
