@@ -336,8 +336,9 @@ static void read_output(struct check_probe *p)
 
 static void finish(struct check_probe *p)
 {
-	/* KVM may come and go without the binary changing. */
-	if (p->answers && p->cache &&
+	/* KVM may come and go without the binary changing; and what could not be asked now may be
+	 * the next time. */
+	if (p->answers && p->cache && !err_is_set(&p->err) &&
 	    (!strstr(p->key, "|kvm|") || json_is_true(json_object_get(p->answers, "kvm")))) {
 		if (!*p->cache)
 			*p->cache = json_object();

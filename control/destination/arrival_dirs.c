@@ -52,6 +52,7 @@ int arrival_make_folder(struct arrival *a, struct err *e)
 {
 	const struct user *u = &a->rights->launch_user;
 	char parent[sizeof(a->twin.dir)];
+	struct stat st;
 	char *slash;
 
 	if (service_keep_run_dir(a->service, a->rights, e) < 0)
@@ -68,11 +69,14 @@ int arrival_make_folder(struct arrival *a, struct err *e)
 		if (user_check_path(u, parent, X_OK, e) < 0)
 			return e->code;
 	}
+	/* The source chooses the job's id: it may be the folder of a VM that runs here. Then nobody
+	 * is told to remove it. */
+	if (lstat(a->twin.dir, &st) == 0)
+		return err_set(e, ERR_REFUSED, "the folder %s is there already", a->twin.dir);
 	if (guardian_add_dir(a->guardian, a->twin.dir, e) < 0)
 		return e->code;
 	if (mkdir(a->twin.dir, 0700) < 0) {
 		err_set_sys(e, errno, "the folder %s cannot be made", a->twin.dir);
-		/* The source chooses the job's id: it may be the folder of a VM that runs here. */
 		guardian_forget_dir(a->guardian, a->twin.dir, NULL);
 		return e->code;
 	}

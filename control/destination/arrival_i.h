@@ -521,6 +521,9 @@ void arrival_twin_connect(struct arrival *a);
 /* arrival_tpm.c: starts what is to be the twin's TPM, if it has one. Before its folder is given to
  * its user. */
 int arrival_tpm_start(struct arrival *a, struct err *e);
+/* The folder of its state alone, new, and its user's; the guardian knows of it. ERR_REFUSED: there
+ * is something of that name. */
+int arrival_tpm_make_state(struct arrival *a, struct err *e);
 /* Of phase preparing: its look; that the monitor can be talked to, and has gone. */
 void arrival_connect_look(struct arrival *a);
 void arrival_connect_ready(struct arrival *a);

@@ -351,9 +351,9 @@ bool arrival_record_may_drop(const json_t *record, struct err *e)
 	return true;
 }
 
-/* A twin of the arrival that waits although its guardian was killed: whoever listens there, in
- * a folder that only we can enter, or only the twin's user: then it is to be that user's, whatever
- * that user has linked there. */
+/* A twin of the arrival, or its TPM, that waits although its guardian was killed: whoever listens
+ * there, in a folder that only we can enter, or only the twin's user: then it is to be that user's,
+ * whatever that user has linked there. */
 static void kill_listener(const char *path, const char *dir_path)
 {
 	int fd = fd_connect_unix(path);
@@ -365,8 +365,8 @@ static void kill_listener(const char *path, const char *dir_path)
 
 	if (fd < 0)
 		return;
-	if (fd_peer(fd, &uid, &pid) == 0 && pid > 1 && stat(dir_path, &dir) == 0 &&
-	    dir.st_uid == uid) {
+	if (fd_peer(fd, &uid, &pid) == 0 && pid > 1 && pid != getpid() &&
+	    stat(dir_path, &dir) == 0 && dir.st_uid == uid) {
 		when = process_started(pid);
 		kill(pid, SIGKILL);
 		while (when && process_started(pid) == when && clock_ms() < until_ms)
@@ -377,11 +377,17 @@ static void kill_listener(const char *path, const char *dir_path)
 
 void arrival_record_clean(const struct service *s, const json_t *record)
 {
+	const char *dir = json_text(record, "dir");
 	const json_t *made;
+	char tpm[PATH_MAX];
 	size_t i;
 
-	if (json_is_true(json_object_get(record, "launched")) && *json_text(record, "dir"))
-		kill_listener(json_text(record, "qmp"), json_text(record, "dir"));
+	if (json_is_true(json_object_get(record, "launched")) && *dir) {
+		kill_listener(json_text(record, "qmp"), dir);
+		/* (it ends with its client, which may not have come) */
+		snprintf(tpm, sizeof(tpm), "%s/swtpm.sock", dir);
+		kill_listener(tpm, dir);
+	}
 	json_array_foreach(json_object_get(record, "made"), i, made)
 	{
 		const char *path = json_string_value(made);

@@ -5,7 +5,9 @@
  */
 #include "control/destination/arrival_i.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,14 +15,47 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/user.h"
 #include "control/host.h"
 
-static int make_state(struct arrival *a, struct err *e)
+/* What was just made there, ours and empty: nothing that somebody has put in its place. */
+static int give_state(const char *dir, const struct user *u, struct err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	struct stat st;
+
+	if (!d) {
+		err_set_sys(e, errno, "the folder %s for the VM's TPM", dir);
+		fd_close(&fd);
+		return e->code;
+	}
+	errno = 0;
+	do
+		entry = readdir(d);
+	while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	if (entry || errno || fstat(fd, &st) < 0 || st.st_uid != geteuid())
+		err_set(e, ERR_REFUSED, "the folder %s for the VM's TPM is not the one just made",
+			dir);
+	else if (fchown(fd, u->uid, u->gid) < 0)
+		err_set_sys(e, errno, "%s cannot be given to user %s (--launch-user)", dir,
+			    u->name);
+	closedir(d);
+	return e->code;
+}
+
+int arrival_tpm_make_state(struct arrival *a, struct err *e)
 {
 	const struct user *u = &a->rights->launch_user;
 	const char *dir = a->twin.tpm.dir;
+	struct stat st;
 
+	/* Another VM's, perhaps: nobody is told to remove it. */
+	if (lstat(dir, &st) == 0)
+		return err_set(e, ERR_REFUSED, "%s, where the VM's TPM is to be, is there already",
+			       dir);
 	if (guardian_add_dir(a->guardian, dir, e) < 0)
 		return e->code;
 	if (mkdir(dir, 0700) < 0) {
@@ -28,10 +63,7 @@ static int make_state(struct arrival *a, struct err *e)
 		guardian_forget_dir(a->guardian, dir, NULL);
 		return e->code;
 	}
-	/* (nobody but root may write to the folder that it is in, so it is the one just made) */
-	if (user_is_given(u) && lchown(dir, u->uid, u->gid) < 0)
-		return err_set_sys(e, errno, "chown %s", dir);
-	return 0;
+	return user_is_given(u) ? give_state(dir, u, e) : 0;
 }
 
 /* A socket that listens before swtpm runs: QEMU need not wait for it. */
@@ -67,13 +99,14 @@ int arrival_tpm_start(struct arrival *a, struct err *e)
 			     .err = a->qemu.log_fd,
 			     .user = &a->rights->launch_user,
 			     .keep_count = 1,
+			     .listens = true,
 			     .no_core = true};
 	struct proc *p;
 	int fd;
 
 	if (!a->twin.tpm.program)
 		return 0;
-	if (make_state(a, e) < 0 || (fd = listen_at(a, e)) < 0)
+	if (arrival_tpm_make_state(a, e) < 0 || (fd = listen_at(a, e)) < 0)
 		return e->code;
 	io.keep = &fd;
 	snprintf(state, sizeof(state), "dir=%s,mode=0600", a->twin.tpm.dir);

@@ -16,6 +16,7 @@
 #include <sys/pidfd.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,6 +112,8 @@ static void run_child(char *const *argv, const struct proc_io *io, const int go[
 		dprintf(2, "cannot become user %s: %s\n", io->user->name, strerror(errno));
 		_exit(127);
 	}
+	if (io->listens)
+		listen(PROC_KEEP_FIRST, 1);
 	execvp(argv[0], argv);
 	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);

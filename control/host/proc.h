@@ -32,6 +32,9 @@ struct proc_io {
 	/* Further descriptors, borrowed; it has them as PROC_KEEP_FIRST and on. */
 	const int *keep;
 	size_t keep_count;
+	/* The first of them is a socket that listens: who asks it is told of this process and its
+	 * user (SO_PEERCRED). */
+	bool listens;
 	bool no_core; /* it is to leave no core dump */
 };
 struct proc *proc_start_io(struct event_base *base, char *const *argv, const struct proc_io *io,

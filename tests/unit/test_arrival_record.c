@@ -237,6 +237,59 @@ static void test_arrival_record_written_again_knows_the_same_twin(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* A TPM whose twin did not come to be its client; its socket is as arrival_tpm.c makes it. */
+static void test_arrival_record_cleans_a_tpm_without_a_client(void **state)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	json_t *record = record_of(1, 1);
+	char dir[128], c;
+	int up[2], status;
+	pid_t pid;
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/vm", top);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.80s/swtpm.sock", dir);
+	assert_int_equal(pipe(up), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		alarm(20);
+		if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 1) == 0 &&
+		    write(up[1], "u", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	assert_int_equal(read(up[0], &c, 1), 1);
+	json_object_set_new(record, "launched", json_true());
+	json_object_set_new(record, "dir", json_string(dir));
+	json_object_set_new(record, "made", json_pack("[o]", json_sprintf("D%s", dir)));
+	arrival_record_clean(&here, record);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_int_not_equal(access(dir, F_OK), 0);
+	close(up[0]);
+	close(up[1]);
+	json_decref(record);
+}
+
+static void test_arrival_tpm_takes_no_folder_that_is_there(void **state)
+{
+	struct rights rights = {0};
+	struct arrival a = {.rights = &rights};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	snprintf(a.twin.tpm.dir, sizeof(a.twin.tpm.dir), "%s/vm.tpm", top);
+	assert_int_equal(mkdir(a.twin.tpm.dir, 0700), 0);
+	/* (there is no guardian that could be told to remove it) */
+	assert_int_equal(arrival_tpm_make_state(&a, &e), ERR_REFUSED);
+	assert_non_null(strstr(e.text, "is there already"));
+	rmdir(a.twin.tpm.dir);
+}
+
 static void test_arrival_keeps_no_vm_over_another_peers(void **state)
 {
 	struct service service = {.config.state_dir = top};
@@ -283,6 +336,8 @@ int main(void)
 	    cmocka_unit_test(test_arrival_record_keeps_what_a_vm_did_here),
 	    cmocka_unit_test(test_arrival_record_cleans_what_is_listed_only),
 	    cmocka_unit_test(test_arrival_record_written_again_knows_the_same_twin),
+	    cmocka_unit_test(test_arrival_record_cleans_a_tpm_without_a_client),
+	    cmocka_unit_test(test_arrival_tpm_takes_no_folder_that_is_there),
 	    cmocka_unit_test(test_arrival_keeps_no_vm_over_another_peers),
 	};
 	int r;

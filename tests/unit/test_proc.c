@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "control/host/guardian.h"
 #include "control/host/proc.h"
 
@@ -227,6 +228,45 @@ static void test_proc_does_not_start_without_its_guardian(void **state)
 	event_base_free(s.base);
 }
 
+/* A socket that listens before the program runs is the program's to whoever asks it. */
+static void test_proc_is_who_listens(void **state)
+{
+	struct seen s = {.base = event_base_new()};
+	char path[] = "/tmp/adit-proc-XXXXXX", *argv[] = {"sleep", "30", NULL};
+	struct addr addr = {.kind = ADDR_UNIX};
+	struct proc_io io = {.in = -1, .out = -1, .err = -1, .keep_count = 1, .listens = true};
+	struct err e = ERR_INIT;
+	uint64_t until_ms = clock_ms() + WAIT_MS;
+	struct proc *p;
+	int fd;
+	pid_t pid = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	snprintf(addr.path, sizeof(addr.path), "%s/sock", path);
+	fd = fd_listen(&addr, 1, &e);
+	assert_true(fd >= 0);
+	io.keep = &fd;
+	p = proc_start_io(s.base, argv, &io, NULL, on_exit_of, &s, &e);
+	assert_non_null(p);
+	close(fd);
+	while (pid != proc_pid(p) && clock_ms() < until_ms) {
+		int c = fd_connect_unix(addr.path);
+
+		if (c >= 0) {
+			fd_peer(c, NULL, &pid);
+			close(c);
+		}
+		usleep(1000);
+	}
+	assert_int_equal(pid, proc_pid(p));
+	proc_kill(p);
+	turn(&s, 100);
+	event_base_free(s.base);
+	unlink(addr.path);
+	rmdir(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +278,7 @@ int main(void)
 	    cmocka_unit_test(test_proc_is_handed_over),
 	    cmocka_unit_test(test_proc_dies_with_its_guardian_undone),
 	    cmocka_unit_test(test_proc_does_not_start_without_its_guardian),
+	    cmocka_unit_test(test_proc_is_who_listens),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
