@@ -95,7 +95,7 @@ static int read_user(struct vm_kept *k, const char *path, struct err *e)
 		return err_set(e, ERR_REFUSED, "the VM runs as user %s: only root can start it",
 			       name);
 	if (user_parse(&k->user, name, e) < 0)
-		return err_prefix(e, path);
+		return err_prefix(e, "%s", path);
 	if (k->user.uid != json_number(user, "uid"))
 		return err_set(e, ERR_CONFIG,
 			       "%s: user %s was %llu and is %u now: its images are another's", path,

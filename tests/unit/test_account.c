@@ -531,7 +531,7 @@ static void test_mux_says_whether_something_was_done(void **state)
 	assert_true(mux_done(pair.end[1].mux) > done); /* taken, and its bytes go */
 	done = mux_done(pair.end[1].mux);
 	for (int i = 0; i < 3; i++) { /* the third is about the one that was refused before */
-		static const enum frame_type types[] = {FRAME_PONG, FRAME_OPEN, FRAME_CREDIT};
+		static const uint8_t types[] = {FRAME_PONG, FRAME_OPEN, FRAME_CREDIT};
 
 		if (types[i] == FRAME_OPEN) {
 			pair.end[1].on_open = NULL; /* refused */
