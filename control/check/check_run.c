@@ -337,7 +337,7 @@ static void on_summed(void *ctx, struct media_sums *sums)
 {
 	struct check_run *k = ctx;
 
-	media_sums_put(sums, k->report.disks, json_text(k->report.vm, "cwd"));
+	media_sums_put(sums, k->report.disks);
 	media_sums_free(sums);
 	k->sums = NULL;
 	if (k->step == READING)
@@ -351,12 +351,12 @@ static void on_described(void *ctx)
 	if (k->step != READING)
 		return;
 	if (!k->config.dest_qmp)
-		k->sums = media_sums_new(k->base, on_summed, k);
+		k->sums = media_sums_new(k->base, qmp_peer_pid(k->qmp), on_summed, k);
 	if (!k->sums) {
 		described(k);
 		return;
 	}
-	media_sums_add_disks(k->sums, k->report.disks, json_text(k->report.vm, "cwd"));
+	media_sums_add_disks(k->sums, k->report.disks);
 	media_sums_start(k->sums);
 }
 

@@ -31,7 +31,7 @@ struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan
 		if (!image->disk->read_only || !*image->disk->sum)
 			continue;
 		if (!s)
-			s = media_sums_new(a->service->base, on_end, a);
+			s = media_sums_new(a->service->base, getpid(), on_end, a);
 		if (s)
 			media_sums_add(s, image->path);
 	}
@@ -39,7 +39,7 @@ struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan
 		if (!*plan->firmware[i].disk->sum)
 			continue;
 		if (!s)
-			s = media_sums_new(a->service->base, on_end, a);
+			s = media_sums_new(a->service->base, getpid(), on_end, a);
 		if (s)
 			media_sums_add(s, plan->firmware[i].path);
 	}
@@ -48,13 +48,17 @@ struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan
 	return s;
 }
 
-/* One of another size is told by its size (check_destination.c). */
+/* One of another size is told by its size (check_destination.c). Where the source has named the
+ * place, what cannot be compared is not used either, and no size is believed. */
 static bool differs(const struct twin_image *image, const char *sum)
 {
 	uint64_t size;
 
-	return *sum && *image->disk->sum && strcmp(sum, image->disk->sum) != 0 &&
-	       image_virtual_size(image->path, image->disk, &size) && size == image->disk->size;
+	if (!*image->disk->sum || strcmp(sum, image->disk->sum) == 0)
+		return false;
+	return *image->disk->target ||
+	       (*sum && image_virtual_size(image->path, image->disk, &size) &&
+		size == image->disk->size);
 }
 
 static bool has_image(const struct twin *plan, const struct vmdesc_disk *d)
@@ -106,9 +110,9 @@ void arrival_media_judge(struct arrival *a, const struct twin *plan, const struc
 			check_add(found, CHECK_ERROR, "images",
 				  "remove it there, give this one another name there with "
 				  "--target, or eject the medium",
-				  "%s on the destination is another image than drive %s has here, "
-				  "of the same name and size",
-				  image->path, image->disk->name);
+				  "%s on the destination is another image than drive %s has here%s",
+				  image->path, image->disk->name,
+				  *image->disk->target ? "" : ", of the same name and size");
 	}
 	for (size_t i = 0; i < plan->firmware_count; i++)
 		judge_firmware(&plan->firmware[i], sums, found);

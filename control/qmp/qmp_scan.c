@@ -2,6 +2,7 @@
  * strings, and leaves it to jansson whether what lies between is JSON. */
 #include "control/qmp/qmp_scan.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,12 +40,58 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* QEMU has numbers of 64 bits without a sign, which are no integers to jansson. */
+/* The length of the number that text begins with, 0 of none. */
+static size_t number(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	if (len && (*text == '-' || (*text >= '0' && *text <= '9')))
+		while (n < len && text[n] && strchr("0123456789.eE+-", text[n]))
+			n++;
+	return n;
+}
+
+/* QEMU has numbers of 64 bits without a sign, which are no integers to jansson: they are written as
+ * reals, and all others stay what they are. */
+static json_t *load_large(const char *text, size_t len)
+{
+	/* (one that is too large has 19 digits at least) */
+	char *copy = malloc(len + len / 8 + 8), *to = copy;
+	bool in_string = false;
+	json_t *msg;
+
+	if (!copy)
+		return NULL;
+	for (size_t at = 0; at < len;) {
+		size_t n = in_string ? 0 : number(text + at, len - at);
+
+		if (text[at] == '"')
+			in_string = !in_string;
+		if (in_string && text[at] == '\\' && at + 1 < len)
+			n = 2;
+		memcpy(to, text + at, n ? n : 1);
+		to += n ? n : 1;
+		at += n ? n : 1;
+		if (in_string || !n)
+			continue;
+		*to = 0;
+		errno = 0;
+		strtoll(to - n, NULL, 10);
+		if (errno == ERANGE && !strpbrk(to - n, ".eE")) {
+			memcpy(to, "e0", 2);
+			to += 2;
+		}
+	}
+	msg = json_loadb(copy, (size_t)(to - copy), 0, NULL);
+	free(copy);
+	return msg;
+}
+
 static json_t *load(const char *text, size_t len)
 {
 	json_t *msg = json_loadb(text, len, 0, NULL);
 
-	return msg ? msg : json_loadb(text, len, JSON_DECODE_INT_AS_REAL, NULL);
+	return msg ? msg : load_large(text, len);
 }
 
 int qmp_scan_next(struct qmp_scan *s, json_t **msg)

@@ -123,7 +123,7 @@ static void on_summed(void *ctx, struct media_sums *sums)
 {
 	struct migrate *m = ctx;
 
-	media_sums_put(sums, m->report.disks, m->desc.cwd);
+	media_sums_put(sums, m->report.disks);
 	media_sums_free(sums);
 	m->begin.sums = NULL;
 	if (m->state == MIGRATE_BEGIN)
@@ -138,12 +138,12 @@ static void on_described(void *ctx)
 		return;
 	/* A QEMU that waits has its own media. */
 	if (!m->config.dest_qmp)
-		m->begin.sums = media_sums_new(m->base, on_summed, m);
+		m->begin.sums = media_sums_new(m->base, m->qemu.pid, on_summed, m);
 	if (!m->begin.sums) {
 		described(m);
 		return;
 	}
-	media_sums_add_disks(m->begin.sums, m->report.disks, m->desc.cwd);
+	media_sums_add_disks(m->begin.sums, m->report.disks);
 	media_sums_start(m->begin.sums);
 }
 

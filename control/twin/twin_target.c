@@ -16,12 +16,24 @@ static int refuse(struct twin_plan *p, const struct vmdesc_disk *d, const char *
 	return err_set(p->e, ERR_REFUSED, "--target %.100s=%.200s: %s", d->name, d->target, why);
 }
 
-/* Whether a and b are one folder, by whatever links. */
-static bool same_folder(const char *a, const char *b)
+static bool same_text(const char *a, const char *b)
 {
-	char real_a[PATH_MAX], real_b[PATH_MAX];
+	size_t len_a = strlen(a), len_b = strlen(b);
 
-	return realpath(a, real_a) && realpath(b, real_b) && strcmp(real_a, real_b) == 0;
+	while (len_a > 1 && a[len_a - 1] == '/')
+		len_a--;
+	while (len_b > 1 && b[len_b - 1] == '/')
+		len_b--;
+	return len_a == len_b && memcmp(a, b, len_a) == 0;
+}
+
+/* Whether dir names the folder ours of the rights, as these have it or without links. What the peer
+ * says is never looked up: it may be a mount that does not answer, or one that is made by that. */
+static bool same_folder(const char *ours, const char *dir)
+{
+	char real[PATH_MAX];
+
+	return same_text(ours, dir) || (realpath(ours, real) && same_text(real, dir));
 }
 
 /* The folder of the rights that path, an absolute one, is in; NULL. */
@@ -40,6 +52,16 @@ static const char *folder_of(const struct rights *r, const char *path)
 		if (same_folder(strchr(*s, '=') + 1, dir))
 			return strchr(*s, '=') + 1;
 	return NULL;
+}
+
+/* Folders of images are there to be used; in a storage is what other peers have, and this one may
+ * put something new there. A medium that is there already is held to its sum. */
+static bool may_be_in(const struct rights *r, const char *dir, const struct vmdesc_disk *d)
+{
+	for (const char *const *i = r->images; i && *i; i++)
+		if (same_text(*i, dir))
+			return true;
+	return d->read_only ? *d->sum : d->copy;
 }
 
 int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, char *out,
@@ -67,6 +89,13 @@ int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *so
 	}
 	if (strchr(name, '/') || !twin_base_name(p, name))
 		return refuse(p, d, "not the name of a file in a folder");
+	if (dir && !may_be_in(r, dir, d))
+		return refuse(p, d,
+			      d->read_only
+				  ? "of what is only read, in a storage, the sum has to be "
+				    "known: let adit on the source read it"
+				  : "in a storage is only what is copied: copy this disk, "
+				    "or use a folder for images");
 	for (const char *const *i = r->images; !dir && i && *i; i++) {
 		snprintf(out, size, "%s/%s", *i, name);
 		if (access(out, F_OK) == 0)

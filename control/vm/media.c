@@ -2,7 +2,6 @@
 #include "control/vm/media.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "base/fd.h"
 #include "control/vm/json_text.h"
+#include "control/vm/secret_file.h"
 #include "tunnel/tls_digest.h"
 
 /* A piece takes a millisecond or less: others share the loop. */
@@ -66,6 +66,7 @@ struct sum {
 struct media_sums {
 	media_sums_on_end *on_end;
 	void *ctx;
+	pid_t pid; /* whose names of files they are */
 	struct event *turn;
 	struct sum *at;
 	size_t count, next;
@@ -77,13 +78,14 @@ struct media_sums {
 
 static void on_turn(evutil_socket_t fd, short what, void *ctx);
 
-struct media_sums *media_sums_new(struct event_base *base, media_sums_on_end *on_end, void *ctx)
+struct media_sums *media_sums_new(struct event_base *base, pid_t pid, media_sums_on_end *on_end,
+				  void *ctx)
 {
 	struct media_sums *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
-	*s = (struct media_sums){.on_end = on_end, .ctx = ctx, .fd = -1};
+	*s = (struct media_sums){.on_end = on_end, .ctx = ctx, .pid = pid, .fd = -1};
 	s->turn = event_new(base, -1, 0, on_turn, s);
 	if (s->turn)
 		return s;
@@ -155,11 +157,10 @@ static void open_file(struct media_sums *s)
 {
 	struct stat st;
 
-	/* A pipe of that name is not waited for. */
-	s->fd = open(s->at[s->next].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	s->fd = secret_file_open_plain(s->pid, s->at[s->next].path);
 	s->digest = s->fd < 0 ? NULL : tls_digest_new();
 	s->offset = 0;
-	if (!s->digest || fstat(s->fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (!s->digest || fstat(s->fd, &st) < 0)
 		close_file(s);
 	else
 		s->size = (uint64_t)st.st_size;
@@ -219,33 +220,23 @@ static void on_turn(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- of a description ---- */
 
-static const char *path_of(const json_t *disk, const char *cwd, char *buf, size_t size)
+void media_sums_add_disks(struct media_sums *s, const json_t *disks)
 {
-	const char *file = json_text(disk, "file");
-
-	snprintf(buf, size, "%s%s%s", *file == '/' ? "" : cwd, *file == '/' ? "" : "/", file);
-	return buf;
-}
-
-void media_sums_add_disks(struct media_sums *s, const json_t *disks, const char *cwd)
-{
-	char path[8192];
 	const json_t *disk;
 	size_t i;
 
 	json_array_foreach(disks, i, disk) if (is_plain(disk))
-	    media_sums_add(s, path_of(disk, cwd, path, sizeof(path)));
+	    media_sums_add(s, json_text(disk, "file"));
 }
 
-void media_sums_put(const struct media_sums *s, json_t *disks, const char *cwd)
+void media_sums_put(const struct media_sums *s, json_t *disks)
 {
-	char path[8192];
 	json_t *disk;
 	size_t i;
 
 	json_array_foreach(disks, i, disk)
 	{
-		const char *sum = media_sums_of(s, path_of(disk, cwd, path, sizeof(path)));
+		const char *sum = media_sums_of(s, json_text(disk, "file"));
 
 		if (is_plain(disk) && *sum)
 			json_object_set_new(disk, "sum", json_string(sum));

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Of --copy-media. */
 enum media_copy {
@@ -33,8 +34,10 @@ struct media_sums;
 /* All are known. sums may be freed within. */
 typedef void media_sums_on_end(void *ctx, struct media_sums *sums);
 
-/* NULL when memory is short. */
-struct media_sums *media_sums_new(struct event_base *base, media_sums_on_end *on_end, void *ctx);
+/* pid: the QEMU that names the files, which are opened as it would (secret_file.h). NULL when
+ * memory is short. */
+struct media_sums *media_sums_new(struct event_base *base, pid_t pid, media_sums_on_end *on_end,
+				  void *ctx);
 void media_sums_free(struct media_sums *s);
 
 /* One more to read, before the start. Copies path; twice the same is once. */
@@ -46,9 +49,9 @@ void media_sums_start(struct media_sums *s);
 /* 64 hexadecimal digits; "" of one that is no regular file, or cannot be read, or was not added. */
 const char *media_sums_of(const struct media_sums *s, const char *path);
 
-/* Those of the drives of disks for which there is one to be made (relative names are in cwd) are
- * added to s; and once they are known put into disks (`sum`). */
-void media_sums_add_disks(struct media_sums *s, const json_t *disks, const char *cwd);
-void media_sums_put(const struct media_sums *s, json_t *disks, const char *cwd);
+/* Those of the drives of disks for which there is one to be made are added to s; and once they are
+ * known put into disks (`sum`). */
+void media_sums_add_disks(struct media_sums *s, const json_t *disks);
+void media_sums_put(const struct media_sums *s, json_t *disks);
 
 #endif

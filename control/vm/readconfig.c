@@ -152,7 +152,9 @@ static int expand(json_t *out, const char *file, pid_t pid, struct err *e)
 
 	if (fd < 0)
 		return err_prefix(e, "the configuration of the source's QEMU (-readconfig)");
-	if (fstat(fd, &st) == 0 && start && st.st_mtim.tv_sec > start + 1) {
+	/* (a file that was put in its place may have any time of change but that of its inode) */
+	if (fstat(fd, &st) == 0 && start &&
+	    (st.st_mtim.tv_sec > start + 1 || st.st_ctim.tv_sec > start + 1)) {
 		close(fd);
 		return err_set(e, ERR_REFUSED,
 			       "%s (-readconfig of the source's QEMU) was changed after the VM was "

@@ -97,9 +97,9 @@ static void back(const struct file_user *own)
 }
 
 /* dir, its own (-1: none), is where path begins. */
-static int open_as(const struct file_user *u, int dir, const char *path, bool in_root)
+static int open_as(const struct file_user *u, int dir, const char *path, bool in_root, int flags)
 {
-	struct open_how how = {.flags = FLAGS, .resolve = in_root ? RESOLVE_IN_ROOT : 0};
+	struct open_how how = {.flags = (unsigned)flags, .resolve = in_root ? RESOLVE_IN_ROOT : 0};
 	struct file_user own = {.uid = geteuid(), .gid = getegid()};
 	bool change = own.uid == 0 && u->uid != 0;
 	int fd = -1, error;
@@ -132,29 +132,49 @@ static const char *descriptor(const char *file)
 	return NULL;
 }
 
-static int open_there(pid_t pid, const char *file)
+/* Where file of process pid is, as a descriptor that opens nothing. */
+static int find_there(pid_t pid, const struct file_user *u, const char *file)
 {
 	const char *number = descriptor(file);
 	char path[64];
-	struct file_user u;
 	int at, fd, error;
 
-	if (user_of(pid, &u) < 0) {
-		errno = ESRCH;
-		return -1;
-	}
 	if (number)
 		snprintf(path, sizeof(path), "/proc/%ld/fd/%.20s", (long)pid, number);
 	else
 		snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid,
 			 *file == '/' ? "root" : "cwd");
 	at = open(path, O_PATH | O_CLOEXEC);
+	if (at < 0 || number)
+		return at;
+	/* (below the working directory a link may lead to where it stands, and no further than its
+	 * user) */
+	fd = open_as(u, at, file, *file == '/', O_PATH | O_CLOEXEC);
+	error = errno;
+	close(at);
+	errno = error;
+	return fd;
+}
+
+int secret_file_open_plain(pid_t pid, const char *file)
+{
+	char path[64];
+	struct file_user u;
+	struct stat st;
+	int at, fd = -1, error;
+
+	if (user_of(pid, &u) < 0) {
+		errno = ESRCH;
+		return -1;
+	}
+	at = find_there(pid, &u, file);
 	if (at < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
-	/* (below the working directory a link may lead to where it stands, and no further than its
-	 * user) */
-	fd = number ? open_as(&u, AT_FDCWD, path, false) : open_as(&u, at, file, *file == '/');
+	if (fstat(at, &st) == 0 && S_ISREG(st.st_mode))
+		fd = open_as(&u, AT_FDCWD, path, false, FLAGS);
+	else
+		errno = EISDIR;
 	error = errno;
 	close(at);
 	errno = error;
@@ -164,17 +184,17 @@ static int open_there(pid_t pid, const char *file)
 int secret_file_open(pid_t pid, const char *file, struct err *e)
 {
 	struct stat st;
-	int fd = open_there(pid, file);
+	int fd = secret_file_open_plain(pid, file);
 
 	if (fd < 0 && errno == EACCES)
 		err_set(e, ERR_REFUSED,
 			"is in %s, which QEMU's own user may not read: give that user the right",
 			file);
-	else if (fd < 0)
+	else if (fd < 0 && errno != EISDIR)
 		err_set(e, ERR_REFUSED,
 			"is in %s, which cannot be read any more (%s): put it there again", file,
 			strerror(errno));
-	else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > SECRET_MAX)
+	else if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > SECRET_MAX)
 		err_set(e, ERR_REFUSED, "is in %s, which is no file of at most %d bytes", file,
 			SECRET_MAX);
 	else

@@ -5,13 +5,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "control/vm.h"
@@ -70,7 +76,7 @@ static void on_end(void *ctx, struct media_sums *s)
 static void sum(uint64_t size, uint64_t at, char out[65])
 {
 	struct event_base *base = event_base_new();
-	struct media_sums *s = media_sums_new(base, on_end, base);
+	struct media_sums *s = media_sums_new(base, getpid(), on_end, base);
 	char path[64];
 	int fd;
 
@@ -129,27 +135,95 @@ static void test_media_sums_of_large_files_are_of_their_ends(void **state)
 	assert_string_not_equal(none, with);
 }
 
-/* What is no regular file has none, and nobody waits for it. */
+/* What is no regular file has none; and it is not opened even for a moment, which would be an order
+ * to a watchdog, or a tape. */
 static void test_media_sums_pass_over_what_is_no_file(void **state)
 {
 	struct event_base *base = event_base_new();
-	struct media_sums *s = media_sums_new(base, on_end, base);
-	json_t *disks = json_pack("[o]", drive("pipe", "raw", 512, true));
-	char path[64];
+	struct media_sums *s = media_sums_new(base, getpid(), on_end, base);
+	char path[64], seen[sizeof(struct inotify_event) + 256];
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	json_t *disks;
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/pipe", top);
+	disks = json_pack("[o]", drive(path, "raw", 512, true));
 	assert_int_equal(mkfifo(path, 0600), 0);
-	media_sums_add_disks(s, disks, top);
+	assert_true(watch >= 0 && inotify_add_watch(watch, path, IN_OPEN) >= 0);
+	media_sums_add_disks(s, disks);
 	media_sums_add(s, top);
 	media_sums_add(s, "/nonexistent/file");
 	media_sums_start(s);
 	event_base_dispatch(base);
-	media_sums_put(s, disks, top);
+	media_sums_put(s, disks);
 	assert_null(json_object_get(json_array_get(disks, 0), "sum"));
+	assert_int_equal(read(watch, seen, sizeof(seen)), -1);
+	assert_int_equal(errno, EAGAIN);
 	json_decref(disks);
 	media_sums_free(s);
 	event_base_free(base);
+	close(watch);
+	unlink(path);
+}
+
+/* As process pid would read it; "" where it cannot. */
+static void sum_of(pid_t pid, const char *path, char out[65])
+{
+	struct event_base *base = event_base_new();
+	struct media_sums *s = media_sums_new(base, pid, on_end, base);
+
+	media_sums_add(s, path);
+	media_sums_start(s);
+	event_base_dispatch(base);
+	snprintf(out, 65, "%s", media_sums_of(s, path));
+	media_sums_free(s);
+	event_base_free(base);
+}
+
+static pid_t start_as_nobody(void)
+{
+	int ready[2];
+	char ok = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0 &&
+		    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && write(ready[1], "y", 1) == 1)
+			pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &ok, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void test_media_sums_are_of_what_qemu_may_read(void **state)
+{
+	char path[64], out[65];
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/m", top);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(chmod(top, 0755), 0);
+	sum_of(getpid(), path, out);
+	assert_int_equal(strlen(out), 64);
+	pid = start_as_nobody();
+	sum_of(pid, path, out);
+	assert_string_equal(out, "");
+	assert_int_equal(chmod(path, 0644), 0);
+	sum_of(pid, path, out);
+	assert_int_equal(strlen(out), 64);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 	unlink(path);
 }
 
@@ -172,6 +246,7 @@ int main(void)
 	    cmocka_unit_test(test_media_sums_are_of_whole_sectors),
 	    cmocka_unit_test(test_media_sums_of_large_files_are_of_their_ends),
 	    cmocka_unit_test(test_media_sums_pass_over_what_is_no_file),
+	    cmocka_unit_test(test_media_sums_are_of_what_qemu_may_read),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -404,17 +404,34 @@ static void test_qmp_batch_stops_where_it_must(void **state)
 	rig_down(&r);
 }
 
-/* device-list-properties and query-memory-devices have such. */
+/* device-list-properties and query-memory-devices have such; others beside them stay integers. */
 static void test_qmp_scan_takes_numbers_of_64_bits(void **state)
 {
-	static const char text[] = "{\"return\": 18446744073709551615}\r\n";
+	static const char text[] =
+	    "{\"return\": 18446744073709551615, \"limit\": 300, \"most\": 9223372036854775807, "
+	    "\"least\": -9223372036854775808, \"real\": 18446744073709551615.5, \"tiny\": 1e-3, "
+	    "\"text\": \"18446744073709551615 \\\" 18446744073709551616\", \"many\": "
+	    "[18446744073709551615,-1,2,18446744073709551616]}\r\n";
 	struct qmp_scan s = {0};
 	json_t *msg = NULL;
+	const json_t *many;
 
 	(void)state;
 	assert_int_equal(qmp_scan_append(&s, text, sizeof(text) - 1), 0);
 	assert_int_equal(qmp_scan_next(&s, &msg), 1);
 	assert_true(json_number_value(json_object_get(msg, "return")) > 1.8e19);
+	assert_int_equal(json_integer_value(json_object_get(msg, "limit")), 300);
+	assert_true(json_integer_value(json_object_get(msg, "most")) == INT64_MAX);
+	assert_true(json_integer_value(json_object_get(msg, "least")) == INT64_MIN);
+	assert_true(json_real_value(json_object_get(msg, "real")) > 1.8e19);
+	assert_true(json_real_value(json_object_get(msg, "tiny")) < 0.01);
+	assert_string_equal(json_string_value(json_object_get(msg, "text")),
+			    "18446744073709551615 \" 18446744073709551616");
+	many = json_object_get(msg, "many");
+	assert_int_equal(json_array_size(many), 4);
+	assert_true(json_is_real(json_array_get(many, 3)));
+	assert_int_equal(json_integer_value(json_array_get(many, 1)), -1);
+	assert_int_equal(json_integer_value(json_array_get(many, 2)), 2);
 	json_decref(msg);
 	qmp_scan_fini(&s);
 }

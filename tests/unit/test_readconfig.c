@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/vm/readconfig.h"
@@ -91,6 +93,28 @@ static void test_readconfig_expand_refuses_what_is_not_there(void **state)
 	json_decref(argv);
 }
 
+/* A file that was put in the place of another has the time of change that it was given. */
+static void test_readconfig_expand_refuses_what_was_replaced(void **state)
+{
+	const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+	char path[] = "/tmp/adit-readconfig-XXXXXX";
+	json_t *argv = json_pack("[s,s,s]", "qemu", "-readconfig", path);
+	struct err e = ERR_INIT;
+	int fd;
+
+	(void)state;
+	sleep(3); /* (times of processes and files are in seconds) */
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	json_array_set_new(argv, 2, json_string(path));
+	assert_int_equal(futimens(fd, old), 0);
+	close(fd);
+	assert_int_equal(readconfig_expand(argv, getpid(), &e), ERR_REFUSED);
+	unlink(path);
+	assert_non_null(strstr(e.text, "was changed after"));
+	json_decref(argv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +122,7 @@ int main(void)
 	    cmocka_unit_test(test_readconfig_parse_keeps_commas_and_bounds),
 	    cmocka_unit_test(test_readconfig_parse_shows_no_line),
 	    cmocka_unit_test(test_readconfig_expand_refuses_what_is_not_there),
+	    cmocka_unit_test(test_readconfig_expand_refuses_what_was_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

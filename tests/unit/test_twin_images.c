@@ -298,58 +298,71 @@ static void test_twin_takes_json_in_place_of_a_path(void **state)
 	}
 }
 
-/* What a source wishes is in a folder of its rights, by whatever spelling, or is refused. */
+static const struct {
+	const char *target, *at; /* NULL: refused */
+} targets[] = {
+    {"fast:", "FAST/a.raw"},
+    {"fast:web.raw", "FAST/web.raw"},
+    {"web.raw", "IMAGES/web.raw"},
+    {"FAST/web.raw", "FAST/web.raw"},
+    {"FAST//web.raw", "FAST/web.raw"},
+    {"REAL/web.raw", "LINK/web.raw"},
+    {"LINK/web.raw", "LINK/web.raw"},
+    /* what leads there, but is not what the rights have: nobody looks */
+    {"FAST/./web.raw", NULL},
+    {"OTHER/web.raw", NULL},
+    {"IMAGES/web.raw", "IMAGES/web.raw"},
+    {"big:web.raw", NULL},
+    {"Fast:web.raw", NULL},
+    {"fas:web.raw", NULL},
+    {"fast=:web.raw", NULL},
+    {" fast:web.raw", NULL},
+    {":web.raw", NULL},
+    {"fast:/web.raw", NULL},
+    {"fast:../web.raw", NULL},
+    {"fast:..", NULL},
+    {"fast:.", NULL},
+    {"fast:sub/web.raw", NULL},
+    {"../web.raw", NULL},
+    {"..", NULL},
+    {"sub/web.raw", NULL},
+    {"/etc/web.raw", NULL},
+    {"/web.raw", NULL},
+    {"FAST/..", NULL},
+    {"FAST/", NULL},
+    {"FAST/../web.raw", NULL},
+    {"FAST/sub/web.raw", NULL},
+    {"FASTER/web.raw", NULL},
+    {"file:/etc/passwd", NULL},
+    {"nbd://host/web.raw", NULL},
+};
+
+/* What a source wishes is in a folder of its rights, as they have it, or is refused. */
 static void test_twin_target_stays_in_what_the_rights_name(void **state)
 {
-	static const struct {
-		const char *target, *at; /* NULL: refused */
-	} cases[] = {
-	    {"fast:", "FAST/a.raw"},
-	    {"fast:web.raw", "FAST/web.raw"},
-	    {"web.raw", "IMAGES/web.raw"},
-	    {"FAST/web.raw", "FAST/web.raw"},
-	    {"FAST/.//web.raw", "FAST/web.raw"},
-	    {"FAST/./web.raw", "FAST/web.raw"},
-	    {"LINK/web.raw", "FAST/web.raw"},
-	    {"IMAGES/web.raw", "IMAGES/web.raw"},
-	    {"big:web.raw", NULL},
-	    {"Fast:web.raw", NULL},
-	    {"fas:web.raw", NULL},
-	    {"fast=:web.raw", NULL},
-	    {" fast:web.raw", NULL},
-	    {":web.raw", NULL},
-	    {"fast:/web.raw", NULL},
-	    {"fast:../web.raw", NULL},
-	    {"fast:..", NULL},
-	    {"fast:.", NULL},
-	    {"fast:sub/web.raw", NULL},
-	    {"../web.raw", NULL},
-	    {"..", NULL},
-	    {"sub/web.raw", NULL},
-	    {"/etc/web.raw", NULL},
-	    {"/web.raw", NULL},
-	    {"FAST/..", NULL},
-	    {"FAST/", NULL},
-	    {"FAST/../web.raw", NULL},
-	    {"FAST/sub/web.raw", NULL},
-	    {"FASTER/web.raw", NULL},
-	    {"file:/etc/passwd", NULL},
-	    {"nbd://host/web.raw", NULL},
-	};
-	char fast[] = "/tmp/adit-fast-XXXXXX", link[64], word[64], text[300], want[300];
-	const char *storage[] = {word, NULL};
+	char fast[] = "/tmp/adit-fast-XXXXXX", real[] = "/tmp/adit-real-XXXXXX", link[64],
+	     other[64], word[64], linked[80], text[300], want[300];
+	const char *storage[] = {word, linked, NULL};
 	const struct {
 		const char *word, *is;
-	} names[] = {{"LINK", link}, {"FAST", fast}, {"IMAGES", twin_fixture_images}};
+	} names[] = {{"LINK", link},
+		     {"OTHER", other},
+		     {"FAST", fast},
+		     {"REAL", real},
+		     {"IMAGES", twin_fixture_images}};
 
 	(void)state;
 	assert_non_null(mkdtemp(fast));
 	snprintf(word, sizeof(word), "fast=%s", fast);
-	snprintf(link, sizeof(link), "%s-link", fast);
-	assert_int_equal(symlink(fast, link), 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	assert_non_null(mkdtemp(real));
+	snprintf(link, sizeof(link), "%s-link", real);
+	snprintf(other, sizeof(other), "%s-other", real);
+	snprintf(linked, sizeof(linked), "linked=%s", link);
+	assert_int_equal(symlink(real, link), 0);
+	assert_int_equal(symlink(fast, other), 0);
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
 		struct plan p = {.storage = storage};
-		const char *at[] = {cases[i].target, cases[i].at};
+		const char *at[] = {targets[i].target, targets[i].at};
 		char *to[] = {text, want};
 
 		for (size_t k = 0; k < 2; k++) {
@@ -367,15 +380,56 @@ static void test_twin_target_stays_in_what_the_rights_name(void **state)
 		p.disks = json_pack("[o]", disk("x", "/src/a.raw", "raw"));
 		json_object_set_new(json_array_get(p.disks, 0), "target", json_string(text));
 		assert_int_equal(plan(&p, "-drive", "id=x,format=raw,file=/src/a.raw"),
-				 cases[i].at ? 0 : ERR_REFUSED);
-		if (cases[i].at)
+				 targets[i].at ? 0 : ERR_REFUSED);
+		if (targets[i].at)
 			assert_string_equal(p.t.images[0].path, want);
 		else
 			assert_non_null(strstr(p.e.text, "--target x="));
 		plan_fini(&p);
 	}
 	unlink(link);
+	unlink(other);
+	rmdir(real);
 	rmdir(fast);
+}
+
+/* What is in a storage already may be another peer's. */
+static void test_twin_target_gives_nobody_what_is_in_a_storage(void **state)
+{
+	static const struct {
+		const char *target, *sum;
+		bool copy, read_only, good;
+	} cases[] = {
+	    {"fast:b.raw", NULL, true, false, true},
+	    {"fast:b.raw", NULL, false, false, false},
+	    {"fast:b.raw", "ab", false, false, false},
+	    {"/srv/fast/b.raw", NULL, false, false, false},
+	    {"fast:b.raw", NULL, false, true, false},
+	    /* (a medium that is there is not copied) */
+	    {"fast:b.raw", NULL, true, true, false},
+	    {"fast:b.raw", "ab", true, true, true},
+	    {"fast:b.raw", "ab", false, true, true},
+	    {"b.raw", NULL, false, false, true},
+	};
+	const char *storage[] = {"fast=/srv/fast", NULL};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct plan p = {.storage = storage};
+		json_t *d = disk("x", "/src/a.raw", "raw");
+
+		json_object_set_new(d, "target", json_string(cases[i].target));
+		json_object_set_new(d, "copy", json_boolean(cases[i].copy));
+		json_object_set_new(d, "read_only", json_boolean(cases[i].read_only));
+		if (cases[i].sum)
+			json_object_set_new(d, "sum", json_string(cases[i].sum));
+		p.disks = json_pack("[o]", d);
+		assert_int_equal(plan(&p, "-drive", "id=x,format=raw,file=/src/a.raw"),
+				 cases[i].good ? 0 : ERR_REFUSED);
+		if (!cases[i].good)
+			assert_non_null(strstr(p.e.text, "in a storage"));
+		plan_fini(&p);
+	}
 }
 
 int main(void)
@@ -388,6 +442,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_has_the_part_that_is_copied),
 	    cmocka_unit_test(test_twin_takes_json_in_place_of_a_path),
 	    cmocka_unit_test(test_twin_target_stays_in_what_the_rights_name),
+	    cmocka_unit_test(test_twin_target_gives_nobody_what_is_in_a_storage),
 	    cmocka_unit_test(test_twin_needs_a_folder_for_images),
 	    cmocka_unit_test(test_twin_takes_what_the_guest_boots_from_the_folder),
 	};
