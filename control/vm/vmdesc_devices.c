@@ -118,11 +118,11 @@ static void compare_unnamed(const json_t *anon, json_t *drivers, json_t *plugged
 		json_array_append_new(plugged, json_string("(without an id)"));
 }
 
-void vmdesc_compare_devices(json_t *vm, const struct qargs *q, const json_t *peripheral,
-			    const json_t *anon)
+json_t *vmdesc_compare_devices(json_t *vm, const struct qargs *q, const json_t *peripheral,
+			       const json_t *anon)
 {
 	json_t *ids = json_object(), *drivers = json_array();
-	json_t *plugged = json_array(), *unplugged = json_array();
+	json_t *plugged = json_array(), *unplugged = json_array(), *kept = json_array();
 	const json_t *item;
 	const char *key;
 	json_t *there;
@@ -135,10 +135,12 @@ void vmdesc_compare_devices(json_t *vm, const struct qargs *q, const json_t *per
 
 		if (!is_device(item))
 			continue;
-		if (json_object_get(ids, id))
+		if (json_object_get(ids, id)) {
 			json_object_set_new(ids, id, json_false());
-		else
+			json_array_append_new(kept, json_string(id));
+		} else {
 			json_array_append_new(plugged, json_string(id));
+		}
 	}
 	json_object_foreach(ids, key, there) if (json_is_true(there))
 	    json_array_append_new(unplugged, json_string(key));
@@ -147,4 +149,5 @@ void vmdesc_compare_devices(json_t *vm, const struct qargs *q, const json_t *per
 	json_object_set_new(vm, "unplugged", unplugged);
 	json_decref(ids);
 	json_decref(drivers);
+	return kept;
 }

@@ -6,172 +6,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/qmp.h"
 #include "control/vm/json_text.h"
 #include "control/vm/qargs.h"
 #include "control/vm/qopts.h"
-
-/* ---- asking ---- */
-
-struct asking {
-	vmdesc_on_plugged *fn;
-	void *ctx;
-	void (*destroy)(void *ctx);
-	json_t *devices;
-};
-
-static void asking_free(void *p)
-{
-	struct asking *a = p;
-
-	if (a->ctx)
-		a->destroy(a->ctx);
-	json_decref(a->devices);
-	free(a);
-}
-
-/* Of the batch that owns a. */
-static void tell(struct asking *a, struct qmp_batch *b, const struct err *e)
-{
-	json_t *devices = err_is_set(e) ? NULL : json_incref(a->devices);
-	vmdesc_on_plugged *fn = a->fn;
-	void *ctx = a->ctx;
-
-	a->ctx = NULL;
-	qmp_batch_own_with(b, NULL, NULL);
-	asking_free(a);
-	fn(ctx, devices, e);
-}
-
-static void on_values(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct asking *a = ctx;
-	const json_t *device, *p;
-	unsigned at = 0;
-	size_t i, k;
-
-	(void)q;
-	json_array_foreach(a->devices, i, device)
-	{
-		json_t *values = json_object_get(device, "values");
-
-		json_array_foreach(json_object_get(device, "listed"), k, p)
-		{
-			json_t *value = qmp_batch_result(b, at++);
-
-			if (value)
-				json_object_set(values, json_text(p, "name"), value);
-		}
-	}
-	tell(a, b, e);
-}
-
-static void on_lists(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
-{
-	struct qmp_batch *next = qmp_batch_new();
-	struct asking *a = ctx;
-	json_t *device;
-	const json_t *p;
-	size_t i, k;
-
-	if (err_is_set(e) || !next) {
-		qmp_batch_free(next);
-		tell(a, b, e);
-		return;
-	}
-	json_array_foreach(a->devices, i, device)
-	{
-		json_t *listed = qmp_batch_result(b, 2 * (unsigned)i);
-		const char *bus = json_string_value(qmp_batch_result(b, 2 * (unsigned)i + 1));
-		char path[300];
-
-		if (listed)
-			json_object_set(device, "listed", listed);
-		if (bus && strrchr(bus, '/'))
-			json_object_set_new(device, "bus", json_string(strrchr(bus, '/') + 1));
-		snprintf(path, sizeof(path), "/machine/peripheral/%s", json_text(device, "id"));
-		json_array_foreach(listed, k, p) qmp_batch_add(
-		    next, QMP_MAY, "qom-get",
-		    json_pack("{s:s,s:s}", "path", path, "property", json_text(p, "name")));
-	}
-	qmp_batch_own_with(b, NULL, NULL);
-	qmp_batch_own_with(next, a, asking_free);
-	qmp_batch_run(next, q, on_values, a);
-}
-
-/* "virtio-blk-pci" of what is called id there; false: it is no device. */
-static bool type_of(const json_t *peripheral, const char *id, char *type, size_t size)
-{
-	static const char child[] = "child<";
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach(peripheral, i, item)
-	{
-		const char *its = json_text(item, "type");
-
-		if (strcmp(json_text(item, "name"), id) != 0 ||
-		    strncmp(its, child, sizeof(child) - 1) != 0)
-			continue;
-		its += sizeof(child) - 1;
-		snprintf(type, size, "%.*s", (int)strcspn(its, ">"), its);
-		return true;
-	}
-	return false;
-}
-
-void vmdesc_plugged_ask(struct qmp *q, const json_t *plugged, const json_t *peripheral,
-			vmdesc_on_plugged *fn, void *ctx, void (*destroy)(void *ctx))
-{
-	struct qmp_batch *b = qmp_batch_new();
-	struct asking *a = calloc(1, sizeof(*a));
-	struct err none = ERR_INIT;
-	const json_t *id;
-	char path[300], type[256];
-	size_t i;
-
-	if (!b || !a) {
-		qmp_batch_free(b);
-		free(a);
-		fn(ctx, json_array(), &none);
-		return;
-	}
-	*a = (struct asking){fn, ctx, destroy, json_array()};
-	qmp_batch_own_with(b, a, asking_free);
-	json_array_foreach(plugged, i, id)
-	{
-		if (!type_of(peripheral, json_string_value(id), type, sizeof(type)))
-			continue;
-		json_array_append_new(
-		    a->devices, json_pack("{s:O,s:s,s:{}}", "id", id, "type", type, "values"));
-		snprintf(path, sizeof(path), "/machine/peripheral/%s", json_string_value(id));
-		qmp_batch_add(b, QMP_MAY, "device-list-properties",
-			      json_pack("{s:s}", "typename", type));
-		qmp_batch_add(b, QMP_MAY, "qom-get",
-			      json_pack("{s:s,s:s}", "path", path, "property", "parent_bus"));
-	}
-	qmp_batch_run(b, q, on_lists, a);
-}
-
-/* ---- writing ---- */
+#include "control/vm/vmdesc_unplugged.h"
 
 struct amending {
 	json_t *argv;
 	const struct vmdesc_nodes *nodes;
-	const json_t *block; /* query-block */
-	const char *info;    /* `info network` */
-	json_t *words;	     /* what is put behind argv for the device at hand */
-	json_t *made;	     /* names of nodes among the words, and those of the devices before */
+	const json_t *block;   /* query-block */
+	const json_t *objects; /* `qom-list` of /objects */
+	const char *info;      /* `info network` */
+	json_t *words;	       /* what is put behind argv for the device at hand */
+	json_t *made;	       /* names of nodes among the words, and those of the devices before */
 };
 
-/* Whether an option of that rule in argv has id (of key id_key). */
-static bool has(const json_t *argv, enum qargs_rule rule, const char *id_key, const char *id)
+/* The option of that rule in argv that has id (of key id_key), as an object with its id and its
+ * type; NULL. */
+static json_t *option(const json_t *argv, enum qargs_rule rule, const char *id_key, const char *id)
 {
 	struct qargs args = {0};
 	struct err e = ERR_INIT;
 	size_t count = json_array_size(argv);
 	char **words = calloc(count + 1, sizeof(*words));
-	bool found = false;
+	json_t *found = NULL;
 
 	for (size_t i = 0; words && i < count; i++)
 		words[i] = (char *)json_string_value(json_array_get(argv, i));
@@ -184,16 +42,25 @@ static bool has(const json_t *argv, enum qargs_rule rule, const char *id_key, co
 			if (!args.at[i].option || args.at[i].option->rule != rule || !value)
 				continue;
 			json = *value == '{' ? json_loads(value, 0, NULL) : NULL;
-			if (json)
-				found = strcmp(json_text(json, id_key), id) == 0;
-			else if (qopts_parse(&o, value, NULL) == 0 && qopts_get(&o, id_key))
-				found = strcmp(qopts_get(&o, id_key), id) == 0;
+			if (!json && qopts_parse(&o, value, "type") == 0 && qopts_get(&o, id_key))
+				json = json_pack("{s:s,s:s*}", id_key, qopts_get(&o, id_key),
+						 "type", qopts_get(&o, "type"));
+			if (strcmp(json_text(json, id_key), id) == 0)
+				found = json_incref(json);
 			qopts_fini(&o);
 			json_decref(json);
 		}
 	}
 	qargs_fini(&args);
 	free(words);
+	return found;
+}
+
+static bool has(const json_t *argv, enum qargs_rule rule, const char *id_key, const char *id)
+{
+	json_t *found = option(argv, rule, id_key, id);
+
+	json_decref(found);
 	return found;
 }
 
@@ -304,22 +171,64 @@ static unsigned count_queues(const char *info, const char *id, const char *type)
 	return n;
 }
 
+/* Whether what has id in argv as a network is what it is now: one may have been made anew. */
+static bool is_same_netdev(const struct amending *a, const json_t *word, const char *id)
+{
+	const char *type = json_text(word, "type");
+	char part[64];
+
+	if (!*a->info)
+		return true;
+	snprintf(part, sizeof(part), "%s", strcmp(type, "bridge") == 0 ? "tap" : type);
+	return count_queues(a->info, id, part);
+}
+
+/* A user network as it is told: "net=10.0.2.0,restrict=off". The mask is not, it is most probably
+ * the usual one; false where it cannot be. */
+static bool write_user(const struct amending *a, json_t *o, const char *id)
+{
+	char begin[300], net[64] = "", restricted[8] = "";
+	const char *at;
+	size_t len;
+
+	snprintf(begin, sizeof(begin), "%s: index=0,type=user,", id);
+	for (at = strstr(a->info, begin); at && at > a->info && at[-1] != '\n' && at[-1] != ' ';)
+		at = strstr(at + 1, begin);
+	if (!at ||
+	    sscanf(at + strlen(begin), "net=%63[0-9.],restrict=%7[a-z]", net, restricted) != 2)
+		return true;
+	if (strcmp(restricted, "on") == 0)
+		json_object_set_new(o, "restrict", json_true());
+	len = strlen(net);
+	if (strcmp(net, "10.0.2.0") == 0)
+		return true;
+	json_object_set_new(o, "net", json_sprintf("%s/24", net));
+	return len > 2 && strcmp(net + len - 2, ".0") == 0;
+}
+
 /* One that netdev_add made: which interface it has, and where that hangs, vmdesc_net.c reads. */
 static bool write_netdev(struct amending *a, const char *id)
 {
 	static const char *const types[] = {"tap", "user"};
+	json_t *o, *word = option(a->argv, QARGS_NET, "id", id);
 	unsigned n = 0, i;
+	bool good;
 
-	if (has(a->argv, QARGS_NET, "id", id))
-		return true;
+	if (word) {
+		good = is_same_netdev(a, word, id);
+		json_decref(word);
+		return good;
+	}
 	for (i = 0; i < 2 && !(n = count_queues(a->info, id, types[i])); i++)
 		;
 	if (!n)
 		return false;
-	push(a, "-netdev",
-	     n > 1 ? json_pack("{s:s,s:s,s:i}", "type", types[i], "id", id, "queues", (int)n)
-		   : json_pack("{s:s,s:s}", "type", types[i], "id", id));
-	return true;
+	o = json_pack("{s:s,s:s}", "type", types[i], "id", id);
+	if (n > 1)
+		json_object_set_new(o, "queues", json_integer(n));
+	good = i == 0 || write_user(a, o, id);
+	push(a, "-netdev", o);
+	return good;
 }
 
 /* What a property names has to be there. */
@@ -397,11 +306,16 @@ static bool is_place(const char *name)
 /* RAM that was made for it. */
 static bool write_memory(struct amending *a, const json_t *device, const char *id)
 {
-	const json_t *size = json_object_get(json_object_get(device, "values"), "size");
+	const json_t *size = json_object_get(json_object_get(device, "values"), "size"), *o;
+	bool is_ram = false;
+	size_t i;
 
 	if (has(a->argv, QARGS_OBJECT, "id", id))
 		return true;
-	if (strcmp(json_text(device, "type"), "pc-dimm") != 0 || !json_is_integer(size))
+	json_array_foreach(a->objects, i, o) is_ram =
+	    is_ram || (strcmp(json_text(o, "name"), id) == 0 &&
+		       strcmp(json_text(o, "type"), "child<memory-backend-ram>") == 0);
+	if (!is_ram || strcmp(json_text(device, "type"), "pc-dimm") != 0 || !json_is_integer(size))
 		return false;
 	push(a, "-object",
 	     json_pack("{s:s,s:s,s:I}", "qom-type", "memory-backend-ram", "id", id, "size",
@@ -415,7 +329,8 @@ static bool write_device(struct amending *a, const json_t *device)
 	const char *type = json_text(device, "type"), *bus = json_text(device, "bus");
 	const json_t *values = json_object_get(device, "values"), *p;
 	json_t *o = json_pack("{s:s,s:O}", "driver", type, "id", json_object_get(device, "id"));
-	bool good = json_array_size(json_object_get(device, "listed"));
+	bool good = json_array_size(json_object_get(device, "listed")), is_nic = false;
+	const json_t *rom = json_object_get(values, "romfile");
 	size_t i;
 
 	if (*bus)
@@ -426,6 +341,7 @@ static bool write_device(struct amending *a, const json_t *device)
 		json_t *made;
 		const json_t *value = value_of(p, values, &made);
 
+		is_nic = is_nic || strcmp(name, "netdev") == 0;
 		if (!value && strcmp(name, "drive") == 0 && *drive_of(a, json_text(device, "id")))
 			value = made = json_string(drive_of(a, json_text(device, "id")));
 		if (value && (!is_cpu(type) || is_place(name))) {
@@ -437,6 +353,10 @@ static bool write_device(struct amending *a, const json_t *device)
 		}
 		json_decref(made);
 	}
+	/* (of a NIC none is its own: that the class has one by itself is not among what it tells)
+	 */
+	if (is_nic && rom && !*json_text(values, "romfile"))
+		json_object_set(o, "romfile", (json_t *)(uintptr_t)rom);
 	push(a, "-device", o);
 	return good;
 }
@@ -490,79 +410,21 @@ static void write_devices(struct amending *a, json_t *waiting, json_t *plugged)
 	}
 }
 
-/* Takes -device with that id out of argv, and the -drive that went with it. */
-static bool take_out(json_t *argv, const char *id, const json_t *block)
-{
-	for (size_t i = 1; i + 1 < json_array_size(argv); i++) {
-		const char *word = json_string_value(json_array_get(argv, i)),
-			   *value = json_string_value(json_array_get(argv, i + 1));
-		struct qopts o = {0};
-		const json_t *b;
-		json_t *json;
-		char drive[256];
-		bool is;
-		size_t k;
-
-		if (strcmp(word, "-device") != 0 && strcmp(word, "--device") != 0)
-			continue;
-		json = *value == '{' ? json_loads(value, 0, NULL) : NULL;
-		if (!json)
-			qopts_parse(&o, value, "driver");
-		is = strcmp(json		  ? json_text(json, "id")
-			    : qopts_get(&o, "id") ? qopts_get(&o, "id")
-						  : "",
-			    id) == 0;
-		snprintf(drive, sizeof(drive), "%s",
-			 json			  ? json_text(json, "drive")
-			 : qopts_get(&o, "drive") ? qopts_get(&o, "drive")
-						  : "");
-		qopts_fini(&o);
-		json_decref(json);
-		if (!is)
-			continue;
-		json_array_remove(argv, i + 1);
-		json_array_remove(argv, i);
-		json_array_foreach(block, k,
-				   b) if (strcmp(json_text(b, "device"), drive) == 0) return true;
-		for (i = 1; *drive && i + 1 < json_array_size(argv); i++) {
-			const char *of;
-
-			word = json_string_value(json_array_get(argv, i));
-			if ((strcmp(word, "-drive") != 0 && strcmp(word, "--drive") != 0) ||
-			    qopts_parse(&o, json_string_value(json_array_get(argv, i + 1)), NULL) <
-				0)
-				continue;
-			of = qopts_get(&o, "id");
-			is = of && strcmp(of, drive) == 0;
-			qopts_fini(&o);
-			if (!is)
-				continue;
-			json_array_remove(argv, i + 1);
-			json_array_remove(argv, i);
-			break;
-		}
-		return true;
-	}
-	return false;
-}
-
-void vmdesc_plugged_amend(json_t *vm, const json_t *devices, const json_t *block,
+void vmdesc_plugged_amend(json_t *vm, const json_t *asked, const json_t *block,
 			  const struct vmdesc_nodes *nodes, const char *info)
 {
 	struct amending a = {.argv = json_object_get(vm, "argv"),
 			     .nodes = nodes,
 			     .block = block,
+			     .objects = json_object_get(asked, "objects"),
 			     .info = info,
 			     .words = json_array(),
 			     .made = json_object()};
-	json_t *plugged = json_object_get(vm, "plugged"),
-	       *unplugged = json_object_get(vm, "unplugged"), *waiting = json_array();
+	json_t *waiting = json_array();
 
-	for (size_t i = json_array_size(unplugged); i > 0; i--)
-		if (take_out(a.argv, json_string_value(json_array_get(unplugged, i - 1)), block))
-			json_array_remove(unplugged, i - 1);
-	json_array_extend(waiting, (json_t *)devices);
-	write_devices(&a, waiting, plugged);
+	vmdesc_take_out(vm, json_object_get(asked, "places"), block);
+	json_array_extend(waiting, json_object_get(asked, "devices"));
+	write_devices(&a, waiting, json_object_get(vm, "plugged"));
 	json_decref(waiting);
 	json_decref(a.words);
 	json_decref(a.made);

@@ -14,16 +14,19 @@
 
 struct qmp;
 
-/* Asks q what the devices are whose ids are in plugged; peripheral is `qom-list` of
- * /machine/peripheral; both are used within the call only. fn gets (to take over) a list of {id,
- * type, bus, listed, values}, with `device-list-properties` and the value of each, as far as QEMU
- * tells; or NULL and why. Where the connection is given up before, destroy has ctx instead. */
-typedef void vmdesc_on_plugged(void *ctx, json_t *devices, const struct err *e);
-void vmdesc_plugged_ask(struct qmp *q, const json_t *plugged, const json_t *peripheral,
+/* Asks q what the devices are whose ids are in vm's list `plugged`. kept: ids that are in the
+ * command line and there: one that was plugged in all the same, under the id of another, is put
+ * into vm's lists `plugged` and `unplugged`. peripheral: `qom-list` of /machine/peripheral. fn gets
+ * (to take over) {devices, objects, places}: a list of {id, type, bus, listed, values}, with
+ * `device-list-properties` and the value of each; `qom-list` of /objects; and of each kept one
+ * {addr, scsi-id, lun, nr}; all as far as QEMU tells. Or NULL and why. Where the connection is
+ * given up before, destroy has ctx instead. */
+typedef void vmdesc_on_plugged(void *ctx, json_t *asked, const struct err *e);
+void vmdesc_plugged_ask(struct qmp *q, json_t *vm, json_t *kept, json_t *peripheral,
 			vmdesc_on_plugged *fn, void *ctx, void (*destroy)(void *ctx));
 
 /* Amends vm's argv, plugged and unplugged. block: query-block; info: `info network`. */
-void vmdesc_plugged_amend(json_t *vm, const json_t *devices, const json_t *block,
+void vmdesc_plugged_amend(json_t *vm, const json_t *asked, const json_t *block,
 			  const struct vmdesc_nodes *nodes, const char *info);
 
 #endif

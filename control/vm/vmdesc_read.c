@@ -323,12 +323,12 @@ static void rest_free(void *p)
 	free(rest);
 }
 
-static void on_plugged(void *ctx, json_t *devices, const struct err *e)
+static void on_plugged(void *ctx, json_t *asked, const struct err *e)
 {
 	struct rest *rest = ctx;
 	struct vmdesc_nodes nodes = {rest->rep.nodes, rest->rep.graph};
 
-	if (!devices) {
+	if (!asked) {
 		vmdesc_on_read *fn = rest->fn;
 		void *its = rest->ctx;
 
@@ -337,8 +337,8 @@ static void on_plugged(void *ctx, json_t *devices, const struct err *e)
 		return;
 	}
 	qargs_fini(&rest->args); /* its words are argv's */
-	vmdesc_plugged_amend(rest->rep.vm, devices, rest->block, &nodes, info_of(rest));
-	json_decref(devices);
+	vmdesc_plugged_amend(rest->rep.vm, asked, rest->block, &nodes, info_of(rest));
+	json_decref(asked);
 	parse_argv(rest->rep.vm, &rest->args, &rest->rep.argv_err);
 	finish(rest);
 }
@@ -349,6 +349,7 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct reader *r = ctx;
 	struct vmdesc_report rep = {.argv_err = ERR_INIT};
 	struct qargs args = {0};
+	json_t *kept = NULL;
 	struct err short_of = ERR_INIT;
 
 	if (err_is_set(e) || !rest) {
@@ -366,8 +367,8 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	rep.secrets = json_array();
 	read_process(q, rep.vm, rep.secrets, &args, &rep.argv_err);
 	if (!err_is_set(&rep.argv_err))
-		vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
-				       qmp_batch_result(b, Q_ANON));
+		kept = vmdesc_compare_devices(rep.vm, &args, qmp_batch_result(b, Q_PERIPHERAL),
+					      qmp_batch_result(b, Q_ANON));
 	rep.migrate = json_incref(qmp_batch_result(b, Q_MIGRATE));
 	rep.yank = json_incref(qmp_batch_result(b, Q_YANK));
 	rep.capabilities = json_incref(qmp_batch_result(b, Q_CAPABILITIES));
@@ -386,12 +387,12 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 			      .block = json_incref(qmp_batch_result(b, Q_BLOCK)),
 			      .network = json_incref(qmp_batch_result(b, Q_NETWORK)),
 			      .pid = qmp_peer_pid(q)};
-	if (json_array_size(json_object_get(rep.vm, "plugged")) ||
-	    json_array_size(json_object_get(rep.vm, "unplugged")))
-		vmdesc_plugged_ask(q, json_object_get(rep.vm, "plugged"),
-				   qmp_batch_result(b, Q_PERIPHERAL), on_plugged, rest, rest_free);
+	if (kept)
+		vmdesc_plugged_ask(q, rep.vm, kept, qmp_batch_result(b, Q_PERIPHERAL), on_plugged,
+				   rest, rest_free);
 	else
 		finish(rest);
+	json_decref(kept);
 }
 
 static void ask(struct qmp *q, const struct reader *first)

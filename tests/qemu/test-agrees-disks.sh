@@ -34,21 +34,31 @@ stream() {
 }
 images_gone() { rm -f "$T"/images/{old,new,a,b}.raw "$T"/images/{top,chain,snap}.qcow2; }
 
+new_is_there() { cmp "$D/new.raw" "$T/images/new.raw" || fail 'the disk there is not the one that was put in'; }
+old_is_gone() {
+    new_is_there
+    [ ! -e "$T/images/old.raw" ] || fail 'the disk that was taken out has been copied'
+}
+
 row 'two disks, as they were' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2" \
     check='ok:disks:2 of 2 drives are copied'
 images_gone
 row 'a disk taken out, another put in under its id' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
     do=unplug_data1 run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" \
-    check='error:launch:data1|new\.raw'
+    check='ok:images:new\.raw' after=new_is_there
+images_gone
 row 'the same, its node deleted' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
-    do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" \
-    check='error:launch:new\.raw.*old\.raw'
+    do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add new "$D/new.raw")" run="$(device_add data1 new)" after=old_is_gone
+images_gone
 row 'the same, a node of the same name' vm="$scsi $(node old "$D/old.raw") -device scsi-hd,id=data1,drive=old" \
     do=unplug_data1 run="$(blockdev_del old)" run="$(blockdev_del old-file)" run="$(blockdev_add old "$D/new.raw")" run="$(device_add data1 old)" \
     check='error:launch:new\.raw.*old\.raw'
 row 'two disks changed for each other' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2" \
-    do=unplug_data1 do=unplug_data2 run="$(device_add data1 b)" run="$(device_add data2 a)" \
-    check='error:launch:another image'
+    do=unplug_data1 do=unplug_data2 run="$(device_add data1 b)" run="$(device_add data2 a)"
+images_gone
+row 'one of two disks taken out, the other with no place of its own' do=unplug_data1 check='ok:images:b\.raw' \
+    vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2"
+images_gone
 snapshot() { printf '{"execute":"blockdev-snapshot-sync","arguments":{"node-name":"%s","snapshot-file":"%s","format":"qcow2","snapshot-node-name":"snap"}}' "$1" "$2"; }
 row 'a snapshot taken' vm="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1" run="$(snapshot a "$D/snap.qcow2")" \
     check='error:launch:snap\.qcow2.*a\.raw'
@@ -137,6 +147,9 @@ in_storage() {
 row 'an image in a storage' vm="$one" option=--target option=a=fast:web.raw after=in_storage
 rm "$T/fast/web.raw"
 row 'in one that is another peer'\''s' vm="$one" option=--target option=a=slow:web.raw check='error:launch:no storage of that name'
+touch "$T/fast/b-disk.raw"
+row 'an image that is another'\''s there' vm="$one" option=--target option=a=fast:b-disk.raw option=--disks option=none \
+    check='error:launch:only what is copied'
 row 'in a folder that is nobody'\''s' vm="$one" option=--target option="a=$T/fast/../slow/web.raw" check='error:launch:no folder for images'
 two="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2"
 qemu-img create -q -f raw "$T/images/a.raw" 4M

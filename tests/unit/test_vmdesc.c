@@ -25,7 +25,7 @@ struct rig {
 	char dir[64], sock[96];
 	pid_t pid;
 	struct qmp *qmp;
-	int ready, ended, read;
+	int ready, ended, read, deleted;
 	struct err why;
 	struct vmdesc_report rep;
 };
@@ -45,7 +45,15 @@ static void on_qmp_end(void *ctx, struct qmp *q, const struct err *why)
 	r->why = *why;
 }
 
-static const struct qmp_ops qmp_ops = {on_ready, NULL, on_qmp_end};
+static void on_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
+{
+	(void)q;
+	/* (there are others of what a device is made of) */
+	if (strcmp(name, "DEVICE_DELETED") == 0 && json_object_get(data, "device"))
+		((struct rig *)ctx)->deleted = 1;
+}
+
+static const struct qmp_ops qmp_ops = {on_ready, on_event, on_qmp_end};
 
 static void on_read(void *ctx, struct vmdesc_report *rep, const struct err *e)
 {
@@ -282,6 +290,122 @@ static void test_vmdesc_sees_what_was_plugged(void **state)
 	rig_down(&r);
 }
 
+/* Reads how it is there; the number of what could not be put into its command line. */
+static size_t read_there(struct rig *r, struct vmdesc *d)
+{
+	read_vm(r);
+	to_there(r, d);
+	return d->plugged.count + d->unplugged.count;
+}
+
+/* Without a guest that says yes to it, a reset does it. */
+static void unplug(struct rig *r, const char *id)
+{
+	r->deleted = 0;
+	command(r, "device_del", json_pack("{s:s}", "id", id));
+	command(r, "system_reset", NULL);
+	run(r, &r->deleted);
+}
+
+/* What is behind one that goes keeps its place; what has no name cannot be asked where it is. */
+static void test_vmdesc_keeps_places(void **state)
+{
+	struct vmdesc d;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r,
+	       "-device virtio-scsi-pci,id=s -device virtio-serial-pci,id=vs -device "
+	       "virtio-rng-pci,id=rng -device virtio-balloon-pci,id=bal -device "
+	       "'{\"driver\":\"virtio-rng-pci\",\"id\":\"last\"}' -device "
+	       "virtserialport,id=p1 -device virtserialport,id=p2 -device isa-debug-exit "
+	       "-device isa-debugcon,id=con,chardev=no -chardev null,id=no -device vmgenid,id=gen");
+	unplug(&r, "rng");
+	assert_int_equal(read_there(&r, &d), 0);
+	assert_false(argv_has(&d, "id=rng"));
+	assert_true(argv_has(&d, "id=bal,addr=5.0") && argv_has(&d, "\"addr\":\"6.0\""));
+	assert_false(argv_has(&d, "id=s,") || argv_has(&d, "nr="));
+	vmdesc_fini(&d);
+	unplug(&r, "p1");
+	assert_int_equal(read_there(&r, &d), 0);
+	assert_true(argv_has(&d, "id=p2,nr=2"));
+	vmdesc_fini(&d);
+	rig_down(&r);
+	rig_up(&r, "-device virtio-rng-pci,id=rng -device virtio-balloon-pci");
+	unplug(&r, "rng");
+	assert_int_equal(read_there(&r, &d), 1);
+	assert_string_equal(d.unplugged.at[0], "rng");
+	vmdesc_fini(&d);
+	rig_down(&r);
+	rig_up(&r, "-device virtio-rng-pci,id=rng -drive if=virtio,file=a.raw,format=raw");
+	unplug(&r, "rng");
+	assert_int_equal(read_there(&r, &d), 1);
+	vmdesc_fini(&d);
+	rig_down(&r);
+}
+
+static void plug_nic(struct rig *r, const char *driver, const char *id, const char *netdev)
+{
+	command(r, "device_add",
+		json_pack("{s:s,s:s,s:s,s:s}", "driver", driver, "id", id, "netdev", netdev,
+			  "romfile", ""));
+}
+
+/* The id says nothing of what it is. */
+static void test_vmdesc_sees_what_was_replaced(void **state)
+{
+	struct vmdesc d;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "-netdev user,id=u -device virtio-net-pci,id=n1,netdev=u -device "
+		   "virtio-balloon-pci,id=bal");
+	unplug(&r, "n1");
+	plug_nic(&r, "e1000", "n1", "u");
+	assert_int_equal(read_there(&r, &d), 0);
+	assert_false(argv_has(&d, "virtio-net"));
+	assert_true(argv_has(&d, "\"driver\":\"e1000\"") && argv_has(&d, "id=bal,addr=3.0"));
+	/* (without one the class would have its own) */
+	assert_true(argv_has(&d, "\"romfile\":\"\""));
+	vmdesc_fini(&d);
+	/* and so does that of a network */
+	unplug(&r, "n1");
+	command(&r, "netdev_del", json_pack("{s:s}", "id", "u"));
+	command(&r, "netdev_add",
+		json_pack("{s:s,s:s,s:i}", "type", "hubport", "id", "u", "hubid", 1));
+	plug_nic(&r, "e1000", "n1", "u");
+	assert_int_equal(read_there(&r, &d), 1);
+	assert_string_equal(d.plugged.at[0], "n1");
+	vmdesc_fini(&d);
+	rig_down(&r);
+}
+
+static void test_vmdesc_takes_networks_and_memory_as_they_are(void **state)
+{
+	struct vmdesc d;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "-m 16,maxmem=512M,slots=2");
+	command(&r, "netdev_add",
+		json_pack("{s:s,s:s,s:b,s:s}", "type", "user", "id", "u", "restrict", 1, "net",
+			  "192.168.76.0/24"));
+	plug_nic(&r, "e1000", "n1", "u");
+	assert_int_equal(read_there(&r, &d), 0);
+	assert_true(argv_has(&d, "\"restrict\":true"));
+	assert_true(argv_has(&d, "\"net\":\"192.168.76.0/24\""));
+	vmdesc_fini(&d);
+	command(&r, "object-add",
+		json_pack("{s:s,s:s,s:i}", "qom-type", "memory-backend-memfd", "id", "more", "size",
+			  64 << 20));
+	command(&r, "device_add",
+		json_pack("{s:s,s:s,s:s}", "driver", "pc-dimm", "id", "dimm", "memdev", "more"));
+	assert_int_equal(read_there(&r, &d), 1);
+	assert_string_equal(d.plugged.at[0], "dimm");
+	vmdesc_fini(&d);
+	rig_down(&r);
+}
+
 static bool copies(const json_t *disks, const char *name)
 {
 	const json_t *d;
@@ -414,6 +538,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_vmdesc_reads_a_vm),
 	    cmocka_unit_test(test_vmdesc_sees_what_was_plugged),
+	    cmocka_unit_test(test_vmdesc_keeps_places),
+	    cmocka_unit_test(test_vmdesc_sees_what_was_replaced),
+	    cmocka_unit_test(test_vmdesc_takes_networks_and_memory_as_they_are),
 	    cmocka_unit_test(test_vmdesc_selects_disks),
 	    cmocka_unit_test(test_vmdesc_selects_by_any_name),
 	    cmocka_unit_test(test_vmdesc_checks_names),
