@@ -241,7 +241,47 @@ static bool is_part_key(const char *key)
 	return strcmp(key, "offset") == 0 || strcmp(key, "size") == 0;
 }
 
+/* Whether that is of a medium that is copied: it is written to once, whatever its size is; past
+ * the page cache that would have to be a multiple of what the file system wants. */
+static bool is_copied_medium(const struct twin_plan *p, const char *text,
+			     const struct vmdesc_disk *disk)
+{
+	json_t *tree = disk ? NULL : twin_tree_read(text, "driver");
+
+	if (tree)
+		disk = twin_disk_of(p->d, twin_tree_leaf(p, tree));
+	json_decref(tree);
+	return disk && disk->copy && disk->read_only;
+}
+
 /* ---- key=value ---- */
+
+static bool ends_with(const char *key, const char *with)
+{
+	size_t len = strlen(key), n = strlen(with);
+
+	return len >= n && strcmp(key + len - n, with) == 0 &&
+	       (len == n || key[len - n - 1] == '.');
+}
+
+/* Through the page cache, and with what goes with that. */
+static void remove_direct(struct qopts *o)
+{
+	static const char *const direct[] = {"cache", "cache.direct", "aio"};
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < o->count && !again; i++)
+			for (size_t k = 0; k < 3 && !again; k++)
+				if (o->at[i].key && ends_with(o->at[i].key, direct[k])) {
+					char *key = strdup(o->at[i].key);
+
+					again = key && qopts_remove(o, key);
+					free(key);
+				}
+	}
+}
 
 static void remove_part(struct qopts *o)
 {
@@ -350,6 +390,8 @@ int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 	}
 	if (drive ? disk && disk->copy : twin_tree_is_copied(p, text))
 		remove_part(o);
+	if (is_copied_medium(p, text, disk))
+		remove_direct(o);
 	/* An image that another QEMU writes to is not to be opened beside it. */
 	for (size_t i = 0; i < sizeof(lock_keys) / sizeof(lock_keys[0]); i++)
 		qopts_remove(o, lock_keys[i]);
@@ -401,6 +443,9 @@ static int rewrite_json(struct twin_plan *p, const char *option, json_t *o, cons
 		if (is_lock_key(key) ||
 		    (is_part_key(key) && strcmp(json_text(o, "driver"), "raw") == 0 &&
 		     twin_tree_is_copied(p, text))) {
+			json_object_del(o, key);
+		} else if ((strcmp(key, "direct") == 0 || strcmp(key, "aio") == 0) &&
+			   is_copied_medium(p, text, NULL)) {
 			json_object_del(o, key);
 		} else if (strcmp(key, "backing") == 0 && !p->d->inc) {
 			json_object_set_new(o, key, json_null());

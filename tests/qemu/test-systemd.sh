@@ -154,6 +154,7 @@ vm_is three-twin running || fail 'it does not run any more'
 vm_qmp three-twin '{"execute":"quit"}' >/dev/null
 wait_until 5 'the end of the VM' proc_gone three-twin
 systemd_in systemctl start adit-vm@three
+wait_until 10 'the VM in its unit' eval 'systemd_in adit vms three --json 2>/dev/null | jq -e .look >/dev/null'
 dir=$(systemd_in adit vms three --json | jq -r .dir)
 vm_adopt three-again dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" "$(proc_list "$dir/qmp.sock" | awk 'NR == 1 { print $1 }')"
 VM_DISKS[three-again]=1
