@@ -357,7 +357,7 @@ static void on_described(void *ctx)
 		return;
 	}
 	media_sums_add_disks(k->sums, k->report.disks);
-	media_sums_start(k->sums);
+	media_sums_start(k->sums, "");
 }
 
 static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)

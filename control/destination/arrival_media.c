@@ -44,7 +44,7 @@ struct media_sums *arrival_media_read(struct arrival *a, const struct twin *plan
 			media_sums_add(s, plan->firmware[i].path);
 	}
 	if (s)
-		media_sums_start(s);
+		media_sums_start(s, a->peer);
 	return s;
 }
 

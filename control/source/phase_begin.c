@@ -144,7 +144,7 @@ static void on_described(void *ctx)
 		return;
 	}
 	media_sums_add_disks(m->begin.sums, m->report.disks);
-	media_sums_start(m->begin.sums);
+	media_sums_start(m->begin.sums, "");
 }
 
 static void on_read(void *ctx, struct vmdesc_report *r, const struct err *why)

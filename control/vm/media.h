@@ -25,7 +25,8 @@ enum media_copy {
 void media_select(json_t *disks, enum media_copy how);
 
 /*
- * The sums of files, read a piece each turn of the loop, so that nobody has to wait for them:
+ * The sums of files, read a piece at a time with pauses in between, so that nobody has to wait for
+ * them, and no file again that is the same as when it was read:
  * SHA-256 over all of a file up to MEDIA_SMALL, of a larger one over its first and last 4 MiB; with
  * zeroes up to a whole sector, as QEMU shows it and a copy has them.
  */
@@ -43,8 +44,9 @@ void media_sums_free(struct media_sums *s);
 /* One more to read, before the start. Copies path; twice the same is once. */
 void media_sums_add(struct media_sums *s, const char *path);
 
-/* on_end is called later, never within, also where nothing is to be read. */
-void media_sums_start(struct media_sums *s);
+/* on_end is called later, never within, also where nothing is to be read. who, which stays as long
+ * as s, is the peer that this is for: one file of its at a time is read. */
+void media_sums_start(struct media_sums *s, const char *who);
 
 /* 64 hexadecimal digits; "" of one that is no regular file, or cannot be read, or was not added. */
 const char *media_sums_of(const struct media_sums *s, const char *path);

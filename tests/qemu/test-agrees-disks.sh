@@ -145,7 +145,7 @@ in_storage() {
     [ "$(stat -c %b "$T/fast/web.raw")" -le 7168 ] || fail "the image takes $(stat -c %b "$T/fast/web.raw") blocks there: it is not sparse"
 }
 row 'an image in a storage' vm="$one" option=--target option=a=fast:web.raw after=in_storage
-rm "$T/fast/web.raw"
+rm -f "$T/fast/web.raw"
 row 'in one that is another peer'\''s' vm="$one" option=--target option=a=slow:web.raw check='error:launch:no storage of that name'
 touch "$T/fast/b-disk.raw"
 row 'an image that is another'\''s there' vm="$one" option=--target option=a=fast:b-disk.raw option=--disks option=none \

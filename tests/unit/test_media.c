@@ -88,7 +88,7 @@ static void sum(uint64_t size, uint64_t at, char out[65])
 	close(fd);
 	media_sums_add(s, path);
 	media_sums_add(s, path);
-	media_sums_start(s);
+	media_sums_start(s, "");
 	event_base_dispatch(base);
 	snprintf(out, 65, "%s", media_sums_of(s, path));
 	assert_string_equal(media_sums_of(s, "/other"), "");
@@ -153,7 +153,7 @@ static void test_media_sums_pass_over_what_is_no_file(void **state)
 	media_sums_add_disks(s, disks);
 	media_sums_add(s, top);
 	media_sums_add(s, "/nonexistent/file");
-	media_sums_start(s);
+	media_sums_start(s, "");
 	event_base_dispatch(base);
 	media_sums_put(s, disks);
 	assert_null(json_object_get(json_array_get(disks, 0), "sum"));
@@ -173,7 +173,7 @@ static void sum_of(pid_t pid, const char *path, char out[65])
 	struct media_sums *s = media_sums_new(base, pid, on_end, base);
 
 	media_sums_add(s, path);
-	media_sums_start(s);
+	media_sums_start(s, "");
 	event_base_dispatch(base);
 	snprintf(out, 65, "%s", media_sums_of(s, path));
 	media_sums_free(s);
@@ -227,6 +227,92 @@ static void test_media_sums_are_of_what_qemu_may_read(void **state)
 	unlink(path);
 }
 
+/* Whether the file is read for its sum, which has to be that one, if any. */
+static bool is_read(const char *path, const char *sum)
+{
+	char out[65], seen[16 * (sizeof(struct inotify_event) + 16)];
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	bool is;
+
+	assert_true(watch >= 0 && inotify_add_watch(watch, path, IN_ACCESS) >= 0);
+	sum_of(getpid(), path, out);
+	is = read(watch, seen, sizeof(seen)) > 0;
+	close(watch);
+	if (sum)
+		assert_string_equal(out, sum);
+	return is;
+}
+
+/* What is the same is not read again. */
+static void test_media_sums_are_remembered(void **state)
+{
+	static const char zero[] =
+	    "076a27c79e5ace2a3d47f9dd2e83e4ff6ea8872b3c2218f66c92b89b55f36560";
+	char path[64];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/m", top);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 512), 0);
+	assert_true(is_read(path, zero));
+	assert_true(is_read(path, zero)); /* it may have been changed since, in the same moment */
+	sleep(3);
+	assert_true(is_read(path, zero));
+	assert_false(is_read(path, zero));
+	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+	assert_true(is_read(path, NULL));
+	close(fd);
+	unlink(path);
+}
+
+struct order {
+	struct event_base *base;
+	char text[8];
+	size_t count;
+};
+
+static void on_end_of(void *ctx, struct media_sums *s)
+{
+	struct order *o = ((void **)ctx)[0];
+	const char *name = ((void **)ctx)[1];
+
+	(void)s;
+	o->text[o->count++] = *name;
+	if (o->count == 3)
+		event_base_loopbreak(o->base);
+}
+
+/* A peer that asks twice waits for itself, and nobody else for it. */
+static void test_media_sums_are_one_at_a_time_of_each_peer(void **state)
+{
+	struct order o = {.base = event_base_new()};
+	void *ctx[3][2] = {{&o, (void *)"1"}, {&o, (void *)"2"}, {&o, (void *)"b"}};
+	struct media_sums *s[3];
+	char path[3][64];
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%d", top, i);
+		fd = open(path[i], O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(ftruncate(fd, i < 2 ? 1 << 20 : 9 << 17), 0);
+		close(fd);
+		s[i] = media_sums_new(o.base, getpid(), on_end_of, ctx[i]);
+		media_sums_add(s[i], path[i]);
+		media_sums_start(s[i], i < 2 ? "a" : "b");
+	}
+	event_base_dispatch(o.base);
+	assert_string_equal(o.text, "1b2");
+	for (int i = 0; i < 3; i++) {
+		media_sums_free(s[i]);
+		unlink(path[i]);
+	}
+	event_base_free(o.base);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -247,6 +333,8 @@ int main(void)
 	    cmocka_unit_test(test_media_sums_of_large_files_are_of_their_ends),
 	    cmocka_unit_test(test_media_sums_pass_over_what_is_no_file),
 	    cmocka_unit_test(test_media_sums_are_of_what_qemu_may_read),
+	    cmocka_unit_test(test_media_sums_are_remembered),
+	    cmocka_unit_test(test_media_sums_are_one_at_a_time_of_each_peer),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
