@@ -21,7 +21,7 @@
 #include "control/host/guardian.h"
 #include "control/host/proc.h"
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 30000 };
 
 struct seen {
 	struct event_base *base;

@@ -26,7 +26,7 @@
 #define KEY_B "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define PRIORITY_PSK "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK:+DHE-PSK"
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 30000 };
 
 static void need(const char *tool)
 {
