@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "control/vm/media.h"
 #include "control/vm/secret_file.h"
@@ -76,14 +77,6 @@ struct media_sums *media_sums_new(struct event_base *base, pid_t pid, media_sums
 		return s;
 	free(s);
 	return NULL;
-}
-
-static uint64_t clock_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 /* After the pause, whoever ended or was given up within it. */
