@@ -261,7 +261,8 @@ static const json_t *value_of(const json_t *p, const json_t *values, json_t **ma
 	if (!value || json_is_real(value) || strncmp(type, "child<", 6) == 0 ||
 	    (usual && json_equal((json_t *)value, (json_t *)usual)))
 		return NULL;
-	if (strcmp(name, "addr") == 0 && json_is_integer(value) && strcmp(type, "int32") == 0) {
+	/* A slot ("int32", later "str"), not where RAM begins ("uint64"). */
+	if (strcmp(name, "addr") == 0 && json_is_integer(value) && strcmp(type, "uint64") != 0) {
 		int devfn = (int)json_integer_value(value);
 
 		if (devfn >= 0)
