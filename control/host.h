@@ -18,6 +18,7 @@
 #include "control/host/leftovers.h"
 #include "control/host/proc.h"
 #include "control/host/tap.h"
+#include "control/host/tpm.h"
 #include "control/host/vm_kept.h"
 #include "control/host/vms.h"
 

@@ -375,7 +375,8 @@ void turn_cancel(struct turn *t)
 
 int turn_held(const struct turn *t)
 {
-	return t->waits && held(t, clock_us());
+	/* (the clock is asked for few) */
+	return t->waits && t->idle_run >= IDLE_RUN && held(t, clock_us());
 }
 
 void turn_hurry(struct turn *t)

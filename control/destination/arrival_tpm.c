@@ -10,9 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -66,27 +64,6 @@ int arrival_tpm_make_state(struct arrival *a, struct err *e)
 	return user_is_given(u) ? give_state(dir, u, e) : 0;
 }
 
-/* A socket that listens before swtpm runs: QEMU need not wait for it. */
-static int listen_at(const struct arrival *a, struct err *e)
-{
-	const struct user *u = &a->rights->launch_user;
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (strlen(a->twin.tpm.socket) >= sizeof(to.sun_path))
-		errno = ENAMETOOLONG;
-	else if (fd >= 0) {
-		strcpy(to.sun_path, a->twin.tpm.socket);
-		if (bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(fd, 1) == 0 &&
-		    (!user_is_given(u) || lchown(to.sun_path, u->uid, u->gid) == 0))
-			return fd;
-	}
-	err_set_sys(e, errno, "%s", a->twin.tpm.socket);
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 int arrival_tpm_start(struct arrival *a, struct err *e)
 {
 	char state[sizeof(a->twin.tpm.dir) + 20], ctrl[40];
@@ -106,7 +83,8 @@ int arrival_tpm_start(struct arrival *a, struct err *e)
 
 	if (!a->twin.tpm.program)
 		return 0;
-	if (arrival_tpm_make_state(a, e) < 0 || (fd = listen_at(a, e)) < 0)
+	if (arrival_tpm_make_state(a, e) < 0 ||
+	    (fd = tpm_listen(a->twin.tpm.socket, &a->rights->launch_user, e)) < 0)
 		return e->code;
 	io.keep = &fd;
 	snprintf(state, sizeof(state), "dir=%s,mode=0600", a->twin.tpm.dir);

@@ -8,13 +8,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "control/host/tpm.h"
 #include "control/host/vm_kept.h"
 
 enum { LISTEN_FD = 3, TOLD_FD = 4, FREE_FD = 10 };
@@ -42,25 +42,6 @@ static int read_words(const json_t *words, struct strvec *argv, char *path, size
 		}
 	}
 	return argv->failed || !argv->count || argv->at[0][0] != '/' || !*path ? -1 : 0;
-}
-
-/* It listens before swtpm runs: QEMU need not wait for that. */
-static int listen_at(const struct vm_kept *k, const char *path, struct err *e)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(to.sun_path))
-		errno = ENAMETOOLONG;
-	else if (fd >= 0) {
-		strcpy(to.sun_path, path);
-		if (bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(fd, 1) == 0 &&
-		    (!user_is_given(&k->user) || lchown(path, k->user.uid, k->user.gid) == 0))
-			return fd;
-	}
-	err_set_sys(e, errno, "%s", path);
-	fd_close(&fd);
-	return -1;
 }
 
 /* Of ours it has its socket: taps and locks are QEMU's alone. told is written to where it cannot be
@@ -120,7 +101,7 @@ int vm_kept_start_tpm(const struct vm_kept *k, struct err *e)
 		return 0;
 	if (read_words(words, &argv, path, sizeof(path)) < 0)
 		err_set(e, ERR_CONFIG, "its TPM is not kept as adit wrote it");
-	else if ((fd = listen_at(k, path, e)) >= 0)
+	else if ((fd = tpm_listen(path, &k->user, e)) >= 0)
 		run(k, argv.at, fd, e);
 	fd_close(&fd);
 	strvec_fini(&argv);
