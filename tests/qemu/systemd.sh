@@ -54,6 +54,13 @@ systemd_in() { nsenter -t "$SYSTEMD_PID" -m -u -i -n -p -C -- env -i PATH=/usr/s
 systemd_show() { systemd_in systemctl show -P "$1" "${2:-adit.service}"; }
 systemd_shows() { [ "$(systemd_show "$1")" = "$2" ]; }
 
+# systemd_journal UNIT [OPTION|FIELD=VALUE]... TEXT: whether a line of the unit's has it, to be waited for: the journal takes
+# lines when it gets round to it. (_COMM=, which it looks up then, is missing in a line of a process that has ended by then.)
+systemd_journal() {
+    systemd_in journalctl -u "$1" --no-pager -q -o cat "${@:2:$#-2}" >"$T/journal.log"
+    grep -qF "${@: -1}" "$T/journal.log"
+}
+
 # systemd_drop_in NAME LINE...: settings for adit.service, in force from its next start
 systemd_drop_in() {
     mkdir -p /run/systemd/system/adit.service.d

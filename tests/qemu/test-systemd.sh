@@ -37,8 +37,7 @@ adit_images
 say 'the configuration as it is installed: nobody has said who may come'
 systemd_in sh -c 'cat >/etc/adit/adit.conf' <"$TOP/dist/adit.conf"
 ! systemd_in systemctl start adit.service 2>"$T/start.log" || fail 'it starts with the configuration as it is installed'
-systemd_in journalctl -u adit --no-pager -o json -p err _COMM=adit | jq -r .MESSAGE >"$T/journal.txt"
-grep -q 'psk = FILE' "$T/journal.txt" || fail "no error in the journal that says what to write: $(cat "$T/journal.txt")"
+wait_until 10 'an error in the journal that says what to write' systemd_journal adit -p err SYSLOG_IDENTIFIER=adit 'psk = FILE'
 systemd_in systemctl stop adit.service
 
 systemd_in sh -c 'cp "$1" /etc/adit/psk && cat >/etc/adit/adit.conf' sh "$T/psk" <<CONF
@@ -88,8 +87,7 @@ systemd_in systemctl restart adit.service
 pid=$(pid_of_adit)
 systemd_in systemctl kill --signal=STOP --kill-who=main adit.service
 wait_until 15 'another adit' new_adit "$pid"
-systemd_in journalctl -u adit.service --no-pager -q >"$T/journal.log"
-grep -q 'adit.service: Watchdog timeout' "$T/journal.log" || fail 'it was not the watchdog that saw the loop hang'
+wait_until 10 'the word that it was the watchdog that saw the loop hang' systemd_journal adit 'adit.service: Watchdog timeout'
 stays 'after the watchdog'
 # (that was short for a busy machine)
 rm /run/systemd/system/adit.service.d/watchdog.conf
@@ -99,7 +97,7 @@ systemd_in systemctl restart adit.service
 say 'a reload'
 systemd_in systemctl reload adit.service
 wait_until 5 'the end of the reload' systemd_shows SubState running
-wait_until 5 'a line of it' eval 'systemd_in journalctl -u adit --no-pager -o cat | grep -q "read /etc/adit/adit.conf and the credentials anew"'
+wait_until 5 'a line of it' systemd_journal adit 'read /etc/adit/adit.conf and the credentials anew'
 
 say 'kill -9 in mid-RAM: the guardian outlives it'
 link_rate 40mbit
@@ -148,8 +146,7 @@ vm_is three-twin running || fail 'that VM does not outlive a restart'
 say 'the same VM, which came to stay: started again in a unit of its own, as that user'
 systemd_in systemctl start adit-vm@three
 wait_until 5 'the end of another start of it' eval '[ "$(systemd_show ActiveState adit-vm@three)" = failed ]'
-systemd_in journalctl -u adit-vm@three --no-pager -o cat >"$T/start.log"
-grep -q 'VM three runs already, in /run/adit/vms/three-' "$T/start.log" || fail "nobody says that it runs already: $(cat "$T/start.log")"
+wait_until 10 'the word that it runs already' systemd_journal adit-vm@three 'VM three runs already, in /run/adit/vms/three-'
 vm_is three-twin running || fail 'it does not run any more'
 vm_qmp three-twin '{"execute":"quit"}' >/dev/null
 wait_until 5 'the end of the VM' proc_gone three-twin
@@ -197,7 +194,7 @@ listeners dst >"$T/listeners.txt"
 ! grep -q ":$ADIT_PORT " "$T/listeners.txt" || fail 'somebody still listens'
 
 say 'the journal'
-systemd_in journalctl -u adit --no-pager -o json _COMM=adit | jq -r '[.PRIORITY, .MESSAGE] | @tsv' >"$T/journal.txt"
+systemd_in journalctl -u adit --no-pager -o json SYSLOG_IDENTIFIER=adit | jq -r '[.PRIORITY, .MESSAGE] | @tsv' >"$T/journal.txt"
 grep -qP '^6\tlistening on .*, handed over' "$T/journal.txt" || fail 'no line of the sockets'
 grep -qP '^6\tpeer=psk:tester job=[0-9a-f]* a VM comes: one' "$T/journal.txt" || fail 'no line of the first VM'
 ! grep -P '\t(20[0-9][0-9]-|(info|warning|error): |<)' "$T/journal.txt" || fail 'lines with a time, a level or a prefix of their own'
