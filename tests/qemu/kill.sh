@@ -38,6 +38,29 @@ kill_hosts() {
     adit_images
     mkdir -p "$T/run-dst/vms"
     chmod 700 "$T/run-dst" "$T/run-dst/vms"
+    KILL_NET=
+    [ -c /dev/net/tun ] || { skip_part 'the NIC of the VM' 'no /dev/net/tun'; return 0; }
+    KILL_NET=br0
+    for host in src dst; do
+        in_host "$host" ip link add "$KILL_NET" type bridge
+        in_host "$host" ip link set "$KILL_NET" up
+    done
+}
+# kill_nic HOST VM: into KILL_NIC, QEMU's arguments for a NIC in a tap in that host's bridge
+kill_nic() {
+    KILL_NIC=()
+    [ -n "$KILL_NET" ] || return 0
+    in_host "$1" ip tuntap add dev "$2" mode tap vnet_hdr
+    in_host "$1" ip link set "$2" master "$KILL_NET" up
+    KILL_NIC=(arg=-netdev arg="tap,id=net0,ifname=$2,script=no,downscript=no" arg=-device
+        arg=virtio-net-pci,netdev=net0,id=nic0,mac=52:54:00:66:00:02)
+}
+# kill_nic_moved: the twin has one tap, up and in the bridge
+kill_nic_moved() {
+    [ -n "$KILL_NET" ] && [ ! -e "$T/$VM-twin" ] || return 0
+    in_host dst ip -o link show type tun >"$T/taps.log"
+    [ "$(wc -l <"$T/taps.log")" = 1 ] && grep -q ",UP.* master $KILL_NET " "$T/taps.log" ||
+        fail "the VM's NIC on dst: $(cat "$T/taps.log")"
 }
 
 # kill_cells: all of the row, one after the other
@@ -140,7 +163,7 @@ kill_is_stopped() {
 }
 
 # kill_serve [POINT]: adit serve on dst, as ever or to stop at that point
-kill_serve() { local ADIT=$(kill_program dst); ADIT_STOP_AT=${1:-} adit_serve_launch; }
+kill_serve() { local ADIT=$(kill_program dst); ADIT_STOP_AT=${1:-} adit_serve_launch ${KILL_NET:+--allow-networks "$KILL_NET"}; }
 
 # kill_watch: from now on nobody else looks at the guests so closely. VM's further monitor is the watcher's.
 kill_watch() {
@@ -191,7 +214,8 @@ kill_boot() {
     move_disks $1 16M raw:virtio
     # all of it, so that nobody needs more room once it was copied
     qemu-io -f raw -c 'write -q -P 7 12M 4M' "$T/disks/$1-0.raw"
-    vm_start $1 src monitors=2 mem=$mem "${MOVE_DISKS[@]}" append="$append" \
+    kill_nic src $1
+    vm_start $1 src monitors=2 mem=$mem "${MOVE_DISKS[@]}" append="$append" ${KILL_NIC[@]+"${KILL_NIC[@]}"} \
         arg=-chardev arg="socket,id=watch,path=$T/$1/watch.sock,server=on,wait=off" arg=-mon arg=chardev=watch,mode=control
     VM_QMP[${1}2]=$T/$1/qmp2.sock
     guest_ready $1
@@ -228,7 +252,8 @@ kill_cell() {
     if [ "$fault" = waiting-qemu ]; then
         mkdir -p "$T/dst"
         qemu-img create -q -f raw "$T/dst/$VM-twin-0.raw" 16M
-        vm_start $VM-twin dst incoming=1 disk=raw:virtio:"$T/dst/$VM-twin-0.raw" append='ram=16 rate=1000 sectors=256 diskrate=20' \
+        kill_nic dst $VM-twin
+        vm_start $VM-twin dst incoming=1 ${KILL_NIC[@]+"${KILL_NIC[@]}"} disk=raw:virtio:"$T/dst/$VM-twin-0.raw" append='ram=16 rate=1000 sectors=256 diskrate=20' \
             arg=-chardev arg="socket,id=watch,path=$T/$VM-twin/watch.sock,server=on,wait=off" arg=-mon arg=chardev=watch,mode=control
         options+=(--dest-qmp "${VM_QMP[$VM-twin]}")
         watch=$T/$VM-twin/watch.sock
@@ -302,10 +327,11 @@ kill_verify() {
         # (what the guest said while the folder was full that its log is in is not there)
         [ "$row.$2" = destination-run.full ] || guest_continues $VM $VM-twin
         move_checked $VM-twin
+        kill_nic_moved
         disk_same_but_guest raw "$T/disks/$VM-0.raw" raw "$(kill_path "$T/images/$VM-0.raw")" 0 "$(guest_find $VM '^READY')"
         LEFT_CLOCK=$(now_ms)
         # (a socket is known by the name that it was made under, wherever its folder is by now)
-        left_nothing "$may|^process $pid |^[a-z]* $dir|^listening $T/run-dst/vms/${dir##*/}/|^file $T/images/$VM-0.raw$"
+        left_nothing "$may|^process $pid |^[a-z]* $dir|^listening $T/run-dst/vms/${dir##*/}/|^interface |^file $T/images/$VM-0.raw$"
         ;;
     none)
         proc_gone $VM || fail "the source's QEMU is there"
@@ -333,6 +359,7 @@ kill_clear() {
     vm_end $VM
     proc_end $VM-twin
     proc_end serve
+    [ -z "$KILL_NET" ] || in_host src ip link del $VM
     link_rate none
     kill_folder_clear
     rm -f "$T/adit-src" "$T/adit-dst" "$T/boot-src" "$T/boot-dst"

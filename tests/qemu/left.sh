@@ -1,4 +1,4 @@
-# What is left behind: processes, sockets and files that were not there before.
+# What is left behind: processes, sockets, taps and files that were not there before.
 # shellcheck shell=bash
 
 # The places for temporary files outside of $T are this test's own, and empty (the mounts are, see lib.sh).
@@ -27,6 +27,7 @@ left_now() {
     find "$T" -path "$T/state-*/journal/*" -type f ! -name '*.lock' 2>/dev/null | sed 's/^/record /' || true
     unix_listeners dst | sed 's/^/listening /'
     listeners dst | sed 's/^/listening /'
+    in_host dst ip -o link show type tun | sed -E 's/^[0-9]+: ([^:@]+).*/interface \1/'
     # those that only look, or that hold the network, are no processes of the host; a session of sshd's ends when sshd sees that
     # its client has gone (ClientAliveInterval)
     host_processes dst | sed '/ nsenter \| ss -H\| sleep infinity\| sshd: \| sshd-session: \| sshd-auth: \|\/openssh\/sshd-/d; s/^/process /'
