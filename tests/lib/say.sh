@@ -23,13 +23,15 @@ need() {
 # now_ms: milliseconds since some fixed point, without a process
 now_ms() { local t=${EPOCHREALTIME/[.,]/}; printf '%s\n' "$((t / 1000))"; }
 
-# wait_until SECONDS WHAT COMMAND...: until the command is true; fails with WHAT when it never is
+# wait_until SECONDS WHAT COMMAND...: until the command is true; fails with WHAT when it never is. On a machine that has no time
+# for this test it takes longer to look, and what is waited for takes longer, too: it looks eight times for each second at least.
 wait_until() {
-    local seconds=$1 what=$2 end
+    local seconds=$1 what=$2 end looks=0
     shift 2
     end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
     until "$@"; do
-        [ "${EPOCHREALTIME/[.,]/}" -lt "$end" ] || fail "$what: not within $seconds s"
+        looks=$((looks + 1))
+        [ "${EPOCHREALTIME/[.,]/}" -lt "$end" ] || [ $looks -lt $((seconds * 8)) ] || fail "$what: not within $seconds s"
         sleep 0.05
     done
 }
