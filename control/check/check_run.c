@@ -13,6 +13,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "control/check/check_filters.h"
 #include "control/check/check_rate.h"
 #include "control/check/check_source.h"
 #include "control/qmp.h"
@@ -49,7 +50,8 @@ struct check_run {
 	struct qmp *qmp;
 	bool has_vm, vm_gone;
 	struct vmdesc_report report;
-	struct media_sums *sums; /* of its media, while they are read */
+	struct media_sums *sums;       /* of its media, while they are read */
+	struct check_filters *filters; /* on its taps, while they are read */
 	struct session *session;
 	struct talk *talk;
 	uint64_t read_ms, measure_until_ms;
@@ -327,10 +329,26 @@ static void connect_there(struct check_run *k)
 
 /* ---- the source ---- */
 
+static void on_filters(void *ctx, struct check_filters *f)
+{
+	struct check_run *k = ctx;
+
+	check_filters_put(f, &k->found);
+	check_filters_free(f);
+	k->filters = NULL;
+	if (k->step == READING)
+		connect_there(k);
+}
+
 static void described(struct check_run *k)
 {
 	check_source(&k->found, &k->report, &k->config);
-	connect_there(k);
+	if (!k->config.dest_qmp)
+		k->filters = check_filters_start(k->base, k->report.vm, on_filters, k);
+	if (k->filters)
+		event_del(k->ev); /* the monitor has said it all; nft has a limit of its own */
+	else
+		connect_there(k);
 }
 
 static void on_summed(void *ctx, struct media_sums *sums)
@@ -502,6 +520,7 @@ void check_run_free(struct check_run *k)
 	session_close(k->session, CODE_NONE, "the check is over");
 	qmp_free(k->qmp);
 	media_sums_free(k->sums);
+	check_filters_free(k->filters);
 	vmdesc_report_fini(&k->report);
 	check_fini(&k->found);
 	creds_free(k->creds);

@@ -101,6 +101,19 @@ for name in br1 inner Inner/ ../Inner Inner,x lan0 "$(printf 'Inner\tx')" 'Inner
     grep -qE 'is not allowed there|ID=NAME|control characters' "$T/said.log" || fail "'$name': $(cat "$T/said.log")"
 done
 no_taps || fail 'a tap was made for who may not'
+if in_host src nft -f - <<'NFT' 2>"$T/nft.log"; then
+table bridge spoof {
+    chain forward {
+        type filter hook forward priority 0
+        iifname "vm1" ether saddr != 52:54:00:66:01:02 drop
+    }
+}
+NFT
+    checked a "^warning +networks .*n1: nftables of this host filter at vm1 .table bridge spoof." -- --net n1=Inner
+    in_host src nft delete table bridge spoof
+else
+    skip_part 'rules of nftables at a tap' "this kernel takes none: $(head -n 1 "$T/nft.log")"
+fi
 checked a '^ok +networks .*nic0 \(br0 at the source\) will be in bridge lan0 there' '^ok +networks .*n1 .*bridge br1' '^0 errors' -- --net n1=Inner
 
 say 'the bridge goes before the decision'
