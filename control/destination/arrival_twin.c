@@ -79,7 +79,7 @@ static void on_info(void *ctx, struct proc *p, int status)
 		arrival_fail(a, &e);
 	} else {
 		if (image->disk->copy)
-			strvec_pushf(&a->twin.notes, "%s was there already and is overwritten",
+			strvec_pushf(&a->twin.notes, "%s is there already and is overwritten",
 				     image->path);
 		a->prepare.image_at++;
 		next_image(a);

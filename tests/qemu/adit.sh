@@ -61,8 +61,53 @@ adit_users_pass() {
         [ "$(stat -c %u "$dir")" != "$(id -u)" ] || chmod o+x "$dir"
     done
 }
+# adit_launch_user: a user of this test's only, for adit serve to run VMs as: LAUNCH_USER are the words for that, LAUNCH_UID is the
+# user. (Where there are no other users, LAUNCH_USER is empty.) To a QEMU in root's own folders $QEMU leads this user too.
+LAUNCH_USER=() LAUNCH_UID=0
+adit_launch_user() {
+    local file
+    [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] && command -v setpriv >/dev/null || return 0
+    for file in passwd group; do cp "/etc/$file" "$T/$file"; done
+    echo 'adit-vm:x:64911:64911::/nonexistent:/usr/sbin/nologin' >>"$T/passwd"
+    echo 'adit-vm:x:64911:' >>"$T/group"
+    for file in passwd group; do mount --bind "$T/$file" "/etc/$file"; done
+    adit_users_pass
+    case $QEMU in
+    "$QEMU_CACHE"/*/usr/bin/*)
+        mkdir "$T/qemu"
+        mount --bind "${QEMU%/usr/bin/*}" "$T/qemu"
+        mount -o remount,bind,ro "$T/qemu"
+        QEMU=$T/qemu/usr/bin/${QEMU##*/}
+        [ ! -d "$T/qemu/libraries" ] || export LD_LIBRARY_PATH=$T/qemu/libraries
+        ;;
+    esac
+    setpriv --reuid=64911 --regid=64911 --clear-groups "$QEMU" --version >"$T/version.log" 2>&1 ||
+        fail "$QEMU is not to be run by another user: $(tail -n 1 "$T/version.log")"
+    LAUNCH_USER=(--launch-user adit-vm) LAUNCH_UID=64911
+}
 # adit_serve_launch [OPTION]...: one that may do all that a migration can ask for
 adit_serve_launch() { adit_serve --allow-migrate --allow-launch "$QEMU" "$@"; }
+
+# The way back, after move_hosts both. adit_serve_back [OPTION]...: another adit serve, on src (proc "serve-back"), whose images are in
+# $T/disks, where those are still that the VM had before. adit_turn HOST: from now on adit runs on that one, and VMs go to the other
+adit_serve_back() {
+    ADIT_IMAGES=$T/disks adit_images
+    (umask 077 && mkdir -p "$T/run-src/vms")
+    proc_start serve-back src "$ADIT" serve --listen "$SRC_IP:$ADIT_PORT" "${ADIT_SERVE_CREDS[@]}" --allow-migrate --allow-launch "$QEMU" \
+        --images "$T/disks" --overwrite-images --run-dir "$T/run-src" --state-dir "$T/state-src" "$@"
+    wait_until 10 'adit serve on src to listen' adit_serves_back
+}
+adit_serves_back() {
+    proc_runs serve-back || fail "adit serve on src ended: $(tail -n 1 "${PROC_LOG[serve-back]}")"
+    grep -q ' listening on ' "${PROC_LOG[serve-back]}" && listeners src | grep -q ":$ADIT_PORT "
+}
+adit_turn() {
+    ADIT_FROM=$1 ADIT_DEST=tls://$DST_IP
+    [ "$1" = src ] && return
+    ADIT_DEST=tls://$SRC_IP
+    # (here root's QEMU had them, on hosts that are alike this user's)
+    chown -R "$LAUNCH_UID:$LAUNCH_UID" "$T/disks"
+}
 adit_serves() {
     proc_runs serve || fail "adit serve ended: $(tail -n 1 "${PROC_LOG[serve]}")"
     # it says so when all its sockets are there
@@ -100,14 +145,15 @@ adit_migrate() {
 # adit_last JQ...: of the last object that it printed, those that are there in one line
 adit_last() { tail -n 1 "$T/$MIGRATE.json" 2>/dev/null | jq -r "[$1 // empty | tostring] | join(\" \")" 2>/dev/null || true; }
 
-# adit_adopt_twin NAME: the VM that adit launched on dst, as its last words tell
+# adit_adopt_twin NAME: the VM that adit launched on the other host, as its last words tell
 adit_adopt_twin() {
-    local dir qmp pid
+    local dir qmp pid there=dst
+    [ "$ADIT_FROM" = src ] || there=src
     # (the folder last: a VM that a hook started has none)
     IFS=$'\t' read -r pid qmp dir < <(tail -n 1 "$T/$MIGRATE.json" |
         jq -r 'select(.event == "completed").destination // empty | [.pid, .qmp, .dir] | @tsv') ||
         fail "adit's last line does not tell of a destination: $(tail -n 1 "$T/$MIGRATE.json")"
-    vm_adopt "$1" dst "$qmp" "$dir/serial0.sock" "$dir/serial.log" "$pid"
+    vm_adopt "$1" $there "$qmp" "$dir/serial0.sock" "$dir/serial.log" "$pid"
 }
 
 # adit_recover [OPTION]...: adit recover on src; its exit status; what it said is in $T/recover.out and recover.err

@@ -15,6 +15,8 @@
 #     migrate=REGEX   what adit migrate must say: its one line of error, or one of its notes
 #     after=FUNCTION  called with the VM's and the twin's name once it has moved
 #     lost=DRIVE      whose contents are not there in the end, which a warning has said
+#     back=[FUNCTION] once it has moved it goes back, to the adit serve of adit_serve_back, in the same way; FUNCTION is called
+#                     with the names of the VM there and of the one that is back
 #
 # A row with an error of adit check is refused by adit migrate, in the words of one of these errors, with status 1; the VM
 # runs on, and nothing is left behind. A row without one is moved: then the guest goes on with its RAM whole, each drive is
@@ -37,7 +39,7 @@ row() {
 
 row_run() {
     local name=$1 item level check regex vm=() runs=() options=() want=() says=() twin=() lost=() boot=() refused=''
-    local mem=32 machine=pc append='ram=4 rate=400 disks=none' after='' has_twin='' twin_mem='' twin_machine=''
+    local mem=32 machine=pc append='ram=4 rate=400 disks=none' after='' has_twin='' twin_mem='' twin_machine='' has_back='' back=''
     shift
     for item; do
         case $item in
@@ -51,6 +53,7 @@ row_run() {
         check=error:*) want+=("${item#*=}") refused=1 ;;
         check=*) want+=("${item#*=}") ;;
         migrate=*) says+=("${item#*=}") ;; after=*) after=${item#*=} ;; lost=*) lost+=("${item#*=}") ;;
+        back=*) has_back=1 back=${item#*=} ;;
         *) fail "row: $item is not known" ;;
         esac
     done
@@ -72,25 +75,42 @@ row_run() {
         options+=(--dest-qmp "${VM_QMP[$ROW-twin]}")
     fi
 
-    row_check ${options[@]+"${options[@]}"}
-    vm_query "$ROW" query-block >"$T/row.block"
+    row_check "$ROW" ${options[@]+"${options[@]}"}
     left_mark
     left_clock
-    adit_start "$ROW" ${options[@]+"${options[@]}"}
-    adit_wait 60
+    row_migrate "$ROW" ${options[@]+"${options[@]}"}
     if [ -n "$refused" ]; then
         row_refused ${says[@]+"${says[@]}"}
     else
-        row_moved "$after" ${says[@]+"${says[@]}"}
+        row_moved "$ROW" "$ROW-twin" "$after" ${says[@]+"${says[@]}"}
+        [ -z "$has_back" ] || row_back "$back" ${options[@]+"${options[@]}"}
         vm_end "$ROW-twin"
     fi
     vm_end "$ROW"
 }
 
+row_migrate() {
+    vm_query "$1" query-block >"$T/row.block"
+    adit_start "$@"
+    adit_wait 60
+}
+
+row_back() {
+    local want=() back=$1
+    shift
+    say '  and back:'
+    adit_turn dst
+    row_check "$ROW-twin" "$@"
+    vm_keep_log "$ROW-twin"
+    row_migrate "$ROW-twin" "$@"
+    row_moved "$ROW-twin" "$ROW-back" "$back"
+    vm_end "$ROW-back"
+}
+
 # whatever the end: nothing of this row is in the next one's way
 row_end() {
     local status=$? name
-    for name in "$MIGRATE" "$ROW" "$ROW-twin"; do
+    for name in "$MIGRATE" "$ROW" "$ROW-twin" "$ROW-back"; do
         [ -z "${PROC_PID[$name]:-}" ] || kill -KILL "${PROC_PID[$name]}" 2>/dev/null || true
     done
     rm -rf "${T:?}/$ROW"
@@ -103,10 +123,11 @@ row_words() {
     printf 'arg=%s\n' "${words[@]}"
 }
 
-# runs adit check, and holds it to want and refused of row
+# row_check VM [OPTION]...: runs adit check, and holds it to want and refused of row
 row_check() {
-    local is=0 item level check regex
-    in_host src "$ADIT" check --qmp "${VM_QMP[$ROW]}" "${ADIT_CREDS[@]}" --json --measure-dirty 0 "$@" "$ADIT_DEST" \
+    local is=0 item level check regex vm=$1
+    shift
+    in_host "$ADIT_FROM" "$ADIT" check --qmp "${VM_QMP[$vm]}" "${ADIT_CREDS[@]}" --json --measure-dirty 0 "$@" "$ADIT_DEST" \
         >"$T/row.check" 2>"$T/row.check.log" || is=$?
     for item in ${want[@]+"${want[@]}"}; do
         IFS=: read -r level check regex <<<"$item"
@@ -130,24 +151,25 @@ row_refused() {
         fail "adit migrate says it in other words than adit check: $(row_found error | paste -sd'|')"
 }
 
+# row_moved VM TWIN FUNCTION [REGEX]...
 row_moved() {
-    local after=$1 text
-    shift
+    local vm=$1 twin=$2 after=$3 text
+    shift 3
     [ "$MIGRATE_STATUS" = 0 ] ||
         fail "adit check called it fine, and adit migrate ended with $MIGRATE_STATUS: $(tail -n 1 "$T/$MIGRATE.log")"
     json_complete
-    [ -n "${VM_QMP[$ROW-twin]:-}" ] || adit_adopt_twin "$ROW-twin"
-    wait_until 5 "the end of the source's QEMU" proc_gone "$ROW"
-    guest_continues "$ROW" "$ROW-twin"
-    say "  moved; $(guest_verify "$ROW-twin")"
-    row_drives "$ROW-twin"
+    [ -n "${VM_QMP[$twin]:-}" ] || adit_adopt_twin "$twin"
+    wait_until 5 "the end of the source's QEMU" proc_gone "$vm"
+    guest_continues "$vm" "$twin"
+    say "  moved; $(guest_verify "$twin")"
+    row_drives "$twin"
     row_found warning | while IFS= read -r text; do
         row_noted "$text" || fail "adit check warns, adit migrate does not: $text"
     done
     for text; do
         jq -r '.. | .text? // empty' "$T/$MIGRATE.json" | grep -qiE -- "$text" || fail "no note like '$text' from adit migrate"
     done
-    [ -z "$after" ] || "$after" "$ROW" "$ROW-twin"
+    [ -z "$after" ] || "$after" "$vm" "$twin"
     no_secrets
 }
 

@@ -20,7 +20,7 @@ done
 left_now() {
     # (the socket of an adit migrate that was killed is taken away by the next adit)
     find "$T" "${LEFT_PLACES[@]}" -mindepth 1 \( -path '*/adit/jobs' -o -path "$T/*.log" -o -path "$T/*.json" -o -path "$T/left.*" \
-        -o -path "$T/sanitizer.*" -o -path "$T/listeners.txt" -o -path "$T/.failed" -o -path "$T/recover.*" -o -path "$T/state-*" \) -prune -o -printf '%y %p\n' | sed 's/^s /socket /; s/^d /folder /; s/^f /file /' |
+        -o -path "$T/qemu" -o -path "$T/sanitizer.*" -o -path "$T/listeners.txt" -o -path "$T/.failed" -o -path "$T/recover.*" -o -path "$T/state-*" \) -prune -o -printf '%y %p\n' | sed 's/^s /socket /; s/^d /folder /; s/^f /file /' |
         grep -vE '^(folder /run/adit(/jobs)?|socket /run/adit/jobs/[0-9a-f]+\.sock)$' || true
     # (those are adit migrate's own on the source: where it was killed the next one clears them)
     # of the state only unsettled jobs are left-overs

@@ -1,12 +1,12 @@
 # A whole migration: one that must succeed, with all that must hold of it, and one that must fail without a trace.
 # shellcheck shell=bash disable=SC2034
 
-# move_hosts: two hosts, the firewall, one key
+# move_hosts [both]: two hosts, the firewall, one key; both: either may go to the other
 move_hosts() {
     adit_needed
     hosts_make
     if [ "$ADIT_SCHEME" = tls ]; then
-        firewall_make "$ADIT_PORT"
+        "firewall_make${1:+_both}" "$ADIT_PORT"
     else
         . "$TESTS_QEMU/sshd.sh"
         firewall_make "{ $ADIT_PORT, $SSHD_PORT }"
@@ -72,7 +72,7 @@ move_succeeded() {
     [ -n "${MOVE_PAUSED:-}" ] || { guest_continues "$vm" "$twin" && move_checked "$twin"; }
     say "  $vm: $(jq -r '"total \(.total_ms) ms, downtime \(.downtime_ms) ms, pause \(.pause_ms) ms, longest stall \(.longest_stall_ms) ms"' \
         <<<"$(tail -n 1 "$T/$MIGRATE.json")"), longest gap of the guest $(beats_gap "$vm" "$twin" | sed -E 's/(.*) (.*) (.*)/\1 ms (from \2 ms on; \3 ms before the switchover)/')"
-    ready=$(guest_find "$vm" '^READY')
+    [ $# = 0 ] || ready=$(guest_find "$vm" '^READY')
     for kind; do
         kind=${kind%:*}
         to=$ADIT_IMAGES/$vm-$i.$kind

@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
 # On: each QEMU
 # Limit: 300 s
-# Goal: a VM with OVMF takes its NVRAM along, one with a TPM what is sealed in it, one in huge pages or in files its RAM; adit
-# check and adit migrate say the same of each, and of those for which the destination has no TPM, no room, or no such folder.
+# Goal: a VM with OVMF takes its NVRAM along, one with a TPM what is sealed in it, one in huge pages or in files its RAM, there and
+# back, with QEMU as another user; adit check and adit migrate say the same of each, and of those for which the destination has no
+# TPM, no room, or no such folder.
 # No TPM, no state of it and no memory file is left where it fails.
 NEED_LINUX=1
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/agrees.sh"
 
-move_hosts
-as_served() { adit_serve_launch --memory-paths /dev/shm "$@"; }
+adit_launch_user
+move_hosts both
+as_served() { adit_serve_launch --memory-paths /dev/shm ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"} "$@"; }
 as_served
+adit_serve_back --memory-paths /dev/shm ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
 version=$("$QEMU" --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')
 D=$T/disks
 mkdir -p "$D"
+of_user() { expect_equal 'the user of its QEMU' "$LAUNCH_UID" "$(stat -c %u "/proc/${PROC_PID[$2]}")"; }
 no_tpm() {
     wait_until 5 'the end of its TPM' no_swtpm_of "$T/images"
     [ -z "$(find "$T/images" -name '*.tpm')" ] || fail "left: $(find "$T/images" -name '*.tpm')"
@@ -29,15 +33,18 @@ if [ -e "$OVMF/OVMF_CODE_4M.fd" ]; then
     linux=("${LINUX_ARGS[0]}" "${LINUX_ARGS[1]}" "${LINUX_ARGS[3]/quiet /}" mem=192)
     nvram() { rm -f "$T"/images/vars-*.fd; cp "$OVMF/OVMF_VARS_4M.fd" "$D/vars-$1.fd"; }
     # (its firmware has written there: the copy is not what every VM begins with; row_drives compares it with the source's)
-    nvram_moved() { ! cmp -s "$T"/images/vars-?.fd "$OVMF/OVMF_VARS_4M.fd" || fail 'its NVRAM there is as new'; }
+    nvram_moved() {
+        of_user "$@"
+        ! cmp -s "$T"/images/vars-?.fd "$OVMF/OVMF_VARS_4M.fd" || fail 'its NVRAM there is as new'
+    }
     # (half a minute each where the machine is busy: one spelling on each QEMU)
     if [ "$version" -lt 10 ]; then
         nvram a
-        row 'OVMF in two -drive if=pflash' "${linux[@]}" option=--offline after=nvram_moved \
+        row 'OVMF in two -drive if=pflash' "${linux[@]}" option=--offline after=nvram_moved back=of_user \
             vm="-drive if=pflash,format=raw,unit=0,readonly=on,file=$OVMF/OVMF_CODE_4M.fd -drive if=pflash,format=raw,unit=1,file=$D/vars-a.fd"
     else
         nvram b
-        row 'OVMF in -blockdev, and -machine pflash0=' "${linux[@]}" machine=q35,pflash0=code,pflash1=vars option=--offline after=nvram_moved \
+        row 'OVMF in -blockdev, and -machine pflash0=' "${linux[@]}" machine=q35,pflash0=code,pflash1=vars option=--offline after=nvram_moved back=of_user \
             vm="-blockdev driver=file,node-name=code,filename=$OVMF/OVMF_CODE_4M.fd,read-only=on
             -blockdev driver=file,node-name=vars-file,filename=$D/vars-b.fd -blockdev driver=raw,node-name=vars,file=vars-file"
     fi
@@ -66,54 +73,45 @@ if command -v swtpm >/dev/null; then
     }
     tpm="-chardev socket,id=chrtpm,path=$T/tpm/sock -tpmdev emulator,id=tpm0,chardev=chrtpm -device tpm-tis,tpmdev=tpm0"
     seal() { guest_ask "$1" t '^TPM sealed 0x00000000' >/dev/null; guest_ask "$1" u '^TPM unsealed 0x00000000' >/dev/null; }
-    # (a user of this test's only, where there are others, and they reach this QEMU)
-    tpm_user=()
-    if [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] && command -v setpriv >/dev/null &&
-        setpriv --reuid=64911 --regid=64911 --clear-groups test -x "$QEMU"; then
-        for file in passwd group; do cp "/etc/$file" "$T/$file"; done
-        echo 'adit-vm:x:64911:64911::/nonexistent:/usr/sbin/nologin' >>"$T/passwd"
-        echo 'adit-vm:x:64911:' >>"$T/group"
-        for file in passwd group; do mount --bind "$T/$file" "/etc/$file"; done
-        adit_users_pass
-        tpm_user=(--launch-user adit-vm)
-        proc_end serve
-        as_served "${tpm_user[@]}"
-    fi
-    # as the twin's user, and only that one's: the TPM and its state
+    # as the twin's user, and only that one's: the TPM and its state in this folder
     of_its_user() {
-        [ ${#tpm_user[@]} = 0 ] || expect_equal 'who runs its TPM, and has its state' '64911 64911 700' \
-            "$(stat -c %u "/proc/$(pgrep -f "^[^ ]*swtpm .*$T/images")") $(stat -c '%u %a' "$T"/images/*.tpm)"
+        expect_equal 'who runs its TPM, and has its state' "$LAUNCH_UID $LAUNCH_UID 700" \
+            "$(stat -c %u "/proc/$(pgrep -f "^[^ ]*swtpm .*$1")") $(stat -c '%u %a' "$1"/*.tpm)"
     }
-    starts_again() {
-        again "$1" "$T/state-dst/vms/$1.sh"
-        again "$1" "$ADIT" start "$1" --state-dir "$T/state-dst"
-    }
-    # again VM COMMAND...
+    # again VM COMMAND...: on src
     again() {
         local name=$1 pid
         shift
-        in_host dst "$@" >"$T/again.log" 2>&1 &
+        in_host src "$@" >"$T/again.log" 2>&1 &
         pid=$!
         wait_until 10 "its monitor ($*)" again_answers "$name"
-        of_its_user
-        "$QMP_CLIENT" "$T/run-dst/vms/$name"-*/qmp.sock '{"execute":"quit"}' >"$T/run.json"
+        of_its_user "$D"
+        "$QMP_CLIENT" "$T/run-src/vms/$name"-*/qmp.sock '{"execute":"quit"}' >"$T/run.json"
         wait "$pid" || fail "the VM that was started again by $*: $(tail -n 1 "$T/again.log")"
-        wait_until 5 'the end of its TPM' no_swtpm_of "$T/images"
+        wait_until 5 'the end of its TPM' no_swtpm_of "$D"
     }
-    again_answers() { "$QMP_CLIENT" "$T/run-dst/vms/$1"-*/qmp.sock '{"execute":"query-tpm"}' 2>/dev/null | grep -q tpm0; }
+    again_answers() { "$QMP_CLIENT" "$T/run-src/vms/$1"-*/qmp.sock '{"execute":"query-tpm"}' 2>/dev/null | grep -q tpm0; }
     unsealed() {
-        of_its_user
+        of_its_user "$T/images"
         guest_ask "$2" u '^TPM unsealed 0x00000000' >/dev/null
         say '  what was sealed there is unsealed here'
+    }
+    unsealed_back() {
+        of_user "$@"
+        of_its_user "$D"
+        wait_until 5 'the end of the TPM that it had there' no_swtpm_of "$T/images"
+        guest_ask "$2" u '^TPM unsealed 0x00000000' >/dev/null
+        say '  what was sealed there is unsealed back here'
         # it ends with its VM, and its state stays, as the VM's disks do
         vm_end "$2"
-        wait_until 5 'the end of its TPM' no_swtpm_of "$T/images"
-        [ -s "$T"/images/*.tpm/tpm2-00.permall ] || fail 'the state of its TPM is gone'
-        starts_again "$1"
-        rm -rf "$T"/images/*.tpm
+        wait_until 5 'the end of its TPM' no_swtpm_of "$D"
+        [ -s "$D"/*.tpm/tpm2-00.permall ] || fail 'the state of its TPM is gone'
+        again "${1%-twin}" "$T/state-src/vms/${1%-twin}.sh"
+        again "${1%-twin}" "$ADIT" start "${1%-twin}" --state-dir "$T/state-src"
+        rm -rf "$D"/*.tpm "$T"/images/*.tpm
     }
     tpm_start
-    row 'a TPM, with a secret in it' vm="$tpm" option=--persistent do=seal after=unsealed
+    row 'a TPM, with a secret in it' vm="$tpm" option=--persistent do=seal after=unsealed back=unsealed_back
     tpm_start
     vm_start t src append='ram=4 rate=400 disks=none' mem=128 $(printf 'arg=%s ' $tpm)
     guest_ready t
@@ -150,7 +148,11 @@ give_back() { local is=$?; echo "$had" >"$pages"; return "$is"; }
 if [ "$had" = 0 ] && { echo 40 >"$pages"; } 2>/dev/null && [ "$(cat "$pages")" = 40 ]; then
     trap 'give_back; lib_end' EXIT
     huge='-object memory-backend-memfd,id=ram,size=32M,hugetlb=on,hugetlbsize=2M -M memory-backend=ram'
-    row 'RAM in huge pages' vm="$huge" check='ok:memory:16 huge pages of 2.0 MiB are there'
+    in_huge_pages() {
+        of_user "$@"
+        grep -q '^KernelPageSize: *2048 kB' "/proc/${PROC_PID[$2]}/smaps" || fail 'its RAM is in no huge pages'
+    }
+    row 'RAM in huge pages' vm="$huge" check='ok:memory:16 huge pages of 2.0 MiB are there' after=in_huge_pages back=in_huge_pages
     take_pages() { echo 16 >"$pages"; }
     row 'of which there are too few there' vm="$huge" do=take_pages check='error:memory:16 huge pages of 2.0 MiB, and the destination has 0'
     give_back

@@ -2,12 +2,14 @@
 # On: each QEMU
 # Limit: 500 s
 # Goal: of a VM's machine, its screens, sockets, tables and what confines it, as people write them, adit check and adit migrate
-# say the same: it is moved, or refused with what would help; no password stands in a log or a command line of adit's.
+# say the same: it is moved (Proxmox's and libvirt's whole command lines also back), or refused with what would help; no password stands in a log or a command line of adit's.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/agrees.sh"
 
-move_hosts
-adit_serve_launch
+adit_launch_user
+move_hosts both
+adit_serve_launch ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
+adit_serve_back ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
 W=$T/written
 mkdir -p "$W"
 printf hello >"$W/table"
@@ -15,6 +17,7 @@ cp "$W/table" "$T/images/"
 version=$("$QEMU" --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')
 # words PROC: what it was started with, a line each
 words() { tr '\0' '\n' <"/proc/${PROC_PID[$1]}/cmdline"; }
+of_user() { expect_equal 'the user of its QEMU' "$LAUNCH_UID" "$(stat -c %u "/proc/${PROC_PID[$2]}")"; }
 has_word() { words "$1" | grep -qE -- "$2" || fail "no word like $2 in: $(words "$1" | paste -sd' ')"; }
 
 say 'what confines it and where it tells of itself is the destination to say'
@@ -85,7 +88,7 @@ row 'a memfd' vm='-object memory-backend-memfd,id=ram,size=32M,share=on -M memor
 row 'a shared folder' vm="-fsdev local,id=f,path=$W,security_model=none -device virtio-9p-pci,fsdev=f,mount_tag=t" check='error:launch:-fsdev.*folder of the source'
 say 'whole command lines (their disks and networks: agrees-disks, move-net)'
 events='-chardev socket,id=qmp-event,path='$W'/events.sock,reconnect=5 -mon chardev=qmp-event,mode=control'
-row 'as qm showcmd has it' vm="-no-shutdown -chardev socket,id=qmp,path=$W/100.qmp,server=on,wait=off -mon chardev=qmp,mode=control $events
+row 'as qm showcmd has it' back=of_user vm="-no-shutdown -chardev socket,id=qmp,path=$W/100.qmp,server=on,wait=off -mon chardev=qmp,mode=control $events
     -pidfile $W/100.pid -smbios type=1,uuid=8a4c0b3e-3f0a-4d0e-9d2f-0b8e5a9f7c11 -smp 1,sockets=1,cores=1,maxcpus=1
     -boot menu=on,strict=on,reboot-timeout=1000,splash=$W/table -vnc unix:$W/100.vnc,password=on -cpu qemu64,+aes,enforce
     -object iothread,id=iothread-virtioscsi0 -global PIIX4_PM.disable_s3=1 -global PIIX4_PM.disable_s4=1
@@ -95,7 +98,7 @@ row 'as qm showcmd has it' vm="-no-shutdown -chardev socket,id=qmp,path=$W/100.q
     -device virtserialport,chardev=qga0,name=org.qemu.guest_agent.0 -device virtio-balloon-pci,id=balloon0,bus=pci.0,addr=0x3,free-page-reporting=on
     -iscsi initiator-name=iqn.1993-08.org.debian:01:a -device virtio-scsi-pci,id=virtioscsi0,bus=pci.1,addr=0x1,iothread=iothread-virtioscsi0"
 printf 'not so secret a key, of 32 bytes' >"$W/master-key.aes"
-row 'as virsh domxml-to-native has it' mem=size=32768k vm="-object {\"qom-type\":\"secret\",\"id\":\"masterKey0\",\"format\":\"raw\",\"file\":\"$W/master-key.aes\"}
+row 'as virsh domxml-to-native has it' back=of_user mem=size=32768k vm="-object {\"qom-type\":\"secret\",\"id\":\"masterKey0\",\"format\":\"raw\",\"file\":\"$W/master-key.aes\"}
     -object {\"qom-type\":\"memory-backend-ram\",\"id\":\"pc.ram\",\"size\":33554432} -machine usb=off,dump-guest-core=off,memory-backend=pc.ram,acpi=on
     -cpu qemu64 -overcommit mem-lock=off -smp 1,sockets=1,cores=1,threads=1 -uuid 5b0a1c2d-3e4f-4051-8263-748596a7b8c9 -no-user-config
     -chardev socket,id=charmonitor,path=$W/monitor.sock,server=on,wait=off -mon chardev=charmonitor,id=monitor,mode=control

@@ -2,13 +2,15 @@
 # On: each QEMU
 # Limit: 500 s
 # Goal: of a VM whose RAM is not all there from the start adit check and adit migrate say the same, and what its guest has
-# plugged of a virtio-mem device moves along, into a QEMU that adit launches and into one that waits.
+# plugged of a virtio-mem device moves along, into a QEMU that adit launches, and back again, and into one that waits.
 NEED_LINUX=1
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/agrees.sh"
 
-move_hosts
-adit_serve_launch
+adit_launch_user
+move_hosts both
+adit_serve_launch ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
+adit_serve_back ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
 linux_guest ram=16 rate=400 memhp_default_state=online
 linux=("${LINUX_ARGS[0]}" "${LINUX_ARGS[1]}" "${LINUX_ARGS[3]}")
 elastic='-object memory-backend-ram,id=m0,size=256M -device virtio-mem-pci,id=vmem,memdev=m0'
@@ -25,10 +27,14 @@ moved() {
         "$(vm_query "$2" query-memory-devices '.[] | select(.type == "virtio-mem").data."requested-size"')"
     say "  192 MiB are plugged there"
 }
+moved_back() {
+    moved "$@"
+    expect_equal 'the user of its QEMU' "$LAUNCH_UID" "$(stat -c %u "/proc/${PROC_PID[$2]}")"
+}
 
 # The guest stands still while its RAM is copied: without KVM QEMU itself now and then loses what a Linux guest writes
 # meanwhile (tests/guest/cpu.c has the same of the other guest).
-row 'virtio-mem, plugged' "${linux[@]}" mem=$mem vm="$elastic" option=--offline do=plug after=moved
+row 'virtio-mem, plugged' "${linux[@]}" mem=$mem vm="$elastic" option=--offline do=plug after=moved back=moved_back
 row 'virtio-mem, plugged, into a QEMU that waits' "${linux[@]}" mem=$mem vm="$elastic" option=--offline do=plug after=moved twin="$elastic"
 version=$("$QEMU" --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')
 if [ "$version" -lt 10 ]; then

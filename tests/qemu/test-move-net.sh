@@ -2,21 +2,15 @@
 # On: each QEMU
 # Goal: a VM with two NICs, of a tap with two queues and of QEMU's bridge helper, moves by the README's commands into the bridges that
 # the destination's configuration has for those of the source, with QEMU as another user; whoever talks to it from a third host goes
-# on, and its taps have queues and MTU as before; then back again, where QEMU has nothing of its taps but descriptors. A network that the peer may not have is refused by each spelling; when the migration
+# on, as does an HTTP download, both ways, of which no byte is another; and its taps have queues and MTU as before; then back again, where QEMU has nothing of its taps but descriptors. A network that the peer may not have is refused by each spelling; when the migration
 # fails (a bridge that has gone before the decision, adit serve killed) no tap is left, and the source answers.
 NEED_LINUX=1
 . "$(dirname "$0")/lib.sh"
 
-[ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 65536 ] || skip 'not root: no other users here'
 [ -c /dev/net/tun ] || skip 'no /dev/net/tun'
-for file in passwd group; do cp "/etc/$file" "$T/$file"; done
-echo 'adit-vm:x:64911:64911::/nonexistent:/usr/sbin/nologin' >>"$T/passwd"
-echo 'adit-vm:x:64911:' >>"$T/group"
-for file in passwd group; do mount --bind "$T/$file" "/etc/$file"; done
-adit_users_pass
-# (a QEMU in root's own cache is run by root alone)
-user=(--launch-user adit-vm) uid=64911
-setpriv --reuid=64911 --regid=64911 --clear-groups test -x "$QEMU" || user=() uid=0
+need curl
+adit_launch_user
+[ ${#LAUNCH_USER[@]} != 0 ] || skip 'not root: no other users here'
 mkdir -p /etc/qemu
 mount -t tmpfs none /etc/qemu
 echo 'allow all' >/etc/qemu/bridge.conf
@@ -47,10 +41,16 @@ has_taps() {
     [ "$(wc -l <"$T/taps.log")" = 2 ] && grep -qE 'n0: .*,UP.* mtu 1400 .*master lan0' "$T/taps.log" &&
         grep -qE 'n1: .*,UP.* mtu 1400 .*master br1.* multi_queue' "$T/taps.log"
 }
+# downloads: it goes on, here and now
+downloads() {
+    local had
+    had=$(stat -c %s "$T/download")
+    wait_until 10 'more of the download' eval '[ "$(stat -c %s "$T/download")" -gt $((had + 65536)) ]'
+}
 # serving [OPTION]...: adit serve
 serving() {
     proc_end serve
-    adit_serve_launch ${user[@]+"${user[@]}"} "$@"
+    adit_serve_launch "${LAUNCH_USER[@]}" "$@"
 }
 # checked VM REGEX... [-- OPTION]...: adit check says lines like these
 checked() {
@@ -147,7 +147,8 @@ answers 0 && answers 1 || fail 'the guest does not answer at the source'
 
 say 'it moves'
 serving --allow-networks br0=lan0 --allow-networks Inner=br1
-# a connection that is open all the while, and a pinger
+# a download and a connection that go on all the while, and a pinger
+proc_start download lan curl -sS --no-buffer --limit-rate 2M -o "$T/download" http://10.66.0.2/
 proc_start talk lan sh -c 'for i in $(seq 1 4000); do echo "line $i"; sleep 0.01; done | socat -t 5 - TCP:10.66.1.2:7'
 proc_start pinger lan "$PINGS" 10.66.0.2 10
 # (QEMU 7.2 without KVM corrupts RAM by itself after four passes: test-move-linux.sh)
@@ -156,10 +157,11 @@ move_succeeded a twin
 wait_until 5 'the guest at its first NIC, there' answers 0
 wait_until 5 'the guest at its second NIC, there' answers 1
 has_taps || fail "the taps of the twin: $(cat "$T/taps.log")"
-expect_equal 'the user of the twin' "$uid" "$(stat -c %u "/proc/${PROC_PID[twin]}")"
+expect_equal 'the user of the twin' "$LAUNCH_UID" "$(stat -c %u "/proc/${PROC_PID[twin]}")"
 in_host src ip link show vm1 >/dev/null || fail 'the tap of somebody else at the source is gone'
 sleep 1
 proc_end pinger
+downloads
 jq -r .pause_ms <<<"$(tail -n 1 "$T/migrate.json")" | sed 's/^/  pause, ms: /'
 awk '{ if (t && $2 - t > m) m = $2 - t; t = $2 } END { printf "  longest silence of its first NIC: %d ms\n", m }' "$T/pinger.log"
 
@@ -173,6 +175,7 @@ state-dir = $T/state-src
 [peer tester]
 migrate = yes
 launch = $QEMU
+launch-user = adit-vm
 images = $T/images
 networks = lan0 br1
 [network lan0]
@@ -195,6 +198,15 @@ wait_until 5 'the end of the taps on dst' no_taps
 wait_until 5 'the guest at its first NIC, back' answers 0
 wait_until 5 'the guest at its second NIC, back' answers 1
 expect_equal 'taps of the VM on src' 2 "$(in_host src ip -o link show type tun | grep -cE 'n[01]: .*,UP.* mtu 1400 .*master br[01]')"
+expect_equal 'the user of the VM that is back' "$LAUNCH_UID" "$(stat -c %u "/proc/$(adit_last .destination.pid)")"
+downloads
+in_host lan curl -sS http://10.66.0.2/end
+proc_wait download 30
+expect_equal "the status of the download ($(tail -n 1 "$T/download.log"))" 0 "$PROC_STATUS"
+last=$(tail -n 1 "$T/download")
+[ "$last" -gt 100000 ] || fail "the download ends with $last"
+seq 1 "$last" | cmp - "$T/download" || fail 'the download is not what was sent'
+say "  downloaded across both moves: $(stat -c %s "$T/download") bytes, each as it was sent"
 proc_end talk
 awk '/^line/ && $2 != ++n { exit 1 } END { exit n < 200 }' "$T/talk.log" || fail "the connection was cut: $(tail -n 1 "$T/talk.log")"
 "$QMP_CLIENT" "$(adit_last .destination.qmp)" '{"execute":"quit"}' >/dev/null
@@ -216,6 +228,6 @@ not_started "ip link del $port"
 in_host dst ip link del "$port"
 proc_start again dst "$ADIT" start --state-dir "$T/state-dst" a
 wait_until 10 'its taps' has_taps
-expect_equal 'the user of the VM' "$uid" "$(stat -c %u "/proc/$(host_processes dst | awk -v q="$QEMU" '$2 == q { print $1; exit }')")"
+expect_equal 'the user of the VM' "$LAUNCH_UID" "$(stat -c %u "/proc/$(host_processes dst | awk -v q="$QEMU" '$2 == q { print $1; exit }')")"
 proc_end again
 wait_until 5 'the end of the taps with the VM' no_taps

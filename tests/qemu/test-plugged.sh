@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # On: each QEMU
 # Goal: what was plugged into a VM since its start, and out of it, is so in its twin: disks with nodes of their own, a
-# controller with a disk on it, a NIC, a DIMM with its memory, a CPU, a USB device, each in its place, and what the disks hold.
-# What has no name stays a refusal.
+# controller with a disk on it, a NIC, a DIMM with its memory, a CPU, a USB device, each in its place, and what the disks hold;
+# and so it is back where it came from, with QEMU as another user there and here. What has no name stays a refusal.
 . "$(dirname "$0")/lib.sh"
 
 qmp_ok() { vm_qmp one "$1" >"$T/qmp.json" || fail "QEMU refuses $1: $(cat "$T/qmp.json")"; }
@@ -23,13 +23,31 @@ peripheral() {
     vm_qmp "$1" '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' | jq -r '.return[] | "\(.name) \(.type)"'
 }
 
-move_hosts
+# same AS VM HOST: that one, there, has what is in $T/inventory.AS; its tap is in the bridge, its disks are what they were
+same() {
+    local image here=$T/disks there=$T/images
+    [ "$3" = dst ] || here=$T/images there=$T/disks
+    inventory "$2" >"$T/inventory.twin"
+    diff "$T/inventory.$1" "$T/inventory.twin" >"$T/diff" || fail "the twin differs: $(cat "$T/diff")"
+    for image in plain.raw scsi.raw far.raw; do
+        cmp "$here/$image" "$there/$image" || fail "$image is not what it was"
+    done
+    qemu-img compare -q -U "$here/cow.qcow2" "$there/cow.qcow2" || fail 'cow.qcow2 is not what it was'
+    in_host "$3" ip -o link show type tun | grep -q 'adit.*master lan0' || fail "the NIC that was plugged in is in no bridge on $3"
+    vm_qmp "$2" '{"execute":"human-monitor-command","arguments":{"command-line":"info network"}}' | jq -r .return |
+        grep -q 'slirp: index=0,type=user' || fail 'the user network that was plugged in is not there'
+    expect_equal 'the user of its QEMU' "$LAUNCH_UID" "$(stat -c %u "/proc/${PROC_PID[$2]}")"
+}
+
+adit_launch_user
+move_hosts both
 for host in src dst; do
     in_host $host ip link add lan0 type bridge && in_host $host ip link set lan0 up || fail "a bridge on $host"
 done
 in_host src ip tuntap add dev late0 mode tap vnet_hdr
 in_host src ip link set late0 master lan0 up
-adit_serve_launch --allow-networks lan0
+adit_serve_launch --allow-networks lan0 ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
+adit_serve_back --allow-networks lan0 ${LAUNCH_USER[@]+"${LAUNCH_USER[@]}"}
 move_disks one 16M raw:virtio
 for image in old plain scsi far; do
     qemu-img create -q -f raw "$T/disks/$image.raw" 4M
@@ -66,18 +84,24 @@ inventory one >"$T/inventory.one"
 
 adit_migrate one
 move_succeeded one one-twin raw:virtio
-inventory one-twin >"$T/inventory.twin"
-diff "$T/inventory.one" "$T/inventory.twin" >"$T/diff" || fail "the twin differs: $(cat "$T/diff")"
 [ "$(grep -c . "$T/inventory.one")" -gt 25 ] || fail "nothing was compared: $(cat "$T/inventory.one")"
-for image in plain.raw scsi.raw far.raw; do
-    cmp "$T/disks/$image" "$T/images/$image" || fail "$image is not what it was"
-done
-qemu-img compare -q -U "$T/disks/cow.qcow2" "$T/images/cow.qcow2" || fail 'cow.qcow2 is not what it was'
-in_host dst ip -o link show type tun | grep -q 'master lan0' || fail 'the NIC that was plugged in is in no bridge there'
-vm_qmp one-twin '{"execute":"human-monitor-command","arguments":{"command-line":"info network"}}' | jq -r .return |
-    grep -q 'slirp: index=0,type=user' || fail 'the user network that was plugged in is not there'
+same one one-twin dst
 [ ! -e "$T/images/old.raw" ] || fail 'the disk that was plugged out has been copied'
-vm_end one-twin
+
+say 'and back'
+# (the images of before are there still: what was in them must not be)
+for image in one-0 plain scsi far; do
+    qemu-io -f raw -c 'write -q -P 0xee 0 4M' "$T/disks/$image.raw"
+done
+adit_turn dst
+vm_keep_log one-twin
+adit_migrate one-twin
+move_succeeded one-twin one-back
+same one one-back src
+disk_same_but_guest raw "$T/images/one-0.raw" raw "$T/disks/one-0.raw" 0 "$(guest_find one '^READY')"
+wait_until 5 'the end of the tap on dst' eval '[ -z "$(in_host dst ip -o link show type tun)" ]'
+vm_end one-back
+adit_turn src
 
 say 'what has no name'
 move_disks two 8M raw:virtio

@@ -107,6 +107,13 @@ vm_adopt() {
     PROC_PID[$1]=$6 PROC_LOG[$1]=$5
 }
 
+# vm_keep_log NAME: what it says can be read also once its folder has gone, as that of a twin goes with it
+vm_keep_log() {
+    local fd
+    exec {fd}<"${VM_LOG[$1]}"
+    VM_LOG[$1]=/proc/$BASHPID/fd/$fd
+}
+
 # vm_qmp NAME JSON...: sends commands, prints the answers as they come
 vm_qmp() {
     local name=$1

@@ -177,6 +177,61 @@ static void echo(void)
 	}
 }
 
+/* Of an HTTP request on port 80 the answer is 1, 2, 3 and so on, a line each, in chunks, until
+ * somebody asks for /end: then all of these answers end. */
+static void http_answer(int c, volatile int *end)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+				   "Connection: close\r\n\r\n";
+	char request[1024] = "", lines[4096], size[16];
+	unsigned long n = 0;
+
+	if (read(c, request, sizeof request - 1) <= 0 ||
+	    write(c, head, sizeof head - 1) != sizeof head - 1)
+		return;
+	if (strncmp(request, "GET /end ", 9) == 0)
+		*end = 1;
+	while (!*end) {
+		int len = 0, m;
+
+		while (len < (int)sizeof lines - 32)
+			len += snprintf(lines + len, sizeof lines - (size_t)len, "%lu\n", ++n);
+		m = snprintf(size, sizeof size, "%x\r\n", (unsigned)len);
+		memcpy(lines + len, "\r\n", 2);
+		len += 2;
+		if (write(c, size, (size_t)m) != m || write(c, lines, (size_t)len) != len)
+			return;
+	}
+	if (write(c, "0\r\n\r\n", 5) == 5)
+		shutdown(c, SHUT_WR);
+}
+
+static void http(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(80)};
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+	int *end =
+	    mmap(NULL, sizeof *end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (end == MAP_FAILED || fork() != 0)
+		return;
+	signal(SIGCHLD, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	bind(s, (struct sockaddr *)&any, sizeof any);
+	listen(s, 8);
+	for (;;) {
+		int c = accept(s, NULL, NULL);
+
+		if (c < 0 || fork() != 0) {
+			close(c);
+			continue;
+		}
+		http_answer(c, end);
+		close(c);
+		_exit(0);
+	}
+}
+
 int main(void)
 {
 	static char options[2048] = " ";
@@ -199,6 +254,7 @@ int main(void)
 	if (strstr(options, " net=on")) {
 		network();
 		echo();
+		http();
 	}
 	uint32_t mib = option_num(options, "ram", 16);
 	void *ram = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE,
