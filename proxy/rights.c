@@ -11,6 +11,8 @@
 #include "base/size.h"
 #include "proxy/subject.h"
 
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 struct row {
 	char *pattern;
 	struct rights *rights;
@@ -63,7 +65,9 @@ void rights_unref(const struct rights *r)
 	free_words(own->images);
 	free_words(own->memory);
 	free(own->swtpm);
-	free_words(own->storage);
+	for (unsigned i = 0; i < own->storage_count; i++)
+		free(own->storage[i].folder);
+	free(own->storage);
 	free(own->launch_hook);
 	free(own->networks);
 	free(own);
@@ -103,32 +107,6 @@ int rights_add_memory(struct rights *r, const char *path, struct err *e)
 	return add_word(&r->memory, path, e);
 }
 
-const char *rights_storage(const struct rights *r, const char *name, size_t len)
-{
-	/* (of "a=/b=c" the name is a, and not a=/b) */
-	if (!len || memchr(name, '=', len))
-		return NULL;
-	for (const char *const *s = r->storage; s && *s; s++)
-		if (strncmp(*s, name, len) == 0 && (*s)[len] == '=')
-			return *s + len + 1;
-	return NULL;
-}
-
-int rights_add_storage(struct rights *r, const char *storage, struct err *e)
-{
-	size_t len = strspn(storage, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "0123456789._-");
-
-	if (!len || storage[len] != '=' || !storage[len + 1])
-		return err_set(e, ERR_USAGE,
-			       "\"%.80s\": write NAME=FOLDER; a name has letters, digits, '.', '_' "
-			       "and '-'",
-			       storage);
-	if (rights_storage(r, storage, len))
-		return err_set(e, ERR_USAGE, "storage %.*s is there already", (int)len, storage);
-	return add_word(&r->storage, storage, e);
-}
-
 int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e)
 {
 	char rule[ADDR_UNIX_MAX + 8];
@@ -146,8 +124,58 @@ static bool is_network_name(const char *name)
 	size_t len = strlen(name);
 
 	return len > 0 && len <= RIGHTS_NETWORK_MAX && !strchr("._-", *name) &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-		   len;
+	       strspn(name, NAME_CHARS) == len;
+}
+
+const struct rights_storage *rights_storage(const struct rights *r, const char *name, size_t len)
+{
+	for (unsigned i = 0; len && i < r->storage_count; i++)
+		if (strlen(r->storage[i].name) == len && memcmp(r->storage[i].name, name, len) == 0)
+			return &r->storage[i];
+	return NULL;
+}
+
+int rights_add_storage(struct rights *r, const char *storage, struct err *e)
+{
+	const char *equals = strchr(storage, '=');
+	size_t len = equals ? (size_t)(equals - storage) : strlen(storage);
+	struct rights_storage *grown, one = {.folder = NULL};
+
+	snprintf(one.name, sizeof(one.name), "%.*s", (int)len, storage);
+	if (!len || len > RIGHTS_NETWORK_MAX || strspn(storage, NAME_CHARS) < len ||
+	    (equals && !equals[1]))
+		return err_set(e, ERR_USAGE,
+			       "\"%.80s\": write NAME=FOLDER, or the NAME of a [storage NAME]; a "
+			       "name has 1 to %d letters, digits, '.', '_' and '-'",
+			       storage, RIGHTS_NETWORK_MAX);
+	if (rights_storage(r, storage, len))
+		return err_set(e, ERR_USAGE, "storage %s is there already", one.name);
+	one.folder = equals ? strdup(equals + 1) : NULL;
+	grown = one.folder || !equals ? realloc(r->storage, (r->storage_count + 1) * sizeof(*grown))
+				      : NULL;
+	if (!grown) {
+		free(one.folder);
+		return err_set(e, ERR_SPACE, "memory is short");
+	}
+	r->storage = grown;
+	grown[r->storage_count++] = one;
+	return 0;
+}
+
+int rights_set_storage(struct rights *r, const char *name, const char *folder, const char *format,
+		       struct err *e)
+{
+	for (unsigned i = 0; i < r->storage_count; i++) {
+		struct rights_storage *s = &r->storage[i];
+
+		if (s->folder || strcmp(s->name, name) != 0)
+			continue;
+		s->folder = strdup(folder);
+		snprintf(s->format, sizeof(s->format), "%s", format);
+		if (!s->folder)
+			return err_set(e, ERR_SPACE, "memory is short");
+	}
+	return 0;
 }
 
 int rights_add_network(struct rights *r, const char *name, const char *bridge, struct err *e)
@@ -251,6 +279,22 @@ static void lose_networks(struct lost *l, const struct rights *old, const struct
 	}
 }
 
+static void lose_storage(struct lost *l, const struct rights *old, const struct rights *now)
+{
+	char text[RIGHTS_NETWORK_MAX + 140];
+
+	for (unsigned i = 0; i < old->storage_count; i++) {
+		const struct rights_storage *s = &old->storage[i];
+		const struct rights_storage *has = rights_storage(now, s->name, strlen(s->name));
+
+		if (has && strcmp(has->folder, s->folder) == 0 &&
+		    strcmp(has->format, s->format) == 0)
+			continue;
+		snprintf(text, sizeof(text), "%s=%.128s", s->name, s->folder);
+		lose(l, "storage", text);
+	}
+}
+
 /* Whose QEMUs run as somebody else by now: as adit's own user, that is root mostly, or another. */
 static void lose_user(struct lost *l, const struct user *old, const struct user *now)
 {
@@ -295,7 +339,7 @@ char *rights_lost(const struct rights *r, const struct rights *now, char *buf, s
 		lose(&l, "launch-hook", r->launch_hook);
 	lose_words(&l, "images", r->images, now->images);
 	lose_networks(&l, r, now);
-	lose_words(&l, "storage", r->storage, now->storage);
+	lose_storage(&l, r, now);
 	if (r->overwrite_images && !now->overwrite_images)
 		lose(&l, "overwrite-images", "yes");
 	lose_words(&l, "memory-paths", r->memory, now->memory);

@@ -23,13 +23,21 @@ struct rights_network {
 	char bridge[16];		   /* "": not known yet, or the same */
 };
 
+/* Where a peer may have images put. */
+struct rights_storage {
+	char name[RIGHTS_NETWORK_MAX + 1]; /* as the peer says it */
+	char format[8];			   /* of what is made there; "": as at the source */
+	char *folder;			   /* NULL: not known yet */
+};
+
 struct rights {
-	struct rules forwards;	 /* targets that it may have connected to */
-	bool migrate;		 /* bring VMs to this host */
-	struct rules dest_qmp;	 /* monitors (unix:) of QEMUs that wait, which it may name */
-	const char **launch;	 /* QEMUs to be started for it; NULL at the end; NULL: none */
-	const char **images;	 /* folders for their images; likewise */
-	const char **storage;	 /* "NAME=FOLDER": where a peer may have images put; likewise */
+	struct rules forwards; /* targets that it may have connected to */
+	bool migrate;	       /* bring VMs to this host */
+	struct rules dest_qmp; /* monitors (unix:) of QEMUs that wait, which it may name */
+	const char **launch;   /* QEMUs to be started for it; NULL at the end; NULL: none */
+	const char **images;   /* folders for their images; likewise */
+	struct rights_storage *storage;
+	unsigned storage_count;
 	struct user launch_user; /* as whom those are started; not given: as adit's own user */
 	char *launch_hook;	 /* starts VMs instead of us; NULL: none */
 	struct rights_network *networks; /* for their NICs */
@@ -65,11 +73,15 @@ void rights_set_bridge(struct rights *r, const char *name, const char *bridge);
 /* The bridge of the network that a peer calls name, to the letter; NULL: it may not have it. */
 const char *rights_bridge(const struct rights *r, const char *name);
 int rights_add_memory(struct rights *r, const char *path, struct err *e);
-/* Appends "NAME=FOLDER". ERR_USAGE: a name that can be none, or is there already. */
+/* Appends "NAME=FOLDER", or "NAME", whose folder is to be found (rights_set_storage). ERR_USAGE: a
+ * name that can be none, or is there already. */
 int rights_add_storage(struct rights *r, const char *storage, struct err *e);
-/* The folder of the storage whose name is the first len bytes of name, to the letter; NULL: there
- * is none for that peer. */
-const char *rights_storage(const struct rights *r, const char *name, size_t len);
+/* What name, of those whose folder is not known yet, is; format as in the struct. ERR_SPACE. */
+int rights_set_storage(struct rights *r, const char *name, const char *folder, const char *format,
+		       struct err *e);
+/* The storage whose name is the first len bytes of name, to the letter; NULL: there is none for
+ * that peer. */
+const struct rights_storage *rights_storage(const struct rights *r, const char *name, size_t len);
 /* Appends path, a pattern as rules.h has them without its `unix:`, to dest_qmp. ERR_USAGE. */
 int rights_add_dest_qmp(struct rights *r, const char *path, struct err *e);
 

@@ -76,6 +76,9 @@ static int take(struct migrate_config *c, int option, const char *value, struct 
 	case MIGRATE_OPTION_TARGET:
 		c->target = value;
 		return 0;
+	case MIGRATE_OPTION_STORAGE:
+		c->storages = value;
+		return 0;
 	case MIGRATE_OPTION_MAX_BANDWIDTH:
 		r = size_parse_rate(&c->limits.max_bandwidth, value, e);
 		return r < 0 ? err_prefix(e, "--max-bandwidth") : 0;

@@ -22,6 +22,7 @@ enum {
 	MIGRATE_OPTION_DEST_ADDRESS,
 	MIGRATE_OPTION_DISKS,
 	MIGRATE_OPTION_TARGET,
+	MIGRATE_OPTION_STORAGE,
 	MIGRATE_OPTION_COPY_STORAGE,
 	MIGRATE_OPTION_COPY_MEDIA,
 	MIGRATE_OPTION_RENAME,
@@ -54,6 +55,7 @@ enum {
 	    {"net", required_argument, NULL, MIGRATE_OPTION_NET},                                  \
 	    {"disks", required_argument, NULL, MIGRATE_OPTION_DISKS},                              \
 	    {"target", required_argument, NULL, MIGRATE_OPTION_TARGET},                            \
+	    {"storage", required_argument, NULL, MIGRATE_OPTION_STORAGE},                          \
 	    {"max-bandwidth", required_argument, NULL, MIGRATE_OPTION_MAX_BANDWIDTH},              \
 	    {"downtime-limit", required_argument, NULL, MIGRATE_OPTION_DOWNTIME},                  \
 	    {"timeout", required_argument, NULL, MIGRATE_OPTION_TIMEOUT},                          \
@@ -105,11 +107,17 @@ enum {
 	"destination\n"                                                                            \
 	"                      launches the VM and has none of that name: auto: those of up to\n"  \
 	"                      64 MiB are copied (what it is without this); on: all; off: none\n"  \
-	"  --target NODE=PLACE,...  where the image of a disk (named as for --disks) is to be on "   \
+	"  --target NODE=PLACE,...  where the image of a disk (named as for --disks) is to be on " \
 	"the\n"                                                                                    \
-	"                      destination: STORAGE:NAME or STORAGE: in a folder that it calls so\n" \
-	"                      (--allow-storage there), NAME in its folder of images, or a path\n"  \
+	"                      destination: STORAGE:NAME or STORAGE: in a folder that it calls "   \
+	"so\n"                                                                                     \
+	"                      (--allow-storage there), NAME in its folder of images, or a path\n" \
 	"                      in one of these. Under the name that it has here without this\n"    \
+	"  --storage NODE=NAME,...  the disk's image is to be in the storage that the "            \
+	"destination calls\n"                                                                      \
+	"                      NAME, made in the format that it has for that; =NAME: those of "    \
+	"all\n"                                                                                    \
+	"                      disks that are copied and named nowhere else\n"                     \
 	"  --drop-snapshots    internal snapshots stay behind in the source's images: without "    \
 	"it\n"                                                                                     \
 	"                      an image that is copied may have none\n"                            \

@@ -162,14 +162,14 @@ struct config *config_new(const struct config_source *source, struct err *e)
 		rc = g.peer ? config_i_end_peer(&g, e) : err_set(e, ERR_SPACE, "memory is short");
 	}
 	if (rc == 0)
-		rc = config_i_end_networks(&g, e);
+		rc = config_i_end_host(&g, e);
 	if (rc == 0)
 		rc = check(&g, e);
 	if (rc == 0)
 		use_launch_user(c, source);
 out:
 	rights_unref(g.rights);
-	rights_unref(g.networks);
+	rights_unref(g.host);
 	free(g.peer);
 	if (rc == 0)
 		return c;

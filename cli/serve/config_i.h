@@ -3,11 +3,13 @@
 #ifndef ADIT_CLI_SERVE_CONFIG_I_H
 #define ADIT_CLI_SERVE_CONFIG_I_H
 
+#include <limits.h>
+
 #include "cli/serve/config.h"
 
 struct config_reading;
 
-enum config_where { CONFIG_SERVE, CONFIG_PEER, CONFIG_CLIENT, CONFIG_NETWORK };
+enum config_where { CONFIG_SERVE, CONFIG_PEER, CONFIG_CLIENT, CONFIG_NETWORK, CONFIG_STORAGE };
 
 struct config_key {
 	const char *name; /* of the file's key; the option's, perhaps behind "allow-" */
@@ -16,7 +18,7 @@ struct config_key {
 	int (*take)(struct config_reading *g, const char *value, struct err *e);
 };
 
-enum { CONFIG_KEY_COUNT = 37 };
+enum { CONFIG_KEY_COUNT = 39 };
 
 /* Owned by config_new, for its call. */
 struct config_reading {
@@ -25,10 +27,11 @@ struct config_reading {
 	struct rights *rights; /* of the section that is being read; the command line's at first */
 	char *peer;	       /* its pattern; NULL outside of one */
 	unsigned peer_line;
-	struct rights *networks; /* of the file: every [network NAME], with its bridge */
-	char
-	    network[RIGHTS_NETWORK_MAX + 1]; /* the section that is being read; "" outside of one */
-	unsigned network_line;
+	struct rights *host; /* of the file: every [network NAME] and [storage NAME] */
+	char section[RIGHTS_NETWORK_MAX + 1]; /* of these, the one that is being read; "": none */
+	enum config_where section_kind;
+	unsigned section_line;
+	char folder[PATH_MAX], format[8]; /* of a [storage NAME] that is being read */
 	bool serve_seen, in_serve, client_seen, in_client;
 	bool others;	 /* the section is of peers that never come to this process (--stdio) */
 	bool peer_found; /* the one of its only peer was there */
@@ -48,6 +51,8 @@ int config_i_take(struct config_reading *g, unsigned i, const char *name, const 
 		  struct err *e);
 /* Names the file's keys where the words name the options. */
 void config_i_name_keys(char *text);
+/* Whether path is absolute and a directory that not everybody may write to, or a program. */
+int config_i_check_path(const char *path, bool directory, struct err *e);
 
 /* ---- config_sections.c ---- */
 
@@ -55,10 +60,18 @@ void config_i_name_keys(char *text);
 int config_i_check_rights(const struct config_reading *g, struct err *e);
 /* Puts the section that was read, or the command line's rights, behind the others. */
 int config_i_end_peer(struct config_reading *g, struct err *e);
-/* Tells the rights of all peers what the networks are that they name. ERR_CONFIG: one that is no
- * section, and that no bridge can be called. */
-int config_i_end_networks(const struct config_reading *g, struct err *e);
 /* Reads the whole of the file. */
 int config_i_read_file(struct config_reading *g, struct err *e);
+
+/* ---- config_host.c ---- */
+
+/* Begins the section [network NAME] or [storage NAME]. */
+int config_i_begin_section(struct config_reading *g, enum config_where kind, const char *name,
+			   unsigned line, struct err *e);
+/* Ends it, where one is being read. */
+int config_i_end_section(struct config_reading *g, struct err *e);
+/* Tells the rights of all peers what the networks and storages are that they name. ERR_CONFIG: one
+ * that is no section, and that is not what it is called. */
+int config_i_end_host(const struct config_reading *g, struct err *e);
 
 #endif

@@ -58,17 +58,12 @@ static int take_count(uint32_t *to, const char *value, uint32_t max, struct err 
 	return 0;
 }
 
-/* Whether path is absolute and a directory, or a program. Of others' only the words: what is there
- * is not for this user to see. */
-static int check_path(const struct config_reading *g, const char *path, bool directory,
-		      struct err *e)
+int config_i_check_path(const char *path, bool directory, struct err *e)
 {
 	struct stat st;
 
 	if (path[0] != '/')
 		return err_set(e, ERR_USAGE, "%s: give an absolute path", path);
-	if (g->others)
-		return 0;
 	if (stat(path, &st) < 0 && errno == ENOENT && directory)
 		return err_set(
 		    e, ERR_CONFIG,
@@ -85,6 +80,13 @@ static int check_path(const struct config_reading *g, const char *path, bool dir
 	if (!directory && (!S_ISREG(st.st_mode) || access(path, X_OK) < 0))
 		return err_set(e, ERR_CONFIG, "%s: not a program that can be run", path);
 	return 0;
+}
+
+/* Of others' only the words: what is there is not for this user to see. */
+static int check_path(const struct config_reading *g, const char *path, bool directory,
+		      struct err *e)
+{
+	return g->others && path[0] == '/' ? 0 : config_i_check_path(path, directory, e);
 }
 
 /* ---- [serve] ---- */
@@ -255,12 +257,24 @@ static int take_images(struct config_reading *g, const char *value, struct err *
 	return rc < 0 ? rc : rights_add_images(g->rights, value, e);
 }
 
+/* NAME=FOLDER, which may have blanks in it; or NAME and more of them, each a [storage NAME]. */
 static int take_storage(struct config_reading *g, const char *value, struct err *e)
 {
 	const char *equals = strchr(value, '=');
-	int rc = equals ? check_path(g, equals + 1, true, e) : 0;
+	char words[1024], *save = NULL;
 
-	return rc < 0 ? rc : rights_add_storage(g->rights, value, e);
+	if (equals) {
+		int rc = check_path(g, equals + 1, true, e);
+
+		return rc < 0 ? rc : rights_add_storage(g->rights, value, e);
+	}
+	if (strlen(value) >= sizeof(words))
+		return err_set(e, ERR_USAGE, "too long: write several lines of it");
+	snprintf(words, sizeof(words), "%s", value);
+	for (char *w = strtok_r(words, " \t", &save); w; w = strtok_r(NULL, " \t", &save))
+		if (rights_add_storage(g->rights, w, e) < 0)
+			return e->code;
+	return *words ? 0 : err_set(e, ERR_USAGE, "no storage is named");
 }
 
 static int take_overwrite_images(struct config_reading *g, const char *value, struct err *e)
@@ -293,7 +307,29 @@ static int take_bridge(struct config_reading *g, const char *value, struct err *
 {
 	if (!netlink_is_name(value))
 		return err_set(e, ERR_USAGE, "\"%.80s\" is no name of an interface", value);
-	rights_set_bridge(g->networks, g->network, value);
+	rights_set_bridge(g->host, g->section, value);
+	return 0;
+}
+
+/* ---- [storage] ---- */
+
+/* What sshd has started looks at its own peer's alone, in the end (config_host.c). */
+static int take_folder(struct config_reading *g, const char *value, struct err *e)
+{
+	if (strlen(value) >= sizeof(g->folder))
+		return err_set(e, ERR_USAGE, "the path is too long");
+	if (value[0] != '/' || !g->source->stdio)
+		if (config_i_check_path(value, true, e) < 0)
+			return e->code;
+	snprintf(g->folder, sizeof(g->folder), "%s", value);
+	return 0;
+}
+
+static int take_format(struct config_reading *g, const char *value, struct err *e)
+{
+	if (strcmp(value, "raw") != 0 && strcmp(value, "qcow2") != 0)
+		return err_set(e, ERR_USAGE, "\"%.80s\" is neither raw nor qcow2", value);
+	snprintf(g->format, sizeof(g->format), "%s", value);
 	return 0;
 }
 
@@ -415,6 +451,8 @@ const struct config_key config_keys[] = {
     {"sessions", CONFIG_PEER, false, take_sessions},
     {"memory", CONFIG_PEER, false, take_memory_of_peer},
     {"bridge", CONFIG_NETWORK, false, take_bridge},
+    {"folder", CONFIG_STORAGE, false, take_folder},
+    {"format", CONFIG_STORAGE, false, take_format},
     {"psk", CONFIG_CLIENT, false, take_client_psk},
     {"tls-creds", CONFIG_CLIENT, false, take_client_tls_creds},
     {"identity", CONFIG_CLIENT, false, take_client_identity},

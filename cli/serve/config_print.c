@@ -98,7 +98,10 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 		line(out, "launch-user", rate);
 	}
 	lines(out, "images", r->images);
-	lines(out, "storage", r->storage);
+	for (unsigned i = 0; i < r->storage_count; i++)
+		fprintf(out, "  %-17s %s=%s%s%s%s\n", "storage", r->storage[i].name,
+			r->storage[i].folder, *r->storage[i].format ? " (" : "",
+			r->storage[i].format, *r->storage[i].format ? ")" : "");
 	if (r->overwrite_images)
 		line(out, "overwrite-images", "yes");
 	for (unsigned i = 0; i < r->network_count; i++) {

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/netlink.h"
 #include "cli/common/suggest.h"
 
 /* ---- peers ---- */
@@ -27,7 +26,7 @@ int config_i_check_rights(const struct config_reading *g, struct err *e)
 	    {r->launch_hook && r->launch, "launch-hook", "and", "allow-launch"},
 	    {user_is_given(&r->launch_user) && !r->launch, "launch-user", "needs", "allow-launch"},
 	    {r->images && !r->launch, "images", "needs", "allow-launch"},
-	    {r->storage && !r->images, "allow-storage", "needs", "images"},
+	    {r->storage_count && !r->images, "allow-storage", "needs", "images"},
 	    {r->overwrite_images && !r->images, "overwrite-images", "needs", "images"},
 	    {r->network_count && !r->launch, "allow-networks", "needs", "allow-launch"},
 	    {r->memory && !r->launch, "memory-paths", "needs", "allow-launch"},
@@ -96,59 +95,6 @@ static int begin_peer(struct config_reading *g, const char *pattern, unsigned li
 	return g->rights && g->peer ? 0 : err_set(e, ERR_SPACE, "memory is short");
 }
 
-/* ---- networks ---- */
-
-static int begin_network(struct config_reading *g, const char *name, unsigned line, struct err *e)
-{
-	if (!g->networks)
-		g->networks = rights_new();
-	if (!g->networks)
-		return err_set(e, ERR_SPACE, "memory is short");
-	if (rights_add_network(g->networks, name, NULL, e) < 0) {
-		e->code = e->code == ERR_SPACE ? ERR_SPACE : ERR_CONFIG;
-		return e->code;
-	}
-	snprintf(g->network, sizeof(g->network), "%s", name);
-	g->network_line = line;
-	for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++)
-		if (config_keys[i].where == CONFIG_NETWORK)
-			g->seen[i] = 0;
-	return 0;
-}
-
-static int end_network(struct config_reading *g, struct err *e)
-{
-	bool has = !*g->network || *g->networks->networks[g->networks->network_count - 1].bridge;
-
-	if (!has)
-		return err_set(e, ERR_CONFIG,
-			       "%s:%u: [network %s] does not say its bridge: write "
-			       "bridge = NAME",
-			       g->source->file, g->network_line, g->network);
-	*g->network = 0;
-	return 0;
-}
-
-int config_i_end_networks(const struct config_reading *g, struct err *e)
-{
-	const struct rights *r;
-	const char *pattern;
-
-	for (unsigned i = 0; (pattern = rights_table_at(g->c->rights, i, &r)) != NULL; i++) {
-		for (unsigned k = 0; g->networks && k < g->networks->network_count; k++)
-			rights_set_bridge((struct rights *)r, g->networks->networks[k].name,
-					  g->networks->networks[k].bridge);
-		for (unsigned k = 0; k < r->network_count; k++)
-			if (!netlink_is_name(rights_bridge(r, r->networks[k].name)))
-				return err_set(
-				    e, g->source->file ? ERR_CONFIG : ERR_USAGE,
-				    "network %s (of peer %s) is no [network] of adit.conf, "
-				    "and no bridge can be called so: write %s=BRIDGE",
-				    r->networks[k].name, pattern, r->networks[k].name);
-	}
-	return 0;
-}
-
 /* ---- the file ---- */
 
 static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
@@ -157,7 +103,7 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 	const char *pattern;
 
 	/* (these are told with their own lines) */
-	if (config_i_end_peer(g, e) < 0 || end_network(g, e) < 0)
+	if (config_i_end_peer(g, e) < 0 || config_i_end_section(g, e) < 0)
 		return e->code;
 	g->in_client = strcmp(name, "client") == 0;
 	if (g->in_client && g->client_seen)
@@ -174,11 +120,15 @@ static int on_section(void *ctx, const char *name, unsigned line, struct err *e)
 	}
 	pattern = name + strcspn(name, " \t");
 	if (strncmp(name, "network", 7) == 0 && pattern == name + 7)
-		return begin_network(g, pattern + strspn(pattern, " \t"), line, e);
+		return config_i_begin_section(g, CONFIG_NETWORK, pattern + strspn(pattern, " \t"),
+					      line, e);
+	if (strncmp(name, "storage", 7) == 0 && pattern == name + 7)
+		return config_i_begin_section(g, CONFIG_STORAGE, pattern + strspn(pattern, " \t"),
+					      line, e);
 	if (strncmp(name, "peer", 4) != 0 || pattern != name + 4)
 		return err_set(e, ERR_CONFIG,
-			       "[%s] is no section: write [serve], [client], [peer NAME] or "
-			       "[network NAME]",
+			       "[%s] is no section: write [serve], [client], [peer NAME], "
+			       "[network NAME] or [storage NAME]",
 			       name);
 	pattern += strspn(pattern, " \t");
 	if (!*pattern || strchr(" \t", pattern[strlen(pattern) - 1]))
@@ -204,7 +154,8 @@ static bool is_overridden(const struct config_reading *g, unsigned i)
 	return g->seen[i] == CONFIG_LINE_OPTION;
 }
 
-static const char *const section_names[] = {"[serve]", "[peer NAME]", "[client]", "[network NAME]"};
+static const char *const section_names[] = {"[serve]", "[peer NAME]", "[client]", "[network NAME]",
+					    "[storage NAME]"};
 
 static int no_key(const char *key, struct err *e)
 {
@@ -223,7 +174,7 @@ static int on_key(void *ctx, const char *key, const char *value, unsigned line, 
 {
 	struct config_reading *g = ctx;
 	enum config_where where = g->peer	 ? CONFIG_PEER
-				  : *g->network	 ? CONFIG_NETWORK
+				  : *g->section	 ? g->section_kind
 				  : g->in_client ? CONFIG_CLIENT
 						 : CONFIG_SERVE;
 	unsigned i;
@@ -244,7 +195,7 @@ static int on_key(void *ctx, const char *key, const char *value, unsigned line, 
 					       section_names[config_keys[i].where]);
 		return no_key(key, e);
 	}
-	if (where != CONFIG_CLIENT && where != CONFIG_NETWORK && is_overridden(g, i))
+	if ((where == CONFIG_SERVE || where == CONFIG_PEER) && is_overridden(g, i))
 		return 0;
 	if (g->seen[i] && !config_keys[i].many)
 		return err_set(e, ERR_CONFIG, "%s stands in line %u already", key, g->seen[i]);
@@ -264,7 +215,7 @@ int config_i_read_file(struct config_reading *g, struct err *e)
 	if (rc == 0)
 		rc = config_i_end_peer(g, e);
 	if (rc == 0)
-		rc = end_network(g, e);
+		rc = config_i_end_section(g, e);
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; g->c->rights_given; i++) {

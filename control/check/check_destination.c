@@ -411,8 +411,10 @@ static void check_images(struct check *c, const struct check_there *t)
 			check_add(c, CHECK_WARNING, "images", NULL,
 				  "%s is there already and is overwritten", image->path);
 		else
-			check_add(c, CHECK_OK, "images", NULL, "%s %s", image->path,
-				  exists ? "is there" : "is free to be made");
+			check_add(c, CHECK_OK, "images", NULL, "%s %s%s%s%s%s", image->path,
+				  exists ? "is there" : "is free to be made",
+				  exists ? "" : " for drive ", exists ? "" : image->disk->name,
+				  *image->disk->made ? ", as " : "", image->disk->made);
 	}
 	check_rooms(c, t);
 }

@@ -307,6 +307,8 @@ void arrival_check_start(struct arrival *a)
 	/* What others start has its own media. */
 	if (!a->wish.launched || a->prepare.hook.used)
 		arrival_media_leave(a);
+	else
+		twin_formats(&a->desc, a->rights);
 	for (size_t i = 0; a->prepare.hook.used && i < a->desc.disk_count; i++)
 		if (*a->desc.disks[i].target)
 			check_add(&k->found, CHECK_ERROR, "launch",

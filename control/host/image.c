@@ -88,7 +88,7 @@ static bool encrypted_alike(int fd, const struct vmdesc_disk *d)
 		       memcmp(head, "LUKS\xba\xbe", 6) == 0;
 	if (d->encryption.known)
 		return qcow2 && q.encryption == QCOW2_LUKS;
-	return strcmp(d->format, "qcow2") != 0 || !qcow2 || !q.encryption;
+	return strcmp(vmdesc_image_format(d), "qcow2") != 0 || !qcow2 || !q.encryption;
 }
 
 static int look_missing(const char *path, const struct vmdesc_disk *d, struct err *e)
@@ -188,7 +188,8 @@ bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t 
 		/* in whole sectors, as QEMU has it */
 		*size = ((uint64_t)end + 511) / 512 * 512;
 		known = true;
-	} else if (strcmp(d->format, "qcow2") == 0 && qcow2_read(fd, &q) && q.len >= 32) {
+	} else if (strcmp(vmdesc_image_format(d), "qcow2") == 0 && qcow2_read(fd, &q) &&
+		   q.len >= 32) {
 		*size = q.size;
 		known = true;
 	}

@@ -377,6 +377,8 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	if (r == 0)
 		r = twin_crypt_check(&p);
 	if (r == 0)
+		r = twin_format_check(&p);
+	if (r == 0)
 		r = twin_find_below(&p);
 	if (r == 0)
 		r = twin_block_read(&p);

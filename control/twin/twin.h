@@ -95,6 +95,10 @@ struct twin {
  * NULL with ERR_REFUSED. */
 const char *twin_binary(const struct vmdesc *d, const struct rights *rights, struct err *e);
 
+/* Says of each disk of d, before all else that asks for its image here, which format that is to
+ * have (made), where the storage that it is to be in has one. The words are the rights'. */
+void twin_formats(struct vmdesc *d, const struct rights *rights);
+
 /* Plans the twin of d under a peer's rights, with its folder in run_dir. job is the job's id.
  * ERR_REFUSED names the option and the mend; nothing is made. */
 int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *rights,

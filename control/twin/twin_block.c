@@ -349,6 +349,11 @@ void twin_block_saw(struct twin_plan *p, const struct vmdesc_disk *d)
 
 /* ---- media ---- */
 
+static const char *format_of(const struct vmdesc_disk *d)
+{
+	return *d->made ? d->made : *d->format ? d->format : "raw";
+}
+
 /* A -blockdev for what d has now; its node's name goes to node. */
 static int add_medium(struct twin_plan *p, const struct vmdesc_disk *d, char *node, size_t size)
 {
@@ -366,8 +371,7 @@ static int add_medium(struct twin_plan *p, const struct vmdesc_disk *d, char *no
 		snprintf(node, size, "medium%u", i);
 	json_object_set_new(p->needed, node, json_true());
 	file = json_pack("{s:s,s:s}", "driver", "file", "filename", path);
-	o = bare ? json_incref(file)
-		 : json_pack("{s:s,s:O}", "driver", *d->format ? d->format : "raw", "file", file);
+	o = bare ? json_incref(file) : json_pack("{s:s,s:O}", "driver", format_of(d), "file", file);
 	json_object_set_new(o, "node-name", json_string(node));
 	json_object_set_new(o, "read-only", json_boolean(d->read_only));
 	text = o && file ? json_dumps(o, JSON_COMPACT) : NULL;
@@ -463,7 +467,7 @@ static int add_default(struct twin_plan *p, const struct vmdesc_disk *d, bool *a
 	if (twin_image_path(p, "drive", d, path, sizeof(path)) < 0)
 		return p->e->code;
 	if (qopts_parse(&o, where, NULL) == 0 && qopts_set(&o, "file", path) == 0 &&
-	    qopts_set(&o, "format", *d->format ? d->format : "raw") == 0)
+	    qopts_set(&o, "format", format_of(d)) == 0)
 		text = qopts_text(&o);
 	if (text)
 		twin_add(p, "drive", text);

@@ -325,6 +325,8 @@ static int rewrite_pseudo(struct twin_plan *p, const char *option, const struct 
 	if (r == 0 && !*json_text(o, "driver") && !qopts_get(all, "format") &&
 	    !qopts_get(all, "driver"))
 		r = twin_refuse(p, option, *value, "it does not say the image's format (driver)");
+	if (r == 0)
+		r = twin_format_json(p, o, *value + 5);
 	if (r == 0) {
 		text = json_dumps(o, JSON_COMPACT);
 		whole = text ? malloc(strlen(text) + 6) : NULL;
@@ -392,6 +394,8 @@ int twin_rewrite_keys(struct twin_plan *p, const char *option, struct qopts *o,
 		remove_part(o);
 	if (is_copied_medium(p, text, disk))
 		remove_direct(o);
+	if (twin_format_keys(p, o, disk, text) < 0)
+		return p->e->code;
 	/* An image that another QEMU writes to is not to be opened beside it. */
 	for (size_t i = 0; i < sizeof(lock_keys) / sizeof(lock_keys[0]); i++)
 		qopts_remove(o, lock_keys[i]);
@@ -510,6 +514,8 @@ static int blockdev_json(struct twin_plan *p, const char *value)
 		return twin_refuse(p, "blockdev", value, "it is not a JSON object");
 	}
 	r = rewrite_json(p, "blockdev", o, value, 0, &read_only);
+	if (r == 0)
+		r = twin_format_json(p, o, value);
 	if (r == 0 && !(text = json_dumps(o, JSON_COMPACT)))
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	if (r == 0)

@@ -165,15 +165,16 @@ static int add(struct twin_plan *p, struct qopts *o, const char *option, const c
 	else if (file)
 		disk = twin_disk_of(p->d, file);
 	file = qopts_get(o, "file");
-	guess = file && strncmp(file, "json:", 5) != 0 && !qopts_get(o, "format") &&
-		!qopts_get(o, "driver");
+	guess = image_of(o, path, sizeof(path)) && (!file || strncmp(file, "json:", 5) != 0) &&
+		!qopts_get(o, "format") && !qopts_get(o, "driver");
 	twin_block_saw(p, disk);
 	if (r == 0)
 		r = twin_crypt_option(p, "drive", disk, value);
 	if (r == 0)
 		r = twin_rewrite_keys(p, "drive", o, disk, value);
 	/* Never left to guessing: a raw disk may hold what looks like another format. */
-	if (r == 0 && disk && guess && *disk->format && qopts_set(o, "format", disk->format) < 0)
+	if (r == 0 && disk && guess && *disk->format &&
+	    qopts_set(o, "format", *disk->made ? disk->made : disk->format) < 0)
 		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	return r == 0 ? twin_add_options(p, "drive", o) : r;
 }

@@ -11,6 +11,7 @@
  *   twin_tpm.c     the TPM
  *   twin_memory.c  RAM in files and huge pages
  *   twin_block.c   which drives there are to be, and what of -blockdev and -device they need
+ *   twin_format.c  images that have another format here
  *   twin_target.c  where the source wishes an image to be
  *   twin_tree.c    -blockdev and its like as trees
  *   twin_disk.c    images: where they are here; -blockdev
@@ -67,6 +68,15 @@ const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path)
  * images. */
 int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, char *out,
 		size_t size);
+/* The storage that target names, or is in the folder of; NULL: none, or a folder of images. */
+const struct rights_storage *twin_target_storage(const struct rights *r, const char *target);
+/* Whether the images can have the formats that they are to have. */
+int twin_format_check(struct twin_plan *p);
+/* Gives the node of disk's image (NULL: found by text, as the source has it) the format that it has
+ * here, in o, which is rewritten otherwise. */
+int twin_format_keys(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
+		     const char *text);
+int twin_format_json(struct twin_plan *p, json_t *o, const char *text);
 /* Where disk's image is to be; it is the plan's from then on. */
 int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
 		    char *out, size_t size);

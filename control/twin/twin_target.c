@@ -13,6 +13,12 @@
 
 static int refuse(struct twin_plan *p, const struct vmdesc_disk *d, const char *why)
 {
+	size_t len = strlen(d->target);
+
+	/* A storage alone is what --storage names, and --target may. */
+	if (d->target[len - 1] == ':')
+		return err_set(p->e, ERR_REFUSED, "--storage %.100s=%.*s: %s", d->name,
+			       len > 200 ? 200 : (int)len - 1, d->target, why);
 	return err_set(p->e, ERR_REFUSED, "--target %.100s=%.200s: %s", d->name, d->target, why);
 }
 
@@ -36,22 +42,39 @@ static bool same_folder(const char *ours, const char *dir)
 	return same_text(ours, dir) || (realpath(ours, real) && same_text(real, dir));
 }
 
-/* The folder of the rights that path, an absolute one, is in; NULL. */
-static const char *folder_of(const struct rights *r, const char *path)
+/* The folder of the rights that path, an absolute one, is in; NULL. *storage: whose that is, NULL:
+ * it is one for images. */
+static const char *folder_of(const struct rights *r, const char *path,
+			     const struct rights_storage **storage)
 {
 	char dir[PATH_MAX];
 	size_t len = (size_t)(strrchr(path, '/') - path);
 
+	*storage = NULL;
 	if (len >= sizeof(dir))
 		return NULL;
 	snprintf(dir, sizeof(dir), "%.*s", len ? (int)len : 1, path);
 	for (const char *const *d = r->images; d && *d; d++)
 		if (same_folder(*d, dir))
 			return *d;
-	for (const char *const *s = r->storage; s && *s; s++)
-		if (same_folder(strchr(*s, '=') + 1, dir))
-			return strchr(*s, '=') + 1;
+	for (unsigned i = 0; i < r->storage_count; i++)
+		if (same_folder(r->storage[i].folder, dir)) {
+			*storage = &r->storage[i];
+			return r->storage[i].folder;
+		}
 	return NULL;
+}
+
+const struct rights_storage *twin_target_storage(const struct rights *r, const char *target)
+{
+	const struct rights_storage *s = NULL;
+	const char *colon = strchr(target, ':');
+
+	if (*target == '/')
+		folder_of(r, target, &s);
+	else if (colon)
+		s = rights_storage(r, target, (size_t)(colon - target));
+	return s;
 }
 
 /* Folders of images are there to be used; in a storage is what other peers have, and this one may
@@ -64,27 +87,43 @@ static bool may_be_in(const struct rights *r, const char *dir, const struct vmde
 	return d->read_only ? *d->sum : d->copy;
 }
 
+/* The name that d's image has at the source; where it says a format, it says the one that is made.
+ */
+static const char *own_name(struct twin_plan *p, const struct vmdesc_disk *d, const char *source,
+			    char *buf, size_t size)
+{
+	const char *name = twin_base_name(p, source), *dot = name ? strrchr(name, '.') : NULL;
+
+	if (!dot || dot == name || !*d->made || strcmp(dot + 1, d->format) != 0)
+		return name;
+	snprintf(buf, size, "%.*s.%s", (int)(dot - name), name, d->made);
+	return buf;
+}
+
 int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, char *out,
 		size_t size)
 {
 	const char *colon = strchr(d->target, ':'), *name = d->target, *dir = NULL;
 	const struct rights *r = p->rights;
+	const struct rights_storage *storage;
+	char own[NAME_MAX + 8];
 
 	if (*name == '/') {
-		dir = folder_of(r, name);
+		dir = folder_of(r, name, &storage);
 		name = strrchr(name, '/') + 1;
 		if (!dir)
 			return refuse(p, d,
 				      "no folder for images, and no storage, of this peer's there "
 				      "(images =, storage = in adit.conf)");
 	} else if (colon) {
-		dir = rights_storage(r, name, (size_t)(colon - name));
+		storage = twin_target_storage(r, name);
+		dir = storage ? storage->folder : NULL;
 		name = colon + 1;
 		if (!dir)
 			return refuse(p, d,
 				      "there is no storage of that name for this peer (storage = "
 				      "in adit.conf, --allow-storage)");
-		if (!*name && !(name = twin_base_name(p, source)))
+		if (!*name && !(name = own_name(p, d, source, own, sizeof(own))))
 			return p->e->code;
 	}
 	if (strchr(name, '/') || !twin_base_name(p, name))

@@ -89,6 +89,7 @@ static int parse_disk(struct vmdesc_disk *k, const json_t *o)
 	k->copy = flag(o, "copy");
 	k->sum = json_text(o, "sum");
 	k->target = json_text(o, "target");
+	k->made = "";
 	k->qcow2.known = q != NULL;
 	k->qcow2.compat = json_text(q, "compat");
 	k->qcow2.cluster_size = json_number(q, "cluster_size");
@@ -232,6 +233,8 @@ const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const ch
 
 const char *vmdesc_image_format(const struct vmdesc_disk *d)
 {
+	if (*d->made)
+		return d->made;
 	if (d->encryption.known && strcmp(d->encryption.driver, "luks") == 0)
 		return "luks";
 	/* the file's own node, and no other: how newer libvirt has a raw image */
@@ -418,6 +421,75 @@ int vmdesc_target(json_t *disks, const char *spec, struct err *e)
 		if (target_one(disks, at, strcspn(at, ","), e) < 0)
 			return e->code;
 	return 0;
+}
+
+static json_t *storage_target(const char *storage, size_t len)
+{
+	return json_sprintf("%.*s:", (int)len, storage);
+}
+
+static int storage_one(json_t *disks, const char *spec, size_t len, struct err *e)
+{
+	const char *equals = memchr(spec, '=', len), *storage = equals ? equals + 1 : "";
+	size_t name = equals ? (size_t)(equals - spec) : 0, rest = equals ? len - name - 1 : 0;
+	json_t *disk;
+	char all[300];
+
+	if (!rest || strspn(storage, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._-") < rest)
+		return err_set(e, ERR_USAGE,
+			       "--storage \"%.*s\": NODE=NAME,... or =NAME: a disk (none: all that "
+			       "are copied), and the name of a storage of the destination's",
+			       len > 100 ? 100 : (int)len, spec);
+	if (!disks || !name)
+		return 0;
+	disk = find_disk(disks, spec, name);
+	if (!disk) {
+		list_disks(disks, all, sizeof(all));
+		return err_set(e, ERR_USAGE, "--storage %.*s: the VM has no such disk; it has %s",
+			       name > 100 ? 100 : (int)name, spec, *all ? all : "none");
+	}
+	if (flag(disk, "empty") || json_object_get(disk, "target"))
+		return err_set(e, ERR_USAGE, "--storage %.*s: this drive is %s",
+			       name > 100 ? 100 : (int)name, spec,
+			       flag(disk, "empty") ? "empty" : "named twice");
+	json_object_set_new(disk, "target", storage_target(storage, rest));
+	return 0;
+}
+
+/* What every disk gets that no other word has named. */
+static int storage_rest(json_t *disks, const char *spec, size_t len, struct err *e)
+{
+	json_t *disk;
+	size_t i, found = 0;
+
+	json_array_foreach(disks, i, disk)
+	{
+		if (!flag(disk, "copy") || flag(disk, "read_only"))
+			continue;
+		found++;
+		if (!json_object_get(disk, "target"))
+			json_object_set_new(disk, "target", storage_target(spec + 1, len - 1));
+	}
+	return found ? 0
+		     : err_set(e, ERR_USAGE, "--storage %.*s: no disk of the VM is copied",
+			       len > 100 ? 100 : (int)len, spec);
+}
+
+int vmdesc_storage(json_t *disks, const char *spec, struct err *e)
+{
+	const char *rest = NULL;
+
+	for (const char *at = spec; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+		if (storage_one(disks, at, strcspn(at, ","), e) < 0)
+			return e->code;
+		if (*at == '=' && rest)
+			return err_set(e, ERR_USAGE,
+				       "--storage \"%.100s\": one storage for all disks, not two",
+				       spec);
+		rest = *at == '=' ? at : rest;
+	}
+	return rest && disks ? storage_rest(disks, rest, strcspn(rest, ","), e) : 0;
 }
 
 int vmdesc_check_inc(const json_t *disks, struct err *e)

@@ -44,6 +44,7 @@ struct vmdesc_disk {
 	bool copy; /* its contents go over with the VM; where read_only: if it is missing there */
 	const char *sum;		/* of what is only read (media.h); "": not known */
 	const char *target;		/* where its image is to be there, as asked for; "" */
+	const char *made;		/* the format that it is to have there (twin_formats); "" */
 	struct vmdesc_backing *backing; /* the nearest first */
 	size_t backing_count;
 	struct {
@@ -119,8 +120,8 @@ const struct vmdesc_disk *vmdesc_by_node(const struct vmdesc *d, const char *nod
 
 /* NULL when it has none of that id. */
 const struct vmdesc_secret *vmdesc_secret_by_id(const struct vmdesc *d, const char *id);
-/* What qemu-img makes, and QEMU opens, for the disk: its format, "luks", or "raw" of
- * what has a file's node alone. */
+/* What qemu-img makes, and QEMU opens, for the disk: its format (there, where it is to be another
+ * one), "luks", or "raw" of what has a file's node alone. */
 const char *vmdesc_image_format(const struct vmdesc_disk *d);
 
 /* What vmdesc_read gives; all owned by the caller, who calls vmdesc_report_fini. */
@@ -153,9 +154,12 @@ bool vmdesc_is_cleared(const json_t *yank);
  * file name where only one disk has it. Read-only and empty drives are never copied.
  * ERR_USAGE names a disk that is not there, and those that are. */
 int vmdesc_select(json_t *disks, const char *spec, struct err *e);
-/* Puts the places of spec, "NODE=PLACE,...", into the disks that are called so (as vmdesc_select has
- * them, and read-only ones too): where their images are to be there. ERR_USAGE. */
+/* Puts the places of spec, "NODE=PLACE,...", into the disks that are called so (as vmdesc_select
+ * has them, and read-only ones too): where their images are to be there. ERR_USAGE. */
 int vmdesc_target(json_t *disks, const char *spec, struct err *e);
+/* Likewise the storages of spec, "NODE=STORAGE,...", or "=STORAGE" for all disks that are copied,
+ * may be written to, and have no place yet. disks NULL: only the words are looked at. ERR_USAGE. */
+int vmdesc_storage(json_t *disks, const char *spec, struct err *e);
 
 /* Whether each disk that is copied is an image over another one, as --copy-storage inc
  * wants it: ERR_USAGE names one that is not. */

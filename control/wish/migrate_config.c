@@ -31,6 +31,7 @@ static const struct member {
     {"copy_storage", STORAGE, AT(storage), 0},
     {"copy_media", MEDIA, AT(media), 0},
     {"target", TEXT, AT(target), 65536},
+    {"storage", TEXT, AT(storages), 65536},
     {"drop_snapshots", FLAG, AT(drop_snapshots), 0},
     {"rename", TEXT, AT(rename), 255},
     {"net", TEXT, AT(net), 16384},
@@ -399,6 +400,8 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 		rc = check_disks(c->disks, e);
 	if (rc == 0 && c->net)
 		rc = vmdesc_net_check(c->net, e);
+	if (rc == 0 && c->storages)
+		rc = vmdesc_storage(NULL, c->storages, e);
 	if (rc < 0)
 		return rc;
 	if (c->dest_qmp && c->dest_qmp[0] != '/')
@@ -440,6 +443,14 @@ int migrate_config_check(const struct migrate_config *c, struct err *e)
 		return err_set(e, ERR_USAGE,
 			       "--target and --dest-qmp cannot go together: the QEMU that waits "
 			       "has its images");
+	if (c->storages && c->dest_qmp)
+		return err_set(e, ERR_USAGE,
+			       "--storage and --dest-qmp cannot go together: the QEMU that waits "
+			       "has its images");
+	if (c->storage == MIGRATE_STORAGE_NONE && c->storages)
+		return err_set(e, ERR_USAGE,
+			       "--copy-storage none and --storage cannot go together: in a storage "
+			       "is what is copied");
 	if (c->storage == MIGRATE_STORAGE_NONE && c->disks)
 		return err_set(e, ERR_USAGE, "--copy-storage none and --disks cannot go together");
 	return 0;

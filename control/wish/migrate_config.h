@@ -45,13 +45,14 @@ struct migrate_config {
 	const char *disks;     /* NULL: all writable ones; else NODE,... (node, device, target) */
 	enum migrate_storage storage;
 	enum media_copy media; /* those that are missing there */
-	const char *target;    /* NODE=PLACE,...: where images are put there; NULL: by their names */
-	const char *rename;    /* the VM's name there */
-	const char *net;       /* NULL: as the destination has it; else ID=NAME,... */
-	bool offline;	       /* the guest is paused first, and resumed there */
-	bool drop_snapshots;   /* internal snapshots of the images stay behind */
-	bool persistent;       /* the destination keeps how to start it again */
-	bool keep_source;      /* the source QEMU is not ended; it stays paused for good */
+	const char *target;   /* NODE=PLACE,...: where images are put there; NULL: by their names */
+	const char *storages; /* NODE=STORAGE,..., =STORAGE: likewise, by the storage alone */
+	const char *rename;   /* the VM's name there */
+	const char *net;      /* NULL: as the destination has it; else ID=NAME,... */
+	bool offline;	      /* the guest is paused first, and resumed there */
+	bool drop_snapshots;  /* internal snapshots of the images stay behind */
+	bool persistent;      /* the destination keeps how to start it again */
+	bool keep_source;     /* the source QEMU is not ended; it stays paused for good */
 	struct migrate_limits limits;
 	unsigned multifd;	 /* channels; 0: off */
 	const char *compression; /* of multifd: "zlib", "zstd"; NULL: none */

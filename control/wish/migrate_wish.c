@@ -22,6 +22,8 @@ int migrate_wish_select(const struct migrate_config *c, json_t *disks, struct er
 		media_select(disks, c->media);
 	if (r == 0 && c->target)
 		r = vmdesc_target(disks, c->target, e);
+	if (r == 0 && c->storages)
+		r = vmdesc_storage(disks, c->storages, e);
 	return r;
 }
 

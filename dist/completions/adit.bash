@@ -4,7 +4,7 @@
 __adit_options()
 {
 	local creds='--psk --tls-creds --insecure' ssh='--identity --ssh-config --remote-command'
-	local how='--qmp --dest-address --dest-qmp --copy-storage --copy-media --disks --target --drop-snapshots --rename --net --persistent
+	local how='--qmp --dest-address --dest-qmp --copy-storage --copy-media --disks --target --storage --drop-snapshots --rename --net --persistent
 		--max-bandwidth --downtime-limit --timeout --on-timeout --live --offline --multifd --compression --auto-converge --xbzrle
 		--postcopy'
 	local jobs='--api --run-dir --json'
@@ -88,7 +88,7 @@ __adit_value()
 	--dest-address) __adit_reply -A hostname ;;
 	--launch-user) __adit_reply -u ;;
 	--allow-forward | -L) __adit_beginnings unix:/ tcp: ;;
-	--identity | --remote-command | --rename | --target | --allow-storage | --net | --allow-networks | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
+	--identity | --remote-command | --rename | --target | --storage | --allow-storage | --net | --allow-networks | --max-bandwidth | --downtime-limit | --timeout | --multifd | --measure-dirty | \
 		--listen | --api-listen) ;;
 	*) return 1 ;;
 	esac

@@ -49,6 +49,7 @@ complete -c adit -n "$vm" -l copy-storage -xa 'all inc none' -d 'What of the dis
 complete -c adit -n "$vm" -l copy-media -xa 'auto on off' -d 'Images that are only read, where they are missing'
 complete -c adit -n "$vm" -l disks -xa 'all none' -d 'Which disks are copied'
 complete -c adit -n "$vm" -l target -x -d 'Where images are put there'
+complete -c adit -n "$vm" -l storage -x -d 'Storages that images are put in there'
 complete -c adit -n "$vm" -l drop-snapshots -d 'Internal snapshots stay behind'
 complete -c adit -n "$vm" -l rename -x -d "The VM's name there"
 complete -c adit -n "$vm" -l net -x -d "The VM's networks, as the destination's: ID=NAME"

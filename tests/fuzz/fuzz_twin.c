@@ -95,12 +95,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *binaries[] = {"/usr/bin/qemu", NULL};
 	static const char *dirs[] = {IMAGES, NULL};
+	static struct rights_storage storage = {"s", "qcow2", (char *)IMAGES};
 	struct rights rights = {.migrate = true, .launch = binaries, .images = dirs};
 	json_t *argv = json_array(), *msg;
 	struct vmdesc d;
 	struct twin t = {0};
 	struct err e = ERR_INIT;
 	char word[WORD_LEN];
+	const uint8_t *first = data;
+	const size_t size_all = size;
 
 	add(argv, "qemu");
 	if (size && data[0] == 0xff)
@@ -122,7 +125,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			disk("d0", "/s/x.raw"), disk("d1", "/s/y.qcow2"));
 	if (!msg || vmdesc_parse(&d, msg, &e) < 0)
 		abort();
+	if (size_all && *first == 0xfe) { /* in a storage that makes another format of them */
+		rights.storage = &storage;
+		rights.storage_count = 1;
+		snprintf(storage.format, sizeof(storage.format), "%s",
+			 size_all % 2 ? "raw" : "qcow2");
+		d.disks[0].target = "s:x.raw";
+		d.disks[1].target = "s:";
+	}
 	json_decref(msg);
+	twin_formats(&d, &rights);
 	if (twin_plan(&t, &d, &rights, "/nonexistent/run", "0123456789abcdef0123456789abcdef",
 		      &e) == 0)
 		check(&t);

@@ -68,6 +68,8 @@ page_keys() { sed -nE "/^\.Ss Sections? $1/,/^\.S[sh] /s/^\.It Ic ([a-z-]+) .*/\
 differ 'adit.conf(5), [serve]' "$(conf_keys SERVE)" "$(page_keys serve)"
 differ 'adit.conf(5), [peer ...]' "$(conf_keys PEER)" "$(page_keys peer)"
 differ 'adit.conf(5), [client]' "$(conf_keys CLIENT)" "$(page_keys client)"
+differ 'adit.conf(5), [network ...]' "$(conf_keys NETWORK)" "$(page_keys network)"
+differ 'adit.conf(5), [storage ...]' "$(conf_keys STORAGE)" "$(page_keys storage)"
 # its example is one, where the key, the program and the folder are there
 make_psk
 mkdir "$T/images"

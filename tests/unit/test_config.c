@@ -124,6 +124,8 @@ static void test_config_reads_what_a_file_says(void **state)
 	config_free(c);
 }
 
+#define LAUNCHES "[peer b]\nmigrate = yes\nlaunch = /bin/sh\n"
+
 static void test_config_maps_networks(void **state)
 {
 	static const char *const rights[] = {"allow-migrate",
@@ -164,7 +166,59 @@ static void test_config_maps_networks(void **state)
 	config_free(c);
 }
 
-#define LAUNCHES "[peer b]\nmigrate = yes\nlaunch = /bin/sh\n"
+static void test_config_maps_storages(void **state)
+{
+	static const char *const rights[] = {
+	    "allow-migrate", "",    "allow-launch",  "/bin/sh",	   "images", "/usr",
+	    "allow-storage", "big", "allow-storage", "o=/usr/lib", NULL};
+	const char *peer =
+	    SERVE "[storage big]\nfolder = /usr/bin\n" LAUNCHES
+		  "images = /usr\nstorage = fast big ; both\nstorage = x=/usr/share\n"
+		  "[storage fast]\nformat = qcow2\nfolder = /usr/lib\n";
+	const struct rights_storage *s;
+	const struct rights *r;
+	struct err e = ERR_INIT;
+	struct config *c = read_with(peer, rights, &e);
+
+	(void)state;
+	assert_string_equal(e.text, "");
+	assert_non_null(c);
+	r = rights_table_find(c->rights, "psk:b");
+	assert_int_equal(r->storage_count, 3);
+	s = rights_storage(r, "fast", 4);
+	assert_string_equal(s->folder, "/usr/lib");
+	assert_string_equal(s->format, "qcow2");
+	s = rights_storage(r, "big", 3);
+	assert_string_equal(s->folder, "/usr/bin");
+	assert_string_equal(s->format, "");
+	assert_string_equal(rights_storage(r, "x", 1)->folder, "/usr/share");
+	r = rights_table_find(c->rights, "psk:else");
+	assert_string_equal(rights_storage(r, "big", 3)->folder, "/usr/bin");
+	assert_string_equal(rights_storage(r, "o", 1)->folder, "/usr/lib");
+	assert_null(rights_storage(r, "fast", 4));
+	config_free(c);
+}
+
+static void test_config_tells_the_line_of_what_is_wrong_with_storages(void **state)
+{
+	(void)state;
+	is_wrong(SERVE "[storage a]\n", 3, "[storage a] does not say its folder");
+	is_wrong(SERVE "[storage a]\nformat = raw\n[peer b]\n", 3, "does not say its folder");
+	is_wrong(SERVE "[storage a]\nfolder = usr\n", 4, "absolute");
+	is_wrong(SERVE "[storage a]\nfolder = /tmp\n", 4, "everybody may write");
+	is_wrong(SERVE "[storage a]\nfolder = /etc/passwd\n", 4, "not a directory");
+	is_wrong(SERVE "[storage a]\nfolder = /usr\nformat = vmdk\n", 5, "neither raw nor qcow2");
+	is_wrong(SERVE "[storage a]\nfolder = /usr\nfolder = /usr\n", 5, "line 4 already");
+	is_wrong(SERVE "[storage a/b]\nfolder = /usr\n", 3, "a name has 1 to");
+	is_wrong(SERVE "[storage]\nfolder = /usr\n", 3, "a name has 1 to");
+	is_wrong(SERVE "[storage a=/usr]\n", 3, "write the name alone");
+	is_wrong(SERVE "[storage a]\nfolder = /usr\n[storage a]\n", 5, "a is there already");
+	is_wrong(SERVE "[storage a]\nbridge = b\n", 4, "bridge belongs to");
+	is_wrong(SERVE LAUNCHES "images = /usr\nstorage = a\n", 0, "is no [storage]");
+	is_wrong(SERVE LAUNCHES "images = /usr\nstorage = a b=/usr\n", 7, "write NAME=FOLDER");
+	is_wrong(SERVE LAUNCHES "images = /usr\nstorage = a\nstorage = b a\n", 8,
+		 "a is there already");
+}
 
 static void test_config_tells_the_line_of_what_is_wrong_with_networks(void **state)
 {
@@ -428,6 +482,8 @@ int main(void)
 	    cmocka_unit_test(test_config_says_where_of_a_key_with_the_file_s_name),
 	    cmocka_unit_test(test_config_reads_what_a_file_says),
 	    cmocka_unit_test(test_config_maps_networks),
+	    cmocka_unit_test(test_config_maps_storages),
+	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong_with_storages),
 	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong_with_networks),
 	    cmocka_unit_test(test_config_tells_the_line_of_what_is_wrong),
 	    cmocka_unit_test(test_config_options_hold_against_the_file),

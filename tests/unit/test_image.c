@@ -27,6 +27,7 @@ static bool left_out;
 static struct vmdesc_disk disk(const char *format)
 {
 	return (struct vmdesc_disk){.name = "d0",
+				    .made = "",
 				    .format = format,
 				    .file = "/src/d0",
 				    .file_id = "",
@@ -316,6 +317,24 @@ static void test_image_words_are_qemu_imgs(void **state)
 	assert_int_equal(run(&w), 0);
 	image_info_words(&w, path, &d);
 	assert_true(strvec_has(&w, "raw"));
+	assert_int_equal(run(&w), 0);
+	/* what its storage has made of another format: the old one's options are not the new one's
+	 */
+	d.format = "qcow2";
+	d.qcow2.known = true;
+	d.made = "raw";
+	unlink(path);
+	image_create_words(&w, path, &d, NULL, NULL, false);
+	assert_true(strvec_has(&w, "raw") && !strvec_has(&w, "-o"));
+	assert_int_equal(run(&w), 0);
+	d.format = "raw";
+	d.qcow2.known = false;
+	d.made = "qcow2";
+	unlink(path);
+	image_create_words(&w, path, &d, NULL, NULL, true);
+	assert_true(strvec_has(&w, "qcow2") && strvec_has(&w, "preallocation=falloc"));
+	assert_int_equal(run(&w), 0);
+	image_info_words(&w, path, &d);
 	assert_int_equal(run(&w), 0);
 }
 

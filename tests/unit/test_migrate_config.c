@@ -18,6 +18,7 @@ static const struct migrate_config full = {
     .storage = MIGRATE_STORAGE_INC,
     .media = MEDIA_COPY_OFF,
     .target = "a=s:x,b=y",
+    .storages = "c=fast,=big",
     .rename = "new",
     .drop_snapshots = true,
     .persistent = true,

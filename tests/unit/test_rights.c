@@ -243,8 +243,8 @@ static void test_rights_storage_is_found_by_its_whole_name(void **state)
 	assert_null(rights_storage(r, "fast", 4));
 	assert_int_equal(rights_add_storage(r, "fast=/srv/a=b", &e), 0);
 	assert_int_equal(rights_add_storage(r, "fas=/c", &e), 0);
-	assert_string_equal(rights_storage(r, "fast:x", 4), "/srv/a=b");
-	assert_string_equal(rights_storage(r, "fast:x", 3), "/c");
+	assert_string_equal(rights_storage(r, "fast:x", 4)->folder, "/srv/a=b");
+	assert_string_equal(rights_storage(r, "fast:x", 3)->folder, "/c");
 	assert_null(rights_storage(r, "fa", 2));
 	assert_null(rights_storage(r, "Fast", 4));
 	assert_null(rights_storage(r, "", 0));
@@ -254,7 +254,47 @@ static void test_rights_storage_is_found_by_its_whole_name(void **state)
 	assert_int_equal(rights_add_storage(r, "=/d", &e), ERR_USAGE);
 	assert_int_equal(rights_add_storage(r, "a b=/d", &e), ERR_USAGE);
 	assert_int_equal(rights_add_storage(r, "a=", &e), ERR_USAGE);
+	assert_int_equal(rights_add_storage(r, "", &e), ERR_USAGE);
+	assert_int_equal(rights_add_storage(r,
+					    "a123456789b123456789c123456789d123456789e123456789f"
+					    "123456789g1234",
+					    &e),
+			 ERR_USAGE);
+	/* a name alone gets its folder later; what has one keeps it */
+	assert_int_equal(rights_add_storage(r, "big", &e), 0);
+	assert_null(rights_storage(r, "big", 3)->folder);
+	assert_int_equal(rights_set_storage(r, "big", "/big", "qcow2", &e), 0);
+	assert_int_equal(rights_set_storage(r, "big", "/other", "raw", &e), 0);
+	assert_int_equal(rights_set_storage(r, "fas", "/other", "raw", &e), 0);
+	assert_string_equal(rights_storage(r, "big", 3)->folder, "/big");
+	assert_string_equal(rights_storage(r, "big", 3)->format, "qcow2");
+	assert_string_equal(rights_storage(r, "fas", 3)->folder, "/c");
+	assert_string_equal(rights_storage(r, "fas", 3)->format, "");
 	rights_unref(r);
+}
+
+static void test_rights_lost_has_a_storage_that_is_another(void **state)
+{
+	struct rights *old = rights_new(), *now = rights_new();
+	struct err e = ERR_INIT;
+	char text[128];
+
+	(void)state;
+	assert_int_equal(rights_add_storage(old, "s=/s", &e), 0);
+	assert_int_equal(rights_add_storage(old, "t", &e), 0);
+	assert_int_equal(rights_set_storage(old, "t", "/t", "raw", &e), 0);
+	assert_int_equal(rights_add_storage(now, "s=/s", &e), 0);
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "storage = t=/t");
+	assert_int_equal(rights_add_storage(now, "t", &e), 0);
+	assert_int_equal(rights_set_storage(now, "t", "/t", "", &e), 0);
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "storage = t=/t");
+	snprintf(now->storage[1].format, sizeof(now->storage[1].format), "raw");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "");
+	free(now->storage[0].folder);
+	now->storage[0].folder = strdup("/S");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "storage = s=/s");
+	rights_unref(old);
+	rights_unref(now);
 }
 
 static void test_rights_lost_are_named(void **state)
@@ -382,6 +422,7 @@ int main(void)
 	    cmocka_unit_test(test_rights_outlive_their_table),
 	    cmocka_unit_test(test_rights_section_is_what_a_peer_needs),
 	    cmocka_unit_test(test_rights_storage_is_found_by_its_whole_name),
+	    cmocka_unit_test(test_rights_lost_has_a_storage_that_is_another),
 	    cmocka_unit_test(test_rights_lost_are_named),
 	    cmocka_unit_test(test_rights_lost_are_those_that_are_bounded_too),
 	};

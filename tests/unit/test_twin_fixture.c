@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,17 +37,26 @@ int plan_words(struct plan *p, const char *const *words)
 {
 	const char *binaries[] = {"/usr/bin/qemu-system-x86_64", NULL};
 	const char *dirs[] = {twin_fixture_images, NULL};
-	const struct rights rights = {.migrate = true,
-				      .launch = binaries,
-				      .images = p->no_images ? NULL : dirs,
-				      .storage = p->storage,
-				      .networks = (struct rights_network *)p->allowed,
-				      .network_count = p->allowed_count,
-				      .memory = (const char **)(uintptr_t)p->memory,
-				      .swtpm = (char *)(uintptr_t)p->swtpm};
+	static struct rights_storage storage[8]; /* (the description has words of it) */
+	struct rights rights = {.migrate = true,
+				.launch = binaries,
+				.images = p->no_images ? NULL : dirs,
+				.storage = storage,
+				.networks = (struct rights_network *)p->allowed,
+				.network_count = p->allowed_count,
+				.memory = (const char **)(uintptr_t)p->memory,
+				.swtpm = (char *)(uintptr_t)p->swtpm};
 	json_t *argv = json_array(), *msg;
 	int r;
 
+	for (const char **s = p->storage; s && *s; s++) {
+		struct rights_storage *to = &storage[rights.storage_count++];
+
+		free(to->folder);
+		snprintf(to->name, sizeof(to->name), "%.*s", (int)strcspn(*s, "="), *s);
+		snprintf(to->format, sizeof(to->format), "%s", p->format ? p->format : "");
+		to->folder = strdup(strchr(*s, '=') + 1);
+	}
 	json_array_append_new(argv, json_string("qemu"));
 	for (; *words; words++)
 		json_array_append_new(argv, json_string(*words));
@@ -70,6 +80,7 @@ int plan_words(struct plan *p, const char *const *words)
 		json_object_set_new(json_object_get(msg, "vm"), "nodes", json_array());
 	assert_int_equal(vmdesc_parse(&p->d, msg, &p->e), 0);
 	json_decref(msg);
+	twin_formats(&p->d, &rights);
 	r = twin_plan(&p->t, &p->d, &rights, "/run/t", JOB, &p->e);
 	assert_int_equal(r, p->e.code);
 	assert_true(r == 0 || *p->e.text);

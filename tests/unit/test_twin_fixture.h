@@ -28,6 +28,7 @@ struct plan {
 	const char *const *memory; /* rights */
 	const char *swtpm;
 	const char **storage; /* of the rights */
+	const char *format;   /* of all of these */
 	/* what came out */
 	struct vmdesc d;
 	struct twin t;

@@ -418,7 +418,9 @@ static void test_twin_target_stays_in_what_the_rights_name(void **state)
 		if (targets[i].at)
 			assert_string_equal(p.t.images[0].path, want);
 		else
-			assert_non_null(strstr(p.e.text, "--target x="));
+			assert_non_null(strstr(p.e.text, text[strlen(text) - 1] == ':'
+							     ? "--storage x="
+							     : "--target x="));
 		plan_fini(&p);
 	}
 	unlink(link);
