@@ -17,6 +17,8 @@ packages=(gcc libc6-dev make cmake pkg-config libevent-dev libssl-dev libjansson
 [ "$purpose" != check ] || packages+=(xz-utils)
 # firmware and a TPM for guests
 [ "$purpose" != check ] || packages+=(ovmf swtpm)
+# for the seed of a cloud image
+[ "$purpose" != check ] || packages+=(genisoimage)
 # for tests/libvirt
 [ "$purpose" != check ] || packages+=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 

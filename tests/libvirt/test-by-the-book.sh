@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Goal: the lines of docs/integrations.md, "virsh and libvirt", move a domain with a disk as they stand there.
+# Limit: 240 s
+# Goal: the lines of docs/integrations.md, "virsh and libvirt", move a domain with a disk as they stand there; those of
+# docs/virt-install.md one of virt-install, under virsh and by its command line.
 # So does virsh over ssh://, with the adit.conf of "Hosts with nothing but ssh".
 . "$(dirname "$0")/lib.sh"
 . "$TESTS_QEMU/boxes.sh"
@@ -59,9 +61,73 @@ on_host src pkill -x adit
 wait_until 10 'the end of the session' grep -q 'session ended' "${PROC_LOG[serve]}"
 proc_end serve
 
+say 'docs/virt-install.md, under virsh'
+virsh_on dst -q destroy guest
+for host in src dst; do
+    on_host $host sh -c 'ip link add br0 type bridge && ip link set br0 up' || fail "a bridge on $host"
+done
+# lines HOST SECTION N: a block of that page there
+lines() {
+    docs_block docs/virt-install.md "$2" "$3" >"$T/$1-$3.sh"
+    on_host "$1" env -C /root "PATH=$T/bin:$PATH" bash -euo pipefail "$T/$1-$3.sh" >"$T/lines.log" 2>&1 || fail "$2, $3: $(tail -n 3 "$T/lines.log")"
+}
+# serves SECTION N: one on dst that ends with adit serve, in the place of the one before (of whose shell it is a child)
+serves_no_more() {
+    on_host dst pkill -x adit || true
+    wait_until 10 'the end of adit serve' eval "! listeners dst | grep -q ':$ADIT_PORT '"
+    proc_end serve
+}
+serves() {
+    serves_no_more
+    docs_block docs/virt-install.md "$1" "$2" >"$T/serve.sh"
+    proc_start serve dst env "PATH=$T/bin:$PATH" bash -eu "$T/serve.sh"
+    wait_until 10 'adit serve' eval "listeners dst | grep -q ':$ADIT_PORT '"
+}
+# web_disk: a new one for it on src
+web_disk() {
+    rm -f "$T"/{src,dst}/lib/libvirt/images/web.qcow2
+    qemu-img create -q -f qcow2 "$T/src/lib/libvirt/images/web.qcow2" 20G
+    qemu-io -f qcow2 -c "write -q -P $1 5M 4M" "$T/src/lib/libvirt/images/web.qcow2"
+}
+web_same() { disk_same qcow2 "$T/src/lib/libvirt/images/web.qcow2" qcow2 "$T/dst/lib/libvirt/images/web.qcow2"; }
+cp "$TESTS_LIBVIRT/virt-install.xml" "$T/src/lib/libvirt/web.xml"
+web_disk 0x77
+domain_vm web src web
+domain_vm web-twin dst web
+VM_DISKS[web]=0
+virsh_on src -q define $LIBVIRT/web.xml
+virsh_on src -q start web
+guest_ready web
+serves 'Under virsh' 1
+lines src 'Under virsh' 2
+expect_equal 'the state at the destination' running "$(domain_state web dst)"
+expect_equal 'the domain at the source' '' "$(virsh_on src -q list --all --name | sed -n '/^web$/p')"
+guest_continues web web-twin
+virsh_on dst -q destroy web
+web_same
+
+say 'docs/virt-install.md, by hand'
+web_disk 0x78
+rm -f "$T"/{src,dst}/lib/libvirt/qemu/web.{log,serial}
+virsh_on src -q define $LIBVIRT/web.xml
+serves 'By hand' 2
+lines src 'By hand' 1
+wait_until 10 'its monitor' test -S "$T/src/run/web.qmp"
+vm_adopt web src "$T/src/run/web.qmp" "${VM_SERIAL[web]}" "${VM_LOG[web]}" "$(host_processes src | awk '/-name guest=web/ { print $1; exit }')"
+VM_DISKS[web]=0
+guest_ready web
+lines src 'By hand' 3
+dir=$(echo "$T"/dst/run/adit/vms/web-*)
+vm_adopt web-twin dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/web.log" "$(host_processes dst | awk '/-name guest=web/ { print $1; exit }')"
+guest_continues web web-twin
+guest_beats_on web-twin
+on_host dst ip -o link show type tun | grep -q 'adit.*master br0' || fail 'its NIC is in no bridge there'
+"$QMP_CLIENT" "$dir/qmp.sock" '{"execute":"quit"}' >"$T/quit.json"
+web_same
+serves_no_more
+
 say 'over ssh, with nothing but its port'
 . "$TESTS_QEMU/sshd.sh"
-virsh_on dst -q destroy guest
 for host in src dst; do
     on_host $host nft flush ruleset
     on_host $host mkdir -p /run/sshd

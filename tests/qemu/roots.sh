@@ -132,19 +132,23 @@ vm() {
     on dst cp "$GUEST_ELF" /var/lib/vms/
 }
 
-# vm_moved NAME: it runs at dst, whole, and no more on src
-vm_moved() {
+# vm_arrived NAME HOST TWIN [LOG]: it runs there, whole, as TWIN, and no more where it was; its log has that name
+vm_arrived() {
     local dir
     wait_until 5 "the end of the QEMU of $1" proc_gone "$1"
-    dir=$(on dst sh -c 'ls -d /run/adit/vms/"$1"-*' sh "$1") || fail "there is no folder of $1 on the destination"
-    dir=/proc/${PROC_PID[root-dst]}/root$dir
-    vm_adopt "$1-twin" dst "$dir/qmp.sock" "$dir/serial0.sock" "$dir/serial.log" \
-        "$(host_processes dst | awk -v dir="${dir#/proc/*/root}" '/qemu-system/ && index($0, dir "/") { print $1; exit }')"
-    guest_continues "$1" "$1-twin"
-    guest_beats_on "$1-twin" 4
-    guest_quiet "$1-twin"
-    guest_still "$1-twin"
-    say "  guest at the destination: $(guest_verify "$1-twin")"
+    dir=$(on "$2" sh -c 'ls -d /run/adit/vms/"$1"-*' sh "${1%%-*}") || fail "there is no folder of $1 on $2"
+    dir=/proc/${PROC_PID[root-$2]}/root$dir
+    vm_adopt "$3" "$2" "$dir/qmp.sock" "$dir/serial0.sock" "$dir/${4:-serial.log}" \
+        "$(host_processes "$2" | awk -v dir="${dir#/proc/*/root}" '/qemu-system/ && index($0, dir "/") { print $1; exit }')"
+    guest_continues "$1" "$3"
+    guest_beats_on "$3" 4
+    guest_quiet "$3"
+    guest_still "$3"
+    say "  guest on $2: $(guest_verify "$3")"
+}
+# vm_moved NAME: it runs at dst, whole, and no more on src
+vm_moved() {
+    vm_arrived "$1" dst "$1-twin"
     disk_same_but_guest raw "/proc/${PROC_PID[root-src]}/root/var/lib/vms/$1.raw" raw "/proc/${PROC_PID[root-dst]}/root/var/lib/vms/$1.raw" 0 \
         "$(guest_find "$1" '^READY')"
     vm_end "$1-twin"
