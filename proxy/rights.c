@@ -197,26 +197,47 @@ int rights_add_network(struct rights *r, const char *name, const char *bridge, s
 	if (!grown)
 		return err_set(e, ERR_SPACE, "memory is short");
 	r->networks = grown;
+	grown[r->network_count] = (struct rights_network){.kind = RIGHTS_BRIDGE};
 	snprintf(grown[r->network_count].name, sizeof(grown->name), "%s", name);
 	snprintf(grown[r->network_count].bridge, sizeof(grown->bridge), "%s", bridge ? bridge : "");
 	r->network_count++;
 	return 0;
 }
 
-void rights_set_bridge(struct rights *r, const char *name, const char *bridge)
+void rights_set_network(struct rights *r, const struct rights_network *is)
 {
 	for (unsigned i = 0; i < r->network_count; i++)
-		if (!*r->networks[i].bridge && strcmp(r->networks[i].name, name) == 0)
-			snprintf(r->networks[i].bridge, sizeof(r->networks[i].bridge), "%s",
-				 bridge);
+		if (r->networks[i].kind == RIGHTS_BRIDGE && !*r->networks[i].bridge &&
+		    strcmp(r->networks[i].name, is->name) == 0)
+			r->networks[i] = *is;
 }
 
-const char *rights_bridge(const struct rights *r, const char *name)
+const struct rights_network *rights_network(const struct rights *r, const char *name)
 {
 	for (unsigned i = 0; i < r->network_count; i++)
 		if (strcmp(r->networks[i].name, name) == 0)
-			return *r->networks[i].bridge ? r->networks[i].bridge : r->networks[i].name;
+			return &r->networks[i];
 	return NULL;
+}
+
+const char *rights_network_bridge(const struct rights_network *n)
+{
+	return *n->bridge || n->kind == RIGHTS_SCRIPT ? n->bridge : n->name;
+}
+
+char *rights_network_text(const struct rights_network *n, char *buf, size_t size)
+{
+	char vlan[32] = "";
+
+	if (n->vlan)
+		snprintf(vlan, sizeof(vlan), ",vlan=%u", n->vlan);
+	if (n->kind == RIGHTS_SCRIPT)
+		snprintf(buf, size, "%s=script:%s", n->name, n->script);
+	else
+		snprintf(buf, size, "%s=%s%s%s", n->name,
+			 n->kind == RIGHTS_OPENVSWITCH ? "openvswitch:" : "",
+			 rights_network_bridge(n), vlan);
+	return buf;
 }
 
 bool rights_any(const struct rights *r)
@@ -266,16 +287,15 @@ static void lose_words(struct lost *l, const char *key, const char **old, const 
 
 static void lose_networks(struct lost *l, const struct rights *old, const struct rights *now)
 {
-	char text[RIGHTS_NETWORK_MAX + 20];
+	char text[RIGHTS_NETWORK_MAX + RIGHTS_SCRIPT_MAX + 16], other[sizeof(text)];
 
 	for (unsigned i = 0; i < old->network_count; i++) {
-		const char *name = old->networks[i].name, *bridge = rights_bridge(old, name);
-		const char *has = rights_bridge(now, name);
+		const struct rights_network *n = &old->networks[i];
+		const struct rights_network *has = rights_network(now, n->name);
 
-		if (has && strcmp(has, bridge) == 0)
-			continue;
-		snprintf(text, sizeof(text), "%s=%s", name, bridge);
-		lose(l, "networks", text);
+		rights_network_text(n, text, sizeof(text));
+		if (!has || strcmp(rights_network_text(has, other, sizeof(other)), text) != 0)
+			lose(l, "networks", text);
 	}
 }
 

@@ -15,12 +15,22 @@
 #include "base/user.h"
 #include "proxy/rules.h"
 
-enum { RIGHTS_NETWORK_MAX = 64 };
+enum { RIGHTS_NETWORK_MAX = 64, RIGHTS_SCRIPT_MAX = 255, RIGHTS_VLAN_MAX = 4094 };
+
+/* What puts a VM's interface into a network. */
+enum rights_network_kind {
+	RIGHTS_BRIDGE,	    /* a bridge of Linux */
+	RIGHTS_OPENVSWITCH, /* a bridge of Open vSwitch */
+	RIGHTS_SCRIPT,	    /* a program of the operator's */
+};
 
 /* A network of this host that VMs may have. */
 struct rights_network {
 	char name[RIGHTS_NETWORK_MAX + 1]; /* as the peer says it */
-	char bridge[16];		   /* "": not known yet, or the same */
+	char bridge[16];		   /* "": not known yet, or the same, or a script's */
+	enum rights_network_kind kind;
+	unsigned vlan; /* of Open vSwitch: the port's tag; 0: none */
+	char script[RIGHTS_SCRIPT_MAX + 1];
 };
 
 /* Where a peer may have images put. */
@@ -65,13 +75,18 @@ void rights_unref(const struct rights *r); /* NULL is fine */
 /* Append a copy to launch, images or memory. ERR_SPACE. */
 int rights_add_launch(struct rights *r, const char *path, struct err *e);
 int rights_add_images(struct rights *r, const char *path, struct err *e);
-/* Appends a network; bridge NULL: it is to be found (rights_set_bridge), or of the same name.
+/* Appends a network; bridge NULL: it is to be found (rights_set_network), or of the same name.
  * ERR_USAGE: a name or a bridge that can be none, or a name that is there already. */
 int rights_add_network(struct rights *r, const char *name, const char *bridge, struct err *e);
-/* What name, of those whose bridge is not known yet, is. */
-void rights_set_bridge(struct rights *r, const char *name, const char *bridge);
-/* The bridge of the network that a peer calls name, to the letter; NULL: it may not have it. */
-const char *rights_bridge(const struct rights *r, const char *name);
+/* What that of its name, if it is there and nothing is known of it yet, is. */
+void rights_set_network(struct rights *r, const struct rights_network *is);
+/* The network that a peer calls name, to the letter; NULL: it may not have it. */
+const struct rights_network *rights_network(const struct rights *r, const char *name);
+/* Its bridge; "" of a script. */
+const char *rights_network_bridge(const struct rights_network *n);
+/* What it is, as a message has it: "lan=br0", "lan=openvswitch:br0,vlan=7", "lan=script:/x".
+ * Returns buf. */
+char *rights_network_text(const struct rights_network *n, char *buf, size_t size);
 int rights_add_memory(struct rights *r, const char *path, struct err *e);
 /* Appends "NAME=FOLDER", or "NAME", whose folder is to be found (rights_set_storage). ERR_USAGE: a
  * name that can be none, or is there already. */

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/netlink.h"
 
@@ -32,6 +33,9 @@ int config_i_begin_section(struct config_reading *g, enum config_where kind, con
 		return e->code;
 	}
 	snprintf(g->section, sizeof(g->section), "%s", name);
+	/* (a user by ssh makes no interfaces, and may not see what is root's) */
+	if (kind == CONFIG_NETWORK)
+		g->others = g->source->stdio && geteuid() != 0;
 	g->section_kind = kind;
 	g->section_line = line;
 	g->folder[0] = g->format[0] = '\0';
@@ -44,17 +48,22 @@ int config_i_begin_section(struct config_reading *g, enum config_where kind, con
 int config_i_end_section(struct config_reading *g, struct err *e)
 {
 	const bool network = g->section_kind == CONFIG_NETWORK;
+	const struct rights_network *n = config_i_network(g);
 	bool has = true;
 
-	if (*g->section && network)
-		has = *g->host->networks[g->host->network_count - 1].bridge;
+	if (n)
+		has = *n->bridge || *n->script;
 	else if (*g->section)
 		has = *g->folder;
 	if (!has)
 		return err_set(e, ERR_CONFIG, "%s:%u: [%s %s] does not say its %s: write %s",
 			       g->source->file, g->section_line, network ? "network" : "storage",
 			       g->section, network ? "bridge" : "folder",
-			       network ? "bridge = NAME" : "folder = FOLDER");
+			       network ? "bridge = NAME, openvswitch = NAME or script = PATH"
+				       : "folder = FOLDER");
+	if (n && n->vlan && n->kind != RIGHTS_OPENVSWITCH)
+		return err_set(e, ERR_CONFIG, "%s:%u: [network %s]: vlan needs openvswitch",
+			       g->source->file, g->section_line, g->section);
 	if (*g->section && !network &&
 	    rights_set_storage(g->host, g->section, g->folder, g->format, e) < 0)
 		return e->code;
@@ -66,9 +75,10 @@ static int tell_networks(const struct config_reading *g, const char *pattern, st
 			 struct err *e)
 {
 	for (unsigned k = 0; g->host && k < g->host->network_count; k++)
-		rights_set_bridge(r, g->host->networks[k].name, g->host->networks[k].bridge);
+		rights_set_network(r, &g->host->networks[k]);
 	for (unsigned k = 0; k < r->network_count; k++)
-		if (!netlink_is_name(rights_bridge(r, r->networks[k].name)))
+		if (r->networks[k].kind == RIGHTS_BRIDGE &&
+		    !netlink_is_name(rights_network_bridge(&r->networks[k])))
 			return err_set(e, g->source->file ? ERR_CONFIG : ERR_USAGE,
 				       "network %s (of peer %s) is no [network] of adit.conf, "
 				       "and no bridge can be called so: write %s=BRIDGE",

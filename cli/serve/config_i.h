@@ -18,7 +18,7 @@ struct config_key {
 	int (*take)(struct config_reading *g, const char *value, struct err *e);
 };
 
-enum { CONFIG_KEY_COUNT = 39 };
+enum { CONFIG_KEY_COUNT = 42 };
 
 /* Owned by config_new, for its call. */
 struct config_reading {
@@ -40,6 +40,14 @@ struct config_reading {
 };
 
 enum { CONFIG_LINE_OPTION = ~0u };
+
+/* The section [network NAME] that is being read; NULL outside of one. */
+static inline struct rights_network *config_i_network(const struct config_reading *g)
+{
+	return *g->section && g->section_kind == CONFIG_NETWORK
+		   ? &g->host->networks[g->host->network_count - 1]
+		   : NULL;
+}
 
 /* ---- config_keys.c ---- */
 

@@ -301,13 +301,79 @@ static int take_networks(struct config_reading *g, const char *value, struct err
 	return *words ? 0 : err_set(e, ERR_USAGE, "no network is named");
 }
 
+/* What is run with our rights: nobody else may write to it. */
+static int check_program(const struct config_reading *g, const char *value, struct err *e)
+{
+	struct stat st;
+
+	if (check_path(g, value, false, e) < 0)
+		return e->code;
+	if (strpbrk(value, "\n"))
+		return err_set(e, ERR_USAGE, "a path has no newline in it");
+	if (!g->others && stat(value, &st) < 0)
+		return err_set_sys(e, errno, "%s", value);
+	if (!g->others && ((st.st_uid != 0 && st.st_uid != geteuid()) || config_file_is_loose(&st)))
+		return err_set(e, ERR_CONFIG,
+			       "%s: must belong to root or to the user who runs adit, and be "
+			       "writable for its owner only (chmod go-w)",
+			       value);
+	return 0;
+}
+
 /* ---- [network] ---- */
+
+static int take_one(struct config_reading *g, enum rights_network_kind kind, struct err *e)
+{
+	struct rights_network *n = config_i_network(g);
+
+	if (*n->bridge || *n->script)
+		return err_set(e, ERR_USAGE, "bridge, openvswitch and script: write one of them");
+	n->kind = kind;
+	return 0;
+}
+
+static int take_bridge_of(struct config_reading *g, enum rights_network_kind kind,
+			  const char *value, struct err *e)
+{
+	struct rights_network *n = config_i_network(g);
+
+	/* (no program is to take it for an option) */
+	if (!netlink_is_name(value) || *value == '-')
+		return err_set(e, ERR_USAGE, "\"%.80s\" is no name of an interface", value);
+	if (take_one(g, kind, e) == 0)
+		snprintf(n->bridge, sizeof(n->bridge), "%s", value);
+	return e->code;
+}
 
 static int take_bridge(struct config_reading *g, const char *value, struct err *e)
 {
-	if (!netlink_is_name(value))
-		return err_set(e, ERR_USAGE, "\"%.80s\" is no name of an interface", value);
-	rights_set_bridge(g->host, g->section, value);
+	return take_bridge_of(g, RIGHTS_BRIDGE, value, e);
+}
+
+static int take_openvswitch(struct config_reading *g, const char *value, struct err *e)
+{
+	return take_bridge_of(g, RIGHTS_OPENVSWITCH, value, e);
+}
+
+static int take_vlan(struct config_reading *g, const char *value, struct err *e)
+{
+	uint32_t vlan;
+
+	if (take_count(&vlan, value, RIGHTS_VLAN_MAX, e) < 0)
+		return e->code;
+	config_i_network(g)->vlan = vlan;
+	return 0;
+}
+
+static int take_script(struct config_reading *g, const char *value, struct err *e)
+{
+	struct rights_network *n = config_i_network(g);
+
+	if (strlen(value) > RIGHTS_SCRIPT_MAX)
+		return err_set(e, ERR_USAGE, "the path has more than %d bytes", RIGHTS_SCRIPT_MAX);
+	if (check_program(g, value, e) < 0 || take_one(g, RIGHTS_SCRIPT, e) < 0)
+		return e->code;
+	snprintf(n->script, sizeof(n->script), "%s", value);
 	return 0;
 }
 
@@ -355,22 +421,10 @@ static int take_swtpm(struct config_reading *g, const char *value, struct err *e
 	return take_text(&g->rights->swtpm, value, e);
 }
 
-/* It is run with our rights, so nobody else may write to it. */
 static int take_launch_hook(struct config_reading *g, const char *value, struct err *e)
 {
-	struct stat st;
-
-	if (check_path(g, value, false, e) < 0)
+	if (check_program(g, value, e) < 0)
 		return e->code;
-	if (strpbrk(value, "\n"))
-		return err_set(e, ERR_USAGE, "a path has no newline in it");
-	if (!g->others && stat(value, &st) < 0)
-		return err_set_sys(e, errno, "%s", value);
-	if (!g->others && ((st.st_uid != 0 && st.st_uid != geteuid()) || config_file_is_loose(&st)))
-		return err_set(e, ERR_CONFIG,
-			       "%s: must belong to root or to the user who runs adit, and be "
-			       "writable for its owner only (chmod go-w)",
-			       value);
 	return take_path(&g->rights->launch_hook, value, e);
 }
 
@@ -451,6 +505,9 @@ const struct config_key config_keys[] = {
     {"sessions", CONFIG_PEER, false, take_sessions},
     {"memory", CONFIG_PEER, false, take_memory_of_peer},
     {"bridge", CONFIG_NETWORK, false, take_bridge},
+    {"openvswitch", CONFIG_NETWORK, false, take_openvswitch},
+    {"vlan", CONFIG_NETWORK, false, take_vlan},
+    {"script", CONFIG_NETWORK, false, take_script},
     {"folder", CONFIG_STORAGE, false, take_folder},
     {"format", CONFIG_STORAGE, false, take_format},
     {"psk", CONFIG_CLIENT, false, take_client_psk},

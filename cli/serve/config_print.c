@@ -83,7 +83,7 @@ static void print_rules(FILE *out, const char *name, const struct rules *r, size
 
 static void print_peer(const char *pattern, const struct rights *r, uint32_t sessions, FILE *out)
 {
-	char text[64], rate[RIGHTS_NETWORK_MAX + 32];
+	char text[64], rate[RIGHTS_NETWORK_MAX + RIGHTS_SCRIPT_MAX + 32];
 
 	fprintf(out, "peer %s\n", pattern);
 	if (!rights_any(r))
@@ -104,11 +104,8 @@ static void print_peer(const char *pattern, const struct rights *r, uint32_t ses
 			r->storage[i].format, *r->storage[i].format ? ")" : "");
 	if (r->overwrite_images)
 		line(out, "overwrite-images", "yes");
-	for (unsigned i = 0; i < r->network_count; i++) {
-		snprintf(rate, sizeof(rate), "%s=%s", r->networks[i].name,
-			 rights_bridge(r, r->networks[i].name));
-		line(out, "networks", rate);
-	}
+	for (unsigned i = 0; i < r->network_count; i++)
+		line(out, "networks", rights_network_text(&r->networks[i], rate, sizeof(rate)));
 	lines(out, "memory-paths", r->memory);
 	if (r->swtpm)
 		line(out, "swtpm", r->swtpm);

@@ -11,7 +11,15 @@ static void check_port(struct check *c, const json_t *o)
 {
 	const char *id = json_text(o, "id"), *bridge = json_text(o, "bridge");
 
-	if (json_is_true(json_object_get(o, "vlans")))
+	if (json_is_true(json_object_get(o, "vlans")) &&
+	    strcmp(json_text(o, "kind"), "openvswitch") == 0)
+		check_add(
+		    c, CHECK_WARNING, "networks",
+		    "say them there (vlan = in [network NAME] of adit.conf)",
+		    "network %s: its port in Open vSwitch's bridge %s has VLANs, which do not "
+		    "go over",
+		    id, bridge);
+	else if (json_is_true(json_object_get(o, "vlans")))
 		check_add(
 		    c, CHECK_WARNING, "networks",
 		    "set the VLANs of its port there, or give the peer a network whose bridge is "
@@ -39,10 +47,14 @@ void check_net(struct check *c, const struct vmdesc_report *r, const struct migr
 	{
 		const char *interface = json_text(o, "interface"), *bridge = json_text(o, "bridge");
 
-		if (strcmp(json_text(o, "kind"), "bridge") != 0)
+		bool ovs = strcmp(json_text(o, "kind"), "openvswitch") == 0;
+
+		if (strcmp(json_text(o, "kind"), "bridge") != 0 &&
+		    (!ovs || strcmp(bridge, "ovs-system") == 0))
 			continue; /* the destination says what to do about it */
-		check_add(c, CHECK_OK, "networks", NULL, "network %s%s%s is in bridge %s",
-			  json_text(o, "id"), *interface ? ": " : "", interface, bridge);
+		check_add(c, CHECK_OK, "networks", NULL, "network %s%s%s is in %sbridge %s",
+			  json_text(o, "id"), *interface ? ": " : "", interface,
+			  ovs ? "Open vSwitch's " : "", bridge);
 		check_port(c, o);
 	}
 }

@@ -36,6 +36,7 @@ void arrival_free(struct arrival *a)
 		event_free(a->runs.ev_arrive);
 	if (a->over.ev_reap)
 		event_free(a->over.ev_reap);
+	arrival_ports_drop(a);
 	arrival_net_drop(a);
 	arrival_secrets_drop(a);
 	fd_close(&a->prepare.scratch_fd);

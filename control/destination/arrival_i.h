@@ -15,6 +15,7 @@
  *   arrival_claims.c    names, images and monitors that others may have
  *   arrival_backing.c   Prepare: what stands below images that are copied without it
  *   arrival_net.c       Prepare and Finish: the VM's networks here
+ *   arrival_port.c      and those that it takes a program to put there
  *   arrival_secret.c    Begin: QEMU's secrets, for qemu-img and the twin
  *   arrival_mend.c      postcopy that broke is taken up
  *   arrival_lost.c      after the decision: the twin has gone
@@ -141,6 +142,14 @@ struct arrival_ram {
 	char dir[108], path[108];
 };
 
+/* arrival_port.c */
+struct arrival_ports {
+	struct arrival_port *at; /* of each network; NULL: none has begun */
+	size_t waits;		 /* so many have not answered */
+	void (*then)(struct arrival *a);
+	enum arrival_state state; /* that `then` is for */
+};
+
 /* arrival_streams.c */
 struct arrival_nbd {
 	char dir[160], path[180];
@@ -226,6 +235,7 @@ struct arrival {
 	struct arrival_prepare prepare;
 	struct arrival_saving saving;
 	struct arrival_ram ram;
+	struct arrival_ports ports;
 	struct arrival_nbd nbd;
 	struct arrival_finish finish;
 	struct arrival_lost lost;
@@ -482,13 +492,23 @@ void arrival_net_check(const struct twin *plan, struct check *c);
 int arrival_net_open(struct arrival *a, struct err *e);
 /* The twin has its own, or none is to be. */
 void arrival_net_drop(struct arrival *a);
-/* Puts them in their bridges; once more does no harm. An error names the network. */
+/* Puts them in their bridges, and up, but for those of scripts; once more does no harm. An error
+ * names the network. */
 int arrival_net_attach(struct arrival *a, struct err *e);
 /* The twin is not to announce itself before it runs; and is to, right behind `cont`. */
 void arrival_net_quiet(const struct arrival *a, struct qmp_batch *b);
 void arrival_net_announce(const struct arrival *a, struct qmp_batch *b);
 /* For the record, and for what --persistent keeps. */
 json_t *arrival_net_list(const struct arrival *a);
+
+/* arrival_port.c */
+/* Has those of that kind put where they belong, each once. What fails later fails the arrival, or
+ * is logged where that lives on in any case. */
+int arrival_ports_start(struct arrival *a, enum netport_kind kind, struct err *e);
+/* Whether some are on their way: then is called once all are there, if the phase is still this. */
+bool arrival_ports_wait(struct arrival *a, void (*then)(struct arrival *));
+/* They are on their own. */
+void arrival_ports_drop(struct arrival *a);
 
 /* arrival_backing.c */
 /* Holds what is below the images that are to be made to the rules, and lists it in

@@ -74,6 +74,37 @@ static const char *kept_word(const struct arrival *a, size_t i)
 	return a->twin.argv.at[i];
 }
 
+/* Behind "ip link set INTERFACE ...": it goes where netport.c puts it, and up. */
+static void put_port(FILE *f, const struct netport *p)
+{
+	if (p->kind == NETPORT_BRIDGE) {
+		fputs(" master ", f);
+		put_word(f, p->bridge);
+		fputs(" up || exit 1\n", f);
+		return;
+	}
+	fputs(" || exit 1\n", f);
+	if (p->kind == NETPORT_OPENVSWITCH) {
+		fprintf(f, "ovs-vsctl --timeout=5 --if-exists del-port %s -- add-port ",
+			p->interface);
+		put_word(f, p->bridge);
+		fprintf(f, " %s", p->interface);
+		if (p->vlan)
+			fprintf(f, " tag=%u", p->vlan);
+		fprintf(f, " -- set Port %s other_config:transient=true", p->interface);
+	} else {
+		fprintf(f,
+			"env -i PATH=" NETPORT_PATH
+			" ADIT_INTERFACE=%s ADIT_NETWORK=%s ADIT_MAC=%s ADIT_JOB=%s ADIT_VM=",
+			p->interface, p->network, p->mac, p->job);
+		put_word(f, p->vm);
+		fputc(' ', f);
+		put_word(f, p->script);
+		fprintf(f, " attach %s", p->interface);
+	}
+	fprintf(f, " && ip link set %s up || exit 1\n", p->interface);
+}
+
 /* Its taps, which stay when it ends: QEMU's user may open them, and no more. */
 static void write_taps(const struct arrival *a, FILE *f)
 {
@@ -83,23 +114,23 @@ static void write_taps(const struct arrival *a, FILE *f)
 		const struct twin_net *n = &a->twin.nets[i];
 
 		fprintf(f, "[ -e /sys/class/net/%s ] || ip tuntap add dev %s mode tap",
-			n->interface, n->interface);
+			n->port.interface, n->port.interface);
 		if (user_is_given(u))
 			fprintf(f, " user %u", (unsigned)u->uid);
 		fprintf(f, "%s%s || exit 1\nip link set %s", n->queues > 1 ? " multi_queue" : "",
-			n->from->no_vnet_hdr ? "" : " vnet_hdr", n->interface);
+			n->from->no_vnet_hdr ? "" : " vnet_hdr", n->port.interface);
 		/* as tap.c has it, and why */
 		fprintf(f, " address fe:%.2s:%.2s:%.2s:%.2s:%02x", a->id, a->id + 2, a->id + 4,
 			a->id + 6, (unsigned)i & 0xff);
-		if (n->from->mtu) {
+		if (n->from->mtu && n->port.kind != NETPORT_BRIDGE)
+			fprintf(f, " mtu %u", (unsigned)n->from->mtu);
+		if (n->from->mtu && n->port.kind == NETPORT_BRIDGE) {
 			fprintf(f, " mtu \"$(m=%u; b=$(cat /sys/class/net/",
 				(unsigned)n->from->mtu);
-			put_word(f, n->bridge);
+			put_word(f, n->port.bridge);
 			fputs("/mtu); [ \"$b\" -gt $m ] && m=$b; echo $m)\"", f);
 		}
-		fputs(" master ", f);
-		put_word(f, n->bridge);
-		fputs(" up || exit 1\n", f);
+		put_port(f, &n->port);
 	}
 }
 

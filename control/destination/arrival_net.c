@@ -1,7 +1,8 @@
 /*
  * The twin's networks: taps of this host, which are made in Prepare, down and in no bridge, and
  * handed to QEMU as descriptors; so they go with it, whoever ends it. They are put in their bridges
- * right before the decision, so that what fails there still returns to the source. The twin says
+ * right before the decision, so that what fails there still returns to the source; where that takes
+ * a program, see arrival_port.c. The twin says
  * nothing in them until it runs: QEMU's own announcement, which would come as soon as all has
  * arrived, is switched off, and made up for behind `cont`.
  */
@@ -13,37 +14,51 @@
 
 /* ---- what can be said beforehand ---- */
 
-static void check_one(const struct twin_net *n, struct check *c)
+static void check_bridge(const struct twin_net *n, const struct tap_bridge *bridge, struct check *c)
 {
 	const char *id = n->from->id;
-	struct tap_bridge bridge;
-	struct err e = ERR_INIT;
 
-	if (tap_look(n->bridge, &bridge, &e) < 0) {
-		err_prefix(&e, "network %s", id);
-		check_add_err(c, CHECK_ERROR, "networks", &e);
-		return;
-	}
-	check_add(c, CHECK_OK, "networks", NULL,
-		  "network %s (%s at the source) will be in bridge %s there", id,
-		  *n->from->bridge ? n->from->bridge : n->from->kind, n->bridge);
-	if (!bridge.up)
+	if (!bridge->up)
 		check_add(c, CHECK_WARNING, "networks", "ip link set it up",
-			  "network %s: bridge %s is down there", id, n->bridge);
-	if (n->from->mtu > bridge.mtu)
+			  "network %s: bridge %s is down there", id, n->port.bridge);
+	if (n->from->mtu > bridge->mtu)
 		check_add(
 		    c, CHECK_WARNING, "networks",
 		    "give the bridge's other ports that MTU, or the VM's a smaller one",
 		    "network %s has an MTU of %u, and bridge %s there of %u: what is larger is "
 		    "lost",
-		    id, (unsigned)n->from->mtu, n->bridge, bridge.mtu);
-	if (bridge.listen_ms)
+		    id, (unsigned)n->from->mtu, n->port.bridge, bridge->mtu);
+	if (bridge->listen_ms)
 		check_add(
 		    c, CHECK_WARNING, "networks",
 		    "switch it off there, or set the bridge's forward delay to 0",
 		    "network %s: bridge %s there has a spanning tree, in which a new port is not "
 		    "heard for %u s: so long the VM does not answer",
-		    id, n->bridge, bridge.listen_ms / 1000);
+		    id, n->port.bridge, bridge->listen_ms / 1000);
+}
+
+static void check_one(const struct twin_net *n, struct check *c)
+{
+	const char *id = n->from->id;
+	struct tap_bridge bridge;
+	struct err e = ERR_INIT;
+	char where[400];
+
+	if (n->port.kind == NETPORT_BRIDGE)
+		tap_look(n->port.bridge, &bridge, &e);
+	else if (n->port.kind == NETPORT_OPENVSWITCH)
+		netport_look(n->port.bridge, &e);
+	if (err_is_set(&e)) {
+		err_prefix(&e, "network %s", id);
+		check_add_err(c, CHECK_ERROR, "networks", &e);
+		return;
+	}
+	check_add(c, CHECK_OK, "networks", NULL,
+		  "network %s (%s at the source) will be in %s there", id,
+		  *n->from->bridge ? n->from->bridge : n->from->kind,
+		  netport_text(&n->port, where, sizeof(where)));
+	if (n->port.kind == NETPORT_BRIDGE)
+		check_bridge(n, &bridge, c);
 }
 
 void arrival_net_check(const struct twin *plan, struct check *c)
@@ -82,8 +97,8 @@ int arrival_net_open(struct arrival *a, struct err *e)
 	for (size_t i = 0; i < a->twin.net_count; i++) {
 		const struct twin_net *n = &a->twin.nets[i];
 
-		if (tap_open(n->interface, n->queues, !n->from->no_vnet_hdr,
-			     tap_mtu((unsigned)n->from->mtu, n->bridge), fds, e) < 0)
+		if (tap_open(n->port.interface, n->queues, !n->from->no_vnet_hdr,
+			     tap_mtu((unsigned)n->from->mtu, n->port.bridge), fds, e) < 0)
 			return err_prefix(e, "network %s", n->from->id);
 		fds += n->queues;
 		if (n->vhost && tap_open_vhost(n->queues, fds, e) < 0)
@@ -106,13 +121,21 @@ void arrival_net_drop(struct arrival *a)
 
 int arrival_net_attach(struct arrival *a, struct err *e)
 {
+	char where[400];
+
 	for (size_t i = 0; i < a->twin.net_count; i++) {
 		const struct twin_net *n = &a->twin.nets[i];
 
-		if (tap_attach(n->interface, n->bridge, e) < 0)
+		if (n->port.kind == NETPORT_SCRIPT)
+			continue;
+		if (n->port.kind == NETPORT_BRIDGE)
+			tap_attach(n->port.interface, n->port.bridge, e);
+		else
+			tap_raise(n->port.interface, e);
+		if (err_is_set(e))
 			return err_prefix(e, "network %s", n->from->id);
-		log_info(&a->about, "network %s is %s in bridge %s", n->from->id, n->interface,
-			 n->bridge);
+		log_info(&a->about, "network %s is %s in %s", n->from->id, n->port.interface,
+			 netport_text(&n->port, where, sizeof(where)));
 	}
 	return 0;
 }
@@ -131,11 +154,13 @@ json_t *arrival_net_list(const struct arrival *a)
 	for (size_t i = 0; i < a->twin.net_count; i++) {
 		const struct twin_net *n = &a->twin.nets[i];
 
-		json_array_append_new(
-		    list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:b,s:I}", "id", n->from->id, "interface",
-				    n->interface, "bridge", n->bridge, "queues",
-				    (json_int_t)n->queues, "mtu", (json_int_t)n->from->mtu,
-				    "vnet_hdr", !n->from->no_vnet_hdr, "at", (json_int_t)n->at));
+		json_t *o = json_pack("{s:s,s:I,s:I,s:b,s:I}", "id", n->from->id, "queues",
+				      (json_int_t)n->queues, "mtu", (json_int_t)n->from->mtu,
+				      "vnet_hdr", !n->from->no_vnet_hdr, "at", (json_int_t)n->at);
+
+		if (o)
+			netport_put(&n->port, o);
+		json_array_append_new(list, o);
 	}
 	return list;
 }

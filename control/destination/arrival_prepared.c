@@ -17,9 +17,14 @@ static json_t *note_text(const char *note)
 void arrival_prepared(struct arrival *a)
 {
 	char kept[4096];
-	json_t *msg = cookie_new(COOKIE_PREPARED, a->id), *vm, *disks = json_array(),
-	       *nodes = json_array(), *notes = json_array();
+	json_t *msg, *vm, *disks, *nodes, *notes;
 
+	if (arrival_ports_wait(a, arrival_prepared))
+		return;
+	msg = cookie_new(COOKIE_PREPARED, a->id);
+	disks = json_array();
+	nodes = json_array();
+	notes = json_array();
 	vm = json_pack("{s:s,s:s,s:b}", "qemu", a->twin.qemu_version, "qmp", a->twin.qmp,
 		       "launched", a->wish.launched ? 1 : 0);
 	if (a->wish.launched) {

@@ -300,7 +300,8 @@ static void start_twin(struct arrival *a)
 	io.out = io.err = a->qemu.log_fd;
 	/* The folder last: what is in it then may be of anybody who is that user. */
 	if (give(a, a->qemu.log_fd, path, &e) < 0 || arrival_tpm_start(a, &e) < 0 ||
-	    give_folder(a, &e) < 0 || arrival_net_open(a, &e) < 0) {
+	    give_folder(a, &e) < 0 || arrival_net_open(a, &e) < 0 ||
+	    arrival_ports_start(a, NETPORT_OPENVSWITCH, &e) < 0) {
 		arrival_net_drop(a);
 		arrival_fail(a, &e);
 		return;

@@ -14,15 +14,10 @@ enum {
 	ALONE_EVERY_MS = 100, /* looks at a twin that nobody waits for */
 };
 
-static void decide(struct arrival *a)
+static void write_down(struct arrival *a)
 {
 	struct err e = ERR_INIT;
 
-	/* (in postcopy they are there already: arrival_force) */
-	if (a->postcopy != ARRIVAL_POSTCOPY_BEGUN && arrival_net_attach(a, &e) < 0) {
-		arrival_fail(a, &e); /* undone: the source runs on */
-		return;
-	}
 	if (a->postcopy == ARRIVAL_POSTCOPY_BEGUN) {
 		arrival_record_keep(a,
 				    "decided"); /* nobody else can run it: it does, in any case */
@@ -33,6 +28,18 @@ static void decide(struct arrival *a)
 	}
 	POINT("d-decided");
 	arrival_enter(a, ARRIVAL_DECIDED);
+}
+
+/* (In postcopy its networks are there already: arrival_force.) */
+static void decide(struct arrival *a)
+{
+	struct err e = ERR_INIT;
+
+	if (a->postcopy != ARRIVAL_POSTCOPY_BEGUN &&
+	    (arrival_net_attach(a, &e) < 0 || arrival_ports_start(a, NETPORT_SCRIPT, &e) < 0))
+		arrival_fail(a, &e); /* undone: the source runs on */
+	else if (a->postcopy == ARRIVAL_POSTCOPY_BEGUN || !arrival_ports_wait(a, write_down))
+		write_down(a);
 }
 
 static void on_look(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)

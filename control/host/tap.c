@@ -51,10 +51,14 @@ int tap_look(const char *bridge, struct tap_bridge *out, struct err *e)
 
 unsigned tap_mtu(unsigned wanted, const char *bridge)
 {
-	struct tap_bridge b;
+	struct netlink_link link;
 	struct err e = ERR_INIT;
+	int fd = wanted && *bridge ? netlink_open(0, &e) : -1;
 
-	return wanted && tap_look(bridge, &b, &e) == 0 && b.mtu > wanted ? b.mtu : wanted;
+	if (fd >= 0 && netlink_find(fd, bridge, 0, &link, &e) == 0 && link.mtu > wanted)
+		wanted = link.mtu;
+	fd_close(&fd);
+	return wanted;
 }
 
 int tap_may(struct err *e)
@@ -159,6 +163,21 @@ int tap_open_vhost(unsigned queues, int *fds, struct err *e)
 		}
 	}
 	return 0;
+}
+
+int tap_raise(const char *name, struct err *e)
+{
+	struct netlink_link port;
+	int fd = netlink_open(0, e), r;
+
+	if (fd < 0)
+		return e->code;
+	r = netlink_find(fd, name, 0, &port, e);
+	if (r == 0)
+		r = netlink_change(fd, &(struct netlink_change){.index = port.index, .up = true},
+				   e);
+	fd_close(&fd);
+	return r < 0 ? err_prefix(e, "%s cannot be set up on the destination", name) : 0;
 }
 
 int tap_attach(const char *name, const char *bridge, struct err *e)

@@ -23,8 +23,8 @@ int tap_look(const char *bridge, struct tap_bridge *out, struct err *e);
 /* Whether adit may make taps here. ERR_REFUSED with the mend. */
 int tap_may(struct err *e);
 
-/* What a tap that is to be in bridge has of the MTU wanted (0: any): no less than the bridge, which
- * would take on the least of its ports', for this host too. */
+/* What a tap that is to be in bridge ("": in none that is known) has of the MTU wanted (0: any): no
+ * less than the bridge, which would take on the least of its ports', for this host too. */
 unsigned tap_mtu(unsigned wanted, const char *bridge);
 
 /* Makes the interface name (which is nobody's yet), with a descriptor for each queue in fds; down,
@@ -36,6 +36,9 @@ int tap_open(const char *name, unsigned queues, bool vnet_hdr, unsigned mtu, int
  * queue. */
 bool tap_has_vhost(void);
 int tap_open_vhost(unsigned queues, int *fds, struct err *e);
+
+/* Sets it up, where it hangs. ERR_REFUSED, ERR_SYSTEM. */
+int tap_raise(const char *name, struct err *e);
 
 /* Puts it in the bridge, and up. ERR_REFUSED, ERR_SYSTEM. */
 int tap_attach(const char *name, const char *bridge, struct err *e);

@@ -220,8 +220,7 @@ int vm_kept_run(struct vm_kept *k, struct err *e)
 	signal(SIGPIPE, SIG_DFL);
 	if (chdir("/") < 0)
 		return err_set_sys(e, errno, "/");
-	if (vm_kept_open_networks(json_object_get(k->file, "networks"), &k->argv, e) < 0 ||
-	    vm_kept_start_tpm(k, e) < 0)
+	if (vm_kept_open_networks(k, e) < 0 || vm_kept_start_tpm(k, e) < 0)
 		return e->code;
 	if (user_is_given(&k->user) && user_become(&k->user) < 0)
 		return err_set_sys(e, errno, "cannot become user %s", k->user.name);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/host/netkeeper.h"
 #include "control/host/tap.h"
+#include "control/host/vm_kept.h"
 #include "control/vm.h"
 
 enum { QUEUES_MAX = 256 };
@@ -44,18 +46,35 @@ static int rewrite(struct qopts *o, const int *fds, const int *vhost, unsigned n
 	       (vhost && set_fds(o, "vhostfd", "vhostfds", vhost, n));
 }
 
-static int open_one(const json_t *network, char **word, struct err *e)
+/* Where it hangs; a keeper takes it away again, once QEMU has ended. */
+static int attach(const struct netport *port, struct err *e)
 {
-	const char *interface = json_text(network, "interface");
-	const char *bridge = json_text(network, "bridge");
+	int fd;
+
+	if (port->kind == NETPORT_BRIDGE)
+		return tap_attach(port->interface, port->bridge, e);
+	fd = netkeeper_start(port, e);
+	if (fd < 0 || netkeeper_await(fd, port, e) < 0)
+		return e->code;
+	return tap_raise(port->interface, e);
+}
+
+static int open_one(const struct vm_kept *k, const json_t *network, char **word, struct err *e)
+{
+	const char *interface;
+	struct netport port;
 	unsigned queues = (unsigned)json_number(network, "queues");
 	int fds[QUEUES_MAX], vhost_fds[QUEUES_MAX];
 	struct qopts o = {0};
 	bool vhost, is_left;
 	char *text = NULL;
 
-	if (queues < 1 || queues > QUEUES_MAX || qopts_parse(&o, *word, "type") < 0)
+	if (queues < 1 || queues > QUEUES_MAX || netport_get(&port, network) < 0 ||
+	    qopts_parse(&o, *word, "type") < 0)
 		return no_memory(e);
+	interface = port.interface;
+	snprintf(port.vm, sizeof(port.vm), "%.255s", k->name);
+	snprintf(port.job, sizeof(port.job), "%.32s", json_text(k->file, "job"));
 	if (!qopts_get(&o, "ifname") || strcmp(qopts_get(&o, "ifname"), interface) != 0) {
 		qopts_fini(&o);
 		return err_set(e, ERR_CONFIG, "network %s of the VM is not as adit wrote it",
@@ -64,9 +83,8 @@ static int open_one(const json_t *network, char **word, struct err *e)
 	is_left = if_nametoindex(interface) != 0;
 	vhost = qopts_is_on(&o, "vhost") && tap_has_vhost();
 	if (tap_open(interface, queues, !json_is_false(json_object_get(network, "vnet_hdr")),
-		     tap_mtu((unsigned)json_number(network, "mtu"), bridge), fds, e) == 0 &&
-	    tap_attach(interface, bridge, e) == 0 &&
-	    (!vhost || tap_open_vhost(queues, vhost_fds, e) == 0)) {
+		     tap_mtu((unsigned)json_number(network, "mtu"), port.bridge), fds, e) == 0 &&
+	    attach(&port, e) == 0 && (!vhost || tap_open_vhost(queues, vhost_fds, e) == 0)) {
 		text =
 		    rewrite(&o, fds, vhost ? vhost_fds : NULL, queues) == 0 ? qopts_text(&o) : NULL;
 		if (!text)
@@ -85,8 +103,10 @@ static int open_one(const json_t *network, char **word, struct err *e)
 	return 0;
 }
 
-int vm_kept_open_networks(const json_t *networks, struct strvec *argv, struct err *e)
+int vm_kept_open_networks(struct vm_kept *k, struct err *e)
 {
+	const json_t *networks = json_object_get(k->file, "networks");
+	struct strvec *argv = &k->argv;
 	const json_t *o;
 	size_t i;
 
@@ -98,7 +118,7 @@ int vm_kept_open_networks(const json_t *networks, struct strvec *argv, struct er
 			return err_set(e, ERR_CONFIG,
 				       "network %s of the VM is not as adit wrote it",
 				       json_text(o, "id"));
-		if (open_one(o, &argv->at[at], e) < 0)
+		if (open_one(k, o, &argv->at[at], e) < 0)
 			return e->code;
 	}
 	return 0;

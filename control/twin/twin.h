@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/strvec.h"
+#include "control/host.h"
 #include "control/vm.h"
 #include "proxy/rights.h"
 
@@ -40,7 +41,7 @@ struct twin_backing {
  * behind its secrets, for each network those of its queues and then those of vhost. */
 struct twin_net {
 	const struct vmdesc_net *from;
-	char interface[16], bridge[16];
+	struct netport port;
 	unsigned queues;
 	bool vhost;
 	size_t at;  /* its value, in argv */

@@ -23,6 +23,14 @@ static int no_memory(struct twin_plan *p)
 
 /* ---- which network ---- */
 
+/* Whether what it hangs in at the source has a name that it may go by: of Open vSwitch the bridge,
+ * where that could be asked; "ovs-system" is all of its bridges. */
+static bool is_named(const struct vmdesc_net *n)
+{
+	return strcmp(n->kind, "bridge") == 0 ||
+	       (strcmp(n->kind, "openvswitch") == 0 && strcmp(n->bridge, "ovs-system") != 0);
+}
+
 /* Why the source's word is not enough to go by; the mend is --net. */
 static int no_bridge(struct twin_plan *p, const char *option, const char *value,
 		     const struct vmdesc_net *n)
@@ -99,7 +107,7 @@ static char *kept_text(const struct qopts *stripped, const struct twin_net *n)
 	free(text);
 	snprintf(queues, sizeof(queues), "%u", n->queues);
 	if (r == 0)
-		r = qopts_set(&o, "ifname", n->interface) || qopts_set(&o, "script", "no") ||
+		r = qopts_set(&o, "ifname", n->port.interface) || qopts_set(&o, "script", "no") ||
 		    qopts_set(&o, "downscript", "no") ||
 		    (n->queues > 1 && qopts_set(&o, "queues", queues)) ||
 		    (n->vhost && qopts_set(&o, "vhost", "on")) ||
@@ -122,7 +130,8 @@ static struct twin_net *add_net(struct twin_plan *p, const struct vmdesc_net *fr
 	n->from = from;
 	n->queues = (unsigned)(from->queues < 1 ? 1 : from->queues);
 	n->vhost = from->vhost && tap_has_vhost();
-	snprintf(n->interface, sizeof(n->interface), "adit%.7sn%zu", p->job, t->net_count);
+	snprintf(n->port.interface, sizeof(n->port.interface), "adit%.7sn%zu", p->job,
+		 t->net_count);
 	if (from->vhost && !n->vhost)
 		strvec_pushf(
 		    &t->notes,
@@ -157,21 +166,69 @@ static int write_tap(struct twin_plan *p, const char *option, struct qopts *o, s
 	return r;
 }
 
+static void set_mac(struct netport *port, const char *mac)
+{
+	if (mac && strlen(mac) == 17 && strspn(mac, "0123456789abcdefABCDEF:-") == 17)
+		snprintf(port->mac, sizeof(port->mac), "%s", mac);
+}
+
+/* The MAC of the NIC at the network id, which the command line may leave to QEMU: none then. */
+static void find_mac(struct netport *port, const struct vmdesc *d, const char *id)
+{
+	for (size_t i = 0; id && i + 1 < d->argv.count; i++) {
+		const char *option = d->argv.at[i] + strspn(d->argv.at[i], "-");
+		struct qopts o = {0};
+
+		/* (a device's first word is its driver: here only what is behind it matters) */
+		if ((strcmp(option, "device") == 0 || strcmp(option, "net") == 0) &&
+		    vmdesc_net_options(&o, d->argv.at[i + 1]) == 0) {
+			const char *at = qopts_get(&o, "netdev");
+			const char *mac = qopts_get(&o, *option == 'd' ? "mac" : "macaddr");
+
+			if (at && strcmp(at, id) == 0)
+				set_mac(port, mac);
+		}
+		qopts_fini(&o);
+	}
+}
+
+/* What the rights have for it; and what is said of it to a script, where that puts it there. */
+static void set_port(const struct twin_plan *p, struct netport *port,
+		     const struct rights_network *is, const char *option, const struct qopts *o)
+{
+	static const enum netport_kind kinds[] = {[RIGHTS_BRIDGE] = NETPORT_BRIDGE,
+						  [RIGHTS_OPENVSWITCH] = NETPORT_OPENVSWITCH,
+						  [RIGHTS_SCRIPT] = NETPORT_SCRIPT};
+
+	port->kind = kinds[is->kind];
+	snprintf(port->bridge, sizeof(port->bridge), "%s", rights_network_bridge(is));
+	port->vlan = is->vlan;
+	snprintf(port->script, sizeof(port->script), "%s", is->script);
+	snprintf(port->network, sizeof(port->network), "%s", is->name);
+	snprintf(port->vm, sizeof(port->vm), "%.255s", p->d->name);
+	snprintf(port->job, sizeof(port->job), "%.32s", p->job);
+	if (strcmp(option, "nic") == 0)
+		set_mac(port, qopts_get(o, "mac"));
+	else
+		find_mac(port, p->d, qopts_get(o, "id"));
+}
+
 static int tap(struct twin_plan *p, const char *option, const char *value, struct qopts *o)
 {
 	const struct vmdesc_net *from = p->taps < p->d->net_count ? &p->d->nets[p->taps] : NULL;
-	const char *id = qopts_get(o, "id"), *name, *bridge;
+	const char *id = qopts_get(o, "id"), *name;
+	const struct rights_network *network;
 	struct twin_net *n;
 
 	if (!from || (id && strcmp(id, from->id) != 0))
 		return twin_refuse(p, option, value,
 				   "the source does not say which network that is; " TWIN_ATTACH);
 	p->taps++;
-	if (!*from->wanted && strcmp(from->kind, "bridge") != 0)
+	if (!*from->wanted && !is_named(from))
 		return no_bridge(p, option, value, from);
 	name = *from->wanted ? from->wanted : from->bridge;
-	bridge = rights_bridge(p->rights, name);
-	if (!bridge)
+	network = rights_network(p->rights, name);
+	if (!network)
 		return not_allowed(p, option, value, from, name);
 	for (size_t i = 0; i < o->count; i++)
 		if (strchr(o->at[i].value, '/') && o->at[i].key &&
@@ -182,7 +239,7 @@ static int tap(struct twin_plan *p, const char *option, const char *value, struc
 	n = add_net(p, from);
 	if (!n)
 		return no_memory(p);
-	snprintf(n->bridge, sizeof(n->bridge), "%s", bridge);
+	set_port(p, &n->port, network, option, o);
 	if (p->d->secret_count + p->t->net_fds + n->queues * 2 > PROC_KEEP_MAX)
 		return twin_refuse(p, option, value,
 				   "the VM's networks have too many queues together; " TWIN_ATTACH);

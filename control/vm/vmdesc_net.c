@@ -6,16 +6,18 @@
 #include "control/vm/vmdesc_net.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/command.h"
 #include "base/fd.h"
 #include "base/netlink.h"
 #include "control/vm/json_text.h"
 
-enum { QUEUES_MAX = 256, WANTED_MAX = 64 };
+enum { QUEUES_MAX = 256, WANTED_MAX = 64, SWITCH_MS = 2500 };
 
 /* ---- the option ---- */
 
@@ -181,11 +183,39 @@ static void set_problem(json_t *o, const char *text)
 	set(o, "problem", text);
 }
 
+/* Which bridge of Open vSwitch it is a port of, which only that knows: what its kernel's datapath
+ * tells is that there is one, and what its own program carries shows nowhere. False: in none, or
+ * there is nobody to be asked. */
+static bool read_switch(json_t *o, const char *interface)
+{
+	const char *const words[] = {"ovs-vsctl", "--timeout=2", "iface-to-br", interface,
+				     "--",	  "--if-exists", "get",		"Port",
+				     interface,	  "tag",	 "trunks",	NULL};
+	struct command_said said;
+	struct err e = ERR_INIT;
+	char *vlans;
+
+	if (*interface == '-' ||
+	    command_run((char *const *)(uintptr_t)words, NULL, SWITCH_MS, &said, &e) < 0)
+		return false;
+	vlans = strchr(said.out, '\n');
+	if (!vlans)
+		return false;
+	*vlans++ = 0;
+	set(o, "kind", "openvswitch");
+	set(o, "bridge", said.out);
+	if (strpbrk(vlans, "0123456789"))
+		json_object_set_new(o, "vlans", json_true());
+	return true;
+}
+
 static void read_master(json_t *o, int fd, const struct netlink_link *link)
 {
 	struct netlink_link master;
 	struct err e = ERR_INIT;
 
+	if (!link->master && strcmp(link->kind, "tun") == 0 && read_switch(o, link->name))
+		return;
 	if (!link->master) {
 		set(o, "kind", strcmp(link->kind, "macvtap") == 0 ? "macvtap" : "none");
 		if (link->lower && netlink_find(fd, NULL, link->lower, &master, &e) == 0)
@@ -197,6 +227,8 @@ static void read_master(json_t *o, int fd, const struct netlink_link *link)
 		return;
 	}
 	/* (ovs-system is the datapath of all its bridges) */
+	if (strcmp(master.kind, "openvswitch") == 0 && read_switch(o, link->name))
+		return;
 	set(o, "kind", *master.kind ? master.kind : "unknown");
 	set(o, "bridge", master.name);
 	if (link->isolated)

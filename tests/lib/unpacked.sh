@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Programs that the tests need and that a machine may be without: web server, database, iperf3. As packages they would
+# Programs that the tests need and that a machine may be without: web server, database, iperf3, Open vSwitch. As packages they would
 # bring services along, some of them started at the next boot, and a database. So they are only unpacked, with the
 # libraries that are missing, into the tests' cache; nothing is installed.
 #
@@ -10,13 +10,14 @@
 
 UNPACKED=${ADIT_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/adit-tests}/programs
 # program:package
-UNPACKED_WANTED=(nginx:nginx iperf3:iperf3 initdb:postgresql postgres:postgresql pgbench:postgresql psql:postgresql)
+UNPACKED_WANTED=(nginx:nginx iperf3:iperf3 initdb:postgresql postgres:postgresql pgbench:postgresql psql:postgresql
+    ovs-vsctl:openvswitch-switch ovs-vswitchd:openvswitch-switch ovsdb-server:openvswitch-switch ovsdb-tool:openvswitch-switch)
 
-# those of the system first; PostgreSQL's servers are in no PATH
+# those of the system first; PostgreSQL's servers are in no PATH, nor is Debian's ovs-vswitchd
 unpacked_path() {
     local d
     PATH=$PATH:/usr/sbin:/sbin
-    for d in /usr/lib/postgresql/*/bin; do
+    for d in /usr/lib/postgresql/*/bin /usr/lib/openvswitch-switch; do
         [ ! -d "$d" ] || PATH=$PATH:$d
     done
     PATH=$PATH:$UNPACKED/bin
@@ -60,7 +61,7 @@ unpacked_install() (
     done
     mkdir -p "$UNPACKED/bin"
     for p in "${programs[@]}"; do
-        at=$(find "$UNPACKED"/usr/{bin,sbin,lib/postgresql/*/bin} -name "$p" -type f 2>/dev/null | tail -n 1)
+        at=$(find "$UNPACKED"/usr/{bin,sbin,lib/postgresql/*/bin,lib/openvswitch-switch} -name "$p" -type f 2>/dev/null | tail -n 1)
         [ -n "$at" ] || { echo "$p is not in its package"; exit 1; }
         # its libraries are those of the system where they can be; the program finds its other files by its own place
         printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' \

@@ -126,6 +126,13 @@ static void test_config_reads_what_a_file_says(void **state)
 
 #define LAUNCHES "[peer b]\nmigrate = yes\nlaunch = /bin/sh\n"
 
+static const char *bridge_of(const struct rights *r, const char *name)
+{
+	const struct rights_network *n = rights_network(r, name);
+
+	return n ? rights_network_bridge(n) : NULL;
+}
+
 static void test_config_maps_networks(void **state)
 {
 	static const char *const rights[] = {"allow-migrate",
@@ -140,7 +147,13 @@ static void test_config_maps_networks(void **state)
 	const char *peer = SERVE "[peer b]\nmigrate = yes\nlaunch = /bin/sh\n"
 				 "networks = lan br1 x=br2\nnetworks = dmz\n"
 				 "[network lan]\nbridge = vmbr0 ; here\n"
-				 "[network dmz]\nbridge = br7\n";
+				 "[network dmz]\nbridge = br7\n"
+				 "[peer d]\nmigrate = yes\nlaunch = /bin/sh\n"
+				 "networks = int own x=int an-overlay-of-ours\n"
+				 "[network int]\nvlan = 7\nopenvswitch = br-int\n"
+				 "[network own]\nscript = /bin/sh\n"
+				 "[network an-overlay-of-ours]\nscript = /bin/sh\n";
+	char text[400];
 	const struct rights *r;
 	struct err e = ERR_INIT;
 	struct config *c = read_with(peer, rights, &e);
@@ -149,20 +162,29 @@ static void test_config_maps_networks(void **state)
 	assert_string_equal(e.text, "");
 	assert_non_null(c);
 	r = rights_table_find(c->rights, "psk:b");
-	assert_string_equal(rights_bridge(r, "lan"), "vmbr0");
-	assert_string_equal(rights_bridge(r, "br1"), "br1");
-	assert_string_equal(rights_bridge(r, "x"), "br2");
-	assert_string_equal(rights_bridge(r, "dmz"), "br7");
+	assert_string_equal(bridge_of(r, "lan"), "vmbr0");
+	assert_string_equal(bridge_of(r, "br1"), "br1");
+	assert_string_equal(bridge_of(r, "x"), "br2");
+	assert_string_equal(bridge_of(r, "dmz"), "br7");
 	/* no other name, and none of another's */
-	assert_null(rights_bridge(r, "vmbr0"));
-	assert_null(rights_bridge(r, "Lan"));
-	assert_null(rights_bridge(r, "lan "));
-	assert_null(rights_bridge(r, "o"));
-	assert_null(rights_bridge(r, ""));
+	assert_null(bridge_of(r, "vmbr0"));
+	assert_null(bridge_of(r, "Lan"));
+	assert_null(bridge_of(r, "lan "));
+	assert_null(bridge_of(r, "o"));
+	assert_null(bridge_of(r, ""));
+	r = rights_table_find(c->rights, "psk:d");
+	assert_int_equal(rights_network(r, "int")->kind, RIGHTS_OPENVSWITCH);
+	assert_string_equal(rights_network_text(rights_network(r, "int"), text, sizeof(text)),
+			    "int=openvswitch:br-int,vlan=7");
+	assert_string_equal(rights_network_text(rights_network(r, "own"), text, sizeof(text)),
+			    "own=script:/bin/sh");
+	/* what is behind '=' is a bridge of Linux, and no section */
+	assert_string_equal(rights_network_text(rights_network(r, "x"), text, sizeof(text)),
+			    "x=int");
 	r = rights_table_find(c->rights, "psk:else");
-	assert_string_equal(rights_bridge(r, "dmz"), "br7");
-	assert_string_equal(rights_bridge(r, "o"), "br9");
-	assert_null(rights_bridge(r, "lan"));
+	assert_string_equal(bridge_of(r, "dmz"), "br7");
+	assert_string_equal(bridge_of(r, "o"), "br9");
+	assert_null(bridge_of(r, "lan"));
 	config_free(c);
 }
 
@@ -238,6 +260,15 @@ static void test_config_tells_the_line_of_what_is_wrong_with_networks(void **sta
 	is_wrong(SERVE "[network a]\nbridge = b\nbridge = c\n", 5, "line 4 already");
 	is_wrong(SERVE "[network a]\nbridge = ..\n", 4, "no name of an interface");
 	is_wrong(SERVE "[network a]\npsk = b\n", 4, "psk belongs to");
+	is_wrong(SERVE "[network a]\nopenvswitch = --br\n", 4, "no name of an interface");
+	is_wrong(SERVE "[network a]\nopenvswitch = b\nvlan = 4095\n", 5, "1 to 4094");
+	is_wrong(SERVE "[network a]\nopenvswitch = b\nvlan = 0\n", 5, "1 to 4094");
+	is_wrong(SERVE "[network a]\nbridge = b\nvlan = 7\n", 3, "vlan needs openvswitch");
+	is_wrong(SERVE "[network a]\nvlan = 7\n", 3, "does not say its bridge");
+	is_wrong(SERVE "[network a]\nbridge = b\nopenvswitch = b\n", 5, "write one of them");
+	is_wrong(SERVE "[network a]\nopenvswitch = b\nscript = /bin/sh\n", 5, "one of them");
+	is_wrong(SERVE "[network a]\nscript = net.sh\n", 4, "absolute path");
+	is_wrong(SERVE "[network a]\nscript = /none/net.sh\n", 4, "No such file");
 	is_wrong(SERVE "bridge = b\n", 3, "[network NAME]");
 }
 

@@ -326,10 +326,13 @@ static void test_rights_lost_are_named(void **state)
 	assert_int_equal(rights_add_launch(now, "/q", &e), 0);
 	assert_int_equal(rights_add_memory(now, "/h", &e), 0);
 	assert_int_equal(rights_add_network(now, "n", NULL, &e), 0);
-	rights_set_bridge(now, "n", "br2");
+	rights_set_network(now, &(struct rights_network){.name = "n", .bridge = "br2"});
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)),
 			    "forward = unix:/a, and 1 more");
 	assert_int_equal(rules_add(&now->forwards, "unix:/a", &e), 0);
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "networks = n=br1");
+	now->networks[0].kind = RIGHTS_OPENVSWITCH; /* the same bridge's name, and another bridge */
+	snprintf(now->networks[0].bridge, sizeof(now->networks[0].bridge), "br1");
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "networks = n=br1");
 	assert_int_equal(rights_add_network(old, "n", "br3", &e), ERR_USAGE);
 	rights_unref(now);

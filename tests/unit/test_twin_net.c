@@ -13,7 +13,13 @@
 #include "control/vm.h"
 #include "test_twin_fixture.h"
 
-static const struct rights_network allowed[] = {{"br0", ""}, {"inner", "br7"}, {"Lan", "vmbr0"}};
+static const struct rights_network allowed[] = {
+    {.name = "br0"},
+    {.name = "inner", .bridge = "br7"},
+    {.name = "Lan", .bridge = "vmbr0"},
+    {.name = "ovs", .bridge = "br-int", .kind = RIGHTS_OPENVSWITCH, .vlan = 7},
+    {.name = "own", .kind = RIGHTS_SCRIPT, .script = "/etc/adit/net"},
+};
 
 /* A tap in a bridge; more: further members, as json_loads reads them. */
 static json_t *network(const char *id, const char *bridge, const char *more)
@@ -33,7 +39,7 @@ static int plan_net(struct plan *p, const char *option, const char *word, json_t
 {
 	p->networks = json_pack("[o]", n);
 	p->allowed = allowed;
-	p->allowed_count = 3;
+	p->allowed_count = 5;
 	return plan(p, option, word);
 }
 
@@ -46,8 +52,8 @@ static void maps(const char *option, const char *word, json_t *n, const char *te
 		fail_msg("%s: %s", word, p.e.text);
 	assert_string_equal(value(&p, option, 0), text);
 	assert_int_equal(p.t.net_count, 1);
-	assert_string_equal(p.t.nets[0].bridge, bridge);
-	assert_string_equal(p.t.nets[0].interface, "adit0123456n0");
+	assert_string_equal(p.t.nets[0].port.bridge, bridge);
+	assert_string_equal(p.t.nets[0].port.interface, "adit0123456n0");
 	assert_string_equal(p.t.argv.at[p.t.nets[0].at], text);
 	plan_fini(&p);
 }
@@ -96,6 +102,35 @@ static void test_the_peer_s_rights_say_which_bridge(void **state)
 	is_refused("tap,id=n", network("n", "", NULL), "not allowed there");
 	is_refused("tap,id=n", network("n", "br0", "{\"wanted\":\"lan\"}"), "--net n=NAME");
 	is_refused("tap,id=n", network("n", "br0", "{\"wanted\":\"br0=vmbr0\"}"), "not allowed");
+}
+
+static void test_a_port_is_what_the_rights_have(void **state)
+{
+	struct plan p = {.allowed = allowed, .allowed_count = 5};
+	const struct netport *port;
+
+	(void)state;
+	p.networks = json_pack(
+	    "[o,o]", network("a", "ovs", "{\"kind\":\"openvswitch\",\"interface\":\"tap0\"}"),
+	    network("nic0", "", "{\"kind\":\"none\",\"wanted\":\"own\"}"));
+	assert_int_equal(plan(&p, "-netdev", "tap,id=a", "-device",
+			      "virtio-net-pci,mac=52:54:00:00:00:01,netdev=a", "-nic",
+			      "tap,mac=52:54:00:00:00:02;x"),
+			 0);
+	assert_int_equal(p.t.net_count, 2);
+	port = &p.t.nets[0].port;
+	assert_int_equal(port->kind, NETPORT_OPENVSWITCH);
+	assert_string_equal(port->bridge, "br-int");
+	assert_int_equal(port->vlan, 7);
+	assert_string_equal(port->network, "ovs");
+	assert_string_equal(port->mac, "52:54:00:00:00:01");
+	port = &p.t.nets[1].port;
+	assert_int_equal(port->kind, NETPORT_SCRIPT);
+	assert_string_equal(port->bridge, "");
+	assert_string_equal(port->script, "/etc/adit/net");
+	assert_string_equal(port->network, "own");
+	assert_string_equal(port->mac, ""); /* what is none is not handed on */
+	plan_fini(&p);
 }
 
 static void test_what_hangs_in_no_bridge_is_told_with_its_mend(void **state)
@@ -154,7 +189,7 @@ static void test_descriptors_follow_one_another(void **state)
 	assert_string_equal(value(&p, "-netdev", 2), "type=tap,id=b,fds=11:12:13");
 	assert_string_equal(value(&p, "-netdev", 3), "type=tap,id=c,fd=14");
 	assert_int_equal(p.t.net_fds, 5);
-	assert_string_equal(p.t.nets[2].interface, "adit0123456n2");
+	assert_string_equal(p.t.nets[2].port.interface, "adit0123456n2");
 	/* started again: by the interface's name */
 	assert_string_equal(p.t.nets[1].kept, "type=tap,id=b,ifname=adit0123456n1,script=no,"
 					      "downscript=no,queues=3");
@@ -311,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_each_spelling_becomes_descriptors),
 	    cmocka_unit_test(test_the_peer_s_rights_say_which_bridge),
+	    cmocka_unit_test(test_a_port_is_what_the_rights_have),
 	    cmocka_unit_test(test_what_hangs_in_no_bridge_is_told_with_its_mend),
 	    cmocka_unit_test(test_no_key_becomes_an_option),
 	    cmocka_unit_test(test_descriptors_follow_one_another),

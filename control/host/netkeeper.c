@@ -1,0 +1,210 @@
+/*
+ * The keeper: see netkeeper.h. It does what it does by itself and one after the other, so that no
+ * attaching that was on its way when adit was killed comes behind the detaching. Like the guardian
+ * it is forked from a process with open sockets and secrets, closes all descriptors first, and uses
+ * only what is safe then.
+ *
+ * What it cannot detach is tried again for ten minutes, and said to syslog: adit may be gone by
+ * then.
+ */
+#include "control/host/netkeeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum {
+	ANSWER_MAX = 600,
+	LOOK_MS = 10000, /* between looks at the interface, whatever the kernel tells */
+	TRY_MS = 1000,	 /* before the second try to detach; then twice as long each time */
+	TRIES = 10,
+};
+
+static const char attached[] = "attached";
+
+/* ---- the child ---- */
+
+static bool is_there(const char *interface, unsigned index)
+{
+	return if_nametoindex(interface) == index;
+}
+
+/* The kernel tells of each change of an interface; a look now and then makes up for what it had no
+ * room to tell. */
+static void await_end(const char *interface, unsigned index)
+{
+	struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char ignored[8192];
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&links, sizeof(links)) < 0)
+		p.fd = -1;
+	while (is_there(interface, index)) {
+		poll(&p, 1, p.fd < 0 ? 1000 : LOOK_MS);
+		while (p.fd >= 0 && (recv(fd, ignored, sizeof(ignored), 0) > 0 || errno == ENOBUFS))
+			;
+	}
+	fd_close(&fd);
+}
+
+static void tell_syslog(const struct netport *p, const char *what, const struct err *e)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char line[1024], where[400];
+	int len = snprintf(line, sizeof(line),
+			   "<%d>adit: port %s of VM %.64s (job %s) cannot be taken from %s (%s): "
+			   "%.300s",
+			   LOG_DAEMON | LOG_ERR, p->interface, p->vm, p->job,
+			   netport_text(p, where, sizeof(where)), what, e->text);
+
+	if (fd >= 0)
+		sendto(fd, line, (size_t)len, MSG_NOSIGNAL, (struct sockaddr *)&at, sizeof(at));
+	fd_close(&fd);
+}
+
+/* A script has done what it does, whatever it says. */
+static void detach(const struct netport *p)
+{
+	unsigned wait_ms = TRY_MS;
+
+	for (int i = 1; if_nametoindex(p->interface) == 0; i++) {
+		struct err e = ERR_INIT;
+
+		if (netport_detach(p, &e) == 0)
+			return;
+		if (i == 1)
+			tell_syslog(p, p->kind == NETPORT_SCRIPT ? "the last try" : "the first try",
+				    &e);
+		if (p->kind == NETPORT_SCRIPT)
+			return;
+		if (i == TRIES) {
+			tell_syslog(p, "the last try", &e);
+			return;
+		}
+		poll(NULL, 0, (int)wait_ms);
+		wait_ms *= 2;
+	}
+	/* (one of that name is there again: the VM was started anew, and has a keeper of its own)
+	 */
+}
+
+static void keep(const struct netport *p, unsigned index, int fd)
+{
+	struct err e = ERR_INIT;
+	char text[ANSWER_MAX];
+
+	if (netport_attach(p, &e) < 0)
+		snprintf(text, sizeof(text), "%.599s", e.text);
+	else
+		snprintf(text, sizeof(text), "%s", attached);
+	/* (nobody may be left who wants to know) */
+	if (write(fd, text, strlen(text)) < 0)
+		text[0] = 0;
+	fd_close(&fd);
+	await_end(p->interface, index);
+	detach(p);
+}
+
+static void run_child(const struct netport *p, unsigned index, int fd)
+{
+	static const int ignored[] = {SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGQUIT};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, act = {.sa_handler = SIG_DFL};
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	setsid();
+	for (int sig = 1; sig < 32; sig++)
+		sigaction(sig, &act, NULL);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaction(ignored[i], &ignore, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_NAME, "adit-netkeeper");
+	/* It stays for as long as the VM does: no file system is to be held by it. */
+	if (chdir("/") < 0)
+		_exit(1);
+	fd = fcntl(fd, F_DUPFD, 10);
+	for (int i = 0; i < 3; i++)
+		dup2(null, i);
+	fd = dup3(fd, 3, O_CLOEXEC);
+	if (syscall(SYS_close_range, 4u, ~0u, 0u) < 0)
+		for (int i = 4; i < 65536; i++)
+			close(i);
+	keep(p, index, fd);
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+int netkeeper_start(const struct netport *p, struct err *e)
+{
+	unsigned index = if_nametoindex(p->interface);
+	int pipes[2] = {-1, -1};
+	pid_t pid;
+
+	if (!index || pipe2(pipes, O_CLOEXEC) < 0) {
+		err_set_sys(e, errno, "the interface %s", p->interface);
+		return -1;
+	}
+	/* Forked twice, so that nobody has to wait for it. */
+	pid = fork();
+	if (pid == 0) {
+		if (fork() == 0)
+			run_child(p, index, pipes[1]);
+		_exit(0);
+	}
+	if (pid < 0)
+		err_set_sys(e, errno, "the keeper of the interface %s cannot be started",
+			    p->interface);
+	else
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	fd_close(&pipes[1]);
+	if (pid < 0)
+		fd_close(&pipes[0]);
+	else
+		fcntl(pipes[0], F_SETFL, O_NONBLOCK);
+	return pipes[0];
+}
+
+int netkeeper_answer(int fd, const struct netport *p, struct err *e)
+{
+	char text[ANSWER_MAX], where[400];
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = 0;
+	if (strcmp(text, attached) == 0)
+		return 0;
+	return err_set(e, ERR_REFUSED, "%s cannot be put in %s on the destination: %s",
+		       p->interface, netport_text(p, where, sizeof(where)),
+		       n > 0 ? err_printable(text) : "its keeper has died");
+}
+
+int netkeeper_await(int fd, const struct netport *p, struct err *e)
+{
+	struct pollfd at = {.fd = fd, .events = POLLIN};
+
+	if (poll(&at, 1, NETKEEPER_ANSWER_MS) > 0)
+		netkeeper_answer(fd, p, e);
+	else
+		err_set(e, ERR_SYSTEM, "the keeper of the interface %s does not answer",
+			p->interface);
+	fd_close(&fd);
+	return e->code;
+}
