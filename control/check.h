@@ -16,5 +16,6 @@
 #include "control/check/check_probe.h"
 #include "control/check/check_run.h"
 #include "control/check/check_source.h"
+#include "control/check/check_types.h"
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/size.h"
 #include "base/user.h"
 #include "control/check/check_pages.h"
+#include "control/check/check_types.h"
 #include "control/host.h"
 #include "control/twin.h"
 #include "control/vm.h"
@@ -515,6 +516,9 @@ void check_destination(struct check *c, const struct check_there *t)
 		check_images(c, t);
 	if (t->plan)
 		check_pages(c, t->plan);
+	if (t->plan)
+		check_types(c, t->plan, json_object_get(t->qemu, "types"),
+			    json_text(t->qemu, "qemu"));
 	if (t->plan && t->plan->spice && json_is_false(json_object_get(t->qemu, "spice")))
 		check_add(c, CHECK_ERROR, "spice",
 			  "install there what QEMU has for it (Debian: qemu-system-modules-spice), "

@@ -3,7 +3,7 @@
  * questions on standard input, the last of them `quit`, so that it ends by itself even when
  * nobody is left to kill it.
  */
-#include "control/check/check_probe.h"
+#include "control/check/check_probe_i.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -17,55 +17,12 @@
 
 #include "base/fd.h"
 #include "base/user.h"
+#include "control/check/check_types.h"
 #include "control/host.h"
 #include "control/qmp.h"
 #include "control/vm.h"
 
 enum { PROBE_MS = 10000, OUTPUT_MAX = 16 * 1024 * 1024 };
-
-/* In the order in which they are asked. Those from FIRST_OF_WAITING on make sense with a
- * machine only. */
-enum question {
-	VERSION,
-	TARGET,
-	KVM,
-	MACHINES,
-	CPUS,
-	CAPABILITIES,
-	SCHEMA,
-	FIRST_OF_WAITING,
-	MACHINE = FIRST_OF_WAITING,
-	MEMORY,
-	MEMORY_DEVICES,
-	CPU_LIST,
-	CPU,
-	BLOCK,
-	NODES,
-	GRAPH,
-	NAME,
-	QUESTIONS,
-};
-
-static const struct {
-	const char *command, *path, *property;
-} questions[QUESTIONS] = {
-    [VERSION] = {"query-version", NULL, NULL},
-    [TARGET] = {"query-target", NULL, NULL},
-    [KVM] = {"query-kvm", NULL, NULL},
-    [MACHINES] = {"query-machines", NULL, NULL},
-    [CPUS] = {"query-cpu-definitions", NULL, NULL},
-    [CAPABILITIES] = {"query-migrate-capabilities", NULL, NULL},
-    [SCHEMA] = {"query-qmp-schema", NULL, NULL},
-    [MACHINE] = {"qom-get", "/machine", "type"},
-    [MEMORY] = {"query-memory-size-summary", NULL, NULL},
-    [MEMORY_DEVICES] = {"query-memory-devices", NULL, NULL},
-    [CPU_LIST] = {"query-cpus-fast", NULL, NULL},
-    [CPU] = {"qom-get", "/machine/unattached/device[0]", "type"},
-    [BLOCK] = {"query-block", NULL, NULL},
-    [NODES] = {"query-named-block-nodes", NULL, NULL},
-    [GRAPH] = {"x-debug-query-block-graph", NULL, NULL},
-    [NAME] = {"query-name", NULL, NULL},
-};
 
 struct check_probe {
 	struct event_base *base;
@@ -82,166 +39,13 @@ struct check_probe {
 	json_t **cache;
 	char key[4500];
 	bool spice; /* it is still to be asked whether it has SPICE */
+	bool kvm;
+	json_t *wanted; /* types that it is still to be asked for */
 	const char *binary;
 	const struct user *user;
 
 	struct qmp *qmp;
 };
-
-/* ---- reading answers ---- */
-
-static void read_machines(json_t *out, const json_t *list)
-{
-	json_t *machines = json_object();
-	const json_t *m;
-	size_t i;
-
-	json_array_foreach(list, i, m)
-	{
-		json_t *most = json_object_get(m, "cpu-max");
-
-		if (!json_is_integer(most))
-			continue;
-		json_object_set(machines, json_text(m, "name"), most);
-		if (*json_text(m, "alias"))
-			json_object_set(machines, json_text(m, "alias"), most);
-	}
-	json_object_set_new(out, "machines", machines);
-}
-
-static void read_cpus(json_t *out, const json_t *list)
-{
-	json_t *cpus = json_object(), *none = json_array();
-	const json_t *m;
-	size_t i;
-
-	json_array_foreach(list, i, m)
-	{
-		json_t *lacks = json_object_get(m, "unavailable-features");
-
-		json_object_set(cpus, json_text(m, "name"), lacks ? lacks : none);
-	}
-	json_decref(none);
-	json_object_set_new(out, "cpus", cpus);
-}
-
-static bool has_word(const json_t *list, const char *word)
-{
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach(list, i, item)
-	{
-		const char *s = json_string_value(item);
-
-		if (s && strcmp(s, word) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The schema has no names for its types, but only one list of words has both of these. */
-static void read_schema(json_t *out, const json_t *schema)
-{
-	const json_t *type;
-	size_t i;
-
-	json_array_foreach(schema, i, type)
-	{
-		json_t *values = json_object_get(type, "values");
-
-		if (has_word(values, "none") && has_word(values, "zlib"))
-			json_object_set(out, "compression", values);
-	}
-}
-
-static void read_answer(json_t *out, enum question q, json_t *v)
-{
-	const json_t *version = json_object_get(v, "qemu");
-	char text[64];
-
-	switch (q) {
-	case VERSION:
-		snprintf(text, sizeof(text), "%d.%d.%d",
-			 (int)json_integer_value(json_object_get(version, "major")),
-			 (int)json_integer_value(json_object_get(version, "minor")),
-			 (int)json_integer_value(json_object_get(version, "micro")));
-		json_object_set_new(out, "qemu", json_string(text));
-		break;
-	case TARGET:
-		json_object_set(out, "target", v);
-		break;
-	case KVM:
-		json_object_set(out, "kvm", json_object_get(v, "enabled"));
-		break;
-	case MACHINES:
-		read_machines(out, v);
-		break;
-	case CPUS:
-		read_cpus(out, v);
-		break;
-	case CAPABILITIES:
-		json_object_set(out, "capabilities", v);
-		break;
-	case SCHEMA:
-		read_schema(out, v);
-		break;
-	case MACHINE:
-		json_object_set(out, "machine", v);
-		break;
-	case MEMORY:
-		json_object_set(out, "memory", v);
-		break;
-	case MEMORY_DEVICES:
-		json_object_set(out, "memory_devices", v);
-		break;
-	case CPU_LIST:
-		json_object_set(out, "cpu_list", v);
-		break;
-	case CPU:
-		json_object_set(out, "cpu", v);
-		break;
-	case BLOCK:
-		json_object_set(out, "block", v);
-		break;
-	case NODES:
-		json_object_set(out, "nodes", v);
-		break;
-	case GRAPH:
-		json_object_set(out, "graph", v);
-		break;
-	case NAME:
-		json_object_set(out, "name", v);
-		break;
-	case QUESTIONS:
-		break;
-	}
-}
-
-json_t *check_probe_read(const char *text, size_t len, struct err *e)
-{
-	json_t *out = json_object();
-	const char *end = text + len;
-
-	while (out && text < end) {
-		const char *nl = memchr(text, '\n', (size_t)(end - text));
-		size_t n = nl ? (size_t)(nl - text) : (size_t)(end - text);
-		json_t *line = json_loadb(text, n, 0, NULL);
-		const json_t *id = json_object_get(line, "id");
-		json_t *v = json_object_get(line, "return");
-
-		if (v && json_is_integer(id) && json_integer_value(id) >= 0 &&
-		    json_integer_value(id) < QUESTIONS)
-			read_answer(out, (enum question)json_integer_value(id), v);
-		json_decref(line);
-		text += n + (nl != NULL);
-	}
-	if (*json_text(out, "qemu"))
-		return out;
-	json_decref(out);
-	err_set(e, ERR_QEMU, "it does not say which QEMU it is");
-	return NULL;
-}
 
 /* ---- the end ---- */
 
@@ -309,18 +113,26 @@ void check_probe_free(struct check_probe *p)
 	if (p->ev_limit)
 		event_free(p->ev_limit);
 	json_decref(p->answers);
+	json_decref(p->wanted);
 	free(p);
 }
 
 /* ---- a binary ---- */
 
-static void read_output(struct check_probe *p)
+typedef void on_output(struct check_probe *p, const char *text, size_t len, const char *why);
+
+/* What was written; why it ended, where that was not as it should have. */
+static void read_output(struct check_probe *p, int status, on_output *fn)
 {
+	char line[300], why[400];
 	struct stat st;
 	void *text;
+	bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
+	snprintf(why, sizeof(why), "it ends when it is asked: %s",
+		 proc_last_line(p->err_fd, line, sizeof(line)));
 	if (fstat(p->out_fd, &st) < 0 || st.st_size <= 0 || st.st_size > OUTPUT_MAX) {
-		err_set(&p->err, ERR_QEMU, "%s does not say what it can do", p->name);
+		fn(p, "", 0, ended ? NULL : why);
 		return;
 	}
 	text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, p->out_fd, 0);
@@ -328,23 +140,138 @@ static void read_output(struct check_probe *p)
 		err_set_sys(&p->err, errno, "what %s says cannot be read", p->name);
 		return;
 	}
-	p->answers = check_probe_read(text, (size_t)st.st_size, &p->err);
+	fn(p, text, (size_t)st.st_size, ended ? NULL : why);
 	munmap(text, (size_t)st.st_size);
-	if (!p->answers)
-		err_prefix(&p->err, "%s", p->name);
 }
+
+/* Descriptors for a run, empty; the questions are written before it. */
+static int make_room(struct check_probe *p, struct err *e)
+{
+	int *const fds[] = {&p->in_fd, &p->out_fd, &p->err_fd};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		fd_close(fds[i]);
+		*fds[i] = memfd_create("questions", MFD_CLOEXEC);
+		if (*fds[i] < 0)
+			return err_set_sys(e, errno, "%s cannot be asked", p->name);
+	}
+	return 0;
+}
+
+static int run(struct check_probe *p, proc_on_exit *fn, struct err *e)
+{
+	const char *argv[] = {p->binary,  "-machine", "none", "-accel",
+			      "kvm",	  "-accel",   "tcg",  "-nodefaults",
+			      "-display", "none",     "-S",   "-no-user-config",
+			      "-qmp",	  "stdio",    NULL};
+	const char *const *from = argv;
+	const struct proc_io io = {
+	    .in = p->in_fd, .out = p->out_fd, .err = p->err_fd, .user = p->user};
+
+	if (!p->kvm) {
+		argv[4] = "tcg";
+		memmove(&argv[5], &argv[7], sizeof(argv) - 7 * sizeof(argv[0]));
+	}
+	if (dprintf(p->in_fd, "{\"execute\":\"quit\"}\n") < 0 || lseek(p->in_fd, 0, SEEK_SET) < 0)
+		return err_set_sys(e, errno, "%s cannot be asked", p->name);
+	p->proc = proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL, fn, p, e);
+	return p->proc ? 0 : e->code;
+}
+
+/* ---- the types of a VM's devices: asked each time, but for those that were found once ---- */
+
+static json_t *found_before(const struct check_probe *p)
+{
+	char key[sizeof(p->key) + 10];
+
+	snprintf(key, sizeof(key), "types|%s", p->key);
+	if (!p->cache)
+		return NULL;
+	if (!*p->cache)
+		*p->cache = json_object();
+	if (!json_object_get(*p->cache, key))
+		json_object_set_new(*p->cache, key, json_object());
+	return json_object_get(*p->cache, key);
+}
+
+/* The answers that are kept are another check's too. */
+static void put_types(struct check_probe *p, json_t *types)
+{
+	json_t *answers = json_copy(p->answers), *before = found_before(p);
+	const char *word;
+	json_t *is;
+
+	json_object_foreach(types, word, is) if (json_is_array(is) || json_is_true(is))
+	    json_object_set(before, word, is);
+	json_object_update_missing(types, before);
+	json_object_set_new(answers, "types", types);
+	json_decref(p->answers);
+	p->answers = answers;
+	done(p);
+}
+
+static void on_types(struct check_probe *p, const char *text, size_t len, const char *why)
+{
+	put_types(p, check_types_read(text, len, p->wanted, why));
+}
+
+static void on_types_exited(void *ctx, struct proc *proc, int status)
+{
+	struct check_probe *p = ctx;
+
+	proc_free(proc);
+	p->proc = NULL;
+	read_output(p, status, on_types);
+	if (err_is_set(&p->err))
+		done(p);
+}
+
+static void ask_types(struct check_probe *p)
+{
+	json_t *before = found_before(p), *left = json_array();
+	bool failed = make_room(p, &p->err) < 0 ||
+		      dprintf(p->in_fd, "{\"execute\":\"qmp_capabilities\"}\n") < 0;
+	const json_t *word;
+	size_t i;
+
+	json_array_foreach(p->wanted, i, word)
+	{
+		json_t *q = check_types_question(json_string_value(word), json_array_size(left));
+		char *text = json_dumps(q, JSON_COMPACT);
+
+		if (!json_object_get(before, json_string_value(word))) {
+			failed = failed || !text || dprintf(p->in_fd, "%s\n", text) < 0;
+			json_array_append(left, (json_t *)(uintptr_t)word);
+		}
+		free(text);
+		json_decref(q);
+	}
+	json_decref(p->wanted);
+	p->wanted = left;
+	if (failed || err_is_set(&p->err) ||
+	    (json_array_size(left) && run(p, on_types_exited, &p->err) < 0))
+		done(p);
+	else if (!json_array_size(left))
+		put_types(p, json_object());
+}
+
+/* ---- what it can do ---- */
 
 static void finish(struct check_probe *p)
 {
-	/* KVM may come and go without the binary changing; and what could not be asked now may be
-	 * the next time. */
+	/* KVM may come and go without the binary changing, and SPICE come as its module does; and
+	 * what could not be asked now may be the next time. */
 	if (p->answers && p->cache && !err_is_set(&p->err) &&
-	    (!strstr(p->key, "|kvm|") || json_is_true(json_object_get(p->answers, "kvm")))) {
+	    (!p->kvm || json_is_true(json_object_get(p->answers, "kvm"))) &&
+	    (!p->spice || json_is_true(json_object_get(p->answers, "spice")))) {
 		if (!*p->cache)
 			*p->cache = json_object();
 		json_object_set(*p->cache, p->key, p->answers);
 	}
-	done(p);
+	if (p->answers && !err_is_set(&p->err) && json_array_size(p->wanted))
+		ask_types(p);
+	else
+		done(p);
 }
 
 static void on_spice(void *ctx, struct proc *proc, int status)
@@ -367,28 +294,35 @@ static void ask_spice(struct check_probe *p)
 	const char *argv[] = {p->binary, "-spice", "help", NULL}, *const *from = argv;
 	struct proc_io io = {.in = -1, .err = -1, .user = p->user};
 
-	if (ftruncate(p->err_fd, 0) < 0 || lseek(p->err_fd, 0, SEEK_SET) < 0)
-		err_set_sys(&p->err, errno, "%s cannot be asked for SPICE", p->name);
-	io.out = p->err_fd;
-	if (!err_is_set(&p->err))
+	if (make_room(p, &p->err) == 0) {
+		io.out = p->err_fd;
 		p->proc = proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL,
 					on_spice, p, &p->err);
+	}
 	if (!p->proc)
 		finish(p);
+}
+
+static void on_said(struct check_probe *p, const char *text, size_t len, const char *why)
+{
+	char line[300];
+
+	if (why)
+		err_set(&p->err, ERR_QEMU, "%s cannot be asked what it can do: %s", p->name,
+			proc_last_line(p->err_fd, line, sizeof(line)));
+	else if (!len)
+		err_set(&p->err, ERR_QEMU, "%s does not say what it can do", p->name);
+	else if (!(p->answers = check_probe_read(text, len, &p->err)))
+		err_prefix(&p->err, "%s", p->name);
 }
 
 static void on_exited(void *ctx, struct proc *proc, int status)
 {
 	struct check_probe *p = ctx;
-	char line[300];
 
 	proc_free(proc);
 	p->proc = NULL;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		err_set(&p->err, ERR_QEMU, "%s cannot be asked what it can do: %s", p->name,
-			proc_last_line(p->err_fd, line, sizeof(line)));
-	else
-		read_output(p);
+	read_output(p, status, on_said);
 	if (p->answers && p->spice)
 		ask_spice(p);
 	else
@@ -400,46 +334,24 @@ static int write_questions(int fd)
 	int n = dprintf(fd, "{\"execute\":\"qmp_capabilities\"}\n");
 
 	for (int i = 0; n > 0 && i < FIRST_OF_WAITING; i++)
-		n = dprintf(fd, "{\"execute\":\"%s\",\"id\":%d}\n", questions[i].command, i);
-	if (n > 0)
-		n = dprintf(fd, "{\"execute\":\"quit\"}\n");
-	return n > 0 && lseek(fd, 0, SEEK_SET) == 0 ? 0 : -1;
-}
-
-static int run(struct check_probe *p, const char *binary, const struct user *user, bool kvm,
-	       struct err *e)
-{
-	const char *argv[] = {binary, "-machine",    "none",	 "-accel", "kvm", "-accel",
-			      "tcg",  "-nodefaults", "-display", "none",   "-S",  "-no-user-config",
-			      "-qmp", "stdio",	     NULL};
-	const char *const *from = argv;
-	struct proc_io io;
-
-	if (!kvm) {
-		argv[4] = "tcg";
-		memmove(&argv[5], &argv[7], sizeof(argv) - 7 * sizeof(argv[0]));
-	}
-	p->in_fd = memfd_create("questions", MFD_CLOEXEC);
-	p->out_fd = memfd_create("answers", MFD_CLOEXEC);
-	p->err_fd = memfd_create("errors", MFD_CLOEXEC);
-	if (p->in_fd < 0 || p->out_fd < 0 || p->err_fd < 0 || write_questions(p->in_fd) < 0)
-		return err_set_sys(e, errno, "%s cannot be asked", binary);
-	io = (struct proc_io){.in = p->in_fd, .out = p->out_fd, .err = p->err_fd, .user = user};
-	p->proc =
-	    proc_start_io(p->base, (char *const *)(uintptr_t)from, &io, NULL, on_exited, p, e);
-	return p->proc ? 0 : e->code;
+		n = dprintf(fd, "{\"execute\":\"%s\",\"id\":%d}\n",
+			    check_probe_questions[i].command, i);
+	return n > 0 ? 0 : -1;
 }
 
 struct check_probe *check_probe_binary(struct event_base *base, const char *binary,
-				       const struct user *user, bool kvm, bool spice,
+				       const struct user *user, bool kvm, bool spice, json_t *types,
 				       json_t **cache, check_probe_done *fn, void *ctx,
 				       struct err *e)
 {
 	struct check_probe *p = probe_new(base, binary, fn, ctx, e);
 	struct stat st;
 
-	if (!p)
+	if (!p) {
+		json_decref(types);
 		return NULL;
+	}
+	p->wanted = types;
 	if (stat(binary, &st) < 0) {
 		err_set_sys(e, errno, "%s cannot be launched on the destination", binary);
 		check_probe_free(p);
@@ -447,6 +359,7 @@ struct check_probe *check_probe_binary(struct event_base *base, const char *bina
 	}
 	p->cache = cache;
 	p->spice = spice;
+	p->kvm = kvm;
 	p->binary = binary;
 	p->user = user;
 	snprintf(p->key, sizeof(p->key), "%s|%s|%s|%s|%llx:%llx:%lld.%09ld", binary,
@@ -455,10 +368,12 @@ struct check_probe *check_probe_binary(struct event_base *base, const char *bina
 		 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	p->answers = cache ? json_incref(json_object_get(*cache, p->key)) : NULL;
 	if (p->answers) {
-		done(p);
+		finish(p);
 		return p;
 	}
-	if (run(p, binary, user, kvm, e) == 0)
+	if (make_room(p, e) == 0 && write_questions(p->in_fd) < 0)
+		err_set_sys(e, errno, "%s cannot be asked", binary);
+	if (!err_is_set(e) && run(p, on_exited, e) == 0)
 		return p;
 	check_probe_free(p);
 	return NULL;
@@ -475,15 +390,15 @@ static void on_asked(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		p->err = *why;
 	for (unsigned i = 0; i < QUESTIONS; i++)
 		if (qmp_batch_result(b, i))
-			read_answer(p->answers, (enum question)i, qmp_batch_result(b, i));
+			check_probe_put(p->answers, (enum question)i, qmp_batch_result(b, i));
 	done(p);
 }
 
 static json_t *arguments(enum question q)
 {
-	if (questions[q].path)
-		return json_pack("{s:s,s:s}", "path", questions[q].path, "property",
-				 questions[q].property);
+	if (check_probe_questions[q].path)
+		return json_pack("{s:s,s:s}", "path", check_probe_questions[q].path, "property",
+				 check_probe_questions[q].property);
 	return q == NODES ? json_pack("{s:b}", "flat", 1) : NULL;
 }
 
@@ -505,8 +420,8 @@ static void on_status(void *ctx, struct qmp *q, json_t *result, const struct err
 	}
 	b = qmp_batch_new();
 	for (unsigned i = 0; i < QUESTIONS; i++)
-		qmp_batch_add(b, i == VERSION ? QMP_MUST : QMP_MAY, questions[i].command,
-			      arguments((enum question)i));
+		qmp_batch_add(b, i == VERSION ? QMP_MUST : QMP_MAY,
+			      check_probe_questions[i].command, arguments((enum question)i));
 	qmp_batch_run(b, q, on_asked, p);
 }
 

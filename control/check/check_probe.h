@@ -11,6 +11,7 @@
  *   capabilities  query-migrate-capabilities
  *   compression   ["none", "zlib", ...]: what multifd can be compressed with
  *   spice         whether it has SPICE (of a binary, where that was asked)
+ *   types         what it knows of the types that it was asked for (check_types.h)
  *
  * and of one that waits also
  *
@@ -37,10 +38,11 @@ struct user;
 typedef void check_probe_done(void *ctx, const json_t *answers, const struct err *why);
 
 /* Runs binary as user (not given: as our own; both borrowed), with KVM if kvm; once more where it
- * is to say whether it has SPICE. cache: an object of the caller's (NULL at first), where answers
- * are kept for as long as the binary stays the same. NULL with *e. */
+ * is to say whether it has SPICE, and for types, as check_types_of makes them (NULL: none; taken).
+ * cache: an object of the caller's (NULL at first), where answers are kept for as long as the
+ * binary stays the same, but for what it has not: that may be in a module. NULL with *e. */
 struct check_probe *check_probe_binary(struct event_base *base, const char *binary,
-				       const struct user *user, bool kvm, bool spice,
+				       const struct user *user, bool kvm, bool spice, json_t *types,
 				       json_t **cache, check_probe_done *fn, void *ctx,
 				       struct err *e);
 

@@ -247,6 +247,7 @@ static void probe(struct arrival *a)
 	if (k->binary)
 		k->probe = check_probe_binary(a->service->base, k->binary, &a->rights->launch_user,
 					      strcmp(a->desc.accel, "kvm") == 0, k->plan.spice,
+					      k->planned ? check_types_of(&k->plan) : NULL,
 					      &a->service->probes, on_probed, a, &e);
 	if (err_is_set(&e))
 		check_add_err(&k->found, CHECK_ERROR, "right-launch", &e);

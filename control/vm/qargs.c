@@ -43,7 +43,7 @@ static const struct qargs_option options[] = {
     {"no-reboot", false, QARGS_KEEP, NULL},
     {"no-shutdown", false, QARGS_KEEP, NULL},
     {"action", true, QARGS_KEEP, NULL},
-    {"watchdog", true, QARGS_KEEP, NULL},
+    {"watchdog", true, QARGS_DEVICE, NULL}, /* (a device, and QEMU 7.2 has this option no more) */
     {"watchdog-action", true, QARGS_KEEP, NULL},
     {"only-migratable", false, QARGS_KEEP, NULL},
     {"async-teardown", false, QARGS_DROP, NULL},
@@ -51,7 +51,7 @@ static const struct qargs_option options[] = {
     {"msg", true, QARGS_KEEP, NULL},
     {"seed", true, QARGS_KEEP, NULL},
     {"singlestep", false, QARGS_DROP, NULL},
-    {"one-insn-per-tb", false, QARGS_KEEP, NULL},
+    {"one-insn-per-tb", false, QARGS_DROP, NULL},
     {"tb-size", true, QARGS_KEEP, NULL},
     {"prom-env", true, QARGS_KEEP, NULL},
     {"enable-fips", false, QARGS_DROP, NULL},

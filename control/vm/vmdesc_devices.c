@@ -71,8 +71,7 @@ static void list_expected(const struct qargs *q, json_t *ids, json_t *drivers)
 			json_array_append_new(drivers, json_string("virtio-blk"));
 		} else if (!strcmp(o->name, "debugcon")) {
 			json_object_set_new(ids, "debugcon", json_true()); /* QEMU's name for it */
-		} else if (o->rule == QARGS_USBDEVICE || !strcmp(o->name, "virtfs") ||
-			   !strcmp(o->name, "watchdog")) {
+		} else if (o->rule == QARGS_USBDEVICE || !strcmp(o->name, "virtfs")) {
 			json_array_append_new(drivers, json_string(""));
 		}
 	}

@@ -78,7 +78,7 @@ row '-readconfig' vm="-readconfig $W/machine.cfg"
 row '-readconfig, of another contents by now' vm="-readconfig $W/machine.cfg" do=changed check='error:command-line:was changed after'
 
 say 'devices and memory'
-row 'what most have' vm="-object rng-random,id=r,filename=/dev/urandom -device virtio-rng-pci,rng=r,max-bytes=1024,period=1000 -object iothread,id=io1
+row 'what most have' check='ok:devices:[0-9]+ devices' vm="-object rng-random,id=r,filename=/dev/urandom -device virtio-rng-pci,rng=r,max-bytes=1024,period=1000 -object iothread,id=io1
     -device qemu-xhci,id=x -device usb-tablet,bus=x.0 -device virtio-balloon-pci,free-page-reporting=on
     -device vmgenid,guid=11111111-2222-3333-4444-555555555555 -device pvpanic -device i6300esb -rtc base=localtime,driftfix=slew -boot menu=on,strict=on
     -k de -vga std -cpu Haswell,-hle -bios /usr/share/seabios/bios-256k.bin"
@@ -111,11 +111,18 @@ row 'as virsh domxml-to-native has it' back=of_user mem=size=32768k vm="-object 
     -device {\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\",\"addr\":\"0x6\"} -object {\"qom-type\":\"rng-random\",\"id\":\"objrng0\",\"filename\":\"/dev/urandom\"}
     -device {\"driver\":\"virtio-rng-pci\",\"rng\":\"objrng0\",\"id\":\"rng0\",\"addr\":\"0x7\"} -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -msg timestamp=on"
 
-other=$(qemu_for 10.0)
+# what the QEMU there has not: the module is not installed, or it is of another age
+there() { proc_end serve; adit_serve --allow-migrate --allow-launch "$1"; }
+other=$(qemu_for "$([ "$version" -lt 10 ] && echo 10.0 || echo 7.2)")
 if [ "$version" -lt 10 ] && grep -q '^spice options' "$T/spice.log" && [ -x "$other" ] && ! "$other" -spice help 2>&1 | grep -q '^spice options'; then
-    proc_end serve
-    adit_serve --allow-migrate --allow-launch "$other"
-    row 'SPICE, of which the QEMU there has no module' vm='-spice port=5999,addr=127.0.0.1,disable-ticketing=on' \
-        check='error:spice:has SPICE, and QEMU 10.* on the destination has not'
+    there "$other"
+    row 'SPICE, of which the QEMU there has no module' vm='-spice port=5999,addr=127.0.0.1,disable-ticketing=on -device qxl-vga' \
+        check='error:spice:has SPICE, and QEMU 10.* on the destination has not' check='error:devices:-device qxl-vga: QEMU 10.* has none of that type.*modules-spice'
+fi
+if [ "$version" -ge 10 ] && [ -x "$other" ]; then
+    there "$other"
+    row 'what the older QEMU there does not know' machine=pc-i440fx-7.2 check='error:devices:-object memory-backend-shm: QEMU 7.* has none of that type' \
+        check='error:devices:-device virtio-balloon: QEMU 7.* knows no x-pcie-ext-tag of it' \
+        vm='-object memory-backend-shm,id=shm,size=4M -device virtio-balloon,x-pcie-ext-tag=on'
 fi
 agrees_end
