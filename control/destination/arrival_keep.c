@@ -154,9 +154,9 @@ static json_t *tpm_words(const struct twin_tpm *tpm)
 {
 	if (!tpm->program)
 		return NULL;
-	return json_pack("[s,s,s,s,s,o,s,o]", tpm->program, "socket", "--tpm2", "--terminate",
-			 "--tpmstate", json_sprintf("dir=%s,mode=0600", tpm->dir), "--ctrl",
-			 json_sprintf("type=unixio,path=%s", tpm->socket));
+	return json_pack("[s,s,s*,s,s,o,s,o]", tpm->program, "socket", tpm->v12 ? NULL : "--tpm2",
+			 "--terminate", "--tpmstate", json_sprintf("dir=%s,mode=0600", tpm->dir),
+			 "--ctrl", json_sprintf("type=unixio,path=%s", tpm->socket));
 }
 
 /* It ends with the script, whatever that is by then, and the VM waits until it listens, for 5 s. */

@@ -67,9 +67,15 @@ int arrival_tpm_make_state(struct arrival *a, struct err *e)
 int arrival_tpm_start(struct arrival *a, struct err *e)
 {
 	char state[sizeof(a->twin.tpm.dir) + 20], ctrl[40];
-	const char *argv[] =
-	    {a->twin.tpm.program, "socket", "--tpm2", "--tpmstate", state, "--ctrl", ctrl,
-	     "--terminate",	  NULL},
+	const char *argv[] = {a->twin.tpm.program,
+			      "socket",
+			      "--tpmstate",
+			      state,
+			      "--ctrl",
+			      ctrl,
+			      "--terminate",
+			      a->twin.tpm.v12 ? NULL : "--tpm2",
+			      NULL},
 		   *const *from = argv;
 	struct proc_io io = {.in = -1,
 			     .out = a->qemu.log_fd,

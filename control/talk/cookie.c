@@ -153,6 +153,7 @@ static const struct field source_vm[] = {
     {"cpu", T_LINE, OPTIONAL, NAME_MAX_LEN, NULL},
     {"cpu_lacks", T_ARRAY, OPTIONAL, 1024, name},
     {"cpu_flags", T_LINE, OPTIONAL, 16384, NULL},
+    {"tpm", T_LINE, OPTIONAL, 16, NULL},
     {"host", T_LINE, OPTIONAL, 64, NULL},
     {"exe", T_STRING, OPTIONAL, PATH_MAX_LEN, NULL},
     {"cwd", T_STRING, OPTIONAL, PATH_MAX_LEN, NULL},

@@ -64,6 +64,7 @@ struct twin_ram {
 /* Its TPM: a program of the rights', started before it. */
 struct twin_tpm {
 	const char *program; /* NULL: it has none */
+	bool v12;	     /* version 1.2; else 2.0 */
 	char dir[4096];	     /* for its state; not made here */
 	char socket[256];    /* where the twin reaches it */
 };

@@ -55,6 +55,7 @@ int twin_tpm_plan(struct twin_plan *p)
 		    "there is no folder for the state of the VM's TPM: start the "
 		    "destination's adit serve with --images DIR (images = in adit.conf)");
 	p->t->tpm.program = is;
+	p->t->tpm.v12 = p->d->tpm12;
 	snprintf(p->t->tpm.dir, sizeof(p->t->tpm.dir), "%.3000s%.200s.tpm", p->rights->images[0],
 		 slash ? slash : "/vm");
 	twin_private_path(p, "swtpm.sock", p->t->tpm.socket, sizeof(p->t->tpm.socket));

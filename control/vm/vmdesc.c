@@ -173,6 +173,7 @@ int vmdesc_parse(struct vmdesc *d, json_t *msg, struct err *e)
 	d->cpu = json_text(vm, "cpu");
 	d->cpu_flags = json_text(vm, "cpu_flags");
 	d->running = flag(vm, "running");
+	d->tpm12 = strcmp(json_text(vm, "tpm"), "1.2") == 0;
 	d->memory = json_number(vm, "memory");
 	d->cpus = json_number(vm, "cpus");
 	d->fixed_memory = json_number(vm, "fixed_memory");

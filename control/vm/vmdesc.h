@@ -91,6 +91,7 @@ struct vmdesc {
 	bool renamed;	   /* name is the one that it is to have on the destination */
 	const char *accel; /* "kvm", "tcg" */
 	const char *cpu;   /* the model of the first CPU */
+	bool tpm12;	   /* it has a TPM, of version 1.2 */
 	const char *cpu_flags; /* of the source host, for a model that is the host's own */
 	uint64_t memory, cpus;
 	uint64_t fixed_memory; /* of it what no guest gives back, 0: not known */

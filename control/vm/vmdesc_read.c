@@ -51,12 +51,13 @@ enum query {
 	Q_CPU_MODELS,
 	Q_GRAPH,
 	Q_NETWORK,
-	QUERIES, /* behind them: the limits of each throttle group */
+	QUERIES, /* behind them: the limits of each throttle group, and the TPM's register */
 };
 
 struct reader {
 	vmdesc_on_read *fn;
 	void *ctx;
+	bool has_tis; /* a TPM that says itself which version it is */
 	unsigned group_count;
 	char groups[GROUPS_MAX][256]; /* throttle-group objects */
 };
@@ -268,6 +269,18 @@ static void read_nodes(json_t *vm, const json_t *nodes)
 	json_object_set_new(vm, "nodes", names);
 }
 
+/* The interface of the TPM (its TPM_INTF_CAPABILITY) is another one for each version. */
+static void read_tpm(const struct reader *r, const struct qmp_batch *b, json_t *vm)
+{
+	const char *said =
+	    r->has_tis ? json_string_value(qmp_batch_result(b, QUERIES + r->group_count)) : NULL;
+	unsigned value;
+
+	if (said && (said = strstr(said, ": 0x")) != NULL && sscanf(said, ": 0x%x", &value) == 1 &&
+	    value >> 28 == 2)
+		set_str(vm, "tpm", "1.2");
+}
+
 /* The limits of throttle-group objects, which may have been changed since the start. */
 static void read_groups(const struct reader *r, const struct qmp_batch *b, json_t *vm)
 {
@@ -380,6 +393,7 @@ static void on_batch(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_PERIPHERAL));
 	json_array_extend(rep.devices, qmp_batch_result(b, Q_ANON));
 	read_groups(r, b, rep.vm);
+	read_tpm(r, b, rep.vm);
 	*rest = (struct rest){.fn = r->fn,
 			      .ctx = r->ctx,
 			      .rep = rep,
@@ -447,6 +461,10 @@ static void ask(struct qmp *q, const struct reader *first)
 		qmp_batch_add(b, QMP_MAY, "qom-get",
 			      json_pack("{s:s,s:s}", "path", path, "property", "limits"));
 	}
+	/* (reading it does nothing; no command tells it) */
+	if (r->has_tis)
+		qmp_batch_add(b, QMP_MAY, "human-monitor-command",
+			      json_pack("{s:s}", "command-line", "xp /1wx 0xfed40014"));
 	qmp_batch_run(b, q, on_batch, r);
 }
 
@@ -469,6 +487,11 @@ static void on_objects(void *ctx, struct qmp *q, struct qmp_batch *b, const stru
 		snprintf(r->groups[r->group_count++], sizeof(r->groups[0]), "%s",
 			 json_text(o, "name"));
 	}
+	/* (elsewhere it is not at that address) */
+	if (strcmp(json_text(qmp_batch_result(b, 1), "arch"), "x86_64") == 0 ||
+	    strcmp(json_text(qmp_batch_result(b, 1), "arch"), "i386") == 0)
+		json_array_foreach(qmp_batch_result(b, 2), i, o) r->has_tis =
+		    r->has_tis || strcmp(json_text(o, "model"), "tpm-tis") == 0;
 	ask(q, r);
 }
 
@@ -489,6 +512,8 @@ void vmdesc_read(struct qmp *q, vmdesc_on_read *fn, void *ctx)
 	r->ctx = ctx;
 	qmp_batch_own(b, r);
 	qmp_batch_add(b, QMP_MAY, "qom-list", json_pack("{s:s}", "path", "/objects"));
+	qmp_batch_add(b, QMP_MUST, "query-target", NULL);
+	qmp_batch_add(b, QMP_MAY, "query-tpm", NULL);
 	qmp_batch_run(b, q, on_objects, r);
 }
 

@@ -1,17 +1,19 @@
 /* A secret that is sealed in the TPM (its TIS at 0xfed40000), and unsealed again later: the object
  * that holds it is in the TPM alone, so it has to have come along when the machine was moved. The
- * firmware has started the TPM. */
+ * firmware has started the TPM. Of one of version 1.2 a register takes the place of the secret. */
 #include "guest.h"
 
 #define TIS 0xfed40000u
 #define ACCESS 0x00u
 #define STS 0x18u
+#define CAPABILITY 0x14u
 #define FIFO 0x24u
 
 enum { READY = 0x40, GO = 0x20, DATA = 0x10, VALID = 0x80, ACTIVE = 0x20, REQUEST = 0x02 };
 
 static const uint8_t secret[16] = "open-sesame-once";
 static uint32_t handle;
+static uint8_t pcr[20];
 static uint8_t answer[512];
 
 static volatile uint8_t *at(uint32_t reg)
@@ -66,6 +68,37 @@ static void say(const char *what, uint32_t code)
 	serial_puts(t.s);
 }
 
+static int is_v12(void)
+{
+	return *(volatile uint32_t *)(TIS + CAPABILITY) >> 28 == 2;
+}
+
+/* TPM_Extend of PCR 16 with the secret. */
+static void extend(void)
+{
+	uint8_t command[34] = {0, 0xc1, 0, 0, 0, 34, 0, 0, 0, 0x14, 0, 0, 0, 16};
+	uint32_t code;
+
+	for (uint32_t i = 0; i < sizeof secret; i++)
+		command[14 + i] = secret[i];
+	code = ask(command, sizeof command);
+	for (uint32_t i = 0; i < sizeof pcr; i++)
+		pcr[i] = answer[10 + i];
+	say("sealed", code);
+}
+
+/* TPM_PCRRead of it. */
+static void compare(void)
+{
+	static const uint8_t command[14] = {0, 0xc1, 0, 0, 0, 14, 0, 0, 0, 0x15, 0, 0, 0, 16};
+	uint32_t code = ask(command, sizeof command);
+
+	for (uint32_t i = 0; code == 0 && i < sizeof pcr; i++)
+		if (answer[10 + i] != pcr[i])
+			code = -2u;
+	say("unsealed", code);
+}
+
 /* TPM2_CreatePrimary of a sealed object (a keyed hash with data of ours) under the owner. */
 void tpm_seal(void)
 {
@@ -77,6 +110,10 @@ void tpm_seal(void)
 				       0, 0,  0x10, 0, 0, 0,  0, 0, 0,	  0,	0};
 	uint32_t code;
 
+	if (is_v12()) {
+		extend();
+		return;
+	}
 	for (uint32_t i = 0; i < sizeof secret; i++)
 		command[33 + i] = secret[i];
 	for (uint32_t i = 0; i < sizeof rest; i++)
@@ -93,6 +130,10 @@ void tpm_unseal(void)
 			       0,    0,	   0, 9, 0x40, 0,  0, 9, 0,    0,    0, 0, 0};
 	uint32_t code;
 
+	if (is_v12()) {
+		compare();
+		return;
+	}
 	for (uint32_t i = 0; i < 4; i++)
 		command[10 + i] = (uint8_t)(handle >> (24 - 8 * i));
 	code = ask(command, sizeof command);

@@ -66,9 +66,10 @@ fi
 
 say 'a TPM'
 if command -v swtpm >/dev/null; then
+    # tpm_start [OPTION]: a TPM 2, without one
     tpm_start() {
         rm -rf "$T/tpm" && mkdir -p "$T/tpm"
-        swtpm socket --tpm2 --tpmstate "dir=$T/tpm" --ctrl "type=unixio,path=$T/tpm/sock" --terminate &
+        swtpm socket ${1---tpm2} --tpmstate "dir=$T/tpm" --ctrl "type=unixio,path=$T/tpm/sock" --terminate &
         wait_until 5 'swtpm' test -S "$T/tpm/sock"
     }
     tpm="-chardev socket,id=chrtpm,path=$T/tpm/sock -tpmdev emulator,id=tpm0,chardev=chrtpm -device tpm-tis,tpmdev=tpm0"
@@ -112,6 +113,14 @@ if command -v swtpm >/dev/null; then
     }
     tpm_start
     row 'a TPM, with a secret in it' vm="$tpm" option=--persistent do=seal after=unsealed back=unsealed_back
+    # (the register of a TPM 1.2 that a secret went into; its state comes along as that of a TPM 2 does)
+    of_version_12() {
+        ! tr '\0' ' ' <"/proc/$(pgrep -f "^[^ ]*swtpm .*$T/images")/cmdline" | grep -q -- --tpm2 || fail 'its TPM there is a TPM 2'
+        guest_ask "$2" u '^TPM unsealed 0x00000000' >/dev/null
+        rm -rf "$T"/images/*.tpm
+    }
+    tpm_start ''
+    row 'a TPM 1.2, with a secret in it' vm="$tpm" do=seal after=of_version_12
     tpm_start
     vm_start t src append='ram=4 rate=400 disks=none' mem=128 $(printf 'arg=%s ' $tpm)
     guest_ready t
