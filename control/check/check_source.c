@@ -36,6 +36,11 @@ static void check_state(struct check *c, const struct vmdesc_report *r)
 	else if (is_one_of(status, elsewhere))
 		check_add(c, CHECK_ERROR, "state", NULL,
 			  "the VM is in state %s: it does not run here", status);
+	else if (strcmp(status, "suspended") == 0)
+		/* Until QEMU 9 it is woken as its migration ends, but for its CPUs: it hangs there.
+		 */
+		check_add(c, CHECK_ERROR, "state", "wake it (system_wakeup in its monitor)",
+			  "the guest sleeps (S3, state suspended), and what sleeps does not move");
 	else if (!vmdesc_is_cleared(r->yank))
 		check_add(c, CHECK_ERROR, "state",
 			  "try again in a moment; where query-yank in its monitor goes on listing "

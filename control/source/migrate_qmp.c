@@ -24,6 +24,21 @@ static void on_stop_looked(void *ctx, struct qmp *q, json_t *result, const struc
 	migrate_note(m, "the VM was paused meanwhile: it will be paused on the destination");
 }
 
+/* As check_state has it of one that sleeps from the beginning. It is not to be made to run after.
+ */
+static void on_suspend(struct migrate *m)
+{
+	struct err e = ERR_INIT;
+
+	m->guest.was_running = false;
+	if (m->qemu.touched)
+		migrate_record_if_can(m, "perform");
+	err_set(&e, ERR_REFUSED,
+		"the guest has gone to sleep (S3, state suspended), and what sleeps does not move: "
+		"wake it (system_wakeup in its monitor), and begin anew");
+	migrate_fail(m, &e);
+}
+
 static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_t *data)
 {
 	struct migrate *m = ctx;
@@ -42,7 +57,10 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 	}
 	if (strcmp(name, "STOP") == 0 && !m->guest.stop_ms && migrate_is(m, PHASE_RAM_FLOWS))
 		m->guest.stop_ms = clock_ms();
-	migrate_take_event(m, name, data);
+	if (strcmp(name, "SUSPEND") == 0 && m->guest.known && migrate_is(m, PHASE_EARLY))
+		on_suspend(m);
+	else
+		migrate_take_event(m, name, data);
 }
 
 static void on_qmp_ready(void *ctx, struct qmp *q)

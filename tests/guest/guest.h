@@ -49,6 +49,7 @@ static inline uint32_t inl(uint16_t port)
 void cpu_init(void);
 uint32_t cpu_ticks(void); /* timer ticks since the start, HZ a second */
 void cpu_idle(void);	  /* sleep until the next interrupt */
+void cpu_suspend(void);	  /* to RAM (S3), which nothing but the host wakes it from */
 void cpu_flush_tlb(void); /* before memory that a migration watches is written: see cpu.c */
 
 /* serial.c; text.c: sentences built in a buffer, and options */

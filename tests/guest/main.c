@@ -24,6 +24,7 @@
  *                                               or VERIFY BAD ...
  *   t  (bare-metal) seal a secret in the TPM:   TPM sealed 0x00000000
  *   u  unseal it:                               TPM unsealed 0x00000000
+ *   z  (bare-metal) suspend to RAM
  *
  * Options of the command line: ram=MiB dirtied (16), rate=pages a second or max (1000), disks=all,
  * none or names such as ide0m,ide1s,vd0 (all), sectors=on each disk (4096), spread=0|1 over the
@@ -113,6 +114,9 @@ void service(void)
 			break;
 		case 'u':
 			tpm_unseal();
+			break;
+		case 'z':
+			cpu_suspend();
 			break;
 		default:
 			break;
