@@ -8,8 +8,9 @@
 #include "control/vm/json_text.h"
 #include "control/vm/vmdesc_plugged.h"
 
-/* With which a device says where on its bus it is. */
-static const char *const place_keys[] = {"addr", "scsi-id", "lun", "nr"};
+/* With which a device says where on its bus it is. (Where a USB device has its port from QEMU, it
+ * does not: the monitor does.) */
+static const char *const place_keys[] = {"addr", "scsi-id", "lun", "nr", "nsid"};
 enum { PLACE_KEYS = sizeof(place_keys) / sizeof(place_keys[0]) };
 
 struct asking {
@@ -17,7 +18,7 @@ struct asking {
 	void *ctx;
 	void (*destroy)(void *ctx);
 	json_t *vm, *kept, *peripheral;
-	json_t *devices, *objects, *places;
+	json_t *devices, *objects, *places, *usb;
 };
 
 static void asking_free(void *p)
@@ -32,6 +33,7 @@ static void asking_free(void *p)
 	json_decref(a->devices);
 	json_decref(a->objects);
 	json_decref(a->places);
+	json_decref(a->usb);
 	free(a);
 }
 
@@ -50,11 +52,31 @@ static void tell(struct asking *a, struct qmp_batch *b, const struct err *e)
 	fn(ctx, asked, e);
 }
 
+/* The port of the USB device id, of "  Device 0.1, Port 2, ..., ID: id" in `info usb`; "" for none.
+ */
+static void port_of(const json_t *usb, const char *id, char *buf, size_t size)
+{
+	const char *line = json_string_value(usb), *port, *its;
+	char end[300];
+	size_t len;
+
+	*buf = 0;
+	snprintf(end, sizeof(end), ", ID: %s", id);
+	for (; line && *line; line += len, line += strspn(line, "\r\n")) {
+		len = strcspn(line, "\r\n");
+		port = strstr(line, ", Port ");
+		its = len > strlen(end) ? line + len - strlen(end) : line;
+		if (port && port < its && strncmp(its, end, strlen(end)) == 0)
+			snprintf(buf, size, "%.*s", (int)strcspn(port + 7, ",\r\n"), port + 7);
+	}
+}
+
 static void on_values(void *ctx, struct qmp *q, struct qmp_batch *b, const struct err *e)
 {
 	struct asking *a = ctx;
 	const json_t *device, *p;
 	unsigned at = 0;
+	char port[64];
 	size_t i, k;
 
 	(void)q;
@@ -69,6 +91,9 @@ static void on_values(void *ctx, struct qmp *q, struct qmp_batch *b, const struc
 			if (value)
 				json_object_set(values, json_text(p, "name"), value);
 		}
+		port_of(a->usb, json_text(device, "id"), port, sizeof(port));
+		if (*port)
+			json_object_set_new(values, "port", json_string(port));
 	}
 	tell(a, b, e);
 }
@@ -79,7 +104,8 @@ static void on_lists(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 	struct asking *a = ctx;
 	json_t *device;
 	const json_t *p, *id;
-	unsigned place = 1 + 2 * (unsigned)json_array_size(a->devices);
+	char path[300];
+	unsigned place = 2 + 2 * (unsigned)json_array_size(a->devices);
 	size_t i, k;
 
 	if (err_is_set(e) || !next) {
@@ -88,6 +114,7 @@ static void on_lists(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 		return;
 	}
 	a->objects = json_incref(qmp_batch_result(b, 0));
+	a->usb = json_incref(qmp_batch_result(b, 1));
 	json_array_foreach(a->kept, i, id)
 	{
 		json_t *its = json_object();
@@ -96,14 +123,16 @@ static void on_lists(void *ctx, struct qmp *q, struct qmp_batch *b, const struct
 			if (qmp_batch_result(b, place + (unsigned)k))
 				json_object_set(its, place_keys[k],
 						qmp_batch_result(b, place + (unsigned)k));
+		port_of(a->usb, json_string_value(id), path, sizeof(path));
+		if (*path)
+			json_object_set_new(its, "port", json_string(path));
 		json_object_set_new(a->places, json_string_value(id), its);
 		place += PLACE_KEYS;
 	}
 	json_array_foreach(a->devices, i, device)
 	{
-		json_t *listed = qmp_batch_result(b, 1 + 2 * (unsigned)i);
-		const char *bus = json_string_value(qmp_batch_result(b, 2 + 2 * (unsigned)i));
-		char path[300];
+		json_t *listed = qmp_batch_result(b, 2 + 2 * (unsigned)i);
+		const char *bus = json_string_value(qmp_batch_result(b, 3 + 2 * (unsigned)i));
 
 		if (listed)
 			json_object_set(device, "listed", listed);
@@ -190,6 +219,8 @@ static void on_kept(void *ctx, struct qmp *q, struct qmp_batch *b, const struct 
 		return;
 	}
 	qmp_batch_add(next, QMP_MAY, "qom-list", json_pack("{s:s}", "path", "/objects"));
+	qmp_batch_add(next, QMP_MAY, "human-monitor-command",
+		      json_pack("{s:s}", "command-line", "info usb"));
 	json_array_foreach(json_object_get(a->vm, "plugged"), i, id)
 	{
 		if (!type_of(a->peripheral, json_string_value(id), type, sizeof(type)))

@@ -324,6 +324,20 @@ static bool write_memory(struct amending *a, const json_t *device, const char *i
 	return true;
 }
 
+/* A port behind a hub is there where that is among the words, and not where QEMU has put it there
+ * by itself. */
+static bool has_port(const struct amending *a, const char *port)
+{
+	const json_t *word;
+	size_t i;
+
+	if (!strchr(port, '.'))
+		return true;
+	json_array_foreach(a->argv, i,
+			   word) if (strstr(json_string_value(word), "usb-hub")) return true;
+	return false;
+}
+
 /* Its words into a->words; false: it cannot be written. */
 static bool write_device(struct amending *a, const json_t *device)
 {
@@ -349,6 +363,8 @@ static bool write_device(struct amending *a, const json_t *device)
 			json_object_set(o, name, (json_t *)value);
 			if (json_is_string(value))
 				good = good && write_named(a, name, json_string_value(value));
+			if (strcmp(name, "port") == 0 && json_is_string(value))
+				good = good && has_port(a, json_string_value(value));
 			if (strcmp(name, "memdev") == 0)
 				good = good && write_memory(a, device, json_text(o, name));
 		}

@@ -19,8 +19,8 @@ struct qmp;
  * into vm's lists `plugged` and `unplugged`. peripheral: `qom-list` of /machine/peripheral. fn gets
  * (to take over) {devices, objects, places}: a list of {id, type, bus, listed, values}, with
  * `device-list-properties` and the value of each; `qom-list` of /objects; and of each kept one
- * {addr, scsi-id, lun, nr}; all as far as QEMU tells. Or NULL and why. Where the connection is
- * given up before, destroy has ctx instead. */
+ * {addr, scsi-id, lun, nr, nsid, port}; all as far as QEMU tells. Or NULL and why. Where the
+ * connection is given up before, destroy has ctx instead. */
 typedef void vmdesc_on_plugged(void *ctx, json_t *asked, const struct err *e);
 void vmdesc_plugged_ask(struct qmp *q, json_t *vm, json_t *kept, json_t *peripheral,
 			vmdesc_on_plugged *fn, void *ctx, void (*destroy)(void *ctx));

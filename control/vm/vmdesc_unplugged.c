@@ -35,6 +35,7 @@ struct device {
 struct devices {
 	struct device *all;
 	size_t count;
+	bool hub;		      /* there is a usb-hub */
 	bool virtio_drive, usbdevice; /* which have a place of their own too, after all others */
 };
 
@@ -90,8 +91,10 @@ static void read_devices(struct devices *d, const json_t *argv)
 		const char *value = word_at(argv, i + 1);
 		struct qopts o = {0};
 
-		if (is_option(word_at(argv, i), "-device"))
+		if (is_option(word_at(argv, i), "-device")) {
 			read_device(&d->all[d->count++], i + 1, value);
+			d->hub = d->hub || strstr(value, "usb-hub");
+		}
 		d->usbdevice = d->usbdevice || is_option(word_at(argv, i), "-usbdevice");
 		if (!is_option(word_at(argv, i), "-drive") || qopts_parse(&o, value, NULL) < 0)
 			continue;
@@ -114,11 +117,16 @@ static bool moves_up(const struct device *a, const struct device *b)
 	return a->json == b->json ? b->at > a->at : b->json;
 }
 
-/* Whether where it is has been told. */
-static bool is_told(const struct device *d, const json_t *place)
+/* Whether where it is has been told, as a number or a path of ports ("1", "2.3"): one with a hub
+ * that QEMU has put there by itself cannot be written. */
+static bool is_told(const struct device *d, const json_t *place, bool hub)
 {
 	for (size_t k = 0; k < 2 && d->kind->keys[k]; k++) {
 		const json_t *v = json_object_get(place, d->kind->keys[k]);
+		const char *path = json_string_value(v);
+
+		if (*d->id && path && (hub || !strchr(path, '.')))
+			continue;
 
 		if (!*d->id || !json_is_integer(v) || json_integer_value(v) < 0)
 			return false;
@@ -140,14 +148,18 @@ static void write_place(json_t *argv, const struct device *d, const json_t *plac
 		const char *key = d->kind->keys[k];
 		long long n = json_integer_value(json_object_get(place, key));
 		bool is_addr = strcmp(key, "addr") == 0;
+		const json_t *v = json_object_get(place, key);
 
-		if (is_addr)
+		if (json_is_string(v))
+			snprintf(number, sizeof(number), "%s", json_string_value(v));
+		else if (is_addr)
 			snprintf(number, sizeof(number), "%llx.%llx", n >> 3, n & 7);
 		else
 			snprintf(number, sizeof(number), "%lld", n);
 		if (json)
 			json_object_set_new(json, key,
-					    is_addr ? json_string(number) : json_integer(n));
+					    is_addr || json_is_string(v) ? json_string(number)
+									 : json_integer(n));
 		else
 			qopts_set(&o, key, number);
 	}
@@ -174,7 +186,7 @@ static void keep_places(const struct devices *d, json_t *argv, const json_t *pla
 			const struct device *other = &d->all[k];
 
 			if (!other->takes_out && !other->placed && moves_up(gone, other) &&
-			    !is_told(other, json_object_get(places, other->id)))
+			    !is_told(other, json_object_get(places, other->id), d->hub))
 				gone->held = true;
 		}
 		for (size_t k = 0; !gone->held && k < d->count; k++) {

@@ -57,11 +57,14 @@ qemu-img create -q -f qcow2 "$T/disks/cow.qcow2" 8M
 qemu-io -f qcow2 -c 'write -q -P 0x77 3M 1M' "$T/disks/cow.qcow2"
 move_vm one mem=32,maxmem=512M,slots=4 append='ram=16 rate=2000 sectors=1024 diskrate=40' arg=-smp arg=1,sockets=3,maxcpus=3 \
     arg=-device arg=virtio-scsi-pci,id=s0 arg=-device arg=qemu-xhci,id=xhci \
-    arg=-drive arg="if=none,id=old,file=$T/disks/old.raw,format=raw" arg=-device arg=scsi-hd,drive=old,id=old0
+    arg=-drive arg="if=none,id=old,file=$T/disks/old.raw,format=raw" arg=-device arg=scsi-hd,drive=old,id=old0 \
+    arg=-device arg=usb-tablet,id=tab0 arg=-device arg=usb-kbd,id=kbd0 arg=-device arg='{"driver":"usb-mouse","id":"mouse0"}'
 
 say 'plugged out and in'
 qmp_ok '{"execute":"device_del","arguments":{"id":"old0"}}'
 wait_until 5 'the end of old0' eval '! peripheral one | grep -q "^old0 "'
+qmp_ok '{"execute":"device_del","arguments":{"id":"tab0"}}'
+wait_until 5 'the end of tab0' eval '! peripheral one | grep -q "^tab0 "'
 node "\"driver\":\"raw\",\"node-name\":\"plain\",\"file\":{\"driver\":\"file\",\"filename\":\"$T/disks/plain.raw\"}"
 plug '"driver":"virtio-blk-pci","drive":"plain","id":"plain0","serial":"hot","bus":"pci.0","addr":"0x11"'
 node "\"driver\":\"file\",\"node-name\":\"cow-file\",\"filename\":\"$T/disks/cow.qcow2\",\"cache\":{\"no-flush\":true}"
