@@ -30,6 +30,18 @@ static void hook_fail(struct arrival *a, const char *what, const char *said)
 	arrival_fail(a, &e);
 }
 
+/* The disks, of which it makes those that are copied: no medium, which it has itself
+ * (arrival_media_leave). */
+static json_t *describe_disks(const struct arrival *a)
+{
+	json_t *disks = json_deep_copy(json_object_get(a->desc.msg, "disks")), *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk) if (i < a->desc.disk_count)
+	    json_object_set_new(disk, "copy", json_boolean(a->desc.disks[i].copy));
+	return disks;
+}
+
 /* What the hook is told; owned by the caller. */
 static json_t *describe(const struct arrival *a)
 {
@@ -45,7 +57,7 @@ static json_t *describe(const struct arrival *a)
 	json_object_set_new(o, "dir", json_string(a->twin.dir));
 	json_object_set_new(o, "storage",
 			    json_string(storage ? json_string_value(storage) : "all"));
-	json_object_set(o, "disks", json_object_get(a->desc.msg, "disks"));
+	json_object_set_new(o, "disks", describe_disks(a));
 	return o;
 }
 

@@ -36,6 +36,10 @@ driver=file,node-name=disk0-file,filename=$T/images/$1-0.qcow2,read-only=off
 driver=qcow2,node-name=disk0,file=disk0-file,read-only=off
 -device
 virtio-blk-pci,drive=disk0,id=dev0
+-drive
+if=none,id=seed,media=cdrom,format=raw,file=$T/images/seed.iso
+-device
+ide-cd,drive=seed,id=seed0
 -chardev
 socket,id=serial0,path={dir}/serial.sock,server=on,wait=off,logfile={dir}/serial.log
 -serial
@@ -48,10 +52,15 @@ serving "$hook/example"
 move_disks a 32M qcow2:virtio
 # a secret that could not be handed over is for the hook to have, if it needs it
 printf open-sesame >"$T/key"
-move_vm a append='ram=16 rate=3000 sectors=1024 diskrate=20' arg=-object arg="secret,id=s0,file=$T/key"
+# a medium, which is the hook's to have: it is not told to make it
+head -c 256K /dev/urandom >"$T/disks/seed.iso"
+cp "$T/disks/seed.iso" "$T/images/"
+move_vm a append='ram=16 rate=3000 sectors=1024 diskrate=20' arg=-object arg="secret,id=s0,file=$T/key" \
+    arg=-drive arg="if=none,id=seed,media=cdrom,format=raw,file=$T/disks/seed.iso" arg=-device arg=ide-cd,drive=seed,id=seed0
 rm "$T/key"
 move_refused 'a VM that the hook does not know' a 1 'a.args' 'launch hook'
 args a
+move_refused 'an image that is to be elsewhere' a 1 'target disk0: a launch hook starts the VM there.*leave it out' -- --target disk0=other.qcow2
 qemu-img create -q -f qcow2 "$T/images/a-0.qcow2" 1M
 move_refused 'an image that is there already' a 1 'a-0.qcow2 is there already'
 rm "$T/images/a-0.qcow2"
@@ -105,6 +114,7 @@ jq -r 'select(.event == "note").text' "$T/migrate.json" | grep -q "secret s0 is 
 qmp=$(tail -n 1 "$T/migrate.json" | jq -r .destination.qmp)
 vm_adopt twin dst "$qmp" "${qmp%/*}/serial.sock" "${qmp%/*}/serial.log" "$(cat "${qmp%/*}/qemu.pid")"
 move_succeeded a twin qcow2:virtio
+cmp "$T/disks/seed.iso" "$T/images/seed.iso" || fail 'the medium there was written to'
 serving "$hook/example"
 [ -e "${qmp%/*}/vm.json" ] || fail "the folder of a VM that lives was swept away"
 move_vm b guest=a append='ram=8 rate=1000 disks=none'
