@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -182,6 +183,28 @@ static void put_tpm(FILE *f, const struct twin_tpm *tpm, const struct user *u)
 	json_decref(words);
 }
 
+/* A second QEMU would take the sockets of the first away before it found its disks in use. What is
+ * kept is locked as by adit start; QEMU and all behind it have the lock until they end. */
+static void put_guard(const struct arrival *a, FILE *f)
+{
+	char path[PATH_MAX], text[1024];
+
+	arrival_keep_path(a, KIND_JSON, true, path, sizeof(path));
+	fputs("exec 9<", f);
+	put_word(f, path);
+	fputs(" || exit 1\nif grep -qF ", f);
+	snprintf(text, sizeof(text), " %.300s", a->twin.qmp);
+	put_word(f, text);
+	fputs(" /proc/net/unix || { command -v flock >/dev/null && ! flock -n 9; }; then\n"
+	      "\tprintf '%s\\n' ",
+	      f);
+	snprintf(text, sizeof(text),
+		 "VM %.300s runs already, or is being started: its monitor is %.300s", a->desc.name,
+		 a->twin.qmp);
+	put_word(f, text);
+	fputs(" >&2\n\texit 1\nfi\n", f);
+}
+
 static void write_script(const struct arrival *a, FILE *f)
 {
 	const size_t n = words_to_keep(&a->twin);
@@ -194,6 +217,7 @@ static void write_script(const struct arrival *a, FILE *f)
 		a->id);
 	if (user_is_given(u))
 		fprintf(f, "# It runs as user %s: root runs this.\n", u->name);
+	put_guard(a, f);
 	fputs("(", f);
 	/* What is above the folder, where it is not there, is to let that user pass. */
 	if (user_is_given(u)) {

@@ -200,13 +200,15 @@ static int lock(const struct vm_kept *k, const char *run_dir, struct err *e)
 		return err_set_sys(e, errno, "what is kept of VM %s cannot be locked", k->name);
 	if (vms_find(run_dir, k->name, dir, sizeof(dir)))
 		return err_set(e, ERR_REFUSED, "VM %s runs already, in %s", k->name, dir);
-	if (held)
-		return err_set(e, ERR_REFUSED, "VM %s is being started by another adit start",
-			       k->name);
-	/* (its script leaves no word of itself) */
+	/* (its script leaves no word of itself but the lock) */
 	if (vms_answer(k->dir))
 		return err_set(e, ERR_REFUSED, "VM %s runs already: its monitor in %s answers",
 			       k->name, k->dir);
+	if (held)
+		return err_set(e, ERR_REFUSED,
+			       "VM %s is being started by another adit start, or by "
+			       "its script",
+			       k->name);
 	return 0;
 }
 

@@ -34,6 +34,14 @@ jq -e '.argv | index("-incoming") == null and index("-S") == null and length > 1
 jq -e --arg image "$T/images/a-0.raw" '.images == [$image]' "${kept%.sh}.json" >/dev/null || fail "its image is not named"
 expect_equal "files" 2 "$(find "$T/state-dst/vms" -type f | wc -l)"
 dir=$(jq -r .dir "${kept%.sh}.json")
+# once HOW: its script starts no second one, and leaves the first its sockets
+once() {
+    local is=0
+    in_host dst timeout 10 "$kept" >"$T/start.log" 2>&1 || is=$?
+    expect_equal "what the script says while it runs ($1)" "VM $name runs already, or is being started: its monitor is $dir/qmp.sock" "$(cat "$T/start.log")"
+    expect_equal 'its exit status' 1 "$is"
+}
+once 'as it arrived'
 vm_qmp twin '{"execute":"quit"}' >/dev/null
 wait_until 5 "the end of the VM" proc_gone twin
 wait_until 5 "the end of its folder" eval '[ ! -e "$dir" ]'
@@ -49,5 +57,6 @@ expect_equal "its name" "$name" "$(vm_query again query-name .name)"
 expect_equal "the folder's mode" 700 "$(stat -c %a "$dir")"
 ! in_host dst timeout 10 "$ADIT" start --state-dir "$T/state-dst" -- "$name" >/dev/null 2>"$T/start.log" || fail 'it was started twice'
 grep -qF "runs already: its monitor in $dir answers" "$T/start.log" || fail "adit start says: $(cat "$T/start.log")"
+once 'from its script'
 guest_beats_on again
 vm_end again
