@@ -100,7 +100,8 @@ liar_heard '^line 0 .*"kind": ?"begin"'
 liar_find '^line 0 ' | sed 's/^line 0 //' >"$T/begin.json"
 liar_end
 adit_wait 30
-adit_serve_launch --overwrite-images --allow-networks lan=vmbr0
+mkdir "$T/ram" "$T/ram-of-others"
+adit_serve_launch --overwrite-images --allow-networks lan=vmbr0 --memory-paths "$T/ram"
 liar_connect
 
 say '== the command line'
@@ -159,7 +160,17 @@ refused 'sixty-five networks' 'networks' '.vm.networks = [range(65) | {id: "n", 
 [ -z "$(in_host dst ip -o link show type tun)" ] || fail "a tap was made: $(in_host dst ip -o link show type tun)"
 
 words 'shared folders' 'virtfs' -virtfs "local,path=/etc,mount_tag=t,security_model=none"
-words 'memory in a file' 'memory-backend-file|object' -object "memory-backend-file,id=m9,size=1M,mem-path=$secret,share=on"
+file=memory-backend-file,id=m9,size=1M
+words 'memory in a file' 'RAM may not be there' -object "$file,mem-path=$secret,share=on"
+words 'memory in a folder' 'RAM may not be there' -mem-path "$T/ram-of-others"
+words 'memory in a folder that is above' 'RAM may not be there' -object "$file,mem-path=$T"
+words 'a way out of the folder for memory' 'RAM may not be there' -object "$file,mem-path=$T/ram/../secret"
+words 'such a one, of -mem-path' 'RAM may not be there' -mem-path "$T/ram/.."
+words 'a folder for memory from where QEMU is' 'RAM may not be there' -object "$file,mem-path=ram"
+words 'two folders for memory' 'RAM may not be there' -object "$file,mem-path=$T/ram,mem-path=/dev/shm"
+words 'a folder for memory as JSON' 'RAM may not be there' -object "{\"qom-type\":\"memory-backend-file\",\"id\":\"m9\",\"size\":4096,\"mem-path\":\"/dev/shm\"}"
+words 'no folder for memory' 'RAM may not be there' -mem-path ''
+words 'memory that keeps what is in a file' 'contents are kept' -object "$file,mem-path=$T/ram/x,rom=on"
 words 'a device of the host' 'vfio' -device vfio-pci,host=00:00.0
 words 'a plugin' 'plugin' -plugin "$secret"
 contained 'another user' '.vm.argv += ["-runas", "nobody"]'
