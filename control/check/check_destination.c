@@ -392,25 +392,21 @@ static void check_images(struct check *c, const struct check_there *t)
 		uint64_t size;
 		bool exists;
 
-		if (image_look(image->path, image->disk, same_host, &exists, &e) < 0 ||
-		    (exists && image_virtual_size(image->path, image->disk, &size) &&
-		     image_check_size(image->path, image->disk, size, &e) < 0))
+		if (image_look(image->path, image->disk, same_host, &exists, &e) < 0)
 			check_add_err(c, CHECK_ERROR, "images", &e);
 		else if (exists && image->backing)
 			check_add(c, CHECK_ERROR, "images", "remove it or move it away",
 				  "%s is there already on the destination, and --copy-storage inc "
 				  "makes it anew",
 				  image->path);
-		else if (exists && image->disk->copy && !t->overwrite_images)
-			check_add(
-			    c, CHECK_ERROR, "images",
-			    "remove it or move it away, or start adit serve there with "
-			    "--overwrite-images (overwrite-images = yes in adit.conf)",
-			    "%s is there already on the destination, and would be overwritten",
-			    image->path);
+		else if (exists && (twin_check_overwrite(image, t->rights, &e) < 0 ||
+				    (image_virtual_size(image->path, image->disk, &size) &&
+				     image_check_size(image->path, image->disk, size, &e) < 0)))
+			check_add_err(c, CHECK_ERROR, "images", &e);
 		else if (exists && image->disk->copy)
 			check_add(c, CHECK_WARNING, "images", NULL,
-				  "%s is there already and is overwritten", image->path);
+				  "%s is there already and is overwritten%s%s", image->path,
+				  *image->disk->made ? ", as " : "", image->disk->made);
 		else
 			check_add(c, CHECK_OK, "images", NULL, "%s %s%s%s%s%s", image->path,
 				  exists ? "is there" : "is free to be made",

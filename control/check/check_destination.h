@@ -21,7 +21,7 @@ struct check_there {
 	bool waits;		 /* of one that waits; else of a binary that would be launched */
 	const struct twin *plan; /* its images; NULL when it waits */
 	const struct user *user; /* who runs the one that is launched */
-	bool overwrite_images;
+	const struct rights *rights;		/* of whom it comes from */
 	uint64_t memory_available, memory_most; /* bytes; most: with swap; 0: not known */
 	const char *cpu_flags;			/* of this host */
 };

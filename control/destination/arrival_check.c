@@ -109,7 +109,7 @@ static void on_probed(void *ctx, const json_t *answers, const struct err *why)
 	    .waits = !a->wish.launched,
 	    .plan = k->planned ? &k->plan : NULL,
 	    .user = &a->rights->launch_user,
-	    .overwrite_images = a->rights->overwrite_images,
+	    .rights = a->rights,
 	    .cpu_flags = vmdesc_cpu_flags(flags, sizeof(flags)),
 	};
 	struct err e = *why;

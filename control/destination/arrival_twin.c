@@ -225,13 +225,7 @@ static void next_image(struct arrival *a)
 		arrival_fail(a, &e);
 		return;
 	}
-	if (exists && image->disk->copy &&
-	    (!a->rights->overwrite_images || image->disk->read_only)) {
-		err_set(&e, ERR_REFUSED,
-			"%s is there already on the destination, and would be overwritten: "
-			"remove it or move it away, or start adit serve there with "
-			"--overwrite-images (overwrite-images = yes in adit.conf)",
-			image->path);
+	if (exists && twin_check_overwrite(image, a->rights, &e) < 0) {
 		arrival_fail(a, &e);
 		return;
 	}

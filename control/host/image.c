@@ -150,6 +150,41 @@ int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bo
 	return e->code;
 }
 
+/* Whether fd's file begins as an image of that format does. */
+static bool begins_as(int fd, const char *format)
+{
+	uint8_t head[4];
+
+	if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return false;
+	if (strcmp(format, "qcow2") == 0)
+		return qcow2_begins(head);
+	return strcmp(format, "qed") == 0 && memcmp(head, "QED", sizeof(head)) == 0;
+}
+
+int image_check_format(const char *path, const struct vmdesc_disk *d, struct err *e)
+{
+	const char *format = vmdesc_image_format(d), *is = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return err_set_sys(e, errno, "%s cannot be opened on the destination", path);
+	/* A raw image that is a file is as large as that, so that of another format would do, and
+	 * have what is behind the disk's end stay. */
+	if (strcmp(format, "qcow2") == 0 || strcmp(format, "qed") == 0)
+		is = begins_as(fd, format) ? NULL : format;
+	else if (strcmp(format, "raw") == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		is = begins_as(fd, "qcow2") ? "qcow2" : begins_as(fd, "qed") ? "qed" : NULL;
+	fd_close(&fd);
+	if (!is)
+		return 0;
+	return err_set(e, ERR_REFUSED,
+		       "%s on the destination is %s %s image, and drive %s is to be %s there: "
+		       "remove it, or name another (--target)",
+		       path, is == format ? "no" : "a", is, d->name, format);
+}
+
 int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,
 		     struct err *e)
 {

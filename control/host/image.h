@@ -26,6 +26,9 @@ bool image_in_use(const char *path);
 /* Likewise of the file name in the open folder dir; a link is not followed. */
 bool image_in_use_at(int dir, const char *name);
 
+/* Whether what is at path, which is to be overwritten, has the format of d's image. ERR_REFUSED. */
+int image_check_format(const char *path, const struct vmdesc_disk *d, struct err *e);
+
 /* Holds the virtual size of the image at path to d: at least as large, and equal for a
  * medium that is read-only. ERR_SPACE with both sizes. */
 int image_check_size(const char *path, const struct vmdesc_disk *d, uint64_t virtual_size,

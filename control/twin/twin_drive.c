@@ -170,12 +170,12 @@ static int add(struct twin_plan *p, struct qopts *o, const char *option, const c
 	twin_block_saw(p, disk);
 	if (r == 0)
 		r = twin_crypt_option(p, "drive", disk, value);
+	/* Never left to guessing: a raw disk may hold what looks like another format. Said before
+	 * the keys are rewritten, as it decides which of them stay. */
+	if (r == 0 && disk && guess && *disk->format && qopts_set(o, "format", disk->format) < 0)
+		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	if (r == 0)
 		r = twin_rewrite_keys(p, "drive", o, disk, value);
-	/* Never left to guessing: a raw disk may hold what looks like another format. */
-	if (r == 0 && disk && guess && *disk->format &&
-	    qopts_set(o, "format", *disk->made ? disk->made : disk->format) < 0)
-		r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	return r == 0 ? twin_add_options(p, "drive", o) : r;
 }
 

@@ -77,14 +77,45 @@ const struct rights_storage *twin_target_storage(const struct rights *r, const c
 	return s;
 }
 
-/* Folders of images are there to be used; in a storage is what other peers have, and this one may
- * put something new there. A medium that is there already is held to its sum. */
-static bool may_be_in(const struct rights *r, const char *dir, const struct vmdesc_disk *d)
+static bool is_for_images(const struct rights *r, const char *dir)
 {
 	for (const char *const *i = r->images; i && *i; i++)
 		if (same_text(*i, dir))
 			return true;
+	return false;
+}
+
+/* Folders of images are there to be used; in a storage is what other peers have, and this one may
+ * put something new there. A medium that is there already is held to its sum. */
+static bool may_be_in(const struct rights *r, const char *dir, const struct vmdesc_disk *d)
+{
+	if (is_for_images(r, dir))
+		return true;
 	return d->read_only ? *d->sum : d->copy;
+}
+
+int twin_check_overwrite(const struct twin_image *image, const struct rights *r, struct err *e)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(image->path, '/');
+
+	if (!image->disk->copy)
+		return 0;
+	snprintf(dir, sizeof(dir), "%.*s", slash > image->path ? (int)(slash - image->path) : 1,
+		 image->path);
+	if (!is_for_images(r, dir))
+		return err_set(e, ERR_REFUSED,
+			       "%s is there already on the destination, in a storage, where it may "
+			       "be another peer's: give disk %s another name (--target), or remove "
+			       "it there",
+			       image->path, image->disk->name);
+	if (!r->overwrite_images || image->disk->read_only)
+		return err_set(e, ERR_REFUSED,
+			       "%s is there already on the destination, and would be overwritten: "
+			       "remove it or move it away, or start adit serve there with "
+			       "--overwrite-images (overwrite-images = yes in adit.conf)",
+			       image->path);
+	return image_check_format(image->path, image->disk, e);
 }
 
 /* The name that d's image has at the source; where it says a format, it says the one that is made.

@@ -139,6 +139,7 @@ say 'on the destination'
 proc_end serve
 mkdir "$T/fast" "$T/slow" "$T/thin" "$T/flat"
 printf '[storage thin]\nfolder = %s\nformat = qcow2\n[storage flat]\nfolder = %s\nformat = raw\n' "$T/thin" "$T/flat" >"$T/storages"
+printf '[storage slow]\nfolder = %s\n' "$T/slow" >>"$T/storages" # that no peer here may use
 adit_serve_launch --overwrite-images --allow-storage "fast=$T/fast" --allow-storage thin --allow-storage flat --config "$T/storages"
 one="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1"
 in_storage() {
@@ -150,21 +151,28 @@ rm -f "$T/fast/web.raw"
 row 'in one that is another peer'\''s' vm="$one" option=--target option=a=slow:web.raw check='error:launch:no storage of that name'
 row 'in one that is another peer'\''s, by --storage' vm="$one" option=--storage option=a=slow check='error:launch:--storage a=slow: there is no storage'
 qemu-img convert -O qcow2 "$D/b.raw" "$D/c.qcow2"
+qemu-img convert -O qcow2 "$D/old.raw" "$D/e.qcow2"
 three="$one -drive if=none,id=b,file=$D/b.raw,format=raw,discard=unmap -device scsi-hd,drive=b,id=data2
-    -blockdev driver=qcow2,node-name=c,l2-cache-size=1048576,file.driver=file,file.filename=$D/c.qcow2 -device scsi-hd,drive=c,id=data3"
+    -blockdev driver=qcow2,node-name=c,l2-cache-size=1048576,file.driver=file,file.filename=$D/c.qcow2 -device scsi-hd,drive=c,id=data3
+    -drive if=none,id=e,file=$D/e.qcow2,l2-cache-size=1M -device scsi-hd,drive=e,id=data4"
 is_of() { expect_equal "the format of $2" "$1" "$(qemu-img info -U --output=json "$2" | jq -r .format)"; }
 in_storages() {
     is_of qcow2 "$T/thin/a.qcow2"
     is_of qcow2 "$T/thin/b.qcow2"
     is_of raw "$T/flat/c.raw"
+    is_of raw "$T/flat/e.raw"
     [ "$(stat -c %b "$T/flat/c.raw")" -le 7168 ] || fail "the image takes $(stat -c %b "$T/flat/c.raw") blocks there: it is not sparse"
 }
-row 'in storages that make another format' vm="$three" option=--storage option=c=flat,=thin after=in_storages \
+row 'in storages that make another format' vm="$three" option=--storage option=c=flat,e=flat,=thin after=in_storages \
     check='ok:images:thin/b.qcow2 is free to be made for drive b, as qcow2' check='ok:images:flat/c.raw .* as raw' check='ok:disk-space:free'
 rm -f "$T"/thin/* "$T"/flat/*
 row 'an image that no option names the format of' vm="$scsi -blockdev driver=file,node-name=a,filename=$D/a.raw -device scsi-hd,drive=a,id=data1" \
     option=--storage option==thin check='error:launch:disk a is to be qcow2.*names no format'
-touch "$T/fast/b-disk.raw"
+printf 'another peer'\''s' >"$T/fast/b-disk.raw"
+untouched() { expect_equal 'what was in the storage' "another peer's" "$(cat "$T/fast/b-disk.raw")"; }
+row 'an image that is there already in a storage' vm="$one" option=--target option=a=fast:b-disk.raw \
+    check='error:images:b-disk.raw is there already.*may be another peer.s.*--target'
+untouched
 row 'an image that is another'\''s there' vm="$one" option=--target option=a=fast:b-disk.raw option=--disks option=none \
     check='error:launch:only what is copied'
 row 'in a folder that is nobody'\''s' vm="$one" option=--target option="a=$T/fast/../slow/web.raw" check='error:launch:no folder for images'
@@ -174,6 +182,9 @@ ln "$T/images/a.raw" "$T/images/b.raw"
 row 'two images that are one by a hard link' vm="$two" check='error:images:one file.*a and b'
 ln -sf a.raw "$T/images/b.raw"
 row 'two images that are one by a link' vm="$two" check='error:images:one file.*a and b'
+images_gone
+qemu-img create -q -f qcow2 "$T/images/a.raw" 4M
+row 'an image that is there, of another format' vm="$one" check='error:images:a.raw .* is a qcow2 image, and drive a is to be raw there'
 images_gone
 mkdir -p "$T/there"
 qemu-img create -q -f raw "$T/there/a.raw" 4M

@@ -338,6 +338,48 @@ static void test_image_words_are_qemu_imgs(void **state)
 	assert_int_equal(run(&w), 0);
 }
 
+/* What is there and is to be overwritten is opened as the format that is made, or not at all. */
+static void test_image_of_another_format_is_not_written_over(void **state)
+{
+	static const struct {
+		const char *head, *format, *part; /* NULL: it may be */
+	} cases[] = {
+	    {"", "raw", NULL},
+	    {"QFI", "raw", NULL},
+	    {"LUKS\xba\xbe", "raw", NULL}, /* a guest's own, perhaps */
+	    {"QFI\xfb", "qcow2", NULL},
+	    {"QED", "qed", NULL},
+	    {"QFI\xfb", "raw", "is a qcow2 image, and drive d0 is to be raw there: remove it"},
+	    {"QFI\xfb", "file", "is a qcow2 image"},
+	    {"QED", "raw", "is a qed image"},
+	    {"", "qcow2", "is no qcow2 image, and drive d0 is to be qcow2 there"},
+	    {"QED", "qcow2", "is no qcow2 image"},
+	    {"QFI\xfb", "qed", "is no qed image"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vmdesc_disk d = disk(cases[i].format);
+		struct err e = ERR_INIT;
+		FILE *f;
+
+		make(MIB);
+		f = fopen(path, "r+");
+		assert_non_null(f);
+		assert_true(fputs(cases[i].head, f) >= 0);
+		fclose(f);
+		assert_int_equal(image_check_format(path, &d, &e), cases[i].part ? ERR_REFUSED : 0);
+		if (cases[i].part && !strstr(e.text, cases[i].part))
+			fail_msg("%s", e.text);
+		if (strcmp(d.format, "file") == 0)
+			continue;
+		/* what the storage makes of it counts */
+		d.made = d.format;
+		d.format = "qcow2";
+		assert_int_equal(image_check_format(path, &d, &e), cases[i].part ? ERR_REFUSED : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +388,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_image_is_not_the_sources_own, fresh),
 	    cmocka_unit_test_setup(test_image_that_is_locked_is_in_use, fresh),
 	    cmocka_unit_test_setup(test_image_that_a_qemu_has_open_is_in_use, fresh),
+	    cmocka_unit_test_setup(test_image_of_another_format_is_not_written_over, fresh),
 	    cmocka_unit_test_setup(test_image_size_is_checked, fresh),
 	    cmocka_unit_test_setup(test_image_tells_of_too_little_space, fresh),
 	    cmocka_unit_test_setup(test_image_words_are_qemu_imgs, fresh),

@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test_twin_fixture.h"
 
@@ -21,6 +23,10 @@ static void test_twin_writes_a_format_anew(void **state)
 	     "id=x,if=virtio,format=qcow2,file=/fast/a.qcow2,discard=unmap"},
 	    {"raw", "qcow2", "-drive", "id=x,file=/s/a.raw",
 	     "id=x,file=/fast/a.qcow2,format=qcow2"},
+	    {"qcow2", "raw", "-drive", "file=/s/a.qcow2,if=virtio,id=x,l2-cache-size=1M",
+	     "file=/fast/a.raw,if=virtio,id=x,format=raw"},
+	    {"raw", "raw", "-drive", "id=x,offset=512,size=1M,file=/s/a.raw",
+	     "id=x,file=/fast/a.raw,format=raw"},
 	    /* never left to guessing, in none of the ways to name a file */
 	    {"raw", "qcow2", "-drive", "id=x,file.driver=file,file.filename=/s/a.raw",
 	     "id=x,file.driver=file,file.filename=/fast/a.qcow2,format=qcow2"},
@@ -145,6 +151,45 @@ static void test_twin_refuses_a_format_that_cannot_be(void **state)
 	}
 }
 
+/* In a storage that is no folder of images of the peer's, what is there may be another's. */
+static void test_twin_writes_over_images_in_their_folders_only(void **state)
+{
+	char path[PATH_MAX], slash[PATH_MAX];
+	const char *here[] = {"/elsewhere", slash, NULL}, *elsewhere[] = {"/elsewhere", NULL};
+	char *folder = twin_fixture_images;
+	struct rights_storage storage = {.name = "fast", .folder = folder};
+	struct rights r = {.images = elsewhere, .storage = &storage, .storage_count = 1};
+	struct vmdesc_disk d = {.name = "x", .format = "raw", .made = "", .copy = true};
+	struct twin_image image = {.path = path, .disk = &d};
+	struct err e = ERR_INIT;
+	FILE *f;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/a.raw", folder);
+	snprintf(slash, sizeof(slash), "%s/", folder);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	r.overwrite_images = true;
+	assert_int_equal(twin_check_overwrite(&image, &r, &e), ERR_REFUSED);
+	assert_non_null(strstr(e.text, "may be another peer's: give disk x another name"));
+	r.images = here;
+	memset(&e, 0, sizeof(e));
+	assert_int_equal(twin_check_overwrite(&image, &r, &e), 0);
+	fputs("QFI\xfb", f);
+	fclose(f);
+	assert_int_equal(twin_check_overwrite(&image, &r, &e), ERR_REFUSED);
+	assert_non_null(strstr(e.text, "is a qcow2 image"));
+	r.overwrite_images = false;
+	assert_int_equal(twin_check_overwrite(&image, &r, &e), ERR_REFUSED);
+	assert_non_null(strstr(e.text, "--overwrite-images"));
+	/* what is only opened is held to its sum */
+	memset(&e, 0, sizeof(e));
+	d.copy = false;
+	r.images = elsewhere;
+	assert_int_equal(twin_check_overwrite(&image, &r, &e), 0);
+	unlink(path);
+}
+
 static const char *target_of(const json_t *disks, size_t i)
 {
 	return json_string_value(json_object_get(json_array_get(disks, i), "target"));
@@ -201,6 +246,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_writes_a_format_anew),
 	    cmocka_unit_test(test_twin_writes_a_format_anew_in_the_option_that_has_it),
 	    cmocka_unit_test(test_twin_refuses_a_format_that_cannot_be),
+	    cmocka_unit_test(test_twin_writes_over_images_in_their_folders_only),
 	    cmocka_unit_test(test_vmdesc_puts_disks_into_storages),
 	};
 
