@@ -56,6 +56,21 @@ static int open_in(int netns)
 	return v.fd;
 }
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool netlink_is_ours(pid_t pid)
+{
+	struct stat here, there;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%ld/ns/net", (long)pid);
+	return stat("/proc/self/ns/net", &here) == 0 && stat(path, &there) == 0 &&
+	       is_same(&here, &there);
+}
+
 int netlink_open(pid_t pid, struct err *e)
 {
 	struct stat here, there;
@@ -73,7 +88,7 @@ int netlink_open(pid_t pid, struct err *e)
 			fd_close(&netns);
 			return -1;
 		}
-		if (here.st_dev == there.st_dev && here.st_ino == there.st_ino)
+		if (is_same(&here, &there))
 			fd_close(&netns);
 	}
 	fd = netns >= 0 ? open_in(netns) : open_here();

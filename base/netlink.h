@@ -38,6 +38,9 @@ struct netlink_change {
  * is another namespace than ours that may not be entered (that takes root). */
 int netlink_open(pid_t pid, struct err *e);
 
+/* Whether process pid is in our network namespace; false where that may not be seen. */
+bool netlink_is_ours(pid_t pid);
+
 /* The interface of that name, or of that index where name is NULL. ERR_ADDRESS: there is none. */
 int netlink_find(int fd, const char *name, int index, struct netlink_link *out, struct err *e);
 

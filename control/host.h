@@ -19,6 +19,7 @@
 #include "control/host/netkeeper.h"
 #include "control/host/netport.h"
 #include "control/host/proc.h"
+#include "control/host/proc_text.h"
 #include "control/host/tap.h"
 #include "control/host/tpm.h"
 #include "control/host/vm_kept.h"

@@ -2,23 +2,14 @@
  * netlink messages; one that does not answer in time has nothing said of it. */
 #include "control/check/check_filters.h"
 
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "control/host.h"
 #include "control/vm.h"
 
-enum {
-	ASK_MS = 3000,
-	RULES_MAX = 64 << 20,
-	TABLE_LEN = 128, /* of what is printed of a table's name */
-};
+enum { ASK_MS = 3000, TABLE_LEN = 128 /* of what is printed of a table's name */ };
 
 static const char nft[] = "/usr/sbin/nft";
 
@@ -26,10 +17,8 @@ struct check_filters {
 	const json_t *vm;
 	check_filters_done *fn;
 	void *ctx;
-	struct proc *proc;
-	struct event *ev; /* the limit */
-	int fd;		  /* what nft prints */
-	char *rules;	  /* mapped; NULL: not read */
+	struct proc_text *asked;
+	const char *rules; /* asked's */
 	size_t len;
 };
 
@@ -88,38 +77,14 @@ bool check_filters_find(const char *rules, size_t len, const char *interface, ch
 	return false;
 }
 
-static void over(struct check_filters *f)
+static void on_said(void *ctx, const char *text, size_t len, const struct err *why)
 {
-	event_del(f->ev);
+	struct check_filters *f = ctx;
+
+	(void)why; /* nothing is known of its rules then */
+	f->rules = text;
+	f->len = len;
 	f->fn(f->ctx, f);
-}
-
-static void on_exited(void *ctx, struct proc *p, int status)
-{
-	struct check_filters *f = ctx;
-	struct stat st;
-
-	proc_free(p);
-	f->proc = NULL;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && fstat(f->fd, &st) == 0 &&
-	    st.st_size > 0 && st.st_size <= RULES_MAX) {
-		f->rules = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, f->fd, 0);
-		if (f->rules == MAP_FAILED)
-			f->rules = NULL;
-		f->len = (size_t)st.st_size;
-	}
-	over(f);
-}
-
-static void on_limit(evutil_socket_t fd, short what, void *ctx)
-{
-	struct check_filters *f = ctx;
-
-	(void)fd;
-	(void)what;
-	proc_kill(f->proc);
-	f->proc = NULL;
-	over(f);
 }
 
 static bool in_a_bridge(const json_t *network)
@@ -131,10 +96,8 @@ static bool in_a_bridge(const json_t *network)
 struct check_filters *check_filters_start(struct event_base *base, const json_t *vm,
 					  check_filters_done *fn, void *ctx)
 {
-	const char *argv[] = {nft, "--stateless", "list", "ruleset", NULL}, *const *from = argv;
-	struct timeval tv = clock_timeval(ASK_MS);
+	static const char *const argv[] = {nft, "--stateless", "list", "ruleset", NULL};
 	struct check_filters *f;
-	struct proc_io io;
 	struct err e = ERR_INIT;
 	const json_t *o;
 	bool any = false;
@@ -146,14 +109,9 @@ struct check_filters *check_filters_start(struct event_base *base, const json_t 
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	*f = (struct check_filters){.vm = vm, .fn = fn, .ctx = ctx, .fd = -1};
-	f->ev = evtimer_new(base, on_limit, f);
-	f->fd = memfd_create("rules", MFD_CLOEXEC);
-	io = (struct proc_io){.in = -1, .out = f->fd, .err = -1};
-	if (f->ev && f->fd >= 0)
-		f->proc = proc_start_io(base, (char *const *)(uintptr_t)from, &io, NULL, on_exited,
-					f, &e);
-	if (f->proc && event_add(f->ev, &tv) == 0)
+	*f = (struct check_filters){.vm = vm, .fn = fn, .ctx = ctx};
+	f->asked = proc_text_start(base, argv, ASK_MS, on_said, f, &e);
+	if (f->asked)
 		return f;
 	check_filters_free(f);
 	return NULL;
@@ -169,7 +127,7 @@ void check_filters_put(const struct check_filters *f, struct check *c)
 	{
 		const char *interface = json_text(o, "interface");
 
-		if (!f->rules || !in_a_bridge(o) ||
+		if (!in_a_bridge(o) ||
 		    !check_filters_find(f->rules, f->len, interface, table, sizeof(table)))
 			continue;
 		check_add(c, CHECK_WARNING, "networks",
@@ -184,12 +142,6 @@ void check_filters_free(struct check_filters *f)
 {
 	if (!f)
 		return;
-	proc_kill(f->proc);
-	if (f->rules)
-		munmap(f->rules, f->len);
-	if (f->fd >= 0)
-		close(f->fd);
-	if (f->ev)
-		event_free(f->ev);
+	proc_text_free(f->asked);
 	free(f);
 }

@@ -17,9 +17,10 @@
 struct arrival_check {
 	struct check found;
 	struct check_probe *probe;
-	struct media_sums *sums; /* of media that are here */
-	const char *binary;	 /* that would be launched, while those are read; the rights' */
-	struct twin plan;	 /* not the arrival's: nobody else is to see it */
+	struct proc_text *switches; /* Open vSwitch's bridges, while they are asked for */
+	struct media_sums *sums;    /* of media that are here */
+	const char *binary;	    /* that would be launched, while those are read; the rights' */
+	struct twin plan;	    /* not the arrival's: nobody else is to see it */
 	bool planned;
 };
 
@@ -31,6 +32,7 @@ void arrival_check_drop(struct arrival *a)
 		return;
 	a->prepare.check = NULL;
 	check_probe_free(k->probe);
+	proc_text_free(k->switches);
 	media_sums_free(k->sums);
 	check_fini(&k->found);
 	twin_fini(&k->plan);
@@ -216,7 +218,6 @@ static void plan(struct arrival *a)
 		return;
 	}
 	k->planned = true;
-	arrival_net_check(&k->plan, &k->found);
 	for (size_t i = 0; i < k->plan.backing_count; i++) {
 		const struct twin_backing *below = &k->plan.backings[i];
 
@@ -278,14 +279,10 @@ static void on_summed(void *ctx, struct media_sums *sums)
 	probe(a);
 }
 
-static void check_launch(struct arrival *a)
+static void check_media(struct arrival *a)
 {
 	struct arrival_check *k = a->prepare.check;
 
-	arrival_secrets_check(a, &k->found);
-	k->binary = may_launch(a, &k->found);
-	if (may_use_images(a, &k->found) && k->binary)
-		plan(a);
 	if (k->planned)
 		k->sums = arrival_media_read(a, &k->plan, on_summed);
 	if (k->sums)
@@ -293,6 +290,35 @@ static void check_launch(struct arrival *a)
 	if (k->planned)
 		judge_images(a);
 	probe(a);
+}
+
+static void on_switches(void *ctx, const char *text, size_t len, const struct err *why)
+{
+	struct arrival *a = ctx;
+	struct arrival_check *k = a->prepare.check;
+	const struct arrival_switch there = {text, len, *why};
+
+	arrival_net_check(&k->plan, &there, &k->found);
+	check_media(a);
+}
+
+static void check_launch(struct arrival *a)
+{
+	struct arrival_check *k = a->prepare.check;
+	struct arrival_switch there = {0};
+
+	arrival_secrets_check(a, &k->found);
+	k->binary = may_launch(a, &k->found);
+	if (may_use_images(a, &k->found) && k->binary)
+		plan(a);
+	if (k->planned && arrival_net_asks(&k->plan))
+		k->switches = proc_text_start(a->service->base, netport_list, NETPORT_LIST_MS,
+					      on_switches, a, &there.why);
+	if (k->switches)
+		return;
+	if (k->planned)
+		arrival_net_check(&k->plan, &there, &k->found);
+	check_media(a);
 }
 
 void arrival_check_start(struct arrival *a)

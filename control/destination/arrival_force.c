@@ -25,7 +25,8 @@ void arrival_force(struct arrival *a)
 	if (a->postcopy == ARRIVAL_POSTCOPY_BEGUN)
 		return;
 	/* What it goes on with is to be whole before nobody guards it any more. */
-	if (arrival_net_attach(a, &e) < 0 || arrival_ports_start(a, NETPORT_SCRIPT, &e) < 0)
+	arrival_net_attach_all(a);
+	if (arrival_ports_start(a, NETPORT_SCRIPT, &e) < 0)
 		log_error(&a->about, "%s: the VM goes on without it; put it there yourself",
 			  e.text);
 	if (arrival_is(a, ARRIVAL_RECEIVES))

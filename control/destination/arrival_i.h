@@ -40,6 +40,7 @@
 
 #include "base/log.h"
 #include "control/check.h"
+#include "control/destination/arrival_net_i.h"
 #include "control/destination/arrival_phase.h"
 #include "control/destination/service.h"
 #include "control/host.h"
@@ -485,21 +486,7 @@ void arrival_secrets_check(const struct arrival *a, struct check *c);
 /* The twin has its own. */
 void arrival_secrets_drop(struct arrival *a);
 
-/* arrival_net.c */
-/* Appends to c what may be said of the plan's networks here. */
-void arrival_net_check(const struct twin *plan, struct check *c);
-/* Makes prepare.inherited, with the taps of the twin's networks, in no bridge yet. */
-int arrival_net_open(struct arrival *a, struct err *e);
-/* The twin has its own, or none is to be. */
-void arrival_net_drop(struct arrival *a);
-/* Puts them in their bridges, and up, but for those of scripts; once more does no harm. An error
- * names the network. */
-int arrival_net_attach(struct arrival *a, struct err *e);
-/* The twin is not to announce itself before it runs; and is to, right behind `cont`. */
-void arrival_net_quiet(const struct arrival *a, struct qmp_batch *b);
-void arrival_net_announce(const struct arrival *a, struct qmp_batch *b);
-/* For the record, and for what --persistent keeps. */
-json_t *arrival_net_list(const struct arrival *a);
+/* arrival_net.c: arrival_net_i.h */
 
 /* arrival_port.c */
 /* Has those of that kind put where they belong, each once. What fails later fails the arrival, or

@@ -37,7 +37,7 @@ static void check_bridge(const struct twin_net *n, const struct tap_bridge *brid
 		    id, n->port.bridge, bridge->listen_ms / 1000);
 }
 
-static void check_one(const struct twin_net *n, struct check *c)
+static void check_one(const struct twin_net *n, const struct arrival_switch *there, struct check *c)
 {
 	const char *id = n->from->id;
 	struct tap_bridge bridge;
@@ -47,7 +47,7 @@ static void check_one(const struct twin_net *n, struct check *c)
 	if (n->port.kind == NETPORT_BRIDGE)
 		tap_look(n->port.bridge, &bridge, &e);
 	else if (n->port.kind == NETPORT_OPENVSWITCH)
-		netport_look(n->port.bridge, &e);
+		netport_listed(n->port.bridge, there->list, there->len, &there->why, &e);
 	if (err_is_set(&e)) {
 		err_prefix(&e, "network %s", id);
 		check_add_err(c, CHECK_ERROR, "networks", &e);
@@ -61,14 +61,22 @@ static void check_one(const struct twin_net *n, struct check *c)
 		check_bridge(n, &bridge, c);
 }
 
-void arrival_net_check(const struct twin *plan, struct check *c)
+bool arrival_net_asks(const struct twin *plan)
+{
+	for (size_t i = 0; i < plan->net_count; i++)
+		if (plan->nets[i].port.kind == NETPORT_OPENVSWITCH)
+			return true;
+	return false;
+}
+
+void arrival_net_check(const struct twin *plan, const struct arrival_switch *there, struct check *c)
 {
 	struct err e = ERR_INIT;
 
 	if (plan->net_count && tap_may(&e) < 0)
 		check_add_err(c, CHECK_ERROR, "networks", &e);
 	for (size_t i = 0; i < plan->net_count; i++)
-		check_one(&plan->nets[i], c);
+		check_one(&plan->nets[i], there, c);
 }
 
 /* ---- Prepare ---- */
@@ -119,25 +127,41 @@ void arrival_net_drop(struct arrival *a)
 
 /* ---- the move ---- */
 
-int arrival_net_attach(struct arrival *a, struct err *e)
+/* What a script puts there is arrival_port.c's. */
+static int attach_one(const struct arrival *a, const struct twin_net *n, struct err *e)
 {
 	char where[400];
 
-	for (size_t i = 0; i < a->twin.net_count; i++) {
-		const struct twin_net *n = &a->twin.nets[i];
-
-		if (n->port.kind == NETPORT_SCRIPT)
-			continue;
-		if (n->port.kind == NETPORT_BRIDGE)
-			tap_attach(n->port.interface, n->port.bridge, e);
-		else
-			tap_raise(n->port.interface, e);
-		if (err_is_set(e))
-			return err_prefix(e, "network %s", n->from->id);
-		log_info(&a->about, "network %s is %s in %s", n->from->id, n->port.interface,
-			 netport_text(&n->port, where, sizeof(where)));
-	}
+	if (n->port.kind == NETPORT_SCRIPT)
+		return 0;
+	if (n->port.kind == NETPORT_BRIDGE)
+		tap_attach(n->port.interface, n->port.bridge, e);
+	else
+		tap_raise(n->port.interface, e);
+	if (err_is_set(e))
+		return err_prefix(e, "network %s", n->from->id);
+	log_info(&a->about, "network %s is %s in %s", n->from->id, n->port.interface,
+		 netport_text(&n->port, where, sizeof(where)));
 	return 0;
+}
+
+int arrival_net_attach(const struct arrival *a, struct err *e)
+{
+	for (size_t i = 0; i < a->twin.net_count; i++)
+		if (attach_one(a, &a->twin.nets[i], e) < 0)
+			return e->code;
+	return 0;
+}
+
+void arrival_net_attach_all(const struct arrival *a)
+{
+	for (size_t i = 0; i < a->twin.net_count; i++) {
+		struct err e = ERR_INIT;
+
+		if (attach_one(a, &a->twin.nets[i], &e) < 0)
+			log_error(&a->about, "%s: the VM goes on without it; put it there yourself",
+				  e.text);
+	}
 }
 
 void arrival_net_quiet(const struct arrival *a, struct qmp_batch *b)

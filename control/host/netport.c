@@ -15,7 +15,7 @@
 #define VSCTL "ovs-vsctl"
 #define VSCTL_TIMEOUT "--timeout=5"
 
-enum { WORDS_MAX = 20, LOOK_MS = 2000 /* as its words have it */ };
+enum { WORDS_MAX = 20 };
 
 /* ---- Open vSwitch ---- */
 
@@ -83,21 +83,29 @@ static int detach_openvswitch(const struct netport *p, struct err *e)
 	return vsctl(words, NETPORT_LIMIT_MS, &said, e);
 }
 
-int netport_look(const char *bridge, struct err *e)
-{
-	const char *const words[] = {VSCTL, "--timeout=2", "br-exists", bridge, NULL};
-	struct err why = ERR_INIT;
-	struct command_said said;
+/* (its own time is up first, so that it ends its talk with the database in order) */
+const char *const netport_list[] = {VSCTL, "--timeout=2", "list-br", NULL};
 
-	if (vsctl(words, LOOK_MS, &said, &why) == 0)
-		return 0;
-	if (said.status == 2)
+int netport_listed(const char *bridge, const char *list, size_t len, const struct err *why,
+		   struct err *e)
+{
+	const char *end = list + len, *nl;
+
+	if (err_is_set(why))
 		return err_set(e, ERR_REFUSED,
-			       "%s is no bridge of Open vSwitch on the destination (" VSCTL
-			       " add-br %s makes one; openvswitch = in adit.conf may name another)",
-			       bridge, bridge);
-	return err_set(e, ERR_REFUSED, "Open vSwitch does not answer on the destination: %s",
-		       why.text);
+			       "Open vSwitch does not answer on the destination: %s", why->text);
+	for (const char *line = list; line < end; line = nl + 1) {
+		nl = memchr(line, '\n', (size_t)(end - line));
+		if (!nl)
+			nl = end;
+		if (strlen(bridge) == (size_t)(nl - line) &&
+		    memcmp(line, bridge, (size_t)(nl - line)) == 0)
+			return 0;
+	}
+	return err_set(e, ERR_REFUSED,
+		       "%s is no bridge of Open vSwitch on the destination (" VSCTL
+		       " add-br %s makes one; openvswitch = in adit.conf may name another)",
+		       bridge, bridge);
 }
 
 /* ---- a script ---- */

@@ -39,8 +39,15 @@ int netport_attach(const struct netport *p, struct err *e);
 /* Takes it away again; it may be half there, or not at all. Likewise. */
 int netport_detach(const struct netport *p, struct err *e);
 
-/* Whether Open vSwitch answers here, and has a bridge of that name. ERR_REFUSED with the mend. */
-int netport_look(const char *bridge, struct err *e);
+/* What lists the bridges of Open vSwitch here, a line each, and the time that it may take
+ * (proc_text.h). */
+extern const char *const netport_list[];
+enum { NETPORT_LIST_MS = 2500 };
+
+/* Whether the bridge is among that, len bytes, or *why there is no list. ERR_REFUSED with the
+ * mend. */
+int netport_listed(const char *bridge, const char *list, size_t len, const struct err *why,
+		   struct err *e);
 
 /* "bridge br0", "Open vSwitch's bridge br0 with VLAN 7", "the script /x": for a message. Returns
  * buf. */

@@ -166,6 +166,11 @@ static bool is_number(const char *s)
 
 /* ---- where it hangs ---- */
 
+struct where {
+	pid_t pid;	/* QEMU's */
+	bool no_switch; /* Open vSwitch has not answered */
+};
+
 /* (the kernel takes nearly every name) */
 static void set(json_t *o, const char *key, const char *s)
 {
@@ -185,8 +190,9 @@ static void set_problem(json_t *o, const char *text)
 
 /* Which bridge of Open vSwitch it is a port of, which only that knows: what its kernel's datapath
  * tells is that there is one, and what its own program carries shows nowhere. False: in none, or
- * there is nobody to be asked. */
-static bool read_switch(json_t *o, const char *interface)
+ * there is nobody to be asked: it knows the interfaces of our namespace, and who has not answered
+ * once is not waited for again. */
+static bool read_switch(json_t *o, struct where *w, const char *interface)
 {
 	const char *const words[] = {"ovs-vsctl", "--timeout=2", "iface-to-br", interface,
 				     "--",	  "--if-exists", "get",		"Port",
@@ -195,9 +201,12 @@ static bool read_switch(json_t *o, const char *interface)
 	struct err e = ERR_INIT;
 	char *vlans;
 
-	if (*interface == '-' ||
-	    command_run((char *const *)(uintptr_t)words, NULL, SWITCH_MS, &said, &e) < 0)
+	if (*interface == '-' || w->no_switch || !netlink_is_ours(w->pid))
 		return false;
+	if (command_run((char *const *)(uintptr_t)words, NULL, SWITCH_MS, &said, &e) < 0) {
+		w->no_switch = said.status < 0;
+		return false;
+	}
 	vlans = strchr(said.out, '\n');
 	if (!vlans)
 		return false;
@@ -209,12 +218,12 @@ static bool read_switch(json_t *o, const char *interface)
 	return true;
 }
 
-static void read_master(json_t *o, int fd, const struct netlink_link *link)
+static void read_master(json_t *o, struct where *w, int fd, const struct netlink_link *link)
 {
 	struct netlink_link master;
 	struct err e = ERR_INIT;
 
-	if (!link->master && strcmp(link->kind, "tun") == 0 && read_switch(o, link->name))
+	if (!link->master && strcmp(link->kind, "tun") == 0 && read_switch(o, w, link->name))
 		return;
 	if (!link->master) {
 		set(o, "kind", strcmp(link->kind, "macvtap") == 0 ? "macvtap" : "none");
@@ -227,7 +236,7 @@ static void read_master(json_t *o, int fd, const struct netlink_link *link)
 		return;
 	}
 	/* (ovs-system is the datapath of all its bridges) */
-	if (strcmp(master.kind, "openvswitch") == 0 && read_switch(o, link->name))
+	if (strcmp(master.kind, "openvswitch") == 0 && read_switch(o, w, link->name))
 		return;
 	set(o, "kind", *master.kind ? master.kind : "unknown");
 	set(o, "bridge", master.name);
@@ -238,11 +247,11 @@ static void read_master(json_t *o, int fd, const struct netlink_link *link)
 }
 
 /* By the interface's name, or its index where that is NULL. */
-static void read_interface(json_t *o, pid_t pid, const char *name, int index)
+static void read_interface(json_t *o, struct where *w, const char *name, int index)
 {
 	struct netlink_link link;
 	struct err e = ERR_INIT;
-	int fd = netlink_open(pid, &e);
+	int fd = netlink_open(w->pid, &e);
 
 	if (fd < 0 || netlink_find(fd, name, index, &link, &e) < 0) {
 		err_prefix(&e, "its interface cannot be looked at");
@@ -252,7 +261,7 @@ static void read_interface(json_t *o, pid_t pid, const char *name, int index)
 		json_object_set_new(o, "mtu", json_integer(link.mtu));
 		if (link.no_vnet_hdr)
 			json_object_set_new(o, "no_vnet_hdr", json_true());
-		read_master(o, fd, &link);
+		read_master(o, w, fd, &link);
 	}
 	fd_close(&fd);
 }
@@ -274,7 +283,7 @@ static void read_helped(json_t *o, pid_t pid, const char *bridge)
 	fd_close(&fd);
 }
 
-static void read_descriptor(json_t *o, pid_t pid, const char *fd)
+static void read_descriptor(json_t *o, struct where *w, const char *fd)
 {
 	char name[IFNAMSIZ];
 	int index;
@@ -282,16 +291,17 @@ static void read_descriptor(json_t *o, pid_t pid, const char *fd)
 	if (!is_number(fd))
 		set_problem(o, "it came to QEMU as a descriptor under a name, and the monitor does "
 			       "not tell which it is");
-	else if (tun_of(pid, fd, name, sizeof(name)))
-		read_interface(o, pid, name, 0);
-	else if ((index = macvtap_of(pid, fd)) > 0)
-		read_interface(o, pid, NULL, index);
+	else if (tun_of(w->pid, fd, name, sizeof(name)))
+		read_interface(o, w, name, 0);
+	else if ((index = macvtap_of(w->pid, fd)) > 0)
+		read_interface(o, w, NULL, index);
 	else
 		set_problem(o, "what is behind the descriptor that QEMU has for it cannot be seen: "
 			       "run adit as root, or as QEMU's user");
 }
 
-static json_t *read_one(const struct qopts *o, const struct qopts *info, const char *id, pid_t pid)
+static json_t *read_one(const struct qopts *o, const struct qopts *info, const char *id,
+			struct where *w)
 {
 	json_t *network = json_pack("{s:s,s:i,s:b}", "id", id, "queues", (int)queues_of(o), "vhost",
 				    has_vhost(o) ? 1 : 0);
@@ -313,11 +323,11 @@ static json_t *read_one(const struct qopts *o, const struct qopts *info, const c
 	if (!bridge)
 		bridge = qopts_get(o, "br");
 	if (fd)
-		read_descriptor(network, pid, fd);
+		read_descriptor(network, w, fd);
 	else if (ifname && !strchr(ifname, '%'))
-		read_interface(network, pid, ifname, 0);
+		read_interface(network, w, ifname, 0);
 	else if (strcmp(qopts_get(o, "type"), "bridge") == 0 || qopts_get(o, "helper"))
-		read_helped(network, pid, bridge ? bridge : "br0");
+		read_helped(network, w->pid, bridge ? bridge : "br0");
 	else
 		set_problem(network, "the monitor does not tell which interface it has");
 	return network;
@@ -327,6 +337,7 @@ void vmdesc_read_networks(json_t *vm, const struct qargs *q, const char *info, p
 {
 	json_t *networks = json_array();
 	unsigned nics = 0, nets = 0;
+	struct where w = {.pid = pid};
 
 	for (size_t i = 0; i < q->count; i++) {
 		struct qopts o = {0}, told = {0};
@@ -344,7 +355,7 @@ void vmdesc_read_networks(json_t *vm, const struct qargs *q, const char *info, p
 			snprintf(name, sizeof(name),
 				 nic && !qopts_get(&o, "id") ? "__org.qemu.%s" : "%s", id);
 			find_info(info, name, &told);
-			json_array_append_new(networks, read_one(&o, &told, id, pid));
+			json_array_append_new(networks, read_one(&o, &told, id, &w));
 		}
 		type = qopts_get(&o, "type");
 		nics += nic && type && strcmp(type, "none") != 0;
