@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "control/host/image.h"
 #include "control/host/qcow2.h"
 
 enum { DEPTH_MAX = 16, NAME_MAX_LEN = 1023, EXTENSIONS_MAX = 64 };
@@ -172,11 +173,11 @@ static int look_at_image(const char *const *dirs, const char *path, const char *
 			       "the backing file %s on the destination does not lie in an --images "
 			       "folder: copy it there",
 			       path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
+	fd = image_open(path, O_RDONLY, &st);
+	if (fd < 0 && errno != ENOTBLK)
 		return err_set_sys(e, errno,
 				   "the backing file %s cannot be opened on the destination", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (fd < 0 || !S_ISREG(st.st_mode))
 		err_set(e, ERR_REFUSED, "the backing file %s on the destination is not a file",
 			path);
 	else if (has_writer(fd))

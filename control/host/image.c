@@ -41,6 +41,25 @@ static bool in_use(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+int image_open(const char *path, int flags, struct stat *st)
+{
+	int at = open(path, O_PATH | O_CLOEXEC), fd = -1;
+	char self[32];
+
+	if (at < 0)
+		return -1;
+	if (fstat(at, st) == 0) {
+		if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) {
+			snprintf(self, sizeof(self), "/proc/self/fd/%d", at);
+			fd = open(self, flags | O_CLOEXEC | O_NONBLOCK);
+		} else {
+			errno = ENOTBLK;
+		}
+	}
+	fd_close(&at);
+	return fd;
+}
+
 bool image_in_use_at(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
@@ -52,7 +71,8 @@ bool image_in_use_at(int dir, const char *name)
 
 bool image_in_use(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int fd = image_open(path, O_RDONLY, &st);
 	bool is = fd >= 0 && in_use(fd);
 
 	fd_close(&fd);
@@ -112,22 +132,22 @@ static int look_missing(const char *path, const struct vmdesc_disk *d, struct er
 int image_look(const char *path, const struct vmdesc_disk *d, bool same_host, bool *exists,
 	       struct err *e)
 {
-	int fd = open(path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
+	int fd = image_open(path, d->read_only ? O_RDONLY : O_RDWR, &st);
 	char id[64];
 
 	*exists = fd >= 0;
 	if (fd < 0 && errno == ENOENT)
 		return look_missing(path, d, e);
+	if (fd < 0 && errno == ENOTBLK)
+		return err_set(e, ERR_REFUSED,
+			       "%s on the destination is no image: neither a file nor a "
+			       "block device",
+			       path);
 	if (fd < 0)
 		return err_set_sys(e, errno, "%s cannot be opened on the destination", path);
-	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
-		err_set(e, ERR_REFUSED,
-			"%s on the destination is no image: neither a file nor a "
-			"block device",
-			path);
-	else if (d->copy && same_host && vmdesc_file_id("/", path, id, sizeof(id)) == 0 &&
-		 strcmp(id, d->file_id) == 0)
+	if (d->copy && same_host && vmdesc_file_id("/", path, id, sizeof(id)) == 0 &&
+	    strcmp(id, d->file_id) == 0)
 		err_set(e, ERR_REFUSED,
 			"%s is the very image that the source uses: give the "
 			"destination another --images folder",
@@ -210,7 +230,8 @@ bool image_is_inside(const struct vmdesc_disk *d)
 
 bool image_virtual_size(const char *path, const struct vmdesc_disk *d, uint64_t *size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int fd = image_open(path, O_RDONLY, &st);
 	bool raw = strcmp(vmdesc_image_format(d), "raw") == 0;
 	struct qcow2 q;
 	off_t end;

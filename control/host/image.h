@@ -7,10 +7,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "base/strvec.h"
 #include "control/vm.h"
+
+/* Opens what is at path, links followed, with flags (O_RDONLY or O_RDWR), and tells of it in *st: a
+ * file or a block device. Nothing else is opened at all: who may write to the folder may have put
+ * a link there, and with many a device that alone does something (a watchdog). Close-on-exec and
+ * non-blocking. -1 with errno; ENOTBLK: it is something else. */
+int image_open(const char *path, int flags, struct stat *st);
 
 /* Looks at path for disk d. *exists says whether it is there. same_host: the source runs
  * on this host too. Refused: not a file, in use by another process (QEMU's locks, which

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -100,10 +101,37 @@ static void test_image_is_a_file(void **state)
 	look(&d, false, ERR_REFUSED, "no image"); /* at once: it waits for no writer */
 	unlink(path);
 	assert_int_equal(mkdir(path, 0700), 0);
-	look(&d, false, ERR_SYSTEM, "cannot be opened");
+	look(&d, false, ERR_REFUSED, "no image");
 	d.read_only = true;
 	look(&d, false, ERR_REFUSED, "no image");
 	rmdir(path);
+}
+
+/* A link may lead to anything, and opening that may be all that it takes (a watchdog). A terminal
+ * tells whether it was opened: once the last one closes it, its master is hung up on. */
+static void test_image_that_is_a_device_is_not_opened(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	struct vmdesc_disk d = disk("raw");
+	struct pollfd p = {.fd = master, .events = POLLIN};
+	uint64_t size;
+
+	(void)state;
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	assert_int_equal(symlink(ptsname(master), path), 0);
+	look(&d, false, ERR_REFUSED, "no image");
+	d.read_only = true;
+	look(&d, false, ERR_REFUSED, "no image");
+	assert_false(image_virtual_size(path, &d, &size));
+	assert_false(image_in_use(path));
+	assert_int_equal(poll(&p, 1, 0), 0);
+	/* (so it would tell) */
+	close(open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC));
+	assert_int_equal(poll(&p, 1, 0), 1);
+	assert_true(p.revents & POLLHUP);
+	close(master);
 }
 
 static void test_image_is_not_the_sources_own(void **state)
@@ -385,6 +413,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(test_image_is_made_where_it_can_be, fresh),
 	    cmocka_unit_test_setup(test_image_is_a_file, fresh),
+	    cmocka_unit_test_setup(test_image_that_is_a_device_is_not_opened, fresh),
 	    cmocka_unit_test_setup(test_image_is_not_the_sources_own, fresh),
 	    cmocka_unit_test_setup(test_image_that_is_locked_is_in_use, fresh),
 	    cmocka_unit_test_setup(test_image_that_a_qemu_has_open_is_in_use, fresh),
