@@ -113,7 +113,10 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 			       "there is no folder for the VM's images: start "
 			       "the destination's adit serve with --images DIR (images = in "
 			       "adit.conf)");
-	if (*disk->target && twin_target(p, disk, source, out, size) < 0)
+	if (*disk->target && twin_target(p, disk, source, false, out, size) < 0)
+		return p->e->code;
+	if (*disk->target && taken(p->t, out, disk) &&
+	    twin_target(p, disk, source, true, out, size) < 0)
 		return p->e->code;
 	for (int again = 0; !*disk->target && again < 2; again++) {
 		for (; *dirs; dirs++) {
@@ -131,8 +134,10 @@ static int place(struct twin_plan *p, const char *source, const struct vmdesc_di
 	if (taken(p->t, out, disk))
 		return err_set(p->e, ERR_REFUSED,
 			       "the image of drive %s would be %.200s, which is "
-			       "another drive's already; " TWIN_ATTACH,
-			       disk->name, out);
+			       "another drive's already; %s",
+			       disk->name, out,
+			       *disk->target ? "give it a name of its own (--target)"
+					     : TWIN_ATTACH);
 	return add_image(p, out, disk);
 }
 

@@ -64,10 +64,11 @@ int twin_add_options(struct twin_plan *p, const char *option, const struct qopts
  * whose image it is, or NULL. */
 bool twin_is_image_of(const struct vmdesc *d, const struct vmdesc_disk *disk, const char *path);
 const struct vmdesc_disk *twin_disk_of(const struct vmdesc *d, const char *path);
-/* Where d's image, which is called source there, is to be by d->target. There is a folder of
+/* Where d's image, which is called source there, is to be by d->target. apart: another disk has the
+ * name already, so that one which d->target leaves open begins with d's own. There is a folder of
  * images. */
-int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, char *out,
-		size_t size);
+int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, bool apart,
+		char *out, size_t size);
 /* The storage that target names, or is in the folder of; NULL: none, or a folder of images. */
 const struct rights_storage *twin_target_storage(const struct rights *r, const char *target);
 /* Whether the images can have the formats that they are to have. */

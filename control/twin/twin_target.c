@@ -119,25 +119,30 @@ int twin_check_overwrite(const struct twin_image *image, const struct rights *r,
 }
 
 /* The name that d's image has at the source; where it says a format, it says the one that is made.
- */
+ * apart: behind the disk's own. */
 static const char *own_name(struct twin_plan *p, const struct vmdesc_disk *d, const char *source,
-			    char *buf, size_t size)
+			    bool apart, char *buf, size_t size)
 {
 	const char *name = twin_base_name(p, source), *dot = name ? strrchr(name, '.') : NULL;
+	bool other = dot && dot != name && *d->made && strcmp(dot + 1, d->format) == 0;
 
-	if (!dot || dot == name || !*d->made || strcmp(dot + 1, d->format) != 0)
-		return name;
-	snprintf(buf, size, "%.*s.%s", (int)(dot - name), name, d->made);
-	return buf;
+	if (!name)
+		return NULL;
+	if ((size_t)snprintf(buf, size, "%s%s%.*s%s", apart ? d->name : "", apart ? "-" : "",
+			     other ? (int)(dot + 1 - name) : (int)strlen(name), name,
+			     other ? d->made : "") < size)
+		return buf;
+	refuse(p, d, "too long");
+	return NULL;
 }
 
-int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, char *out,
-		size_t size)
+int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *source, bool apart,
+		char *out, size_t size)
 {
 	const char *colon = strchr(d->target, ':'), *name = d->target, *dir = NULL;
 	const struct rights *r = p->rights;
 	const struct rights_storage *storage;
-	char own[NAME_MAX + 8];
+	char own[PATH_MAX];
 
 	if (*name == '/') {
 		dir = folder_of(r, name, &storage);
@@ -154,7 +159,7 @@ int twin_target(struct twin_plan *p, const struct vmdesc_disk *d, const char *so
 			return refuse(p, d,
 				      "there is no storage of that name for this peer (storage = "
 				      "in adit.conf, --allow-storage)");
-		if (!*name && !(name = own_name(p, d, source, own, sizeof(own))))
+		if (!*name && !(name = own_name(p, d, source, apart, own, sizeof(own))))
 			return p->e->code;
 	}
 	if (strchr(name, '/') || !twin_base_name(p, name))

@@ -197,6 +197,47 @@ static void test_twin_puts_images_into_the_folder(void **state)
 	plan_fini(&p);
 }
 
+/* Also in a storage, where a format may make one name of two. */
+static void test_twin_tells_images_of_one_name_apart_in_a_storage(void **state)
+{
+	static const struct {
+		const char *format, *second, *second_format, *target, *out;
+	} cases[] = {
+	    {NULL, "/src/b/x.raw", "raw", "fast:", "/fast/d1-x.raw"},
+	    {"qcow2", "/src/b/x.raw", "raw", "fast:", "/fast/d1-x.qcow2"},
+	    {"qcow2", "/src/x.qcow2", "qcow2", "fast:", "/fast/d1-x.qcow2"},
+	    /* a name that was given is that, or nothing */
+	    {NULL, "/src/b/x.raw", "raw", "fast:x.raw", NULL},
+	    {NULL, "/src/b/x.raw", "raw", "/fast/x.raw", NULL},
+	};
+	const char *storage[] = {"fast=/fast", NULL};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct plan p = {.storage = storage, .format = cases[i].format};
+		char second[64];
+
+		snprintf(second, sizeof(second), "file=%s,format=%s,id=d1", cases[i].second,
+			 cases[i].second_format);
+		p.disks = json_pack("[oo]", disk("d0", "/src/a/x.raw", "raw"),
+				    disk("d1", cases[i].second, cases[i].second_format));
+		json_object_set_new(json_array_get(p.disks, 0), "target", json_string("fast:"));
+		json_object_set_new(json_array_get(p.disks, 1), "target",
+				    json_string(cases[i].target));
+		assert_int_equal(
+		    plan(&p, "-drive", "file=/src/a/x.raw,format=raw,id=d0", "-drive", second),
+		    cases[i].out ? 0 : ERR_REFUSED);
+		if (cases[i].out) {
+			assert_int_equal(p.t.image_count, 2);
+			assert_string_equal(p.t.images[1].path, cases[i].out);
+			assert_non_null(strstr(value(&p, "-drive", 1), cases[i].out));
+		} else {
+			assert_non_null(strstr(p.e.text, "--target"));
+		}
+		plan_fini(&p);
+	}
+}
+
 static void test_twin_tells_images_of_one_name_apart(void **state)
 {
 	struct plan p = {0};
@@ -476,6 +517,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_copies_media_through_the_page_cache),
 	    cmocka_unit_test(test_twin_puts_images_into_the_folder),
 	    cmocka_unit_test(test_twin_tells_images_of_one_name_apart),
+	    cmocka_unit_test(test_twin_tells_images_of_one_name_apart_in_a_storage),
 	    cmocka_unit_test(test_twin_has_the_part_that_is_copied),
 	    cmocka_unit_test(test_twin_takes_json_in_place_of_a_path),
 	    cmocka_unit_test(test_twin_target_stays_in_what_the_rights_name),
