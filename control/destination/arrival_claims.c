@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/dir.h"
+#include "base/fd.h"
 #include "proxy/rules.h"
 
 bool arrival_claims(const struct arrival *a)
@@ -15,13 +18,39 @@ bool arrival_claims(const struct arrival *a)
 	return arrival_is(a, ARRIVAL_CLAIMS) || a->over.undoes & ARRIVAL_UNDO_GUARDIAN;
 }
 
-/* Whether both are one file: under one name, or by a link. */
+static bool is_one(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The folder that path is in, and what path is called there; NULL: there is none. */
+static const char *look_at_folder(const char *path, struct stat *st)
+{
+	const char *name;
+	int dir = dir_open_parent(path, &name);
+	bool is = dir >= 0 && fstat(dir, st) == 0;
+
+	fd_close(&dir);
+	return is ? name : NULL;
+}
+
+/* Whether both are one file: under one name, or by a link; or will be, by one name in a folder that
+ * has two itself. */
 static bool is_same_file(const char *a, const char *b)
 {
+	const char *name_a, *name_b;
+	bool is_a, is_b;
 	struct stat sa, sb;
 
-	return strcmp(a, b) == 0 || (stat(a, &sa) == 0 && stat(b, &sb) == 0 &&
-				     sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino);
+	if (strcmp(a, b) == 0)
+		return true;
+	is_a = stat(a, &sa) == 0;
+	is_b = stat(b, &sb) == 0;
+	if (is_a || is_b)
+		return is_a && is_b && is_one(&sa, &sb);
+	name_a = look_at_folder(a, &sa);
+	name_b = look_at_folder(b, &sb);
+	return name_a && name_b && strcmp(name_a, name_b) == 0 && is_one(&sa, &sb);
 }
 
 /* Whether other has path as an image, and it or the arrival is to write to it. */
@@ -61,9 +90,12 @@ int arrival_check_image(const struct arrival *a, const struct twin *plan, size_t
 			return err_set(
 			    e, ERR_REFUSED,
 			    "%.300s and %.300s on the destination are one file (a link), and the "
-			    "disks %s and %s need an image each: remove one of them",
+			    "disks %s and %s need an image each: %s",
 			    plan->images[i].path, image->path, plan->images[i].disk->name,
-			    image->disk->name);
+			    image->disk->name,
+			    access(image->path, F_OK) == 0
+				? "remove one of them"
+				: "give one of them a name of its own (--target)");
 	if (arrival_image_is_planned(a, image->path, image->disk->copy))
 		return err_set(e, ERR_REFUSED,
 			       "%s is in use by another migration to the destination: wait for "
