@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/vm/qopts.h"
+
 #define CONFINED                                                                                   \
 	"the destination says itself as whom it is started, and in what (launch-user of adit "     \
 	"serve)"
@@ -189,6 +191,15 @@ int qargs_parse(struct qargs *q, char *const *argv, size_t argc, struct err *e)
 			goto fail;
 		}
 		it->value = argv[++i];
+		/* (JSON has its keys in a table; what is kept is not read) */
+		if (it->option->rule != QARGS_KEEP && *it->value != '{' &&
+		    qopts_is_long(it->value)) {
+			err_set(e, ERR_REFUSED,
+				"the source's QEMU has a -%.64s with more than %d keys, which adit "
+				"does not take; " ATTACH,
+				name, QOPTS_MAX);
+			goto fail;
+		}
 	}
 	return 0;
 fail:

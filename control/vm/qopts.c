@@ -8,20 +8,21 @@
 /* Copies text up to an undoubled comma (or '=' when key); *next is what follows. */
 static char *cut(const char *text, bool key, const char **next)
 {
-	char *out = malloc(strlen(text) + 1), *p = out;
+	const char *end = text;
+	char *out, *p;
 
+	while (*end && !(key && *end == '=') && (*end != ',' || (!key && end[1] == ',')))
+		end += *end == ',' ? 2 : 1;
+	/* (not for all of the rest, which another key would do again) */
+	out = p = malloc((size_t)(end - text) + 1);
 	if (!out)
 		return NULL;
-	while (*text && !(key && *text == '=')) {
-		if (*text == ',') {
-			if (key || text[1] != ',')
-				break;
-			text++;
-		}
+	while (text < end) {
+		text += *text == ',';
 		*p++ = *text++;
 	}
 	*p = 0;
-	*next = text;
+	*next = end;
 	return out;
 }
 
@@ -67,6 +68,18 @@ int qopts_parse(struct qopts *o, const char *text, const char *implied)
 fail:
 	qopts_fini(o);
 	return -1;
+}
+
+bool qopts_is_long(const char *text)
+{
+	size_t count = 0;
+
+	for (; *text && count <= QOPTS_MAX; text++)
+		if (*text == ',' && text[1] == ',')
+			text++;
+		else
+			count += *text == ',';
+	return count >= QOPTS_MAX;
 }
 
 const char *qopts_get(const struct qopts *o, const char *key)

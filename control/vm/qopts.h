@@ -20,6 +20,11 @@ struct qopts {
  * or NULL. 0, or -1 when memory is short. */
 int qopts_parse(struct qopts *o, const char *text, const char *implied);
 
+/* Whether text has more than QOPTS_MAX keys. What is done with an option may take as long as the
+ * square of how many it has, and whose words it has may wish for that; no VM has as many. */
+enum { QOPTS_MAX = 1000 };
+bool qopts_is_long(const char *text);
+
 /* The last value of key (what QEMU uses), NULL when absent. */
 const char *qopts_get(const struct qopts *o, const char *key);
 

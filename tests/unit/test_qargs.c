@@ -67,6 +67,42 @@ static void test_qargs_refuses_what_it_does_not_know(void **state)
 /* Every line "-name value" of qemu -help is an option with a value in the table too, if
  * it is there. What the table lacks is refused, which is safe; a value that it does not
  * know of would be taken for an option, and shift all that follows. */
+/* What is done with an option's keys takes as long as the square of how many these are. */
+static void test_qargs_refuses_more_keys_than_any_vm_has(void **state)
+{
+	static const struct {
+		const char *option, *first, *key;
+		unsigned keys;
+		bool taken;
+	} cases[] = {
+	    {"-drive", "id=d", ",k=1", 999, true},
+	    {"-drive", "id=d", ",k=1", 1000, false},
+	    {"-device", "x", ",,y", 5000, true}, /* a comma in a value */
+	    {"-device", "x", ",", 5000, true},
+	    {"-device", "x", ",a", 1000, false},
+	    {"-blockdev", "{\"a\":1", ",\"k\":1", 5000, true},
+	    {"-append", "x", ",a", 5000, true}, /* the guest's matter */
+	};
+	static char text[64 * 1024];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *argv[] = {"qemu", cases[i].option, text};
+		size_t len = strlen(cases[i].first), key = strlen(cases[i].key);
+		struct err e = ERR_INIT;
+		struct qargs q;
+
+		strcpy(text, cases[i].first);
+		for (unsigned n = 0; n < cases[i].keys; n++, len += key)
+			strcpy(text + len, cases[i].key);
+		assert_int_equal(parse(&q, &e, 3, argv), cases[i].taken ? 0 : ERR_REFUSED);
+		if (cases[i].taken)
+			qargs_fini(&q);
+		else
+			assert_non_null(strstr(e.text, "more than 1000 keys"));
+	}
+}
+
 static void test_qargs_agrees_with_the_qemu_that_is_here(void **state)
 {
 	FILE *f = popen("qemu-system-x86_64 -help 2>/dev/null", "re");
@@ -113,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_qargs_takes_options_and_bare_words),
+	    cmocka_unit_test(test_qargs_refuses_more_keys_than_any_vm_has),
 	    cmocka_unit_test(test_qargs_refuses_what_it_does_not_know),
 	    cmocka_unit_test(test_qargs_agrees_with_the_qemu_that_is_here),
 	};
