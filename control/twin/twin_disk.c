@@ -309,14 +309,30 @@ static void remove_part(struct qopts *o)
 	}
 }
 
-static int rewrite_json(struct twin_plan *p, const char *option, json_t *o, const char *text,
+/* An option in JSON, and what is done with the image that it has: found once, as a source may have
+ * any number of keys that ask for it. */
+struct json_option {
+	const char *name, *text;
+	bool copied, medium;
+};
+
+static struct json_option json_option(const struct twin_plan *p, const char *name, const char *text)
+{
+	return (struct json_option){.name = name,
+				    .text = text,
+				    .copied = twin_tree_is_copied(p, text),
+				    .medium = is_copied_medium(p, text, NULL)};
+}
+
+static int rewrite_json(struct twin_plan *p, const struct json_option *of, json_t *o,
 			unsigned depth, bool *read_only);
 
 /* "json:{...}" where a path may stand. */
 static int rewrite_pseudo(struct twin_plan *p, const char *option, const struct qopts *all,
 			  char **value)
 {
-	json_t *o = json_loads(*value + 5, JSON_REJECT_DUPLICATES, NULL);
+	const struct json_option of = json_option(p, option, *value + 5);
+	json_t *o = json_loads(of.text, JSON_REJECT_DUPLICATES, NULL);
 	char *text = NULL, *whole = NULL;
 	bool read_only;
 	int r;
@@ -325,7 +341,7 @@ static int rewrite_pseudo(struct twin_plan *p, const char *option, const struct 
 		json_decref(o);
 		return twin_refuse(p, option, *value, "it is not a JSON object");
 	}
-	r = rewrite_json(p, option, o, *value + 5, 0, &read_only);
+	r = rewrite_json(p, &of, o, 0, &read_only);
 	/* Never left to guessing, as with a path (twin_drive.c). */
 	if (r == 0 && !*json_text(o, "driver") && !qopts_get(all, "format") &&
 	    !qopts_get(all, "driver"))
@@ -431,7 +447,7 @@ int twin_add_options(struct twin_plan *p, const char *option, const struct qopts
 /* ---- JSON ---- */
 
 /* *read_only: o is, or is right above, a backing file. */
-static int rewrite_json(struct twin_plan *p, const char *option, json_t *o, const char *text,
+static int rewrite_json(struct twin_plan *p, const struct json_option *of, json_t *o,
 			unsigned depth, bool *read_only)
 {
 	const char *key, *node = json_string_value(json_object_get(o, "node-name"));
@@ -441,35 +457,34 @@ static int rewrite_json(struct twin_plan *p, const char *option, json_t *o, cons
 	char path[4096];
 
 	if (depth > 16)
-		return twin_refuse(p, option, text, "it is nested too deeply");
+		return twin_refuse(p, of->name, of->text, "it is nested too deeply");
 	json_object_foreach_safe(o, next, key, v)
 	{
 		const char *s = json_string_value(v);
 
 		/* In json:... QEMU takes that for one within another. */
 		if (strchr(key, '.'))
-			return twin_refuse(p, option, text, "a name in it has a dot");
+			return twin_refuse(p, of->name, of->text, "a name in it has a dot");
 		if (is_lock_key(key) ||
 		    (is_part_key(key) && strcmp(json_text(o, "driver"), "raw") == 0 &&
-		     twin_tree_is_copied(p, text))) {
+		     of->copied)) {
 			json_object_del(o, key);
-		} else if ((strcmp(key, "direct") == 0 || strcmp(key, "aio") == 0) &&
-			   is_copied_medium(p, text, NULL)) {
+		} else if ((strcmp(key, "direct") == 0 || strcmp(key, "aio") == 0) && of->medium) {
 			json_object_del(o, key);
 		} else if (strcmp(key, "backing") == 0 && !p->d->inc) {
 			json_object_set_new(o, key, json_null());
 		} else if (json_is_object(v)) {
-			if (rewrite_json(p, option, v, text, depth + 1, &under) < 0)
+			if (rewrite_json(p, of, v, depth + 1, &under) < 0)
 				return p->e->code;
 			is_below = is_below || (under && strcmp(key, "backing") != 0);
 		} else if (s && strcmp(key, "driver") == 0 && is_host_driver(s)) {
 			json_object_set_new(o, key, json_string("file"));
 		} else if (s && strcmp(key, "driver") == 0 && !driver_known(s)) {
-			return twin_refuse(p, option, text,
+			return twin_refuse(p, of->name, of->text,
 					   "storage of this kind is not moved "
 					   "by adit; " TWIN_ATTACH);
 		} else if (s && strcmp(key, "filename") == 0) {
-			if (move(p, option, s, NULL, path, sizeof(path), &under) < 0)
+			if (move(p, of->name, s, NULL, path, sizeof(path), &under) < 0)
 				return p->e->code;
 			is_below = is_below || under;
 			json_object_set_new(o, key, json_string(path));
@@ -509,6 +524,7 @@ int twin_find_below(struct twin_plan *p)
 
 static int blockdev_json(struct twin_plan *p, const char *value)
 {
+	const struct json_option of = json_option(p, "blockdev", value);
 	json_t *o = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
 	char *text = NULL;
 	bool read_only;
@@ -518,7 +534,7 @@ static int blockdev_json(struct twin_plan *p, const char *value)
 		json_decref(o);
 		return twin_refuse(p, "blockdev", value, "it is not a JSON object");
 	}
-	r = rewrite_json(p, "blockdev", o, value, 0, &read_only);
+	r = rewrite_json(p, &of, o, 0, &read_only);
 	if (r == 0)
 		r = twin_format_json(p, o, value);
 	if (r == 0 && !(text = json_dumps(o, JSON_COMPACT)))
