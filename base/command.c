@@ -26,14 +26,25 @@ struct reading {
 	size_t size, len;
 };
 
-static void run_child(char *const *argv, char *const *env, int out, int err)
+struct how {
+	char *const *argv, *const *env;
+	bool deaf;
+};
+
+static bool is_word_to_end(int sig)
 {
-	struct sigaction act = {.sa_handler = SIG_DFL};
+	return sig == SIGTERM || sig == SIGINT || sig == SIGHUP;
+}
+
+static void run_child(const struct how *how, int out, int err)
+{
+	struct sigaction act = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
+	char *const *argv = how->argv;
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
 
 	for (int sig = 1; sig < 32; sig++)
-		sigaction(sig, &act, NULL);
+		sigaction(sig, how->deaf && is_word_to_end(sig) ? &ignore : &act, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
@@ -46,8 +57,8 @@ static void run_child(char *const *argv, char *const *env, int out, int err)
 	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
 		for (int i = 3; i < 65536; i++)
 			close(i);
-	if (env)
-		execvpe(argv[0], argv, env);
+	if (how->env)
+		execvpe(argv[0], argv, how->env);
 	else
 		execvp(argv[0], argv);
 	err = errno;
@@ -55,21 +66,30 @@ static void run_child(char *const *argv, char *const *env, int out, int err)
 	_exit(CANNOT_RUN);
 }
 
-/* What there is, at once; false at its end. */
-static bool take(struct reading *r)
+static bool has_room(const struct reading *r)
 {
-	char rest[512];
-	ssize_t n;
+	return r->len < r->size - 1;
+}
 
-	do {
-		bool room = r->len < r->size - 1;
+/* Reads once: what writes for ever is not to keep us from the clock. What there is no room for is
+ * thrown away. As read returns it. */
+static ssize_t take(struct reading *r)
+{
+	char rest[4096];
+	bool room = has_room(r);
+	ssize_t n =
+	    read(r->fd, room ? r->buf + r->len : rest, room ? r->size - 1 - r->len : sizeof(rest));
 
-		n = read(r->fd, room ? r->buf + r->len : rest,
-			 room ? r->size - 1 - r->len : sizeof(rest));
-		if (n > 0 && room)
-			r->len += (size_t)n;
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	return n < 0 && errno == EAGAIN;
+	if (n > 0 && room)
+		r->len += (size_t)n;
+	return n;
+}
+
+/* What is left of one that has ended; a child of its may write on. */
+static void take_rest(struct reading *r)
+{
+	while (has_room(r) && take(r) > 0)
+		;
 }
 
 /* Until it has ended, or until_ms. */
@@ -84,8 +104,10 @@ static bool await(int pidfd, struct reading *pipes, uint64_t until_ms)
 		bool ended = n > 0 && p[PIPES].revents;
 
 		for (int i = 0; i < PIPES; i++)
-			if (p[i].fd >= 0 && !take(&pipes[i]))
+			if (n > 0 && p[i].fd >= 0 && p[i].revents && take(&pipes[i]) == 0)
 				p[i].fd = -1;
+		for (int i = 0; i < PIPES && ended; i++)
+			take_rest(&pipes[i]);
 		if (ended)
 			return true;
 		if ((n < 0 && errno != EINTR) || clock_ms() >= until_ms)
@@ -126,7 +148,8 @@ static int say(const char *name, int status, unsigned limit_ms, bool ended, cons
 	return 0;
 }
 
-static int start(char *const *argv, char *const *env, int pipes[PIPES][2], int *pidfd, pid_t *pid)
+/* 0; -1 with errno, and *pid where it runs all the same. */
+static int start(const struct how *how, int pipes[PIPES][2], int *pidfd, pid_t *pid)
 {
 	for (int i = 0; i < PIPES; i++)
 		if (pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK) < 0)
@@ -136,17 +159,22 @@ static int start(char *const *argv, char *const *env, int pipes[PIPES][2], int *
 		fcntl(pipes[i][1], F_SETFL, 0);
 	*pid = fork();
 	if (*pid == 0)
-		run_child(argv, env, pipes[OUT][1], pipes[ERR][1]);
+		run_child(how, pipes[OUT][1], pipes[ERR][1]);
 	for (int i = 0; i < PIPES; i++)
 		fd_close(&pipes[i][1]);
 	if (*pid < 0)
 		return -1;
 	*pidfd = pidfd_open(*pid, 0);
-	return 0;
+	return *pidfd < 0 ? -1 : 0;
 }
 
-int command_run(char *const *argv, char *const *env, unsigned limit_ms, struct command_said *said,
-		struct err *e)
+static void end_now(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL); /* it may have no session yet */
+}
+
+static int run(const struct how *how, unsigned limit_ms, struct command_said *said, struct err *e)
 {
 	int pipes[PIPES][2] = {{-1, -1}, {-1, -1}}, pidfd = -1, status = 0;
 	struct reading from[PIPES];
@@ -155,27 +183,40 @@ int command_run(char *const *argv, char *const *env, unsigned limit_ms, struct c
 
 	memset(said, 0, sizeof(*said));
 	said->status = -1;
-	if (start(argv, env, pipes, &pidfd, &pid) < 0) {
-		err_set_sys(e, errno, "%s cannot be run", argv[0]);
+	if (start(how, pipes, &pidfd, &pid) < 0) {
+		err_set_sys(e, errno, "%s cannot be %s", how->argv[0], pid > 0 ? "watched" : "run");
 	} else {
 		from[OUT] = (struct reading){pipes[OUT][0], said->out, sizeof(said->out), 0};
 		from[ERR] = (struct reading){pipes[ERR][0], said->err, sizeof(said->err), 0};
-		ended = pidfd >= 0 && await(pidfd, from, clock_ms() + limit_ms);
-		if (!ended) {
-			kill(-pid, SIGKILL);
-			kill(pid, SIGKILL); /* it may have no session yet */
-		}
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		if (ended && WIFEXITED(status))
-			said->status = WEXITSTATUS(status);
-		first_line(said->err);
-		say(argv[0], status, limit_ms, ended, said->err, e);
+		ended = await(pidfd, from, clock_ms() + limit_ms);
 	}
+	if (pid > 0 && !ended)
+		end_now(pid);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (ended && WIFEXITED(status))
+		said->status = WEXITSTATUS(status);
+	if (ended && WIFSIGNALED(status) && WTERMSIG(status) != SIGALRM)
+		said->signal = WTERMSIG(status);
+	first_line(said->err);
+	if (!err_is_set(e))
+		say(how->argv[0], status, limit_ms, ended, said->err, e);
 	for (int i = 0; i < PIPES; i++) {
 		fd_close(&pipes[i][0]);
 		fd_close(&pipes[i][1]);
 	}
 	fd_close(&pidfd);
 	return e->code;
+}
+
+int command_run(char *const *argv, char *const *env, unsigned limit_ms, struct command_said *said,
+		struct err *e)
+{
+	return run(&(struct how){.argv = argv, .env = env}, limit_ms, said, e);
+}
+
+int command_run_deaf(char *const *argv, char *const *env, unsigned limit_ms,
+		     struct command_said *said, struct err *e)
+{
+	return run(&(struct how){.argv = argv, .env = env, .deaf = true}, limit_ms, said, e);
 }

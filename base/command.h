@@ -8,6 +8,7 @@
 /* The beginning of what it said, each ended by NUL, without what no terminal should get. */
 struct command_said {
 	int status;	/* that it ended with; -1: otherwise */
+	int signal;	/* that ended it, of somebody else's; 0: none did */
 	char out[1024]; /* as it was, with its newlines */
 	char err[256];	/* the first line of it that is not empty */
 };
@@ -19,5 +20,10 @@ struct command_said {
  * in time; the text names argv[0], and says what it said first on its standard error. */
 int command_run(char *const *argv, char *const *env, unsigned limit_ms, struct command_said *said,
 		struct err *e);
+
+/* Likewise; but SIGTERM, SIGINT and SIGHUP do nothing to it, nor to what it starts: for what is to
+ * be put in order where systemd tells all processes of a service to end. */
+int command_run_deaf(char *const *argv, char *const *env, unsigned limit_ms,
+		     struct command_said *said, struct err *e);
 
 #endif

@@ -5,7 +5,8 @@
  * A bridge of Open vSwitch has the port from Prepare on, down, so that what is wrong with it is
  * known before anything has moved, and the pause does not wait for its database. A script is called
  * where a bridge of Linux gets its port, right before the decision: what it does may well tell the
- * network that the VM is here. Until it has ended the guest stands still.
+ * network that the VM is here. Until it has ended the guest stands still; but for postcopy, where
+ * nobody waits for it, and the VM is announced once more behind it.
  *
  * Nothing here undoes: the keeper does, once the interface has gone with its QEMU.
  */
@@ -42,6 +43,18 @@ static void go_on(struct arrival *a)
 		then(a);
 }
 
+/* What it has said behind `cont` nobody has heard. */
+static void announce_late(struct arrival *a)
+{
+	struct qmp_batch *b;
+
+	if (a->postcopy != ARRIVAL_POSTCOPY_BEGUN || arrival_is(a, ARRIVAL_OPEN) || !a->qemu.qmp)
+		return;
+	b = qmp_batch_new();
+	arrival_net_announce(a, b);
+	qmp_batch_run(b, a->qemu.qmp, NULL, NULL);
+}
+
 static void on_answer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct arrival_port *p = ctx;
@@ -57,13 +70,13 @@ static void on_answer(evutil_socket_t fd, short what, void *ctx)
 		netkeeper_answer((int)fd, &n->port, &e);
 	put_away(p);
 	a->ports.waits--;
-	if (a->state == ARRIVAL_OVER)
+	if (a->state == ARRIVAL_OVER && a->postcopy != ARRIVAL_POSTCOPY_BEGUN)
 		return;
-	if (!err_is_set(&e) && n->port.kind == NETPORT_SCRIPT &&
-	    tap_raise(n->port.interface, &e) == 0)
-		log_info(&a->about, "network %s is %s in %s", n->from->id, n->port.interface,
-			 netport_text(&n->port, where, sizeof(where)));
 	if (!err_is_set(&e)) {
+		if (n->port.kind == NETPORT_SCRIPT)
+			log_info(&a->about, "network %s is %s in %s", n->from->id,
+				 n->port.interface, netport_text(&n->port, where, sizeof(where)));
+		announce_late(a);
 		go_on(a);
 		return;
 	}

@@ -110,8 +110,10 @@ void arrival_reap_due(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	/* what it knows is to be in the journal first */
-	if (a->over.undoes & ARRIVAL_UNDO_GUARDIAN || a->saving.state)
+	/* what it knows is to be in the journal first; and who hears the VM only now
+	 * (arrival_port.c) is to be told where it is */
+	if (a->over.undoes & ARRIVAL_UNDO_GUARDIAN || a->saving.state ||
+	    (a->postcopy == ARRIVAL_POSTCOPY_BEGUN && a->ports.waits))
 		event_add(a->over.ev_reap, &(struct timeval){.tv_sec = 1});
 	else
 		arrival_free(a);

@@ -26,10 +26,12 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "control/host/tap.h"
 
 enum {
 	ANSWER_MAX = 600,
 	LOOK_MS = 10000, /* between looks at the interface, whatever the kernel tells */
+	SOON_MS = 1000,	 /* the same where the kernel tells nothing, or did not say */
 	TRY_MS = 1000,	 /* before the second try to detach; then twice as long each time */
 	TRIES = 10,
 };
@@ -38,9 +40,16 @@ static const char attached[] = "attached";
 
 /* ---- the child ---- */
 
-static bool is_there(const char *interface, unsigned index)
+enum presence { IS_THERE, HAS_GONE, UNKNOWN };
+
+/* (the kernel may have had no memory for the question, or we no descriptor) */
+static enum presence look(const char *interface, unsigned index)
 {
-	return if_nametoindex(interface) == index;
+	unsigned now = if_nametoindex(interface);
+
+	if (now)
+		return now == index ? IS_THERE : HAS_GONE;
+	return errno == ENODEV ? HAS_GONE : UNKNOWN;
 }
 
 /* The kernel tells of each change of an interface; a look now and then makes up for what it had no
@@ -50,12 +59,13 @@ static void await_end(const char *interface, unsigned index)
 	struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	struct pollfd p = {.fd = fd, .events = POLLIN};
+	enum presence it;
 	char ignored[8192];
 
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&links, sizeof(links)) < 0)
 		p.fd = -1;
-	while (is_there(interface, index)) {
-		poll(&p, 1, p.fd < 0 ? 1000 : LOOK_MS);
+	while ((it = look(interface, index)) != HAS_GONE) {
+		poll(&p, 1, p.fd < 0 || it == UNKNOWN ? SOON_MS : LOOK_MS);
 		while (p.fd >= 0 && (recv(fd, ignored, sizeof(ignored), 0) > 0 || errno == ENOBUFS))
 			;
 	}
@@ -78,25 +88,21 @@ static void tell_syslog(const struct netport *p, const char *what, const struct 
 	fd_close(&fd);
 }
 
-/* A script has done what it does, whatever it says. */
 static void detach(const struct netport *p)
 {
 	unsigned wait_ms = TRY_MS;
 
 	for (int i = 1; if_nametoindex(p->interface) == 0; i++) {
 		struct err e = ERR_INIT;
+		bool again;
 
-		if (netport_detach(p, &e) == 0)
+		if (netport_detach(p, &again, &e) == 0)
 			return;
-		if (i == 1)
-			tell_syslog(p, p->kind == NETPORT_SCRIPT ? "the last try" : "the first try",
-				    &e);
-		if (p->kind == NETPORT_SCRIPT)
+		again = again && i < TRIES;
+		if (i == 1 || !again)
+			tell_syslog(p, again ? "the first try" : "the last try", &e);
+		if (!again)
 			return;
-		if (i == TRIES) {
-			tell_syslog(p, "the last try", &e);
-			return;
-		}
 		poll(NULL, 0, (int)wait_ms);
 		wait_ms *= 2;
 	}
@@ -109,7 +115,8 @@ static void keep(const struct netport *p, unsigned index, int fd)
 	struct err e = ERR_INIT;
 	char text[ANSWER_MAX];
 
-	if (netport_attach(p, &e) < 0)
+	if (netport_attach(p, &e) < 0 ||
+	    (p->kind == NETPORT_SCRIPT && tap_raise(p->interface, &e) < 0))
 		snprintf(text, sizeof(text), "%.599s", e.text);
 	else
 		snprintf(text, sizeof(text), "%s", attached);

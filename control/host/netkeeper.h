@@ -1,8 +1,10 @@
 /*
  * The keeper of a port (netport.h): a small process, forked before anything is done for it, that
- * attaches the port, and detaches it once the interface has gone. A tap goes with the last of its
- * descriptors, that is with its QEMU, however that ends: so it is told of a failed job, of a VM
- * that ends years later, and of an adit that was killed, by one and the same word, the kernel's.
+ * attaches the port, sets the interface up where a script has attached it (so that this does not
+ * hang on adit, which may be gone by then), and detaches it once the interface has gone. A tap goes
+ * with the last of its descriptors, that is with its QEMU, however that ends: so it is told of a
+ * failed job, of a VM that ends years later, and of an adit that was killed, by one and the same
+ * word, the kernel's.
  */
 #ifndef ADIT_CONTROL_HOST_NETKEEPER_H
 #define ADIT_CONTROL_HOST_NETKEEPER_H

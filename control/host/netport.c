@@ -80,7 +80,8 @@ static int detach_openvswitch(const struct netport *p, struct err *e)
 				     "del-port", p->interface,	NULL};
 	struct command_said said;
 
-	return vsctl(words, NETPORT_LIMIT_MS, &said, e);
+	return command_run_deaf((char *const *)(uintptr_t)words, NULL, NETPORT_LIMIT_MS + 500,
+				&said, e);
 }
 
 /* (its own time is up first, so that it ends its talk with the database in order) */
@@ -125,13 +126,13 @@ static int check_script(const char *path, struct err *e)
 	return 0;
 }
 
-static int run_script(const struct netport *p, const char *what, struct err *e)
+static int run_script(const struct netport *p, bool attach, struct command_said *said,
+		      struct err *e)
 {
-	const char *const words[] = {p->script, what, p->interface, NULL};
+	const char *const words[] = {p->script, attach ? "attach" : "detach", p->interface, NULL};
 	char interface[sizeof(p->interface) + 20], network[sizeof(p->network) + 20];
 	char mac[sizeof(p->mac) + 20], vm[sizeof(p->vm) + 20], job[sizeof(p->job) + 20];
 	const char *const env[] = {"PATH=" NETPORT_PATH, interface, network, mac, vm, job, NULL};
-	struct command_said said;
 
 	snprintf(interface, sizeof(interface), "ADIT_INTERFACE=%s", p->interface);
 	snprintf(network, sizeof(network), "ADIT_NETWORK=%s", p->network);
@@ -140,20 +141,32 @@ static int run_script(const struct netport *p, const char *what, struct err *e)
 	snprintf(job, sizeof(job), "ADIT_JOB=%s", p->job);
 	if (check_script(p->script, e) < 0)
 		return e->code;
-	return command_run((char *const *)(uintptr_t)words, (char *const *)(uintptr_t)env,
-			   NETPORT_LIMIT_MS, &said, e);
+	return (attach ? command_run : command_run_deaf)((char *const *)(uintptr_t)words,
+							 (char *const *)(uintptr_t)env,
+							 NETPORT_LIMIT_MS, said, e);
 }
 
 /* ---- any ---- */
 
 int netport_attach(const struct netport *p, struct err *e)
 {
-	return p->kind == NETPORT_SCRIPT ? run_script(p, "attach", e) : attach_openvswitch(p, e);
+	struct command_said said;
+
+	return p->kind == NETPORT_SCRIPT ? run_script(p, true, &said, e) : attach_openvswitch(p, e);
 }
 
-int netport_detach(const struct netport *p, struct err *e)
+int netport_detach(const struct netport *p, bool *again, struct err *e)
 {
-	return p->kind == NETPORT_SCRIPT ? run_script(p, "detach", e) : detach_openvswitch(p, e);
+	struct command_said said = {0};
+
+	if (p->kind == NETPORT_SCRIPT) {
+		run_script(p, false, &said, e);
+		*again = said.signal != 0;
+	} else {
+		detach_openvswitch(p, e);
+		*again = true;
+	}
+	return e->code;
 }
 
 char *netport_text(const struct netport *p, char *buf, size_t size)

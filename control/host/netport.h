@@ -36,8 +36,10 @@ enum { NETPORT_LIMIT_MS = 5000 }; /* that a program has to put it there, or to t
  * ERR_CLOSED with what it said first. */
 int netport_attach(const struct netport *p, struct err *e);
 
-/* Takes it away again; it may be half there, or not at all. Likewise. */
-int netport_detach(const struct netport *p, struct err *e);
+/* Takes it away again; it may be half there, or not at all. Likewise; what does so minds no
+ * SIGTERM. *again: another try may do better (a script that has ended by itself has done what it
+ * does, whatever it says). */
+int netport_detach(const struct netport *p, bool *again, struct err *e);
 
 /* What lists the bridges of Open vSwitch here, a line each, and the time that it may take
  * (proc_text.h). */

@@ -5,15 +5,35 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/command.h"
 
 static struct command_said said;
+
+/* What a program writes is there before it is asked for. */
+static bool writer_is_faster;
+ssize_t __real_read(int fd, void *buf, size_t size);
+ssize_t __wrap_read(int fd, void *buf, size_t size);
+
+ssize_t __wrap_read(int fd, void *buf, size_t size)
+{
+	if (writer_is_faster)
+		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 1000);
+	return __real_read(fd, buf, size);
+}
 
 static int sh(const char *script, unsigned limit_ms, struct err *e)
 {
@@ -79,8 +99,45 @@ static void test_it_and_what_it_started_end_in_time(void **state)
 	sleep(3);
 	assert_int_equal(stat(path, &st), -1);
 	rmdir(path);
+	/* nor is one that writes for ever waited for, whoever of it does */
+	writer_is_faster = true;
+	assert_int_equal(sh("yes >&2", 300, &e), ERR_SYSTEM);
+	writer_is_faster = false;
+	assert_string_equal(e.text, "sh did not end within 0 s");
+	assert_int_equal(sh("yes & echo here; kill -STOP $$", 300, &e), ERR_SYSTEM);
+	assert_int_equal(sh("timeout 5 yes & exit 3", 30000, &e), ERR_CLOSED);
+	assert_int_equal(said.status, 3);
 	assert_int_equal(sh("kill -ALRM $$", 10000, &e), ERR_SYSTEM);
 	assert_string_equal(e.text, "sh did not end within 10 s");
+}
+
+/* pidfd_open is not there for what this process starts. */
+static void test_what_cannot_be_watched_is_told(void **state)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+	int status = 0;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct err e;
+
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
+			_exit(77);
+		sh("sleep 60", 30000, &e);
+		_exit(strcmp(e.text, "sh cannot be watched: Function not implemented") != 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
 }
 
 static void test_it_has_the_environment_given_and_no_descriptor(void **state)
@@ -106,6 +163,7 @@ int main(void)
 	    cmocka_unit_test(test_what_it_says_is_kept),
 	    cmocka_unit_test(test_why_it_fails_is_told),
 	    cmocka_unit_test(test_it_and_what_it_started_end_in_time),
+	    cmocka_unit_test(test_what_cannot_be_watched_is_told),
 	    cmocka_unit_test(test_it_has_the_environment_given_and_no_descriptor),
 	};
 
