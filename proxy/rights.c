@@ -301,7 +301,7 @@ static void lose_networks(struct lost *l, const struct rights *old, const struct
 
 static void lose_storage(struct lost *l, const struct rights *old, const struct rights *now)
 {
-	char text[RIGHTS_NETWORK_MAX + 140];
+	char text[RIGHTS_NETWORK_MAX + 180];
 
 	for (unsigned i = 0; i < old->storage_count; i++) {
 		const struct rights_storage *s = &old->storage[i];
@@ -311,6 +311,9 @@ static void lose_storage(struct lost *l, const struct rights *old, const struct 
 		    strcmp(has->format, s->format) == 0)
 			continue;
 		snprintf(text, sizeof(text), "%s=%.128s", s->name, s->folder);
+		if (has && strcmp(has->folder, s->folder) == 0)
+			snprintf(text, sizeof(text), "%s=%.128s (%s%s)", s->name, s->folder,
+				 *s->format ? "format = " : "without a format", s->format);
 		lose(l, "storage", text);
 	}
 }

@@ -336,12 +336,18 @@ void arrival_check_start(struct arrival *a)
 		arrival_media_leave(a);
 	else
 		twin_formats(&a->desc, a->rights);
-	for (size_t i = 0; a->prepare.hook.used && i < a->desc.disk_count; i++)
-		if (*a->desc.disks[i].target)
+	for (size_t i = 0; a->prepare.hook.used && i < a->desc.disk_count; i++) {
+		const struct vmdesc_disk *d = &a->desc.disks[i];
+		size_t len = strlen(d->target);
+
+		/* (a storage alone may have come by either) */
+		if (len)
 			check_add(&k->found, CHECK_ERROR, "launch",
 				  "leave it out; the hook chooses the images",
-				  "--target %s: a launch hook starts the VM there",
-				  a->desc.disks[i].name);
+				  "%s %s: a launch hook starts the VM there",
+				  d->target[len - 1] == ':' ? "--storage or --target" : "--target",
+				  d->name);
+	}
 	check_add(&k->found, CHECK_OK, "right-migrate", NULL, "%s may bring VMs there", a->peer);
 	if (a->prepare.hook.used) {
 		/* What it starts is asked when it is there. */

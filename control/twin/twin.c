@@ -388,6 +388,8 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 		r = take(&p, &args.at[i]);
 	if (r == 0)
 		r = twin_block_end(&p);
+	if (r == 0 && !p.remade.failed)
+		r = twin_format_end(&p);
 	if (r == 0 && d->renamed && !p.has_name)
 		r = vm_name(&p, "");
 	/* The default may be another machine there. */
@@ -401,11 +403,12 @@ int twin_plan(struct twin *t, const struct vmdesc *d, const struct rights *right
 	twin_add(&p, "S", NULL);
 	qargs_fini(&args);
 	if (r == 0 && (t->argv.failed || t->files.failed || t->notes.failed || p.used.failed ||
-		       p.below.failed || p.places.failed))
+		       p.below.failed || p.places.failed || p.remade.failed))
 		r = err_set(e, ERR_SPACE, "no memory for the command line");
 	strvec_fini(&p.used);
 	strvec_fini(&p.below);
 	strvec_fini(&p.places);
+	strvec_fini(&p.remade);
 	twin_block_fini(&p);
 	json_decref(p.behind);
 	return r;

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_FORMAT "the VM's command line names no format of it"
+#define NOT_RIGHT_ABOVE "its format is not right above its file"
+
 void twin_formats(struct vmdesc *d, const struct rights *rights)
 {
 	for (size_t i = 0; i < d->disk_count; i++) {
@@ -33,6 +36,13 @@ static int refuse(struct twin_plan *p, const struct vmdesc_disk *d, const char *
 		       d->name, d->made, why);
 }
 
+/* Whether an option names it: else the device stands on the file's own node. */
+static bool has_format(const struct vmdesc_disk *d)
+{
+	return *d->format && strcmp(d->format, "file") != 0 &&
+	       strcmp(d->format, "host_device") != 0 && strcmp(d->format, "host_cdrom") != 0;
+}
+
 int twin_format_check(struct twin_plan *p)
 {
 	for (size_t i = 0; i < p->d->disk_count; i++) {
@@ -46,9 +56,13 @@ int twin_format_check(struct twin_plan *p)
 			return refuse(p, d,
 				      "--copy-storage inc makes an image over another one, of the "
 				      "format that it has");
+		if (!has_format(d))
+			return refuse(p, d, NO_FORMAT);
 		if (strcmp(d->format, "raw") != 0 && strcmp(d->format, "qcow2") != 0 &&
 		    strcmp(d->format, "qed") != 0)
-			return refuse(p, d, "the VM's command line names no format of it");
+			return refuse(p, d,
+				      "an image of the format that it has (vpc, vdi, vhdx, ...) is "
+				      "not made one of another");
 	}
 	return 0;
 }
@@ -129,9 +143,28 @@ static const struct vmdesc_disk *disk_of(const struct twin_plan *p, const char *
 	return disk && *disk->made ? disk : NULL;
 }
 
-static int refuse_layers(struct twin_plan *p, const struct vmdesc_disk *d)
+/* d's format has been written anew in one more option. */
+static void wrote(struct twin_plan *p, const struct vmdesc_disk *d)
 {
-	return refuse(p, d, "its format is not right above its file");
+	strvec_pushf(&p->remade, "%zu", (size_t)(d - p->d->disks));
+}
+
+int twin_format_end(struct twin_plan *p)
+{
+	for (size_t i = 0; i < p->d->disk_count; i++) {
+		const struct vmdesc_disk *d = &p->d->disks[i];
+		size_t times = 0;
+		char at[24];
+
+		if (!*d->made)
+			continue;
+		snprintf(at, sizeof(at), "%zu", i);
+		for (size_t k = 0; k < p->remade.count; k++)
+			times += strcmp(p->remade.at[k], at) == 0;
+		if (times != 1)
+			return refuse(p, d, times ? NOT_RIGHT_ABOVE : NO_FORMAT);
+	}
+	return 0;
 }
 
 int twin_format_keys(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
@@ -146,7 +179,7 @@ int twin_format_keys(struct twin_plan *p, struct qopts *o, const struct vmdesc_d
 
 	node = d ? node_of(tree, d, &depth) : NULL;
 	if (node && !is_right_above(p, node))
-		r = refuse_layers(p, d);
+		r = refuse(p, d, NOT_RIGHT_ABOVE);
 	if (node && r == 0) {
 		for (unsigned i = 0; i < depth; i++)
 			strcat(prefix, "file.");
@@ -160,6 +193,7 @@ int twin_format_keys(struct twin_plan *p, struct qopts *o, const struct vmdesc_d
 		}
 		snprintf(key, sizeof(key), "%s%s", prefix,
 			 *json_text(node, "driver") ? "driver" : "format");
+		wrote(p, d);
 		if (qopts_set(o, key, d->made) < 0)
 			r = err_set(p->e, ERR_SPACE, "no memory for the command line");
 	}
@@ -180,9 +214,10 @@ int twin_format_json(struct twin_plan *p, json_t *o, const char *text)
 	if (!node)
 		return 0;
 	if (!is_right_above(p, node))
-		return refuse_layers(p, d);
+		return refuse(p, d, NOT_RIGHT_ABOVE);
 	json_object_foreach_safe(node, next, key, v) if (is_of_format(key))
 	    json_object_del(node, key);
+	wrote(p, d);
 	if (json_object_set_new(node, "driver", json_string(d->made)) < 0)
 		return err_set(p->e, ERR_SPACE, "no memory for the command line");
 	return 0;

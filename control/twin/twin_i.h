@@ -41,6 +41,7 @@ struct twin_plan {
 	bool has_display, has_machine, has_name;
 	struct strvec below;  /* nodes that other -blockdev options have as their backing */
 	struct strvec used;   /* names given in the private folder */
+	struct strvec remade; /* of each option that has another format here, the disk's number */
 	struct strvec places; /* "ide 1 0": what -drive and its like have taken so far */
 	json_t *nodes;	      /* of each -blockdev, by its name, its options as a tree */
 	json_t *needed;	      /* the names of those that the twin is to have */
@@ -78,6 +79,8 @@ int twin_format_check(struct twin_plan *p);
 int twin_format_keys(struct twin_plan *p, struct qopts *o, const struct vmdesc_disk *disk,
 		     const char *text);
 int twin_format_json(struct twin_plan *p, json_t *o, const char *text);
+/* After all options: whether each image that has another format here is opened as that, by one. */
+int twin_format_end(struct twin_plan *p);
 /* Where disk's image is to be; it is the plan's from then on. */
 int twin_image_path(struct twin_plan *p, const char *option, const struct vmdesc_disk *disk,
 		    char *out, size_t size);

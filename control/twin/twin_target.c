@@ -15,10 +15,12 @@ static int refuse(struct twin_plan *p, const struct vmdesc_disk *d, const char *
 {
 	size_t len = strlen(d->target);
 
-	/* A storage alone is what --storage names, and --target may. */
+	/* A storage alone is what --storage names, and --target may: which of them it was is not
+	 * known here. */
 	if (d->target[len - 1] == ':')
-		return err_set(p->e, ERR_REFUSED, "--storage %.100s=%.*s: %s", d->name,
-			       len > 200 ? 200 : (int)len - 1, d->target, why);
+		return err_set(p->e, ERR_REFUSED,
+			       "--storage %.100s=%.*s (--target %.100s=%.200s): %s", d->name,
+			       len > 200 ? 200 : (int)len - 1, d->target, d->name, d->target, why);
 	return err_set(p->e, ERR_REFUSED, "--target %.100s=%.200s: %s", d->name, d->target, why);
 }
 

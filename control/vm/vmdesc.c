@@ -473,7 +473,9 @@ static int storage_rest(json_t *disks, const char *spec, size_t len, struct err 
 			json_object_set_new(disk, "target", storage_target(spec + 1, len - 1));
 	}
 	return found ? 0
-		     : err_set(e, ERR_USAGE, "--storage %.*s: no disk of the VM is copied",
+		     : err_set(e, ERR_USAGE,
+			       "--storage %.*s: no disk of the VM is copied: leave it out, or have "
+			       "disks copied (--disks, --copy-storage)",
 			       len > 100 ? 100 : (int)len, spec);
 }
 

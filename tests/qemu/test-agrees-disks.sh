@@ -149,7 +149,7 @@ in_storage() {
 row 'an image in a storage' vm="$one" option=--target option=a=fast:web.raw after=in_storage
 rm -f "$T/fast/web.raw"
 row 'in one that is another peer'\''s' vm="$one" option=--target option=a=slow:web.raw check='error:launch:no storage of that name'
-row 'in one that is another peer'\''s, by --storage' vm="$one" option=--storage option=a=slow check='error:launch:--storage a=slow: there is no storage'
+row 'in one that is another peer'\''s, by --storage' vm="$one" option=--storage option=a=slow check='error:launch:--storage a=slow .--target a=slow:.: there is no storage'
 qemu-img convert -O qcow2 "$D/b.raw" "$D/c.qcow2"
 qemu-img convert -O qcow2 "$D/old.raw" "$D/e.qcow2"
 three="$one -drive if=none,id=b,file=$D/b.raw,format=raw,discard=unmap -device scsi-hd,drive=b,id=data2
@@ -169,7 +169,8 @@ rm -f "$T"/thin/* "$T"/flat/*
 row 'an image that no option names the format of' vm="$scsi -blockdev driver=file,node-name=a,filename=$D/a.raw -device scsi-hd,drive=a,id=data1" \
     option=--storage option==thin check='error:launch:disk a is to be qcow2.*names no format'
 printf 'another peer'\''s' >"$T/fast/b-disk.raw"
-untouched() { expect_equal 'what was in the storage' "another peer's" "$(cat "$T/fast/b-disk.raw")"; }
+truncate -s 4M "$T/fast/b-disk.raw"
+untouched() { expect_equal 'what was in the storage' "another peer's" "$(head -c 14 "$T/fast/b-disk.raw")"; }
 row 'an image that is there already in a storage' vm="$one" option=--target option=a=fast:b-disk.raw \
     check='error:images:b-disk.raw is there already.*may be another peer.s.*--target'
 untouched
@@ -183,7 +184,7 @@ row 'two images that are one by a hard link' vm="$two" check='error:images:one f
 ln -sf a.raw "$T/images/b.raw"
 row 'two images that are one by a link' vm="$two" check='error:images:one file.*a and b'
 images_gone
-qemu-img create -q -f qcow2 "$T/images/a.raw" 4M
+qemu-img create -q -f qcow2 -o preallocation=full "$T/images/a.raw" 4M
 row 'an image that is there, of another format' vm="$one" check='error:images:a.raw .* is a qcow2 image, and drive a is to be raw there'
 images_gone
 mkdir -p "$T/there"

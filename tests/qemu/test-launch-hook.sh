@@ -61,6 +61,7 @@ rm "$T/key"
 move_refused 'a VM that the hook does not know' a 1 'a.args' 'launch hook'
 args a
 move_refused 'an image that is to be elsewhere' a 1 'target disk0: a launch hook starts the VM there.*leave it out' -- --target disk0=other.qcow2
+move_refused 'one that is to be in a storage' a 1 'storage or --target disk0: a launch hook starts the VM there' -- --storage =fast
 qemu-img create -q -f qcow2 "$T/images/a-0.qcow2" 1M
 move_refused 'an image that is there already' a 1 'a-0.qcow2 is there already'
 rm "$T/images/a-0.qcow2"

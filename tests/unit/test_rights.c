@@ -287,7 +287,10 @@ static void test_rights_lost_has_a_storage_that_is_another(void **state)
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "storage = t=/t");
 	assert_int_equal(rights_add_storage(now, "t", &e), 0);
 	assert_int_equal(rights_set_storage(now, "t", "/t", "", &e), 0);
-	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "storage = t=/t");
+	assert_string_equal(rights_lost(old, now, text, sizeof(text)),
+			    "storage = t=/t (format = raw)");
+	assert_string_equal(rights_lost(now, old, text, sizeof(text)),
+			    "storage = t=/t (without a format)");
 	snprintf(now->storage[1].format, sizeof(now->storage[1].format), "raw");
 	assert_string_equal(rights_lost(old, now, text, sizeof(text)), "");
 	free(now->storage[0].folder);

@@ -117,6 +117,9 @@ static void test_twin_refuses_a_format_that_cannot_be(void **state)
 	     false},
 	    {"file", "raw", "driver=file,node-name=x,filename=/s/a", NULL, false, false},
 	    {"vpc", "raw", "driver=vpc,node-name=x,file.driver=file,file.filename=/s/a",
+	     "vpc, vdi, vhdx, ...) is not made one of another", false, false},
+	    /* what the option says is another one than the source says, and would stay */
+	    {"qed", "raw", "driver=qcow2,node-name=x,file.driver=file,file.filename=/s/a",
 	     "names no format", false, false},
 	    {"qcow2", "raw",
 	     "driver=qcow2,node-name=x,file.driver=raw,file.file.driver=file,"
@@ -190,6 +193,23 @@ static void test_twin_writes_over_images_in_their_folders_only(void **state)
 	unlink(path);
 }
 
+/* One option says it, or QEMU would open one format in the other. */
+static void test_twin_refuses_a_format_that_is_said_twice(void **state)
+{
+	const char *storage[] = {"fast=/fast", NULL};
+	struct plan p = {.storage = storage, .format = "qcow2"};
+
+	(void)state;
+	p.disks = json_pack("[o]", disk("x", "/s/a", "raw"));
+	json_object_set_new(json_array_get(p.disks, 0), "target", json_string("fast:"));
+	assert_int_equal(plan(&p, "-drive",
+			      "id=x,format=raw,file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":"
+			      "\"file\",,\"filename\":\"/s/a\"}}"),
+			 ERR_REFUSED);
+	assert_non_null(strstr(p.e.text, "not right above its file"));
+	plan_fini(&p);
+}
+
 static const char *target_of(const json_t *disks, size_t i)
 {
 	return json_string_value(json_object_get(json_array_get(disks, i), "target"));
@@ -233,7 +253,7 @@ static void test_vmdesc_puts_disks_into_storages(void **state)
 	}
 	disks = json_pack("[{s:s,s:b}]", "name", "a", "copy", 0);
 	assert_int_equal(vmdesc_storage(disks, "=big", &e), ERR_USAGE);
-	assert_non_null(strstr(e.text, "no disk of the VM is copied"));
+	assert_non_null(strstr(e.text, "no disk of the VM is copied: leave it out"));
 	json_decref(disks);
 	/* the words alone */
 	assert_int_equal(vmdesc_storage(NULL, "x=fast,=big", &e), 0);
@@ -246,6 +266,7 @@ int main(void)
 	    cmocka_unit_test(test_twin_writes_a_format_anew),
 	    cmocka_unit_test(test_twin_writes_a_format_anew_in_the_option_that_has_it),
 	    cmocka_unit_test(test_twin_refuses_a_format_that_cannot_be),
+	    cmocka_unit_test(test_twin_refuses_a_format_that_is_said_twice),
 	    cmocka_unit_test(test_twin_writes_over_images_in_their_folders_only),
 	    cmocka_unit_test(test_vmdesc_puts_disks_into_storages),
 	};
