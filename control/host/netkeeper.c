@@ -5,7 +5,10 @@
  * only what is safe then.
  *
  * What it cannot detach is tried again for ten minutes, and said to syslog: adit may be gone by
- * then.
+ * then. SIGTERM leaves it one more try, so that a service that ends does not wait for it.
+ *
+ * Names come again (a VM that is kept has the same taps each time): there is one keeper of a name
+ * at a time, so that none detaches what the next has attached.
  */
 #include "control/host/netkeeper.h"
 
@@ -15,6 +18,7 @@
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -25,6 +29,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "control/host/tap.h"
 
@@ -34,6 +39,8 @@ enum {
 	SOON_MS = 1000,	 /* the same where the kernel tells nothing, or did not say */
 	TRY_MS = 1000,	 /* before the second try to detach; then twice as long each time */
 	TRIES = 10,
+	NAME_MS = 8000, /* for the keeper before us to detach; what then attaches has its own */
+	NAME_LOOK_MS = 50,
 };
 
 static const char attached[] = "attached";
@@ -72,6 +79,58 @@ static void await_end(const char *interface, unsigned index)
 	fd_close(&fd);
 }
 
+/* A socket's name without a file, which one process at a time can have, in one network namespace
+ * as the interface's is, and which goes with the process. It listens, so that who finds it taken
+ * sees by whom. -1 with errno. */
+static int take_name(const struct sockaddr_un *at, socklen_t size)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)at, size) == 0 && listen(fd, 64) == 0)
+		return fd;
+	error = errno;
+	fd_close(&fd);
+	errno = error;
+	return -1;
+}
+
+/* Anybody may take such a name: that is not to keep a VM from its network. */
+static bool is_strangers(const struct sockaddr_un *at, socklen_t size)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred by = {0};
+	socklen_t len = sizeof(by);
+	bool is = fd >= 0 && connect(fd, (const struct sockaddr *)at, size) == 0 &&
+		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &by, &len) == 0 && by.uid != 0 &&
+		  by.uid != geteuid();
+
+	fd_close(&fd);
+	return is;
+}
+
+/* Waits for the keeper of the interface of that name before. *name: what is to be held; -1: it
+ * cannot be had, and nobody of ours has it. */
+static int await_name(const char *interface, int *name, struct err *e)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int len =
+	    snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "adit-netkeeper/%s", interface);
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+	uint64_t until_ms = clock_ms() + NAME_MS;
+
+	for (;;) {
+		*name = take_name(&at, size);
+		if (*name >= 0 || errno != EADDRINUSE || is_strangers(&at, size))
+			return 0;
+		if (clock_ms() >= until_ms)
+			return err_set(e, ERR_TIMEOUT,
+				       "the keeper of the interface %s before has not ended its "
+				       "work within %d s (see syslog)",
+				       interface, NAME_MS / 1000);
+		poll(NULL, 0, NAME_LOOK_MS);
+	}
+}
+
 static void tell_syslog(const struct netport *p, const char *what, const struct err *e)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
@@ -88,22 +147,35 @@ static void tell_syslog(const struct netport *p, const char *what, const struct 
 	fd_close(&fd);
 }
 
-static void detach(const struct netport *p)
+/* Whether SIGTERM came in that time, or before. */
+static bool is_told_to_end(unsigned ms)
+{
+	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+	sigset_t term;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	return sigtimedwait(&term, NULL, &t) == SIGTERM;
+}
+
+/* Where the name is ours an interface that has it again is not attached yet, but waits for us. */
+static void detach(const struct netport *p, bool is_name_ours)
 {
 	unsigned wait_ms = TRY_MS;
+	bool is_last = false;
 
-	for (int i = 1; if_nametoindex(p->interface) == 0; i++) {
+	for (int i = 1; (i == 1 && is_name_ours) || if_nametoindex(p->interface) == 0; i++) {
 		struct err e = ERR_INIT;
 		bool again;
 
 		if (netport_detach(p, &again, &e) == 0)
 			return;
-		again = again && i < TRIES;
+		again = again && i < TRIES && !is_last;
 		if (i == 1 || !again)
 			tell_syslog(p, again ? "the first try" : "the last try", &e);
 		if (!again)
 			return;
-		poll(NULL, 0, (int)wait_ms);
+		is_last = is_told_to_end(wait_ms);
 		wait_ms *= 2;
 	}
 	/* (one of that name is there again: the VM was started anew, and has a keeper of its own)
@@ -114,9 +186,14 @@ static void keep(const struct netport *p, unsigned index, int fd)
 {
 	struct err e = ERR_INIT;
 	char text[ANSWER_MAX];
+	bool is_next = true;
+	int name = -1;
 
-	if (netport_attach(p, &e) < 0 ||
-	    (p->kind == NETPORT_SCRIPT && tap_raise(p->interface, &e) < 0))
+	if (await_name(p->interface, &name, &e) < 0)
+		is_next = false;
+	else if (netport_attach(p, &e) == 0 && p->kind == NETPORT_SCRIPT)
+		tap_raise(p->interface, &e);
+	if (err_is_set(&e))
 		snprintf(text, sizeof(text), "%.599s", e.text);
 	else
 		snprintf(text, sizeof(text), "%s", attached);
@@ -124,24 +201,28 @@ static void keep(const struct netport *p, unsigned index, int fd)
 	if (write(fd, text, strlen(text)) < 0)
 		text[0] = 0;
 	fd_close(&fd);
+	if (!is_next)
+		return;
 	await_end(p->interface, index);
-	detach(p);
+	detach(p, name >= 0);
+	fd_close(&name);
 }
 
 static void run_child(const struct netport *p, unsigned index, int fd)
 {
-	static const int ignored[] = {SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGQUIT};
+	static const int ignored[] = {SIGINT, SIGHUP, SIGPIPE, SIGQUIT};
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, act = {.sa_handler = SIG_DFL};
 	int null = open("/dev/null", O_RDWR);
-	sigset_t none;
+	sigset_t term;
 
 	setsid();
 	for (int sig = 1; sig < 32; sig++)
 		sigaction(sig, &act, NULL);
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		sigaction(ignored[i], &ignore, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM); /* (is_told_to_end) */
+	sigprocmask(SIG_SETMASK, &term, NULL);
 	prctl(PR_SET_NAME, "adit-netkeeper");
 	/* It stays for as long as the VM does: no file system is to be held by it. */
 	if (chdir("/") < 0)

@@ -167,6 +167,21 @@ static void test_what_was_killed_is_called_again(void **state)
 	assert_string_equal(noted("detach gone\n"), "attach here\nkilled\ndetach gone\n");
 }
 
+static void test_the_next_of_that_name_comes_behind(void **state)
+{
+	static const char all[] = "attach here\ndetach here\nattach here\ndetach gone\n";
+
+	(void)state;
+	script_make("[ -e once ] || { : >once; sleep 1; }");
+	tap_make();
+	keeper_start();
+	tap_end();
+	tap_make();
+	keeper_start();
+	tap_end();
+	assert_string_equal(noted(all), all);
+}
+
 static void test_a_look_that_fails_is_no_end(void **state)
 {
 	(void)state;
@@ -204,6 +219,7 @@ int main(void)
 	    TEST(test_the_interface_is_up_where_nobody_awaits_the_answer),
 	    TEST(test_what_detaches_is_not_ended_by_a_service_that_ends),
 	    TEST(test_what_was_killed_is_called_again),
+	    TEST(test_the_next_of_that_name_comes_behind),
 	    TEST(test_a_look_that_fails_is_no_end),
 	};
 	struct err e = ERR_INIT;
