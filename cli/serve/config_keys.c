@@ -15,6 +15,7 @@
 #include "base/size.h"
 #include "cli/common/creds_options.h"
 #include "cli/common/usage.h"
+#include "control/host.h"
 #include "proxy/libvirt_path.h"
 
 /* ---- values ---- */
@@ -371,7 +372,8 @@ static int take_script(struct config_reading *g, const char *value, struct err *
 
 	if (strlen(value) > RIGHTS_SCRIPT_MAX)
 		return err_set(e, ERR_USAGE, "the path has more than %d bytes", RIGHTS_SCRIPT_MAX);
-	if (check_program(g, value, e) < 0 || take_one(g, RIGHTS_SCRIPT, e) < 0)
+	if (check_program(g, value, e) < 0 || take_one(g, RIGHTS_SCRIPT, e) < 0 ||
+	    (!g->others && netport_check_script(value, e) < 0))
 		return e->code;
 	snprintf(n->script, sizeof(n->script), "%s", value);
 	return 0;

@@ -48,6 +48,8 @@ static void check_one(const struct twin_net *n, const struct arrival_switch *the
 		tap_look(n->port.bridge, &bridge, &e);
 	else if (n->port.kind == NETPORT_OPENVSWITCH)
 		netport_listed(n->port.bridge, there->list, there->len, &there->why, &e);
+	else
+		netport_check_script(n->port.script, &e);
 	if (err_is_set(&e)) {
 		err_prefix(&e, "network %s", id);
 		check_add_err(c, CHECK_ERROR, "networks", &e);

@@ -111,14 +111,17 @@ int netport_listed(const char *bridge, const char *list, size_t len, const struc
 
 /* ---- a script ---- */
 
-/* Whoever may write to it would be root. */
-static int check_script(const char *path, struct err *e)
+/* Whoever may write to it would be root. (By the rule for adit.conf: root's group may.) */
+int netport_check_script(const char *path, struct err *e)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0)
 		return err_set_sys(e, errno, "%s", path);
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+	if (!S_ISREG(st.st_mode) || access(path, X_OK) < 0)
+		return err_set(e, ERR_REFUSED, "%s: not a program that can be run", path);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & S_IWOTH) ||
+	    ((st.st_mode & S_IWGRP) && st.st_gid != 0 && st.st_gid != getegid()))
 		return err_set(e, ERR_REFUSED,
 			       "%s: must belong to root or to the user who runs adit, and be "
 			       "writable for its owner only (chmod go-w)",
@@ -139,7 +142,7 @@ static int run_script(const struct netport *p, bool attach, struct command_said 
 	snprintf(mac, sizeof(mac), "ADIT_MAC=%s", p->mac);
 	snprintf(vm, sizeof(vm), "ADIT_VM=%s", p->vm);
 	snprintf(job, sizeof(job), "ADIT_JOB=%s", p->job);
-	if (check_script(p->script, e) < 0)
+	if (netport_check_script(p->script, e) < 0)
 		return e->code;
 	return (attach ? command_run : command_run_deaf)((char *const *)(uintptr_t)words,
 							 (char *const *)(uintptr_t)env,

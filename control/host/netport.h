@@ -41,6 +41,10 @@ int netport_attach(const struct netport *p, struct err *e);
  * does, whatever it says). */
 int netport_detach(const struct netport *p, bool *again, struct err *e);
 
+/* Whether a script may be run: it is a program, and nobody writes to it but who could do all that
+ * it does anyway. ERR_SYSTEM, ERR_REFUSED with the mend. */
+int netport_check_script(const char *path, struct err *e);
+
 /* What lists the bridges of Open vSwitch here, a line each, and the time that it may take
  * (proc_text.h). */
 extern const char *const netport_list[];

@@ -269,6 +269,8 @@ static void test_config_tells_the_line_of_what_is_wrong_with_networks(void **sta
 	is_wrong(SERVE "[network a]\nopenvswitch = b\nscript = /bin/sh\n", 5, "one of them");
 	is_wrong(SERVE "[network a]\nscript = net.sh\n", 4, "absolute path");
 	is_wrong(SERVE "[network a]\nscript = /none/net.sh\n", 4, "No such file");
+	is_wrong(SERVE "[network a]\nscript = /etc/passwd\n", 4, "not a program that can be run");
+	is_wrong(SERVE "[network a]\nscript = /etc\n", 4, "not a program that can be run");
 	is_wrong(SERVE "bridge = b\n", 3, "[network NAME]");
 }
 
