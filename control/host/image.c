@@ -185,8 +185,8 @@ static bool begins_as(int fd, const char *format)
 int image_check_format(const char *path, const struct vmdesc_disk *d, struct err *e)
 {
 	const char *format = vmdesc_image_format(d), *is = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
+	int fd = image_open(path, O_RDONLY, &st);
 
 	if (fd < 0)
 		return err_set_sys(e, errno, "%s cannot be opened on the destination", path);
@@ -194,7 +194,7 @@ int image_check_format(const char *path, const struct vmdesc_disk *d, struct err
 	 * have what is behind the disk's end stay. */
 	if (strcmp(format, "qcow2") == 0 || strcmp(format, "qed") == 0)
 		is = begins_as(fd, format) ? NULL : format;
-	else if (strcmp(format, "raw") == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+	else if (strcmp(format, "raw") == 0 && S_ISREG(st.st_mode))
 		is = begins_as(fd, "qcow2") ? "qcow2" : begins_as(fd, "qed") ? "qed" : NULL;
 	fd_close(&fd);
 	if (!is)
