@@ -52,6 +52,8 @@ static void script_make(const char *detach)
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/once", dir);
 	unlink(path);
+	snprintf(path, sizeof(path), "%s/made", dir);
+	unlink(path);
 	snprintf(port.script, sizeof(port.script), "%s/script", dir);
 	f = fopen(port.script, "w");
 	assert_non_null(f);
@@ -119,6 +121,18 @@ static int end_what_is_left(void **state)
 	return 0;
 }
 
+/* The next tap of that name is there. */
+static void note_made(void)
+{
+	char path[100];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/made", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+}
+
 static void keeper_start(void)
 {
 	struct err e = ERR_INIT;
@@ -172,11 +186,14 @@ static void test_the_next_of_that_name_comes_behind(void **state)
 	static const char all[] = "attach here\ndetach here\nattach here\ndetach gone\n";
 
 	(void)state;
-	script_make("[ -e once ] || { : >once; sleep 1; }");
+	/* (and for a moment more, in which the next would attach if it did not wait) */
+	script_make(
+	    "[ -e once ] || { : >once; while [ ! -e made ]; do sleep 0.05; done; sleep 1; }");
 	tap_make();
 	keeper_start();
 	tap_end();
 	tap_make();
+	note_made();
 	keeper_start();
 	tap_end();
 	assert_string_equal(noted(all), all);

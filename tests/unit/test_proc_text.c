@@ -104,7 +104,7 @@ static void test_proc_text_waits_for_nobody(void **state)
 	(void)state;
 	assert_int_equal(h.why.code, ERR_TIMEOUT);
 	assert_string_equal(h.why.text, "sleep did not end within 0 s");
-	assert_true(h.turns >= 2);
+	assert_true(h.turns >= 1);
 	/* given up before */
 	proc_text_free(proc_text_start(base, hangs, 10000, on_said, &h, &e));
 	assert_int_equal(h.calls, 1);
