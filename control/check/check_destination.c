@@ -382,6 +382,20 @@ static void check_rooms(struct check *c, const struct check_there *t)
 	free(rooms);
 }
 
+/* Whether an image that is there will do: what it is first, as its size is read by that. */
+static int check_existing(const struct twin_image *image, const struct rights *rights,
+			  struct err *e)
+{
+	uint64_t size;
+
+	if (image->disk->copy && image_check_format(image->path, image->disk, e) < 0)
+		return e->code;
+	if (image_virtual_size(image->path, image->disk, &size) &&
+	    image_check_size(image->path, image->disk, size, e) < 0)
+		return e->code;
+	return twin_check_overwrite(image, rights, e);
+}
+
 static void check_images(struct check *c, const struct check_there *t)
 {
 	bool same_host = vmdesc_is_here(t->vm);
@@ -389,7 +403,6 @@ static void check_images(struct check *c, const struct check_there *t)
 	for (size_t i = 0; i < t->plan->image_count; i++) {
 		const struct twin_image *image = &t->plan->images[i];
 		struct err e = ERR_INIT;
-		uint64_t size;
 		bool exists;
 
 		if (image_look(image->path, image->disk, same_host, &exists, &e) < 0)
@@ -399,9 +412,7 @@ static void check_images(struct check *c, const struct check_there *t)
 				  "%s is there already on the destination, and --copy-storage inc "
 				  "makes it anew",
 				  image->path);
-		else if (exists && (twin_check_overwrite(image, t->rights, &e) < 0 ||
-				    (image_virtual_size(image->path, image->disk, &size) &&
-				     image_check_size(image->path, image->disk, size, &e) < 0)))
+		else if (exists && check_existing(image, t->rights, &e) < 0)
 			check_add_err(c, CHECK_ERROR, "images", &e);
 		else if (exists && image->disk->copy)
 			check_add(c, CHECK_WARNING, "images", NULL,

@@ -1,7 +1,7 @@
 /*
  * What the command line of a twin names that a QEMU may not have: types of devices (which may be in
- * modules that are not installed there), objects, character devices and networks, and what is set
- * of each. QEMU is asked for exactly these, as to load all of its modules is more than some can do.
+ * modules that are not installed there), objects and networks, and what is set of each. QEMU is
+ * asked for exactly these, as to load all of its modules is more than some can do.
  */
 #ifndef ADIT_CONTROL_CHECK_CHECK_TYPES_H
 #define ADIT_CONTROL_CHECK_CHECK_TYPES_H

@@ -103,7 +103,8 @@ static void put_port(FILE *f, const struct netport *p)
 		put_word(f, p->script);
 		fprintf(f, " attach %s", p->interface);
 	}
-	fprintf(f, " && ip link set %s up || exit 1\n", p->interface);
+	/* (what it may leave behind is not to have the lock) */
+	fprintf(f, " 9>&- && ip link set %s up || exit 1\n", p->interface);
 }
 
 /* Its taps, which stay when it ends: QEMU's user may open them, and no more. */

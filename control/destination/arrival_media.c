@@ -61,6 +61,17 @@ static bool differs(const struct twin_image *image, const char *sum)
 		size == image->disk->size);
 }
 
+/* What is in a storage may be another peer's disk. The sum of a large file is one of its ends, and
+ * these may be told without having it. */
+static bool is_untold(const struct arrival *a, const struct twin_image *image)
+{
+	struct stat st;
+
+	return twin_is_in_storage(image->path, a->rights) &&
+	       (stat(image->path, &st) < 0 || !S_ISREG(st.st_mode) ||
+		(uint64_t)st.st_size > MEDIA_SMALL);
+}
+
 static bool has_image(const struct twin *plan, const struct vmdesc_disk *d)
 {
 	for (size_t i = 0; i < plan->image_count; i++)
@@ -106,7 +117,13 @@ void arrival_media_judge(struct arrival *a, const struct twin *plan, const struc
 		if (!image->disk->read_only || access(image->path, F_OK) < 0)
 			continue;
 		a->desc.disks[image->disk - a->desc.disks].copy = false;
-		if (differs(image, media_sums_of(sums, image->path)))
+		if (is_untold(a, image))
+			check_add(found, CHECK_ERROR, "images",
+				  "put it into a folder for images there (images =)",
+				  "%s on the destination is in a storage, where it may be another "
+				  "peer's, and too large (64 MiB at most) to be known by its sum",
+				  image->path);
+		else if (differs(image, media_sums_of(sums, image->path)))
 			check_add(found, CHECK_ERROR, "images",
 				  "remove it there, give this one another name there with "
 				  "--target, or eject the medium",

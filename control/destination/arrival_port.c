@@ -111,11 +111,18 @@ int arrival_ports_start(struct arrival *a, enum netport_kind kind, struct err *e
 		a->ports.at = calloc(a->twin.net_count + 1, sizeof(*a->ports.at));
 	if (!a->ports.at)
 		return err_set(e, ERR_SPACE, "no memory for the VM's networks");
-	for (size_t i = 0; i < a->twin.net_count; i++)
-		if (a->twin.nets[i].port.kind == kind && !a->ports.at[i].begun &&
-		    begin(a, &a->ports.at[i], &a->twin.nets[i], e) < 0)
-			return e->code;
-	return 0;
+	/* (each, as a VM in postcopy goes on with the others) */
+	for (size_t i = 0; i < a->twin.net_count; i++) {
+		struct err why = ERR_INIT;
+
+		if (a->twin.nets[i].port.kind != kind || a->ports.at[i].begun ||
+		    begin(a, &a->ports.at[i], &a->twin.nets[i], &why) == 0)
+			continue;
+		log_error(&a->about, "%s", why.text);
+		if (!err_is_set(e))
+			*e = why;
+	}
+	return err_is_set(e) ? e->code : 0;
 }
 
 bool arrival_ports_wait(struct arrival *a, void (*then)(struct arrival *))

@@ -18,11 +18,12 @@
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -43,7 +44,15 @@ enum {
 	NAME_LOOK_MS = 50,
 };
 
+#define DIR "/run/adit"
+
 static const char attached[] = "attached";
+
+/* Held from before the attaching until after the detaching. */
+struct name {
+	int dir, fd; /* -1: none */
+	char file[40];
+};
 
 /* ---- the child ---- */
 
@@ -79,56 +88,69 @@ static void await_end(const char *interface, unsigned index)
 	fd_close(&fd);
 }
 
-/* A socket's name without a file, which one process at a time can have, in one network namespace
- * as the interface's is, and which goes with the process. It listens, so that who finds it taken
- * sees by whom. -1 with errno. */
-static int take_name(const struct sockaddr_un *at, socklen_t size)
+/* Whether a folder is ours, and nobody else's to write to. */
+static bool is_ours(int dir)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+	struct stat st;
 
-	if (fd >= 0 && bind(fd, (const struct sockaddr *)at, size) == 0 && listen(fd, 64) == 0)
-		return fd;
-	error = errno;
-	fd_close(&fd);
-	errno = error;
-	return -1;
+	return dir >= 0 && fstat(dir, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* Anybody may take such a name: that is not to keep a VM from its network. */
-static bool is_strangers(const struct sockaddr_un *at, socklen_t size)
+/* Locks the file of that name in dir, which goes when it is let go of; so what was locked may have
+ * gone meanwhile. -1 with errno; EWOULDBLOCK: another has it. */
+static int take_name(int dir, const char *name)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred by = {0};
-	socklen_t len = sizeof(by);
-	bool is = fd >= 0 && connect(fd, (const struct sockaddr *)at, size) == 0 &&
-		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &by, &len) == 0 && by.uid != 0 &&
-		  by.uid != geteuid();
-
-	fd_close(&fd);
-	return is;
-}
-
-/* Waits for the keeper of the interface of that name before. *name: what is to be held; -1: it
- * cannot be had, and nobody of ours has it. */
-static int await_name(const char *interface, int *name, struct err *e)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int len =
-	    snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "adit-netkeeper/%s", interface);
-	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
-	uint64_t until_ms = clock_ms() + NAME_MS;
+	struct stat st, now;
 
 	for (;;) {
-		*name = take_name(&at, size);
-		if (*name >= 0 || errno != EADDRINUSE || is_strangers(&at, size))
-			return 0;
-		if (clock_ms() >= until_ms)
-			return err_set(e, ERR_TIMEOUT,
-				       "the keeper of the interface %s before has not ended its "
-				       "work within %d s (see syslog)",
-				       interface, NAME_MS / 1000);
+		int fd = openat(dir, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+				0600);
+
+		if (fd < 0)
+			return -1;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			close(fd);
+			errno = EWOULDBLOCK;
+			return -1;
+		}
+		if (fstat(fd, &st) == 0 && fstatat(dir, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_dev == now.st_dev && st.st_ino == now.st_ino)
+			return fd;
+		close(fd);
+	}
+}
+
+/* Waits for the keeper of the interface of that name before. e: it has not ended its work. */
+static void await_name(struct name *n, const char *interface, struct err *e)
+{
+	uint64_t until_ms = clock_ms() + NAME_MS;
+
+	snprintf(n->file, sizeof(n->file), "net-%s.lock", interface);
+	mkdir(DIR, 0700);
+	n->dir = open(DIR, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	/* (without a folder of ours there is no lock, and the VM has its network all the same) */
+	while (is_ours(n->dir)) {
+		n->fd = take_name(n->dir, n->file);
+		if (n->fd >= 0 || errno != EWOULDBLOCK)
+			return;
+		if (clock_ms() >= until_ms) {
+			err_set(e, ERR_TIMEOUT,
+				"the keeper of the interface %s before has not ended its work "
+				"within %d s (see syslog)",
+				interface, NAME_MS / 1000);
+			return;
+		}
 		poll(NULL, 0, NAME_LOOK_MS);
 	}
+}
+
+static void let_name_go(struct name *n)
+{
+	if (n->fd >= 0)
+		unlinkat(n->dir, n->file, 0);
+	fd_close(&n->fd);
+	fd_close(&n->dir);
 }
 
 static void tell_syslog(const struct netport *p, const char *what, const struct err *e)
@@ -158,18 +180,20 @@ static bool is_told_to_end(unsigned ms)
 	return sigtimedwait(&term, NULL, &t) == SIGTERM;
 }
 
-/* Where the name is ours an interface that has it again is not attached yet, but waits for us. */
-static void detach(const struct netport *p, bool is_name_ours)
+/* Where the name is ours an interface that has it again is not attached yet, but waits for us. Once
+ * only: what cannot be detached now is not to keep the next from its network. */
+static void detach(const struct netport *p, struct name *name)
 {
 	unsigned wait_ms = TRY_MS;
 	bool is_last = false;
 
-	for (int i = 1; (i == 1 && is_name_ours) || if_nametoindex(p->interface) == 0; i++) {
+	for (int i = 1; name->fd >= 0 || if_nametoindex(p->interface) == 0; i++) {
 		struct err e = ERR_INIT;
 		bool again;
 
 		if (netport_detach(p, &again, &e) == 0)
 			return;
+		let_name_go(name);
 		again = again && i < TRIES && !is_last;
 		if (i == 1 || !again)
 			tell_syslog(p, again ? "the first try" : "the last try", &e);
@@ -184,14 +208,14 @@ static void detach(const struct netport *p, bool is_name_ours)
 
 static void keep(const struct netport *p, unsigned index, int fd)
 {
+	struct name name = {.dir = -1, .fd = -1};
 	struct err e = ERR_INIT;
 	char text[ANSWER_MAX];
-	bool is_next = true;
-	int name = -1;
+	bool is_next;
 
-	if (await_name(p->interface, &name, &e) < 0)
-		is_next = false;
-	else if (netport_attach(p, &e) == 0 && p->kind == NETPORT_SCRIPT)
+	await_name(&name, p->interface, &e);
+	is_next = !err_is_set(&e);
+	if (is_next && netport_attach(p, &e) == 0 && p->kind == NETPORT_SCRIPT)
 		tap_raise(p->interface, &e);
 	if (err_is_set(&e))
 		snprintf(text, sizeof(text), "%.599s", e.text);
@@ -201,11 +225,11 @@ static void keep(const struct netport *p, unsigned index, int fd)
 	if (write(fd, text, strlen(text)) < 0)
 		text[0] = 0;
 	fd_close(&fd);
-	if (!is_next)
-		return;
-	await_end(p->interface, index);
-	detach(p, name >= 0);
-	fd_close(&name);
+	if (is_next) {
+		await_end(p->interface, index);
+		detach(p, &name);
+	}
+	let_name_go(&name);
 }
 
 static void run_child(const struct netport *p, unsigned index, int fd)

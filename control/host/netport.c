@@ -94,7 +94,9 @@ int netport_listed(const char *bridge, const char *list, size_t len, const struc
 
 	if (err_is_set(why))
 		return err_set(e, ERR_REFUSED,
-			       "Open vSwitch does not answer on the destination: %s", why->text);
+			       "Open vSwitch does not answer on the destination: %s; is "
+			       "openvswitch-switch installed there, and does it run?",
+			       why->text);
 	for (const char *line = list; line < end; line = nl + 1) {
 		nl = memchr(line, '\n', (size_t)(end - line));
 		if (!nl)

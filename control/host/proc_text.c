@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -51,6 +53,14 @@ static void read_text(struct proc_text *t, struct err *e)
 	t->len = (size_t)st.st_size;
 }
 
+/* As many do. */
+static bool names_itself(const struct proc_text *t, const char *line)
+{
+	size_t len = strlen(t->name);
+
+	return strncmp(line, t->name, len) == 0 && line[len] == ':';
+}
+
 static void on_exited(void *ctx, struct proc *p, int status)
 {
 	struct proc_text *t = ctx;
@@ -64,7 +74,8 @@ static void on_exited(void *ctx, struct proc *p, int status)
 	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) /* a limit of its own */
 		err_set(&e, ERR_TIMEOUT, "%s did not end within its time", t->name);
 	else if (*proc_last_line(t->err, line, sizeof(line)))
-		err_set(&e, ERR_CLOSED, "%s: %s", t->name, err_printable(line));
+		err_set(&e, ERR_CLOSED, "%s%s%s", names_itself(t, line) ? "" : t->name,
+			names_itself(t, line) ? "" : ": ", err_printable(line));
 	else
 		err_set(&e, ERR_CLOSED, "%s failed", t->name);
 	say(t, &e);

@@ -57,7 +57,9 @@ static void on_qmp_event(void *ctx, struct qmp *q, const char *name, const json_
 	}
 	if (strcmp(name, "STOP") == 0 && !m->guest.stop_ms && migrate_is(m, PHASE_RAM_FLOWS))
 		m->guest.stop_ms = clock_ms();
-	if (strcmp(name, "SUSPEND") == 0 && m->guest.known && migrate_is(m, PHASE_EARLY))
+	/* (also while the VM is being described: its state may have been asked for before) */
+	if (strcmp(name, "SUSPEND") == 0 && (m->guest.known || !*m->found) &&
+	    migrate_is(m, PHASE_EARLY))
 		on_suspend(m);
 	else
 		migrate_take_event(m, name, data);

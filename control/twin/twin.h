@@ -115,6 +115,10 @@ int twin_place(struct twin *t, const struct vmdesc *d, const char *run_dir, cons
  * file and the user. */
 int twin_check_user(const struct twin *t, const struct user *u, struct err *e);
 
+/* Whether path, of an image of a plan with these rights, is in a storage, and in no folder of
+ * images: there it may be another peer's. */
+bool twin_is_in_storage(const char *path, const struct rights *rights);
+
 /* Whether image, which is there already, may be what it is to be: one that is copied is
  * overwritten, where the rights allow that, in a folder of images only (in a storage it may be
  * another peer's), and where it has the format that is made. ERR_REFUSED with the mend. */

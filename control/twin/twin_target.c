@@ -96,16 +96,20 @@ static bool may_be_in(const struct rights *r, const char *dir, const struct vmde
 	return d->read_only ? *d->sum : d->copy;
 }
 
-int twin_check_overwrite(const struct twin_image *image, const struct rights *r, struct err *e)
+bool twin_is_in_storage(const char *path, const struct rights *r)
 {
 	char dir[PATH_MAX];
-	const char *slash = strrchr(image->path, '/');
+	const char *slash = strrchr(path, '/');
 
+	snprintf(dir, sizeof(dir), "%.*s", slash > path ? (int)(slash - path) : 1, path);
+	return !is_for_images(r, dir);
+}
+
+int twin_check_overwrite(const struct twin_image *image, const struct rights *r, struct err *e)
+{
 	if (!image->disk->copy)
 		return 0;
-	snprintf(dir, sizeof(dir), "%.*s", slash > image->path ? (int)(slash - image->path) : 1,
-		 image->path);
-	if (!is_for_images(r, dir))
+	if (twin_is_in_storage(image->path, r))
 		return err_set(e, ERR_REFUSED,
 			       "%s is there already on the destination, in a storage, where it may "
 			       "be another peer's: give disk %s another name (--target), or remove "

@@ -176,6 +176,9 @@ row 'an image that is there already in a storage' vm="$one" option=--target opti
 untouched
 row 'an image that is another'\''s there' vm="$one" option=--target option=a=fast:b-disk.raw option=--disks option=none \
     check='error:launch:only what is copied'
+truncate -s 80M "$D/big.raw" "$T/fast/big.raw"
+row 'a large medium that is there already in a storage' option=--target option=r=fast:big.raw check='error:images:big.raw .*too large' \
+    vm="$scsi -blockdev driver=raw,node-name=r,read-only=on,file.driver=file,file.filename=$D/big.raw -device scsi-cd,drive=r,id=cd1"
 row 'in a folder that is nobody'\''s' vm="$one" option=--target option="a=$T/fast/../slow/web.raw" check='error:launch:no folder for images'
 two="$scsi $(node a "$D/a.raw") -device scsi-hd,drive=a,id=data1 $(node b "$D/b.raw") -device scsi-hd,drive=b,id=data2"
 qemu-img create -q -f raw "$T/images/a.raw" 4M

@@ -36,13 +36,15 @@ qmp_times() {
 guest_wrote() { guest_find "$1" '^HB' | grep -o ' disk[0-9]*=[0-9]*' | awk -F= '{ sum += $2 } END { print sum + 0 }'; }
 
 # copied_little DISKS KIB: a small write, of which the guest made so many KiB, cost a slow line that is short little more than
-# itself
+# itself. (How much is copied at least goes by the round trip, which is long where the machine was busy as it was measured.)
 copied_little() {
     local anew
     anew=$((($(jq -s '[.[].disk_total_bytes // empty] | last // 0' "$T/$MIGRATE.json") - $1 * $(numfmt --from=iec "${MANY_SIZE:-4M}")) / 1024))
     say "  $2 KiB written meanwhile, $anew KiB copied anew"
     [ "$anew" -ge 0 ] || fail 'adit migrate did not say how much there was to copy'
-    [ "$anew" -le $((2 * $2 + 32 * $1 + 64)) ] || fail "$anew KiB were copied anew for $2 KiB written"
+    [ "$anew" -le $((2 * $2 + 32 * $1 + 64)) ] && return 0
+    said="$1 disks: $anew KiB were copied anew for $2 KiB written"
+    return 1
 }
 
 # try DISKS RATE MS: moves such a VM; true if the guest's gaps were short enough. What was not is in said.
@@ -69,7 +71,7 @@ try() {
     read -r took command <<<"$(qmp_times | head -n 1)"
     waits=$((2 * ms + $(request_ms "$rate")))
     said="$disks disks, $rate, $((2 * ms)) ms of round trip: the guest stood still for $gap ms, $at ms after the start, and for $before ms before the switchover; its pause was $pause ms; $command took $took ms"
-    [ "$rate:$ms" != 10mbit:0 ] || copied_little "$disks" "$wrote"
+    [ "$rate:$ms" != 10mbit:0 ] || copied_little "$disks" "$wrote" || return 1
     # (the guest says nothing in the pause: it is no longer than that gap, give or take when both were stamped)
     [ "$gap" -le $((pause + 2 * more)) ] && [ "$took" -le $((2 * waits + 100)) ] && [ "$before" -le $((2 * more)) ] &&
         [ "$pause" -le $((gap + 50)) ]
