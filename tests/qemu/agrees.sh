@@ -76,6 +76,8 @@ row_run() {
     fi
 
     row_check "$ROW" ${options[@]+"${options[@]}"}
+    # (the first row may be one that is refused)
+    : >"$T/row.block"
     left_mark
     left_clock
     row_migrate "$ROW" ${options[@]+"${options[@]}"}

@@ -85,6 +85,8 @@ vm_count_disks() {
     case $only in
     none) ;;
     '' | all)
+        # (its socket is there a moment before QEMU listens)
+        wait_until 10 "the monitor of $1" vm_answers "$1"
         for device in $(vm_query "$1" query-block '.[] | select(.qdev and .inserted and (.inserted.ro | not)).qdev'); do
             case $(vm_qmp "$1" '{"execute":"qom-get","arguments":{"path":"'"$device"'","property":"type"}}' | jq -r .return) in
             ide-hd | virtio-blk-device) n=$((n + 1)) ;;
@@ -126,6 +128,7 @@ vm_query() { vm_qmp "$1" "{\"execute\":\"$2\"}" | jq -r ".return | ${3:-.}"; }
 
 # vm_status NAME: running, paused, postmigrate, inmigrate ...
 vm_status() { vm_query "$1" query-status .status; }
+vm_answers() { [ -n "$(vm_status "$1" 2>/dev/null)" ]; }
 vm_is() { [ "$(vm_status "$1")" = "$2" ]; }
 
 # vm_migration NAME: the status of its migration
