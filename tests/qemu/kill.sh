@@ -51,7 +51,7 @@ kill_nic() {
     KILL_NIC=()
     [ -n "$KILL_NET" ] || return 0
     in_host "$1" ip tuntap add dev "$2" mode tap vnet_hdr
-    in_host "$1" ip link set "$2" master "$KILL_NET" up
+    in_host "$1" ip link set dev "$2" master "$KILL_NET" up
     KILL_NIC=(arg=-netdev arg="tap,id=net0,ifname=$2,script=no,downscript=no" arg=-device
         arg=virtio-net-pci,netdev=net0,id=nic0,mac=52:54:00:66:00:02)
 }
@@ -359,7 +359,7 @@ kill_clear() {
     vm_end $VM
     proc_end $VM-twin
     proc_end serve
-    [ -z "$KILL_NET" ] || in_host src ip link del $VM
+    [ -z "$KILL_NET" ] || in_host src ip link del dev $VM
     link_rate none
     kill_folder_clear
     rm -f "$T/adit-src" "$T/adit-dst" "$T/boot-src" "$T/boot-dst"
