@@ -390,30 +390,38 @@ int vmdesc_select(json_t *disks, const char *spec, struct err *e)
 	return 0;
 }
 
+/* Puts the disk that the first len bytes of spec name to target (stolen). */
+static int place_disk(json_t *disks, const char *option, const char *spec, size_t len,
+		      json_t *target, struct err *e)
+{
+	json_t *disk = find_disk(disks, spec, len);
+	bool empty = flag(disk, "empty");
+	char all[300];
+
+	if (disk && !empty && !json_object_get(disk, "target")) {
+		json_object_set_new(disk, "target", target);
+		return 0;
+	}
+	json_decref(target);
+	if (disk)
+		return err_set(e, ERR_USAGE, "%s %.*s: this drive is %s", option,
+			       len > 100 ? 100 : (int)len, spec, empty ? "empty" : "named twice");
+	list_disks(disks, all, sizeof(all));
+	return err_set(e, ERR_USAGE, "%s %.*s: the VM has no such disk; it has %s", option,
+		       len > 100 ? 100 : (int)len, spec, *all ? all : "none");
+}
+
 static int target_one(json_t *disks, const char *spec, size_t len, struct err *e)
 {
 	const char *equals = memchr(spec, '=', len);
 	size_t name = equals ? (size_t)(equals - spec) : 0, rest = equals ? len - name - 1 : 0;
-	json_t *disk;
-	char all[300];
 
 	if (!name || !rest)
 		return err_set(e, ERR_USAGE,
 			       "--target \"%.*s\": NODE=PLACE,...: a disk, and STORAGE:NAME or a "
 			       "name or a path of an image there",
 			       len > 100 ? 100 : (int)len, spec);
-	disk = find_disk(disks, spec, name);
-	if (!disk) {
-		list_disks(disks, all, sizeof(all));
-		return err_set(e, ERR_USAGE, "--target %.*s: the VM has no such disk; it has %s",
-			       name > 100 ? 100 : (int)name, spec, *all ? all : "none");
-	}
-	if (flag(disk, "empty") || json_object_get(disk, "target"))
-		return err_set(e, ERR_USAGE, "--target %.*s: this drive is %s",
-			       name > 100 ? 100 : (int)name, spec,
-			       flag(disk, "empty") ? "empty" : "named twice");
-	json_object_set_new(disk, "target", json_stringn(equals + 1, rest));
-	return 0;
+	return place_disk(disks, "--target", spec, name, json_stringn(equals + 1, rest), e);
 }
 
 int vmdesc_target(json_t *disks, const char *spec, struct err *e)
@@ -433,8 +441,6 @@ static int storage_one(json_t *disks, const char *spec, size_t len, struct err *
 {
 	const char *equals = memchr(spec, '=', len), *storage = equals ? equals + 1 : "";
 	size_t name = equals ? (size_t)(equals - spec) : 0, rest = equals ? len - name - 1 : 0;
-	json_t *disk;
-	char all[300];
 
 	if (!rest || strspn(storage, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				     "0123456789._-") < rest)
@@ -444,18 +450,7 @@ static int storage_one(json_t *disks, const char *spec, size_t len, struct err *
 			       len > 100 ? 100 : (int)len, spec);
 	if (!disks || !name)
 		return 0;
-	disk = find_disk(disks, spec, name);
-	if (!disk) {
-		list_disks(disks, all, sizeof(all));
-		return err_set(e, ERR_USAGE, "--storage %.*s: the VM has no such disk; it has %s",
-			       name > 100 ? 100 : (int)name, spec, *all ? all : "none");
-	}
-	if (flag(disk, "empty") || json_object_get(disk, "target"))
-		return err_set(e, ERR_USAGE, "--storage %.*s: this drive is %s",
-			       name > 100 ? 100 : (int)name, spec,
-			       flag(disk, "empty") ? "empty" : "named twice");
-	json_object_set_new(disk, "target", storage_target(storage, rest));
-	return 0;
+	return place_disk(disks, "--storage", spec, name, storage_target(storage, rest), e);
 }
 
 /* What every disk gets that no other word has named. */
